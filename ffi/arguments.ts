@@ -1,0 +1,144 @@
+// Checks of what callers hand in, made before any system call. Each error names
+// the argument, its value, the limit, and where the limit comes from.
+
+const encoder = new TextEncoder();
+
+/** `NAME_MAX` of <limits.h>: bytes in one component of a path. */
+export const NAME_MAX = 255;
+/** `PATH_MAX` of <limits.h>: bytes in a path, its NUL included. */
+export const PATH_MAX = 4096;
+
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "bigint") return `${value}n`;
+  return String(value);
+}
+
+/** An integer from `min` to `max`; `origin` says where the bounds come from. */
+export function checkInteger(
+  name: string,
+  value: unknown,
+  min: number,
+  max: number,
+  origin: string,
+): asserts value is number {
+  if (typeof value !== "number") {
+    throw new TypeError(`Argument "${name}" must be a number: ${show(value)}`);
+  }
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new RangeError(
+    `Argument "${name}" must be an integer from ${min} to ${max} (${origin}): ${value}`,
+  );
+}
+
+/** A count of bytes that a JavaScript view can have: at least `min`. */
+export function checkSize(name: string, value: unknown, min = 1): void {
+  const max = Number.MAX_SAFE_INTEGER;
+  checkInteger(name, value, min, max, "size_t, as an exact number");
+}
+
+/** Permission bits: `mode_t` without the file type. */
+export function checkMode(mode: unknown): asserts mode is number {
+  checkInteger("mode", mode, 0, 0o777, "permission bits 0o000 to 0o777");
+}
+
+/** A file descriptor number. */
+export function checkFd(fd: unknown): asserts fd is number {
+  checkInteger("fd", fd, 0, 0x7fffffff, "int");
+}
+
+/** Bytes that a system call may read or fill. */
+export function checkBytes(
+  name: string,
+  value: unknown,
+): asserts value is Uint8Array<ArrayBuffer> {
+  if (!(value instanceof Uint8Array)) {
+    throw new TypeError(`Argument "${name}" must be a Uint8Array`);
+  }
+}
+
+/** A string as C sees it: UTF-8, closed by the only NUL in it. */
+export function cString(name: string, value: unknown): Uint8Array<ArrayBuffer> {
+  if (typeof value !== "string") {
+    throw new TypeError(`Argument "${name}" must be a string: ${show(value)}`);
+  }
+  if (!value.isWellFormed()) {
+    throw new TypeError(
+      `Argument "${name}" must not contain lone surrogates: ${show(value)}`,
+    );
+  }
+  if (value.includes("\0")) {
+    throw new TypeError(
+      `Argument "${name}" must not contain NUL: ${show(value)}`,
+    );
+  }
+  return encoder.encode(value + "\0");
+}
+
+/** A path of the file system as a C string. */
+export function cPath(path: unknown, name = "path"): Uint8Array<ArrayBuffer> {
+  const bytes = cString(name, path);
+  if (bytes.length === 1) {
+    throw new TypeError(`Argument "${name}" must not be empty`);
+  }
+  if (bytes.length > PATH_MAX) {
+    throw new RangeError(
+      `Argument "${name}" must be at most ${PATH_MAX - 1} bytes of UTF-8 ` +
+        `(PATH_MAX): ${bytes.length - 1} bytes`,
+    );
+  }
+  for (const component of (path as string).split("/")) {
+    const length = encoder.encode(component).length;
+    if (length > NAME_MAX) {
+      throw new RangeError(
+        `Argument "${name}" must have components of at most ${NAME_MAX} ` +
+          `bytes of UTF-8 (NAME_MAX): ${length} bytes`,
+      );
+    }
+  }
+  return bytes;
+}
+
+/**
+ * The name of a POSIX IPC object as a C string: a slash, then 1 to `max` bytes
+ * without another slash.
+ */
+export function cName(name: unknown, max: number): Uint8Array<ArrayBuffer> {
+  const bytes = cString("name", name);
+  const text = name as string;
+  if (!text.startsWith("/") || text.indexOf("/", 1) !== -1) {
+    throw new TypeError(
+      `Argument "name" must start with "/" and have no other: ${show(text)}`,
+    );
+  }
+  const length = bytes.length - 2; // without the slash and the NUL
+  if (length < 1 || length > max) {
+    throw new RangeError(
+      `Argument "name" must have 1 to ${max} bytes of UTF-8 after its "/" ` +
+        `(NAME_MAX): ${length} bytes`,
+    );
+  }
+  if (text === "/." || text === "/..") {
+    throw new TypeError(`Argument "name" must not be ${show(text)}`);
+  }
+  return bytes;
+}
+
+/**
+ * A System V IPC key as C's `key_t`. `null` is `IPC_PRIVATE`, where that is
+ * allowed; 0, which is `IPC_PRIVATE` to C, is refused as a slip.
+ */
+export function cKey(key: unknown, allowPrivate: boolean): number {
+  if (key === null && allowPrivate) return 0;
+  const origin = "key_t, or the same 32 bits unsigned";
+  checkInteger("key", key, -0x80000000, 0xffffffff, origin);
+  if (key === 0) {
+    const instead = allowPrivate
+      ? "pass null for a private object"
+      : "it names no object";
+    throw new RangeError(
+      `Argument "key" must not be 0 (IPC_PRIVATE): ${instead}`,
+    );
+  }
+  return key | 0;
+}

@@ -1,0 +1,107 @@
+/**
+ * The errors of this module.
+ *
+ * What is wrong with the arguments is a `TypeError` or a `RangeError`, thrown
+ * before the kernel is asked. What the kernel refuses is an {@linkcode IpcError}.
+ * What is used after its `close()` is a {@linkcode ClosedError}. A wait that
+ * took too long ends with a `DOMException` named `TimeoutError`, and an aborted
+ * one with the reason of its signal.
+ *
+ * @module
+ */
+
+/** A system limit that a refused call ran into. */
+export interface SystemLimit {
+  /** Where the limit is set, such as `/proc/sys/kernel/msgmax`. */
+  readonly name: string;
+  /** Its value when the call was refused. */
+  readonly value: number | bigint;
+}
+
+/** What an {@linkcode IpcError} is made of. */
+export interface IpcErrorInit {
+  /** The symbolic name of the error number, such as `ENOENT`. */
+  readonly code: string;
+  /** The error number. */
+  readonly errno: number;
+  /** The C function that failed. */
+  readonly syscall: string;
+  /** What the C library calls the error. */
+  readonly description: string;
+  /** What the call was about: a path, a name, a key, a descriptor. */
+  readonly subject?: string | undefined;
+  /** The system limit that was hit. */
+  readonly limit?: SystemLimit | undefined;
+}
+
+/**
+ * The kernel said no: `errno`, with the call that failed and what it was about.
+ *
+ * @example Tell a missing FIFO from other failures
+ * ```ts
+ * import { Fifo, IpcError } from "@linux/ipc";
+ * import { assertEquals } from "@std/assert";
+ *
+ * try {
+ *   Fifo.open("/nowhere/fifo");
+ * } catch (error) {
+ *   if (!(error instanceof IpcError)) throw error;
+ *   assertEquals(error.code, "ENOENT");
+ *   assertEquals(error.subject, "/nowhere/fifo");
+ *   assertEquals(
+ *     error.message,
+ *     "open /nowhere/fifo: No such file or directory (ENOENT)",
+ *   );
+ * }
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man3/errno.3.html | errno(3)}
+ */
+export class IpcError extends Error {
+  /** The symbolic name of the error number, such as `ENOENT`. */
+  readonly code: string;
+  /** The error number, such as 2. */
+  readonly errno: number;
+  /** The C function that failed, such as `mq_open`. */
+  readonly syscall: string;
+  /** What the call was about: a path, a name, a key, a descriptor. */
+  readonly subject: string | undefined;
+  /** The system limit that was hit, where that is known. */
+  readonly limit: SystemLimit | undefined;
+
+  /** Made by this module alone, from an error number of the kernel. */
+  constructor(init: IpcErrorInit) {
+    const { syscall, subject, description, code, limit } = init;
+    const call = subject === undefined ? syscall : `${syscall} ${subject}`;
+    const hint = limit === undefined ? "" : `; ${limit.name} is ${limit.value}`;
+    super(`${call}: ${description} (${code})${hint}`);
+    this.name = "IpcError";
+    this.code = code;
+    this.errno = init.errno;
+    this.syscall = syscall;
+    this.subject = subject;
+    this.limit = limit;
+  }
+}
+
+/**
+ * The object was closed before it was used, or while something waited for it.
+ *
+ * @example Use after close
+ * ```ts
+ * import { ClosedError, pipe } from "@linux/ipc";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const { reader, writer } = pipe();
+ * reader.close();
+ * writer.close();
+ * assertThrows(() => reader.tryRead(new Uint8Array(1)), ClosedError);
+ * ```
+ */
+export class ClosedError extends TypeError {
+  /** Made by this module alone. */
+  constructor(subject: string) {
+    super(`Cannot use ${subject}: it is closed`);
+    this.name = "ClosedError";
+  }
+}

@@ -1,0 +1,99 @@
+// An owned file descriptor.
+
+import { ClosedError } from "../errors.ts";
+import { check } from "./errno.ts";
+import {
+  F_GETFL,
+  F_SETFD,
+  F_SETFL,
+  fcntl,
+  FD_CLOEXEC,
+  O_NONBLOCK,
+} from "./fcntl.ts";
+import { unistd } from "./unistd.ts";
+
+// The safety net for owners that were forgotten: a descriptor is closed when
+// its owner is collected. (A mapping never is: views of it may be alive.)
+const forgotten = new FinalizationRegistry<number>((fd) => {
+  unistd().close(fd);
+});
+
+/** A file descriptor that is closed exactly once. */
+export class Descriptor implements Disposable {
+  #fd: number;
+  #nonblocking = false;
+  readonly subject: string;
+  /** Called before the descriptor goes away: ends the waits that depend on it. */
+  onClose: (() => void) | undefined;
+
+  /** Takes over `fd`; `subject` is what errors call it. */
+  constructor(fd: number, subject: string) {
+    this.#fd = fd;
+    this.subject = subject;
+    forgotten.register(this, fd, this);
+  }
+
+  get fd(): number {
+    if (this.#fd === -1) throw new ClosedError(this.subject);
+    return this.#fd;
+  }
+
+  get closed(): boolean {
+    return this.#fd === -1;
+  }
+
+  /**
+   * From now on a call that would block says EAGAIN instead. A descriptor stays
+   * blocking until something needs to wait without blocking the thread, because
+   * a blocking call is one system call, and try, poll, try again are three.
+   */
+  makeNonblocking(): void {
+    if (this.#nonblocking) return;
+    const { fcntl: call } = fcntl();
+    const flags = check(call(this.fd, F_GETFL, 0), "fcntl", this.subject);
+    if ((flags & O_NONBLOCK) === 0) {
+      check(
+        call(this.fd, F_SETFL, flags | O_NONBLOCK),
+        "fcntl",
+        this.subject,
+      );
+    }
+    this.#nonblocking = true;
+  }
+
+  /**
+   * Runs `spawn`, whose child processes inherit this descriptor under the same
+   * number: it is without close-on-exec for exactly that long. The child's view
+   * of it is blocking, as every program expects of what it is given.
+   */
+  inherit<T>(spawn: (fd: number) => T): T {
+    const { fcntl: call } = fcntl();
+    const fd = this.fd;
+    const flags = check(call(fd, F_GETFL, 0), "fcntl", this.subject);
+    if ((flags & O_NONBLOCK) !== 0) {
+      check(call(fd, F_SETFL, flags & ~O_NONBLOCK), "fcntl", this.subject);
+      this.#nonblocking = false;
+    }
+    check(call(fd, F_SETFD, 0), "fcntl", this.subject);
+    try {
+      return spawn(fd);
+    } finally {
+      if (this.#fd === fd) call(fd, F_SETFD, FD_CLOEXEC);
+    }
+  }
+
+  close(): void {
+    if (this.#fd === -1) return;
+    this.onClose?.();
+    const fd = this.#fd;
+    this.#fd = -1;
+    forgotten.unregister(this);
+    // Linux releases the number even when close reports an error, and what it
+    // could report (a failed write-back) concerns none of our kinds of file.
+    unistd().close(fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

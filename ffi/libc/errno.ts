@@ -1,0 +1,179 @@
+// <errno.h>: the numbers, their names, and the converters that turn the result
+// of a C call into a value or an IpcError. Nothing else makes an IpcError.
+
+import { IpcError, type SystemLimit } from "../errors.ts";
+import { errno, header } from "./library.ts";
+
+export { errno };
+
+/** The same on every machine that Deno runs on (asm-generic). */
+const NAMES: Record<number, string> = {
+  1: "EPERM",
+  2: "ENOENT",
+  3: "ESRCH",
+  4: "EINTR",
+  5: "EIO",
+  6: "ENXIO",
+  7: "E2BIG",
+  8: "ENOEXEC",
+  9: "EBADF",
+  10: "ECHILD",
+  11: "EAGAIN",
+  12: "ENOMEM",
+  13: "EACCES",
+  14: "EFAULT",
+  15: "ENOTBLK",
+  16: "EBUSY",
+  17: "EEXIST",
+  18: "EXDEV",
+  19: "ENODEV",
+  20: "ENOTDIR",
+  21: "EISDIR",
+  22: "EINVAL",
+  23: "ENFILE",
+  24: "EMFILE",
+  25: "ENOTTY",
+  26: "ETXTBSY",
+  27: "EFBIG",
+  28: "ENOSPC",
+  29: "ESPIPE",
+  30: "EROFS",
+  31: "EMLINK",
+  32: "EPIPE",
+  33: "EDOM",
+  34: "ERANGE",
+  35: "EDEADLK",
+  36: "ENAMETOOLONG",
+  37: "ENOLCK",
+  38: "ENOSYS",
+  39: "ENOTEMPTY",
+  40: "ELOOP",
+  42: "ENOMSG",
+  43: "EIDRM",
+  61: "ENODATA",
+  62: "ETIME",
+  71: "EPROTO",
+  74: "EBADMSG",
+  75: "EOVERFLOW",
+  84: "EILSEQ",
+  88: "ENOTSOCK",
+  89: "EDESTADDRREQ",
+  90: "EMSGSIZE",
+  91: "EPROTOTYPE",
+  92: "ENOPROTOOPT",
+  93: "EPROTONOSUPPORT",
+  94: "ESOCKTNOSUPPORT",
+  95: "EOPNOTSUPP",
+  97: "EAFNOSUPPORT",
+  98: "EADDRINUSE",
+  99: "EADDRNOTAVAIL",
+  103: "ECONNABORTED",
+  104: "ECONNRESET",
+  105: "ENOBUFS",
+  106: "EISCONN",
+  107: "ENOTCONN",
+  109: "ETOOMANYREFS",
+  110: "ETIMEDOUT",
+  111: "ECONNREFUSED",
+  114: "EALREADY",
+  115: "EINPROGRESS",
+  116: "ESTALE",
+  122: "EDQUOT",
+  125: "ECANCELED",
+  130: "EOWNERDEAD",
+  131: "ENOTRECOVERABLE",
+};
+
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EINTR = 4;
+export const ENXIO = 6;
+export const E2BIG = 7;
+export const EAGAIN = 11;
+export const EACCES = 13;
+export const EINVAL = 22;
+export const ENOSPC = 28;
+export const ENOMSG = 42;
+export const EIDRM = 43;
+export const EADDRINUSE = 98;
+export const ECONNABORTED = 103;
+export const ETIMEDOUT = 110;
+export const ECONNREFUSED = 111;
+
+const libc = header({
+  // int __xpg_strerror_r(int errnum, char *buf, size_t buflen)
+  __xpg_strerror_r: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+});
+
+/** What a call was about. Turned into text only when the call has failed. */
+export type Subject = string | number | undefined;
+
+function describe(number: number): string {
+  const text = new Uint8Array(256);
+  libc().__xpg_strerror_r(number, text, text.length);
+  return new TextDecoder().decode(text.subarray(0, text.indexOf(0)));
+}
+
+/** The error of a call that failed with this number. */
+export function ipcError(
+  number: number,
+  syscall: string,
+  subject?: Subject,
+  limit?: SystemLimit,
+): IpcError {
+  return new IpcError({
+    code: NAMES[number] ?? `errno ${number}`,
+    errno: number,
+    syscall,
+    description: describe(number),
+    subject: typeof subject === "number" ? String(subject) : subject,
+    limit,
+  });
+}
+
+/** The result of a C call that says -1 for "see errno". */
+export function check(
+  result: number,
+  syscall: string,
+  subject?: Subject,
+): number {
+  if (result === -1) throw ipcError(errno(), syscall, subject);
+  return result;
+}
+
+/** The same, called again when a signal interrupted it. */
+export function checkRetrying(
+  call: () => number,
+  syscall: string,
+  subject?: Subject,
+): number {
+  for (;;) {
+    const result = call();
+    if (result !== -1) return result;
+    const number = errno();
+    if (number !== EINTR) throw ipcError(number, syscall, subject);
+  }
+}
+
+/** The result of a C call that returns an error number instead of setting one. */
+export function checkNumber(
+  number: number,
+  syscall: string,
+  subject?: Subject,
+): void {
+  if (number !== 0) throw ipcError(number, syscall, subject);
+}
+
+const ALL_ONES = 0xffff_ffff_ffff_ffffn; // (void *) -1
+
+/** The address that a C call returns, (void *) -1 or NULL for "see errno". */
+export function checkAddress(
+  address: bigint,
+  syscall: string,
+  subject?: Subject,
+): bigint {
+  if (address === ALL_ONES || address === 0n) {
+    throw ipcError(errno(), syscall, subject);
+  }
+  return address;
+}

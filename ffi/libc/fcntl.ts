@@ -1,0 +1,36 @@
+// <fcntl.h>
+
+import { header } from "./library.ts";
+import { machine } from "./machine.ts";
+
+export const fcntl = header({
+  // int open(const char *pathname, int flags, mode_t mode)
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // int fcntl(int fd, int op, int arg)
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+});
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_ACCMODE = 3;
+export const O_CREAT = 0x40;
+export const O_EXCL = 0x80;
+export const O_TRUNC = 0x200;
+export const O_NONBLOCK = 0x800;
+export const O_CLOEXEC = 0x80000;
+export const O_PATH = 0x200000;
+export const { O_DIRECT, O_DIRECTORY, O_NOFOLLOW } = machine;
+
+export const F_GETFD = 1;
+export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
+export const F_SETPIPE_SZ = 1031;
+export const F_GETPIPE_SZ = 1032;
+export const FD_CLOEXEC = 1;
+
+export const AT_FDCWD = -100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_EMPTY_PATH = 0x1000;

@@ -1,0 +1,20 @@
+// The constants and layouts that differ between the machines Deno runs on.
+// Whatever is the same on both is in the file of its header.
+
+const x86_64 = {
+  O_DIRECT: 0x4000,
+  O_DIRECTORY: 0x10000,
+  O_NOFOLLOW: 0x20000,
+  /** struct epoll_event is packed on this machine only. */
+  EPOLL_EVENT_PACKED: true,
+};
+
+const aarch64: typeof x86_64 = {
+  O_DIRECT: 0x10000,
+  O_DIRECTORY: 0x4000,
+  O_NOFOLLOW: 0x8000,
+  EPOLL_EVENT_PACKED: false,
+};
+
+// Elsewhere libc is never opened (library.ts), so the choice has no effect.
+export const machine = Deno.build.arch === "aarch64" ? aarch64 : x86_64;

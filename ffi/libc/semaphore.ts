@@ -1,0 +1,30 @@
+// <semaphore.h>
+
+import { header } from "./library.ts";
+
+export const semaphore = header({
+  // sem_t *sem_open(const char *name, int oflag, mode_t mode, unsigned int value)
+  sem_open: { parameters: ["buffer", "i32", "u32", "u32"], result: "usize" },
+  // int sem_close(sem_t *sem)
+  sem_close: { parameters: ["usize"], result: "i32" },
+  // int sem_unlink(const char *name)
+  sem_unlink: { parameters: ["buffer"], result: "i32" },
+  // int sem_init(sem_t *sem, int pshared, unsigned int value)
+  sem_init: { parameters: ["usize", "i32", "u32"], result: "i32" },
+  // int sem_wait(sem_t *sem)
+  sem_wait: { parameters: ["usize"], result: "i32" },
+  // int sem_trywait(sem_t *sem)
+  sem_trywait: { parameters: ["usize"], result: "i32" },
+  // int sem_timedwait(sem_t *sem, const struct timespec *abs_timeout)
+  sem_timedwait: { parameters: ["usize", "buffer"], result: "i32" },
+  // int sem_post(sem_t *sem)
+  sem_post: { parameters: ["usize"], result: "i32" },
+  // int sem_getvalue(sem_t *sem, int *sval)
+  sem_getvalue: { parameters: ["usize", "buffer"], result: "i32" },
+});
+
+/** sizeof (sem_t) */
+export const SIZEOF_SEM_T = 32;
+/** _Alignof (sem_t) */
+export const ALIGNOF_SEM_T = 8;
+export const SEM_VALUE_MAX = 0x7fffffff;

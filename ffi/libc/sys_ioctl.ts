@@ -1,0 +1,13 @@
+// <sys/ioctl.h>
+
+import { header } from "./library.ts";
+
+export const sysIoctl = header({
+  // int ioctl(int fd, unsigned long op, int *argp)
+  ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
+});
+
+/** Bytes that can be read. */
+export const FIONREAD = 0x541b;
+/** Bytes that the other side of a socket has not read yet. */
+export const SIOCOUTQ = 0x5411;

@@ -1,0 +1,31 @@
+// <sys/ipc.h>
+
+import { i32, struct, u16, u32, u64 } from "../struct.ts";
+import { header } from "./library.ts";
+
+export const sysIpc = header({
+  // key_t ftok(const char *pathname, int proj_id)
+  ftok: { parameters: ["buffer", "i32"], result: "i32" },
+});
+
+export const IPC_CREAT = 0o1000;
+export const IPC_EXCL = 0o2000;
+export const IPC_NOWAIT = 0o4000;
+export const IPC_RMID = 0;
+export const IPC_SET = 1;
+export const IPC_STAT = 2;
+export const IPC_PRIVATE = 0;
+
+/** struct ipc_perm */
+export const ipcPerm = struct({
+  key: i32,
+  uid: u32,
+  gid: u32,
+  cuid: u32,
+  cgid: u32,
+  mode: u32,
+  seq: u16,
+  pad: u16,
+  reserved1: u64,
+  reserved2: u64,
+});

@@ -1,0 +1,37 @@
+// <sys/msg.h>
+
+import { i32, i64, struct, u64 } from "../struct.ts";
+import { header } from "./library.ts";
+import { ipcPerm } from "./sys_ipc.ts";
+
+export const sysMsg = header({
+  // int msgget(key_t key, int msgflg)
+  msgget: { parameters: ["i32", "i32"], result: "i32" },
+  // int msgsnd(int msqid, const void *msgp, size_t msgsz, int msgflg)
+  msgsnd: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  // ssize_t msgrcv(int msqid, void *msgp, size_t msgsz, long msgtyp, int msgflg)
+  msgrcv: {
+    parameters: ["i32", "buffer", "u32", "i64", "i32"],
+    result: "i32",
+  },
+  // int msgctl(int msqid, int op, struct msqid_ds *buf)
+  msgctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+});
+
+export const MSG_NOERROR = 0o10000;
+export const MSG_EXCEPT = 0o20000;
+
+/** struct msqid_ds */
+export const msqidDs = struct({
+  msg_perm: ipcPerm,
+  msg_stime: i64,
+  msg_rtime: i64,
+  msg_ctime: i64,
+  msg_cbytes: u64,
+  msg_qnum: u64,
+  msg_qbytes: u64,
+  msg_lspid: i32,
+  msg_lrpid: i32,
+  reserved4: u64,
+  reserved5: u64,
+});

@@ -1,0 +1,33 @@
+// <sys/shm.h>
+
+import { i32, i64, struct, u64 } from "../struct.ts";
+import { header } from "./library.ts";
+import { ipcPerm } from "./sys_ipc.ts";
+
+export const sysShm = header({
+  // int shmget(key_t key, size_t size, int shmflg)
+  shmget: { parameters: ["i32", "usize", "i32"], result: "i32" },
+  // void *shmat(int shmid, const void *shmaddr, int shmflg)
+  shmat: { parameters: ["i32", "usize", "i32"], result: "usize" },
+  // int shmdt(const void *shmaddr)
+  shmdt: { parameters: ["usize"], result: "i32" },
+  // int shmctl(int shmid, int op, struct shmid_ds *buf)
+  shmctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+});
+
+export const SHM_RDONLY = 0o10000;
+export const SHM_DEST = 0o1000;
+
+/** struct shmid_ds */
+export const shmidDs = struct({
+  shm_perm: ipcPerm,
+  shm_segsz: u64,
+  shm_atime: i64,
+  shm_dtime: i64,
+  shm_ctime: i64,
+  shm_cpid: i32,
+  shm_lpid: i32,
+  shm_nattch: u64,
+  reserved4: u64,
+  reserved5: u64,
+});

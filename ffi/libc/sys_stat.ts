@@ -1,0 +1,88 @@
+// <sys/stat.h>
+
+import { bytes, i64, struct, u16, u32, u64, type ValueOf } from "../struct.ts";
+import { check, type Subject } from "./errno.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "./fcntl.ts";
+import { header } from "./library.ts";
+
+export const sysStat = header({
+  // int mkfifo(const char *pathname, mode_t mode)
+  mkfifo: { parameters: ["buffer", "u32"], result: "i32" },
+  // int fchmod(int fd, mode_t mode)
+  fchmod: { parameters: ["i32", "u32"], result: "i32" },
+  // int statx(int dirfd, const char *pathname, int flags, unsigned mask, struct statx *buf)
+  statx: {
+    parameters: ["i32", "buffer", "i32", "u32", "buffer"],
+    result: "i32",
+  },
+});
+
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFREG = 0o100000;
+export const S_IFIFO = 0o010000;
+export const STATX_BASIC_STATS = 0x7ff;
+
+const statxTimestamp = struct({ tv_sec: i64, tv_nsec: u32 });
+
+/** struct statx: the one stat of Linux with the same layout on every machine. */
+export const statx = struct({
+  stx_mask: u32,
+  stx_blksize: u32,
+  stx_attributes: u64,
+  stx_nlink: u32,
+  stx_uid: u32,
+  stx_gid: u32,
+  stx_mode: u16,
+  stx_ino: u64,
+  stx_size: u64,
+  stx_blocks: u64,
+  stx_attributes_mask: u64,
+  stx_atime: statxTimestamp,
+  stx_btime: statxTimestamp,
+  stx_ctime: statxTimestamp,
+  stx_mtime: statxTimestamp,
+  stx_rdev_major: u32,
+  stx_rdev_minor: u32,
+  stx_dev_major: u32,
+  stx_dev_minor: u32,
+  stx_spare: bytes(112), // newer kernels put more fields here
+});
+
+/** What a file is: its statx. */
+export type FileStatus = ValueOf<typeof statx>;
+
+/** The status of an open descriptor. */
+export function statusOfFd(fd: number, subject: Subject): FileStatus {
+  const status = new Uint8Array(statx.size);
+  const nothing = new Uint8Array(1); // ""
+  const { statx: call } = sysStat();
+  check(
+    call(fd, nothing, AT_EMPTY_PATH, STATX_BASIC_STATS, status),
+    "statx",
+    subject,
+  );
+  return statx.decode(status);
+}
+
+/** The status of what a path names, a symbolic link itself included. */
+export function statusOfPath(
+  path: Uint8Array<ArrayBuffer>,
+  subject: Subject,
+): FileStatus {
+  const status = new Uint8Array(statx.size);
+  const { statx: call } = sysStat();
+  const flags = AT_SYMLINK_NOFOLLOW;
+  check(
+    call(AT_FDCWD, path, flags, STATX_BASIC_STATS, status),
+    "statx",
+    subject,
+  );
+  return statx.decode(status);
+}
+
+/** Whether two statuses are of one file. */
+export function isSameFile(a: FileStatus, b: FileStatus): boolean {
+  return a.stx_ino === b.stx_ino && a.stx_dev_major === b.stx_dev_major &&
+    a.stx_dev_minor === b.stx_dev_minor;
+}

@@ -1,0 +1,35 @@
+// <unistd.h>
+
+import { header } from "./library.ts";
+
+export const unistd = header({
+  // ssize_t read(int fd, void *buf, size_t count)
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // ssize_t write(int fd, const void *buf, size_t count)
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int close(int fd)
+  close: { parameters: ["i32"], result: "i32" },
+  // int pipe2(int pipefd[2], int flags)
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  // int unlink(const char *pathname)
+  unlink: { parameters: ["buffer"], result: "i32" },
+  // int ftruncate(int fd, off_t length)
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  // long sysconf(int name)
+  sysconf: { parameters: ["i32"], result: "i64" },
+});
+
+/**
+ * The most that one read or write moves: larger requests are cut by the kernel
+ * to this (MAX_RW_COUNT), so a count fits 32 bits and a result fits an i32.
+ */
+export const MAX_COUNT = 0x7fff_f000;
+
+export const _SC_PAGESIZE = 30;
+
+let size = 0;
+
+/** The size of a page of memory, in bytes. */
+export function pageSize(): number {
+  return size ||= Number(unistd().sysconf(_SC_PAGESIZE));
+}

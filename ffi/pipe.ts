@@ -1,0 +1,430 @@
+/**
+ * Pipes: `pipe2(2)`, a stream of bytes from one process to a related one.
+ *
+ * **Choose a pipe** when a process that you start yourself shall get, or give,
+ * a stream of bytes: it needs no name, nobody else can reach it, and the reader
+ * learns of the writer's end. A pipe goes one way only (half-duplex); for both
+ * directions take two, or a socket pair.
+ *
+ * **Choose something else** when the processes are not related (a FIFO has a
+ * name), when messages must stay apart (a message queue, a seqpacket socket), or
+ * when the child's standard input and output are enough (`Deno.Command` has
+ * pipes for those).
+ *
+ * A V8 process cannot `fork(2)`. What fork does in C, a child of `Deno.Command`
+ * that inherits a descriptor does here:
+ *
+ * ```ts ignore
+ * import { pipe, PipeReader } from "@linux/ipc/pipe";
+ *
+ * if (Deno.args[0] === "child") {
+ *   using reader = PipeReader.fromFd(Number(Deno.args[1]));
+ *   const buffer = new Uint8Array(1024);
+ *   const count = reader.readSync(buffer) ?? 0;
+ *   console.log(new TextDecoder().decode(buffer.subarray(0, count)));
+ * } else {
+ *   const { reader, writer } = pipe();
+ *   const child = reader.inherit((fd) =>
+ *     new Deno.Command(Deno.execPath(), {
+ *       args: ["run", "--allow-ffi", import.meta.filename!, "child", `${fd}`],
+ *     }).spawn()
+ *   );
+ *   reader.close(); // the child has its own
+ *   writer.writeSync(new TextEncoder().encode("message from parent"));
+ *   writer.close(); // the child's next read is the end of the stream
+ *   await child.status;
+ * }
+ * ```
+ *
+ * @module
+ */
+
+import { checkFd } from "./arguments.ts";
+import { Descriptor } from "./libc/descriptor.ts";
+import { check } from "./libc/errno.ts";
+import {
+  F_GETFL,
+  F_SETFD,
+  fcntl,
+  FD_CLOEXEC,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_RDWR,
+} from "./libc/fcntl.ts";
+import { S_IFIFO, S_IFMT, statusOfFd } from "./libc/sys_stat.ts";
+import { unistd } from "./libc/unistd.ts";
+import type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+import {
+  read,
+  readSync,
+  tryRead,
+  tryWrite,
+  write,
+  writeSync,
+} from "./wait/transfer.ts";
+
+export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+
+/**
+ * `PIPE_BUF`: a write of at most this many bytes is atomic. It reaches the
+ * reader in one piece, however many processes write to the same pipe.
+ *
+ * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
+ */
+export const PIPE_BUF = 4096;
+
+/** How a descriptor is taken over. */
+export interface FromFdOptions {
+  /**
+   * What errors call it, such as the path of a FIFO.
+   *
+   * @default {`descriptor ${fd}`}
+   */
+  name?: string | undefined;
+}
+
+/** Takes over a descriptor number, if it is that end of a pipe. */
+function adopt(
+  fd: number,
+  mode: "reading" | "writing",
+  options?: FromFdOptions,
+): Descriptor {
+  checkFd(fd);
+  const subject = options?.name ?? `descriptor ${fd}`;
+  const { fcntl: call } = fcntl();
+  const flags = check(call(fd, F_GETFL, 0), "fcntl", subject);
+  if ((statusOfFd(fd, subject).stx_mode & S_IFMT) !== S_IFIFO) {
+    throw new TypeError(`Argument "fd" must be a pipe or FIFO: ${fd} is not`);
+  }
+  const access = flags & O_ACCMODE;
+  const wanted = mode === "reading" ? 0 : 1; // O_RDONLY, O_WRONLY
+  if (access !== wanted && access !== O_RDWR) {
+    throw new TypeError(
+      `Argument "fd" must be open for ${mode}: ${fd} is the other end`,
+    );
+  }
+  check(call(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
+  return new Descriptor(fd, subject);
+}
+
+// Set by the classes: their constructors are for this module alone.
+let makeReader: (descriptor: Descriptor) => PipeReader;
+let makeWriter: (descriptor: Descriptor) => PipeWriter;
+
+/**
+ * The end of a pipe, or of a FIFO, that is read from.
+ *
+ * @example Read to the end
+ * ```ts
+ * import { pipe } from "@linux/ipc/pipe";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { reader, writer } = pipe();
+ * writer.writeSync(new TextEncoder().encode("hello"));
+ * writer.close();
+ *
+ * const buffer = new Uint8Array(16);
+ * assertEquals(await reader.read(buffer), 5);
+ * assertEquals(await reader.read(buffer), null); // every writer has closed
+ * reader.close();
+ * ```
+ */
+export class PipeReader implements Disposable {
+  readonly #descriptor: Descriptor;
+
+  private constructor(descriptor: Descriptor) {
+    this.#descriptor = descriptor;
+  }
+
+  static {
+    makeReader = (descriptor) => new PipeReader(descriptor);
+  }
+
+  /**
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes over the read end of a pipe or FIFO
+   * that this process was started with. The number must not belong to anything
+   * else in this process: `close()` closes it.
+   *
+   * @param fd The number of the descriptor, as the parent process tells it.
+   * @param options What errors call it.
+   * @returns The read end, closed by its `close()`.
+   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
+   * @throws {TypeError} If it is not a pipe or FIFO, or is a write end.
+   * @throws {IpcError} EBADF if no such descriptor is open.
+   *
+   * @example A descriptor of an unknown kind is refused
+   * ```ts
+   * import { pipe, PipeReader } from "@linux/ipc/pipe";
+   * import { assertThrows } from "@std/assert";
+   *
+   * using ends = pipe();
+   * assertThrows(() => PipeReader.fromFd(ends.writer.fd), TypeError);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  static fromFd(fd: number, options?: FromFdOptions): PipeReader {
+    return new PipeReader(adopt(fd, "reading", options));
+  }
+
+  /** The number of the descriptor, which stays this object's. */
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  /**
+   * `read(2)`, blocking this thread until there is something to read.
+   *
+   * @param buffer Filled from its start; at most its length is read.
+   * @param options `timeout` in milliseconds.
+   * @returns The count of bytes read, or null at the end: every writer closed.
+   * @throws {ClosedError} If this end is closed.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EIO and the like, as the kernel reports them.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
+   */
+  readSync(
+    buffer: Uint8Array<ArrayBuffer>,
+    options?: SyncWaitOptions,
+  ): number | null {
+    return readSync(this.#descriptor, buffer, options);
+  }
+
+  /**
+   * `read(2)`, waiting without blocking the thread.
+   *
+   * @param buffer Filled from its start; at most its length is read.
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns The count of bytes read, or null at the end: every writer closed.
+   * @throws {ClosedError} If this end is closed, now or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
+   */
+  read(
+    buffer: Uint8Array<ArrayBuffer>,
+    options?: WaitOptions,
+  ): Promise<number | null> {
+    return read(this.#descriptor, buffer, options);
+  }
+
+  /**
+   * `read(2)` of what is there already.
+   *
+   * @param buffer Filled from its start; at most its length is read.
+   * @returns The count of bytes read; undefined when there is nothing yet, null
+   * at the end: every writer closed.
+   * @throws {ClosedError} If this end is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
+   */
+  tryRead(buffer: Uint8Array<ArrayBuffer>): number | null | undefined {
+    return tryRead(this.#descriptor, buffer);
+  }
+
+  /**
+   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by
+   * it have this end under the same number. Others do not, unless another thread
+   * starts one in that moment. Close this end afterwards, if it is the child's
+   * now; a write end that both keep open means that the reader never sees the
+   * end.
+   *
+   * @param spawn Starts the child; gets the descriptor's number.
+   * @returns What `spawn` returns.
+   * @throws {ClosedError} If this end is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  inherit<T>(spawn: (fd: number) => T): T {
+    return this.#descriptor.inherit(spawn);
+  }
+
+  /** `close(2)`. Closing twice does nothing. Pending reads end with a ClosedError. */
+  close(): void {
+    this.#descriptor.close();
+  }
+
+  /** Closes this end. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * The end of a pipe, or of a FIFO, that is written to.
+ *
+ * @example The reader is gone
+ * ```ts
+ * import { IpcError, pipe } from "@linux/ipc/pipe";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const { reader, writer } = pipe();
+ * reader.close();
+ * assertThrows(() => writer.writeSync(new Uint8Array(1)), IpcError, "EPIPE");
+ * writer.close();
+ * ```
+ */
+export class PipeWriter implements Disposable {
+  readonly #descriptor: Descriptor;
+
+  private constructor(descriptor: Descriptor) {
+    this.#descriptor = descriptor;
+  }
+
+  static {
+    makeWriter = (descriptor) => new PipeWriter(descriptor);
+  }
+
+  /**
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes over the write end of a pipe or FIFO
+   * that this process was started with. The number must not belong to anything
+   * else in this process: `close()` closes it.
+   *
+   * @param fd The number of the descriptor, as the parent process tells it.
+   * @param options What errors call it.
+   * @returns The write end, closed by its `close()`.
+   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
+   * @throws {TypeError} If it is not a pipe or FIFO, or is a read end.
+   * @throws {IpcError} EBADF if no such descriptor is open.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  static fromFd(fd: number, options?: FromFdOptions): PipeWriter {
+    return new PipeWriter(adopt(fd, "writing", options));
+  }
+
+  /** The number of the descriptor, which stays this object's. */
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  /**
+   * `write(2)` of all the bytes, blocking this thread while the pipe is full.
+   *
+   * @param bytes What to write; up to {@linkcode PIPE_BUF} bytes are atomic.
+   * @param options `timeout` in milliseconds.
+   * @returns The count of bytes written: all of them.
+   * @throws {ClosedError} If this end is closed.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed; a part of
+   * more than {@linkcode PIPE_BUF} bytes may have been written.
+   * @throws {IpcError} EPIPE if no reader is left. (Deno ignores SIGPIPE.)
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
+   */
+  writeSync(
+    bytes: Uint8Array<ArrayBuffer>,
+    options?: SyncWaitOptions,
+  ): number {
+    return writeSync(this.#descriptor, bytes, options);
+  }
+
+  /**
+   * `write(2)` of all the bytes, waiting without blocking the thread.
+   *
+   * @param bytes What to write; up to {@linkcode PIPE_BUF} bytes are atomic.
+   * Leave them as they are until the promise is settled.
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns The count of bytes written: all of them.
+   * @throws {ClosedError} If this end is closed, now or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed; a part of
+   * more than {@linkcode PIPE_BUF} bytes may have been written.
+   * @throws {IpcError} EPIPE if no reader is left. (Deno ignores SIGPIPE.)
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
+   */
+  write(
+    bytes: Uint8Array<ArrayBuffer>,
+    options?: WaitOptions,
+  ): Promise<number> {
+    return write(this.#descriptor, bytes, options);
+  }
+
+  /**
+   * `write(2)` of as many bytes as there is room for now. Up to
+   * {@linkcode PIPE_BUF} bytes are written all or not at all.
+   *
+   * @param bytes What to write.
+   * @returns The count of bytes written, or null when the pipe is full.
+   * @throws {ClosedError} If this end is closed.
+   * @throws {IpcError} EPIPE if no reader is left. (Deno ignores SIGPIPE.)
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
+   */
+  tryWrite(bytes: Uint8Array<ArrayBuffer>): number | null {
+    return tryWrite(this.#descriptor, bytes);
+  }
+
+  /**
+   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by
+   * it have this end under the same number. See {@linkcode PipeReader.inherit}.
+   *
+   * @param spawn Starts the child; gets the descriptor's number.
+   * @returns What `spawn` returns.
+   * @throws {ClosedError} If this end is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  inherit<T>(spawn: (fd: number) => T): T {
+    return this.#descriptor.inherit(spawn);
+  }
+
+  /** `close(2)`. Closing twice does nothing. Pending writes end with a ClosedError. */
+  close(): void {
+    this.#descriptor.close();
+  }
+
+  /** Closes this end. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Both ends of a pipe. */
+export interface Pipe extends Disposable {
+  /** The end that is read from: C's `pipefd[0]`. */
+  readonly reader: PipeReader;
+  /** The end that is written to: C's `pipefd[1]`. */
+  readonly writer: PipeWriter;
+}
+
+/**
+ * `pipe2(pipefd, O_CLOEXEC)`: makes a pipe. Its ends are not inherited by child
+ * processes, except through {@linkcode PipeReader.inherit} and
+ * {@linkcode PipeWriter.inherit}.
+ *
+ * @returns Both ends; disposing of it closes both.
+ * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors (of this
+ * process, of the system); nothing is left open then.
+ *
+ * @example From one end to the other
+ * ```ts
+ * import { pipe } from "@linux/ipc/pipe";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using ends = pipe();
+ * ends.writer.writeSync(Uint8Array.of(1, 2, 3));
+ * const buffer = new Uint8Array(8);
+ * assertEquals(ends.reader.readSync(buffer), 3);
+ * assertEquals(ends.reader.tryRead(buffer), undefined); // nothing more yet
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/pipe2.2.html | pipe2(2)}
+ */
+export function pipe(): Pipe {
+  const fds = new Int32Array(2);
+  check(unistd().pipe2(fds, O_CLOEXEC), "pipe2");
+  const reader = makeReader(new Descriptor(fds[0]!, "pipe"));
+  const writer = makeWriter(new Descriptor(fds[1]!, "pipe"));
+  return {
+    reader,
+    writer,
+    [Symbol.dispose]() {
+      reader.close();
+      writer.close();
+    },
+  };
+}

@@ -1,0 +1,257 @@
+// Waiting for descriptors without occupying the runtime's thread pool: one epoll
+// and at most one outstanding wait for all of them, however many there are.
+
+import { ClosedError } from "../errors.ts";
+import type { Descriptor } from "../libc/descriptor.ts";
+import { check, EINTR, ENOENT, EPERM, errno, ipcError } from "../libc/errno.ts";
+import { poll, POLLERR, pollfd, POLLHUP } from "../libc/poll.ts";
+import {
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  epollEvent,
+  EPOLLONESHOT,
+  sysEpoll,
+} from "../libc/sys_epoll.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK, sysEventfd } from "../libc/sys_eventfd.ts";
+import { unistd } from "../libc/unistd.ts";
+import { remaining, timeoutError } from "./options.ts";
+
+/** One pending wait. */
+interface Waiter {
+  readonly events: number;
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** What is waited for on one descriptor. */
+interface Watch {
+  readonly fd: number;
+  readonly waiters: Set<Waiter>;
+}
+
+const MAX_EVENTS = 64; // of one epoll_wait; the rest comes with the next
+const ALWAYS = POLLERR | POLLHUP; // reported whether asked for or not
+
+// Each thread has its own instance of this module, and so its own epoll.
+let epoll = -1;
+let wakeup = -1; // an eventfd that ends the outstanding epoll_wait
+let outstanding = false;
+let pending = 0;
+const watches = new Map<number, Watch>();
+const event = new Uint8Array(epollEvent.size);
+const eventView = epollEvent.view(event);
+const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+const drained = new Uint8Array(8);
+const arrived = new Uint8Array(epollEvent.size * MAX_EVENTS);
+const arrivedViews = Array.from(
+  { length: MAX_EVENTS },
+  (_, index) => epollEvent.view(arrived, index * epollEvent.size),
+);
+
+/** How many waits are pending on this thread. For tests. */
+export function pendingWaits(): number {
+  return pending;
+}
+
+function control(operation: number, fd: number, events: number): number {
+  eventView.events = events;
+  eventView.data = BigInt(fd);
+  return sysEpoll().epoll_ctl(epoll, operation, fd, event);
+}
+
+function start(): void {
+  if (epoll !== -1) return;
+  const created = check(
+    sysEpoll().epoll_create1(EPOLL_CLOEXEC),
+    "epoll_create1",
+  );
+  const eventfd = sysEventfd().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (eventfd === -1) {
+    const error = ipcError(errno(), "eventfd");
+    unistd().close(created);
+    throw error;
+  }
+  epoll = created;
+  wakeup = eventfd;
+  control(EPOLL_CTL_ADD, wakeup, 1);
+}
+
+/** Registers what the waiters of one descriptor want; false if it cannot wait. */
+function arm(watch: Watch): boolean {
+  let events = EPOLLONESHOT;
+  for (const waiter of watch.waiters) events |= waiter.events;
+  if (control(EPOLL_CTL_MOD, watch.fd, events) === 0) return true;
+  let number = errno();
+  if (number === ENOENT) {
+    if (control(EPOLL_CTL_ADD, watch.fd, events) === 0) return true;
+    number = errno();
+  }
+  if (number === EPERM) return false; // a regular file: always ready
+  throw ipcError(number, "epoll_ctl", watch.fd);
+}
+
+/** Waits, and wakes who waited, for as long as anybody waits. */
+async function run(): Promise<void> {
+  outstanding = true;
+  const { epoll_wait } = sysEpoll();
+  while (pending > 0) {
+    const count = await epoll_wait(epoll, arrived, MAX_EVENTS, -1);
+    // -1 can only be EINTR: the other errors are mistakes in the arguments.
+    for (let index = 0; index < count; index++) {
+      const { events, data } = arrivedViews[index]!;
+      dispatch(Number(data), events);
+    }
+  }
+  outstanding = false;
+}
+
+/** Ends the outstanding wait when nobody is left, so that the program can end. */
+function stopIfIdle(): void {
+  if (pending === 0 && outstanding) unistd().write(wakeup, one, one.length);
+}
+
+function dispatch(fd: number, events: number): void {
+  if (fd === wakeup) {
+    unistd().read(wakeup, drained, drained.length);
+    return;
+  }
+  const watch = watches.get(fd);
+  if (watch === undefined) return; // closed after the event was reported
+  for (const waiter of watch.waiters) {
+    if ((events & (waiter.events | ALWAYS)) === 0) continue;
+    remove(watch, waiter);
+    waiter.resolve();
+  }
+  if (watch.waiters.size === 0) return;
+  try {
+    arm(watch);
+  } catch (error) {
+    rejectAll(watch, error);
+  }
+}
+
+function remove(watch: Watch, waiter: Waiter): void {
+  if (watch.waiters.delete(waiter)) pending--;
+}
+
+function rejectAll(watch: Watch, reason: unknown): void {
+  for (const waiter of watch.waiters) {
+    remove(watch, waiter);
+    waiter.reject(reason);
+  }
+}
+
+/** The watch of a descriptor, which its close ends. */
+function watchOf(descriptor: Descriptor): Watch {
+  const { fd, subject } = descriptor;
+  let watch = watches.get(fd);
+  if (watch === undefined) {
+    watch = { fd, waiters: new Set() };
+    watches.set(fd, watch);
+  }
+  const { waiters } = watch;
+  descriptor.onClose ??= () => {
+    watches.delete(fd);
+    control(EPOLL_CTL_DEL, fd, 0);
+    if (waiters.size === 0) return;
+    rejectAll({ fd, waiters }, new ClosedError(subject));
+    stopIfIdle();
+  };
+  return watch;
+}
+
+/**
+ * Resolves when one of `events` (POLLIN, POLLOUT) is likely to be there: try,
+ * and wait again when it is not. Rejects when the deadline has passed, when the
+ * signal is aborted, and when the descriptor is closed.
+ */
+export function ready(
+  descriptor: Descriptor,
+  events: number,
+  deadline: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  if (signal?.aborted) {
+    reject(signal.reason);
+    return promise;
+  }
+  start();
+  const watch = watchOf(descriptor);
+  const waiter: Waiter = { events, resolve: finish, reject: fail };
+  watch.waiters.add(waiter);
+  pending++;
+  try {
+    if (!arm(watch)) {
+      remove(watch, waiter);
+      resolve();
+      return promise;
+    }
+  } catch (error) {
+    remove(watch, waiter);
+    reject(error);
+    return promise;
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  if (deadline !== Infinity) timer = setTimeout(expire, remaining(deadline));
+  signal?.addEventListener("abort", abort);
+  if (!outstanding) run();
+  return promise;
+
+  function cleanUp(): void {
+    if (timer !== undefined) clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+  }
+  function finish(): void {
+    cleanUp();
+    resolve();
+  }
+  function fail(reason: unknown): void {
+    cleanUp();
+    reject(reason);
+  }
+  function giveUp(reason: unknown): void {
+    remove(watch, waiter);
+    stopIfIdle();
+    fail(reason);
+  }
+  function abort(): void {
+    giveUp(signal!.reason);
+  }
+  function expire(): void {
+    const left = remaining(deadline); // timers may fire early, or be cut short
+    if (left > 0) timer = setTimeout(expire, left);
+    else giveUp(timeoutError(descriptor.subject));
+  }
+}
+
+const request = new Uint8Array(pollfd.size);
+const requestView = pollfd.view(request);
+
+/** Blocks this thread until one of `events` is there, or the deadline passes. */
+export function readySync(
+  descriptor: Descriptor,
+  events: number,
+  deadline: number,
+): void {
+  for (;;) {
+    requestView.fd = descriptor.fd;
+    requestView.events = events;
+    const limit = deadline === Infinity ? -1 : remaining(deadline);
+    const count = checkPoll(poll().poll(request, 1, limit));
+    if (count > 0) return;
+    if (deadline !== Infinity && remaining(deadline) === 0) {
+      throw timeoutError(descriptor.subject);
+    }
+  }
+}
+
+/** The result of poll; 0, as if nothing had come, when a signal interrupted it. */
+function checkPoll(count: number): number {
+  if (count !== -1) return count;
+  const number = errno();
+  if (number === EINTR) return 0;
+  throw ipcError(number, "poll");
+}

@@ -1,0 +1,73 @@
+/**
+ * Linux IPC for Deno: pipes, FIFOs, message queues, shared memory, memory maps,
+ * semaphores and Unix domain sockets, by calling libc directly.
+ *
+ * Each mechanism is an entry point of its own, with a page that says when to
+ * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
+ * `/memory-map`, `/semaphore`, `/socket` and `/struct`. This one has them all.
+ *
+ * ```ts
+ * import { pipe } from "@linux/ipc";
+ *
+ * using ends = pipe();
+ * ends.writer.writeSync(new TextEncoder().encode("message"));
+ * console.log(ends.reader.readSync(new Uint8Array(1024))); // 7
+ * ```
+ *
+ * @module
+ */
+
+export {
+  ClosedError,
+  IpcError,
+  type IpcErrorInit,
+  type SystemLimit,
+} from "./ffi/errors.ts";
+export type { SyncWaitOptions, WaitOptions } from "./ffi/wait/options.ts";
+
+export {
+  type FromFdOptions,
+  type Pipe,
+  pipe,
+  PIPE_BUF,
+  PipeReader,
+  PipeWriter,
+} from "./ffi/pipe.ts";
+
+export { Fifo, type FifoCreateOptions } from "./ffi/fifo.ts";
+
+export {
+  type SysvMessage,
+  SysvMessageQueue,
+  type SysvMessageQueueCreateOptions,
+  type SysvMessageQueueStat,
+  type SysvReceiveOptions,
+  type SysvSendOptions,
+} from "./ffi/message_queue.ts";
+
+export {
+  SysvSharedMemory,
+  type SysvSharedMemoryCreateOptions,
+  type SysvSharedMemoryOpenOptions,
+  type SysvSharedMemoryStat,
+} from "./ffi/shared_memory.ts";
+
+export {
+  MemoryMap,
+  type MemoryMapCreateOptions,
+  type MemoryMapOpenOptions,
+} from "./ffi/memory_map.ts";
+
+export {
+  PosixSemaphore,
+  type PosixSemaphoreCreateOptions,
+  type SemaphorePermit,
+} from "./ffi/semaphore.ts";
+
+export {
+  UnixListener,
+  type UnixListenOptions,
+  UnixStream,
+} from "./ffi/socket.ts";
+
+export * from "./ffi/struct.ts";
