@@ -1,0 +1,57 @@
+// server.c: makes a FIFO, and prints every record that comes through it.
+//
+// What the C program does and this one does not: it removes whatever has the name
+// of its FIFO, be it a file with somebody's work or a FIFO that another server
+// reads. And it never ends, leaving the FIFO behind when it is killed.
+
+import { Fifo, IpcError } from "@linux/ipc/fifo";
+import { commandLine, interrupt, main } from "./_cli.ts";
+import { NAME, record } from "./_record.ts";
+
+const HELP = `Usage: fifo_server.ts [--path PATH]
+
+Makes a FIFO and prints every record that a client writes to it, until Ctrl-C.
+
+Options:
+  --path PATH  the FIFO (default ${NAME})
+  --help       show this`;
+
+/** Removes the FIFO that a server left which was killed. */
+function removeAbandoned(path: string): void {
+  let found: Fifo;
+  try {
+    found = Fifo.open(path);
+  } catch (error) {
+    if (error instanceof IpcError && error.code === "ENOENT") return;
+    throw error;
+  }
+  using fifo = found;
+  using writer = fifo.tryOpenWriter();
+  if (writer !== null) {
+    throw new Error(`${path}: another server reads this FIFO`);
+  }
+  fifo.unlink();
+}
+
+await main(async () => {
+  const { flag } = commandLine(HELP, { string: ["path"] });
+  const path = flag("path") ?? NAME;
+  const signal = interrupt();
+  removeAbandoned(path);
+  using fifo = Fifo.create(path, { mode: 0o666 });
+  try {
+    // With a write end of its own, the server never sees the end of the stream:
+    // it goes on when a client leaves and before the next one comes.
+    using ends = fifo.openBoth();
+    const buffer = new Uint8Array(record.size);
+    while (!signal.aborted) {
+      buffer.fill(0);
+      await ends.reader.read(buffer, { signal });
+      console.log(`recv: ${record.decode(buffer).text}`);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    fifo.unlink();
+  }
+});

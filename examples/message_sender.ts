@@ -1,0 +1,21 @@
+// sender.c: puts a person's age and name into a message queue.
+
+import { SysvMessageQueue } from "@linux/ipc/message-queue";
+import { commandLine, main } from "./_cli.ts";
+import { human } from "./data.ts";
+
+const HELP = `Usage: message_sender.ts [--key KEY]
+
+Puts a message into a System V message queue, which is made if need be.
+
+Options:
+  --key KEY  the queue's key (default 12345)
+  --help     show this`;
+
+await main(() => {
+  const { flag } = commandLine(HELP, { string: ["key"] });
+  const key = Number(flag("key") ?? 12345);
+  using queue = SysvMessageQueue.openOrCreate(key, { mode: 0o666 });
+  queue.sendSync(human.encode({ age: 80, name: "ghkim" }), { type: 1 });
+  console.log("message sent");
+});

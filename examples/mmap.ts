@@ -1,0 +1,34 @@
+// main.c of the memory map: prints the first 40 bytes of a file, and zeroes them.
+//
+// What the C program does and this one does not: it dies of SIGBUS when the file
+// is empty or new, gives a new file random permissions, and prints on past the 40
+// bytes until a zero happens to come.
+
+import { MemoryMap } from "@linux/ipc/memory-map";
+import { commandLine, main, print } from "./_cli.ts";
+
+const LENGTH = 40;
+const HELP = `Usage: mmap.ts FILE
+
+Prints the first 40 bytes of a file and overwrites them with zeroes. The file is
+made, and stays empty, if there is none.
+
+Options:
+  --help  show this`;
+
+await main(() => {
+  const path = commandLine(HELP, {}, "FILE").word[0]!;
+  using file = Deno.openSync(path, {
+    read: true,
+    write: true,
+    create: true,
+    mode: 0o644,
+  });
+  const { size, isFile } = file.statSync();
+  if (isFile && size === 0) throw new Error(`${path}: the file is empty`);
+  using map = MemoryMap.open(path, { length: Math.min(LENGTH, size) });
+  const end = map.bytes.indexOf(0);
+  print(end === -1 ? map.bytes : map.bytes.subarray(0, end));
+  print("\n");
+  map.bytes.fill(0);
+});

@@ -1,0 +1,19 @@
+// remove_shm.c: counts up once more, and removes the shared memory.
+
+import { commandLine, main } from "./_cli.ts";
+import { countUp, openCounter } from "./_counter.ts";
+
+const HELP = `Usage: remove_shm.ts [--key KEY]
+
+Adds 1 to a number in System V shared memory, and removes the memory.
+
+Options:
+  --key KEY  the segment's key (default 12345)
+  --help     show this`;
+
+await main(() => {
+  const { flag } = commandLine(HELP, { string: ["key"] });
+  using memory = openCounter(Number(flag("key") ?? 12345));
+  countUp(memory);
+  memory.remove();
+});

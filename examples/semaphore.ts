@@ -1,0 +1,46 @@
+// main.c of the semaphore: four threads that take turns, a second each.
+//
+// The threads are Workers. What they share is not JavaScript's but the kernel's:
+// a segment of shared memory with a semaphore in it.
+
+import { PosixSemaphore } from "@linux/ipc/semaphore";
+import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+import { commandLine, main } from "./_cli.ts";
+
+const THREAD_NUM = 4;
+const HELP = `Usage: semaphore.ts
+
+Four threads share a semaphore. Each holds it for a second, says hello, and gives
+it to the next.
+
+Options:
+  --help  show this`;
+
+/** Starts a thread; resolves when it has ended. */
+function createThread(id: number, thread: number): Promise<void> {
+  const worker = new Worker(import.meta.resolve("./_thread.ts"), {
+    type: "module",
+  });
+  worker.postMessage({ id, thread });
+  return new Promise((resolve, reject) => {
+    worker.onmessage = () => {
+      worker.terminate();
+      resolve();
+    };
+    worker.onerror = (event) => reject(new Error(event.message));
+  });
+}
+
+await main(async () => {
+  commandLine(HELP);
+  using memory = SysvSharedMemory.create(null, PosixSemaphore.SIZE);
+  // The threads find the memory by its id. Without a name it goes away with the
+  // last of them, however this program ends.
+  memory.remove();
+  using _semaphore = PosixSemaphore.init(memory.bytes, 1);
+  const threads = Array.from(
+    { length: THREAD_NUM },
+    (_, thread) => createThread(memory.id, thread),
+  );
+  await Promise.all(threads);
+});

@@ -1,0 +1,18 @@
+// shm.c: counts up a number in shared memory, from run to run.
+
+import { commandLine, main } from "./_cli.ts";
+import { countUp, openCounter } from "./_counter.ts";
+
+const HELP = `Usage: shm.ts [--key KEY]
+
+Adds 1 to a number in System V shared memory, which is made if need be.
+
+Options:
+  --key KEY  the segment's key (default 12345)
+  --help     show this`;
+
+await main(() => {
+  const { flag } = commandLine(HELP, { string: ["key"] });
+  using memory = openCounter(Number(flag("key") ?? 12345));
+  countUp(memory);
+});
