@@ -16,6 +16,7 @@ import {
 } from "../libc/sys_epoll.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, sysEventfd } from "../libc/sys_eventfd.ts";
 import { unistd } from "../libc/unistd.ts";
+import { waitBriefly } from "./brief.ts";
 import { remaining, timeoutError } from "./options.ts";
 
 /** One pending wait. */
@@ -33,6 +34,9 @@ interface Watch {
 
 const MAX_EVENTS = 64; // of one epoll_wait; the rest comes with the next
 const ALWAYS = POLLERR | POLLHUP; // reported whether asked for or not
+// A Worker that is terminated leaves its wait behind: it frees its thread of the
+// pool after this many milliseconds.
+const SLICE = 10_000;
 
 // Each thread has its own instance of this module, and so its own epoll.
 let epoll = -1;
@@ -40,6 +44,7 @@ let wakeup = -1; // an eventfd that ends the outstanding epoll_wait
 let outstanding = false;
 let pending = 0;
 const watches = new Map<number, Watch>();
+let fresh: Watch[] = []; // have got a waiter, and epoll does not know of it yet
 const event = new Uint8Array(epollEvent.size);
 const eventView = epollEvent.view(event);
 const one = new Uint8Array(new BigUint64Array([1n]).buffer);
@@ -78,18 +83,40 @@ function start(): void {
   control(EPOLL_CTL_ADD, wakeup, 1);
 }
 
-/** Registers what the waiters of one descriptor want; false if it cannot wait. */
-function arm(watch: Watch): boolean {
-  let events = EPOLLONESHOT;
+/** What the waiters of one descriptor want. */
+function wanted(watch: Watch): number {
+  let events = 0;
   for (const waiter of watch.waiters) events |= waiter.events;
-  if (control(EPOLL_CTL_MOD, watch.fd, events) === 0) return true;
+  return events;
+}
+
+/** Has epoll report, once, what the waiters of one descriptor want. */
+function arm(watch: Watch): void {
+  const events = wanted(watch) | EPOLLONESHOT;
+  if (control(EPOLL_CTL_MOD, watch.fd, events) === 0) return;
   let number = errno();
   if (number === ENOENT) {
-    if (control(EPOLL_CTL_ADD, watch.fd, events) === 0) return true;
+    if (control(EPOLL_CTL_ADD, watch.fd, events) === 0) return;
     number = errno();
   }
-  if (number === EPERM) return false; // a regular file: always ready
-  throw ipcError(number, "epoll_ctl", watch.fd);
+  if (number === EPERM) dispatch(watch.fd, ~0); // a file, which is always ready
+  else rejectAll(watch, ipcError(number, "epoll_ctl", watch.fd));
+}
+
+/**
+ * Looks after the waits that began since the last time: briefly on this thread,
+ * where an answer may come at once, and else through epoll. It runs when all that
+ * can begin to wait now has done so.
+ */
+function settleFresh(): void {
+  const list = fresh.filter((watch) => watch.waiters.size > 0);
+  fresh = [];
+  waitBriefly(
+    list.map((watch) => ({ fd: watch.fd, events: wanted(watch) })),
+    dispatch,
+  );
+  for (const watch of list) if (watch.waiters.size > 0) arm(watch);
+  if (pending > 0 && !outstanding) run();
 }
 
 /** Waits, and wakes who waited, for as long as anybody waits. */
@@ -97,11 +124,14 @@ async function run(): Promise<void> {
   outstanding = true;
   const { epoll_wait } = sysEpoll();
   while (pending > 0) {
-    const count = await epoll_wait(epoll, arrived, MAX_EVENTS, -1);
+    const count = await epoll_wait(epoll, arrived, MAX_EVENTS, SLICE);
     // -1 can only be EINTR: the other errors are mistakes in the arguments.
     for (let index = 0; index < count; index++) {
       const { events, data } = arrivedViews[index]!;
-      dispatch(Number(data), events);
+      const fd = Number(data);
+      dispatch(fd, events);
+      const watch = watches.get(fd);
+      if (watch !== undefined && watch.waiters.size > 0) arm(watch);
     }
   }
   outstanding = false;
@@ -123,12 +153,6 @@ function dispatch(fd: number, events: number): void {
     if ((events & (waiter.events | ALWAYS)) === 0) continue;
     remove(watch, waiter);
     waiter.resolve();
-  }
-  if (watch.waiters.size === 0) return;
-  try {
-    arm(watch);
-  } catch (error) {
-    rejectAll(watch, error);
   }
 }
 
@@ -183,21 +207,10 @@ export function ready(
   const waiter: Waiter = { events, resolve: finish, reject: fail };
   watch.waiters.add(waiter);
   pending++;
-  try {
-    if (!arm(watch)) {
-      remove(watch, waiter);
-      resolve();
-      return promise;
-    }
-  } catch (error) {
-    remove(watch, waiter);
-    reject(error);
-    return promise;
-  }
   let timer: ReturnType<typeof setTimeout> | undefined;
   if (deadline !== Infinity) timer = setTimeout(expire, remaining(deadline));
   signal?.addEventListener("abort", abort);
-  if (!outstanding) run();
+  if (fresh.push(watch) === 1) queueMicrotask(settleFresh);
   return promise;
 
   function cleanUp(): void {

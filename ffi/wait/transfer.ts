@@ -11,6 +11,7 @@ import {
   type WaitOptions,
 } from "./options.ts";
 import { ready, readySync } from "./poller.ts";
+import { isOverdue, turn } from "./turn.ts";
 
 const WOULD_BLOCK = -1;
 
@@ -90,7 +91,10 @@ export async function read(
   source.makeNonblocking();
   for (;;) {
     const count = readOnce(source, buffer);
-    if (count !== WOULD_BLOCK) return countOrEnd(count, buffer);
+    if (count !== WOULD_BLOCK) {
+      if (isOverdue()) await turn();
+      return countOrEnd(count, buffer);
+    }
     await ready(source, POLLIN, deadline, options?.signal);
   }
 }
@@ -147,6 +151,7 @@ export async function write(
       continue;
     }
     written += count;
+    if (isOverdue()) await turn();
     if (written === bytes.byteLength) return written;
   }
 }
