@@ -18,13 +18,17 @@ const forgotten = new FinalizationRegistry<number>((fd) => {
   unistd().close(fd);
 });
 
+/**
+ * Called with each descriptor of this thread that is about to be closed: how the
+ * waiting engine, which knows this file and not the reverse, ends its waits.
+ */
+export const closing: { listener: (fd: number) => void } = { listener() {} };
+
 /** A file descriptor that is closed exactly once. */
 export class Descriptor implements Disposable {
   #fd: number;
   #nonblocking = false;
   readonly subject: string;
-  /** Called before the descriptor goes away: ends the waits that depend on it. */
-  onClose: (() => void) | undefined;
 
   /** Takes over `fd`; `subject` is what errors call it. */
   constructor(fd: number, subject: string) {
@@ -82,12 +86,18 @@ export class Descriptor implements Disposable {
     }
   }
 
-  close(): void {
-    if (this.#fd === -1) return;
-    this.onClose?.();
-    const fd = this.#fd;
+  /** Gives the descriptor away: from now on it is the caller's to close. */
+  release(): number {
+    const fd = this.fd;
+    closing.listener(fd);
     this.#fd = -1;
     forgotten.unregister(this);
+    return fd;
+  }
+
+  close(): void {
+    if (this.#fd === -1) return;
+    const fd = this.release();
     // Linux releases the number even when close reports an error, and what it
     // could report (a failed write-back) concerns none of our kinds of file.
     unistd().close(fd);

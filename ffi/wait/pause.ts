@@ -1,23 +1,8 @@
-// Waiting for what cannot be waited for: looking again, less and less often.
+// Waiting for what no event tells of: looking again, less and less often.
 
-import { remaining, timeoutError } from "./options.ts";
+import { cancellable } from "./cancellable.ts";
 
 const LONGEST = 20; // ms: how late a change may be noticed
-
-/** Resolves after `milliseconds`; rejects when the signal is aborted. */
-function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
-    function abort() {
-      clearTimeout(timer);
-      reject(signal!.reason);
-    }
-  });
-}
 
 /**
  * Resolves when `look` says true. It looks at once, then after 1, 2, 4 ... and
@@ -31,8 +16,9 @@ export async function until(
 ): Promise<void> {
   signal?.throwIfAborted();
   for (let pause = 1; !look(); pause = Math.min(pause * 2, LONGEST)) {
-    const left = remaining(deadline);
-    if (left === 0) throw timeoutError(subject);
-    await sleep(Math.min(pause, left), signal);
+    await cancellable(subject, deadline, signal, ({ resolve }) => {
+      const timer = setTimeout(resolve, pause);
+      return () => clearTimeout(timer);
+    });
   }
 }

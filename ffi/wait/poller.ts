@@ -2,7 +2,7 @@
 // and at most one outstanding wait for all of them, however many there are.
 
 import { ClosedError } from "../errors.ts";
-import type { Descriptor } from "../libc/descriptor.ts";
+import { closing } from "../libc/descriptor.ts";
 import { check, EINTR, ENOENT, EPERM, errno, ipcError } from "../libc/errno.ts";
 import { poll, POLLERR, pollfd, POLLHUP } from "../libc/poll.ts";
 import {
@@ -17,18 +17,23 @@ import {
 import { EFD_CLOEXEC, EFD_NONBLOCK, sysEventfd } from "../libc/sys_eventfd.ts";
 import { unistd } from "../libc/unistd.ts";
 import { waitBriefly } from "./brief.ts";
+import { cancellable, type Settle } from "./cancellable.ts";
 import { remaining, timeoutError } from "./options.ts";
 
 /** One pending wait. */
-interface Waiter {
+interface Waiter extends Settle {
   readonly events: number;
-  readonly resolve: () => void;
-  readonly reject: (reason: unknown) => void;
+}
+
+/** What can be waited for: a Descriptor, or the number of a foreign one. */
+export interface Waitable {
+  readonly fd: number;
+  /** What errors call it. */
+  readonly subject: string;
 }
 
 /** What is waited for on one descriptor. */
-interface Watch {
-  readonly fd: number;
+interface Watch extends Waitable {
   readonly waiters: Set<Waiter>;
 }
 
@@ -167,22 +172,23 @@ function rejectAll(watch: Watch, reason: unknown): void {
   }
 }
 
-/** The watch of a descriptor, which its close ends. */
-function watchOf(descriptor: Descriptor): Watch {
-  const { fd, subject } = descriptor;
-  let watch = watches.get(fd);
-  if (watch === undefined) {
-    watch = { fd, waiters: new Set() };
-    watches.set(fd, watch);
-  }
-  const { waiters } = watch;
-  descriptor.onClose ??= () => {
-    watches.delete(fd);
-    control(EPOLL_CTL_DEL, fd, 0);
-    if (waiters.size === 0) return;
-    rejectAll({ fd, waiters }, new ClosedError(subject));
-    stopIfIdle();
-  };
+// Whoever waits for a descriptor is told at once when it is closed here.
+closing.listener = (fd) => {
+  const watch = watches.get(fd);
+  if (watch === undefined) return;
+  watches.delete(fd);
+  control(EPOLL_CTL_DEL, fd, 0);
+  if (watch.waiters.size === 0) return;
+  rejectAll(watch, new ClosedError(watch.subject));
+  stopIfIdle();
+};
+
+/** The watch of a descriptor, made with the first wait for it. */
+function watchOf({ fd, subject }: Waitable): Watch {
+  const known = watches.get(fd);
+  if (known !== undefined) return known;
+  const watch = { fd, subject, waiters: new Set<Waiter>() };
+  watches.set(fd, watch);
   return watch;
 }
 
@@ -192,52 +198,23 @@ function watchOf(descriptor: Descriptor): Watch {
  * signal is aborted, and when the descriptor is closed.
  */
 export function ready(
-  descriptor: Descriptor,
+  target: Waitable,
   events: number,
   deadline: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  if (signal?.aborted) {
-    reject(signal.reason);
-    return promise;
-  }
-  start();
-  const watch = watchOf(descriptor);
-  const waiter: Waiter = { events, resolve: finish, reject: fail };
-  watch.waiters.add(waiter);
-  pending++;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  if (deadline !== Infinity) timer = setTimeout(expire, remaining(deadline));
-  signal?.addEventListener("abort", abort);
-  if (fresh.push(watch) === 1) queueMicrotask(settleFresh);
-  return promise;
-
-  function cleanUp(): void {
-    if (timer !== undefined) clearTimeout(timer);
-    signal?.removeEventListener("abort", abort);
-  }
-  function finish(): void {
-    cleanUp();
-    resolve();
-  }
-  function fail(reason: unknown): void {
-    cleanUp();
-    reject(reason);
-  }
-  function giveUp(reason: unknown): void {
-    remove(watch, waiter);
-    stopIfIdle();
-    fail(reason);
-  }
-  function abort(): void {
-    giveUp(signal!.reason);
-  }
-  function expire(): void {
-    const left = remaining(deadline); // timers may fire early, or be cut short
-    if (left > 0) timer = setTimeout(expire, left);
-    else giveUp(timeoutError(descriptor.subject));
-  }
+  return cancellable(target.subject, deadline, signal, (settle) => {
+    start();
+    const watch = watchOf(target);
+    const waiter: Waiter = { events, ...settle };
+    watch.waiters.add(waiter);
+    pending++;
+    if (fresh.push(watch) === 1) queueMicrotask(settleFresh);
+    return () => {
+      remove(watch, waiter);
+      stopIfIdle();
+    };
+  });
 }
 
 const request = new Uint8Array(pollfd.size);
@@ -245,18 +222,18 @@ const requestView = pollfd.view(request);
 
 /** Blocks this thread until one of `events` is there, or the deadline passes. */
 export function readySync(
-  descriptor: Descriptor,
+  target: Waitable,
   events: number,
   deadline: number,
 ): void {
   for (;;) {
-    requestView.fd = descriptor.fd;
+    requestView.fd = target.fd;
     requestView.events = events;
     const limit = deadline === Infinity ? -1 : remaining(deadline);
     const count = checkPoll(poll().poll(request, 1, limit));
     if (count > 0) return;
     if (deadline !== Infinity && remaining(deadline) === 0) {
-      throw timeoutError(descriptor.subject);
+      throw timeoutError(target.subject);
     }
   }
 }

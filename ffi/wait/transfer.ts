@@ -10,10 +10,20 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "./options.ts";
+import { Mutex } from "./mutex.ts";
 import { ready, readySync } from "./poller.ts";
 import { isOverdue, turn } from "./turn.ts";
 
 const WOULD_BLOCK = -1;
+
+// A write that waits in the middle keeps other writes from coming in between.
+const locks = new WeakMap<Descriptor, Mutex>();
+
+function lockOf(target: Descriptor): Mutex {
+  let lock = locks.get(target);
+  if (lock === undefined) locks.set(target, lock = new Mutex());
+  return lock;
+}
 
 /** One read(2): the count, or WOULD_BLOCK. */
 function readOnce(source: Descriptor, buffer: Uint8Array<ArrayBuffer>): number {
@@ -141,17 +151,25 @@ export async function write(
 ): Promise<number> {
   checkBytes("bytes", bytes);
   const deadline = deadlineOf(options);
-  options?.signal?.throwIfAborted();
+  const signal = options?.signal;
+  signal?.throwIfAborted();
   target.makeNonblocking();
-  let written = 0;
-  for (;;) {
-    const count = writeOnce(target, bytes.subarray(written));
-    if (count === WOULD_BLOCK) {
-      await ready(target, POLLOUT, deadline, options?.signal);
-      continue;
+  const lock = lockOf(target);
+  const free = lock.acquire(target.subject, deadline, signal);
+  if (free !== undefined) await free;
+  try {
+    let written = 0;
+    for (;;) {
+      const count = writeOnce(target, bytes.subarray(written));
+      if (count === WOULD_BLOCK) {
+        await ready(target, POLLOUT, deadline, signal);
+        continue;
+      }
+      written += count;
+      if (isOverdue()) await turn();
+      if (written === bytes.byteLength) return written;
     }
-    written += count;
-    if (isOverdue()) await turn();
-    if (written === bytes.byteLength) return written;
+  } finally {
+    lock.release();
   }
 }
