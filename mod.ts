@@ -4,7 +4,7 @@
  *
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
- * `/memory-map`, `/semaphore`, `/socket` and `/struct`. This one has them all.
+ * `/memory-map`, `/semaphore`, `/socket`, `/struct` and `/wait`. This one has all.
  *
  * ```ts
  * import { pipe } from "@linux/ipc";
@@ -26,12 +26,24 @@ export {
 export type { SyncWaitOptions, WaitOptions } from "./ffi/wait/options.ts";
 
 export {
+  type DescriptorLike,
+  waitAny,
+  waitReadable,
+  type WaitTarget,
+  waitWritable,
+} from "./ffi/wait.ts";
+
+export {
+  duplexPipe,
   type FromFdOptions,
   type Pipe,
   pipe,
   PIPE_BUF,
+  type PipeOptions,
   PipeReader,
   PipeWriter,
+  splice,
+  tee,
 } from "./ffi/pipe.ts";
 
 export { Fifo, type FifoCreateOptions } from "./ffi/fifo.ts";

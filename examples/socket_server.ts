@@ -4,7 +4,12 @@
 // it removes whatever has the path of its socket, and it never sends the "end" that
 // the client waits for, so that the client hangs after its first message.
 
-import { IpcError, UnixListener, type UnixStream } from "@linux/ipc/socket";
+import {
+  ClosedError,
+  IpcError,
+  UnixListener,
+  type UnixStream,
+} from "@linux/ipc/socket";
 import { commandLine, interrupt, main, print } from "./_cli.ts";
 
 const MAXBUF = 255;
@@ -16,7 +21,16 @@ message, until Ctrl-C. A client that sends "quit" is disconnected.
 Options:
   --help  show this`;
 
-const encode = (text: string) => new TextEncoder().encode(text);
+/** Sends a text; false if the client is gone, whose last words may still be read. */
+async function say(client: UnixStream, text: string): Promise<boolean> {
+  try {
+    await client.write(new TextEncoder().encode(text));
+    return true;
+  } catch (error) {
+    if (error instanceof IpcError && error.code === "EPIPE") return false;
+    throw error;
+  }
+}
 
 async function converse(client: UnixStream): Promise<void> {
   const buffer = new Uint8Array(MAXBUF);
@@ -24,14 +38,14 @@ async function converse(client: UnixStream): Promise<void> {
     const message = buffer.subarray(0, count);
     print(message);
     if (new TextDecoder().decode(message).startsWith("quit")) {
-      await client.write(encode("Connection Closed\n"));
+      await say(client, "Connection Closed\n");
       return;
     }
-    await client.write(encode("IPC SUCCESS"));
+    if (!await say(client, "IPC SUCCESS")) continue;
     // The C client looks for "end" at the beginning of what one read gave it, so
     // this must not be joined to the answer.
     await client.drained();
-    await client.write(encode("end"));
+    await say(client, "end");
   }
 }
 
@@ -39,8 +53,10 @@ async function serve(client: UnixStream): Promise<void> {
   try {
     await converse(client);
   } catch (error) {
-    // A client that leaves in the middle is no concern of the others.
-    if (!(error instanceof IpcError)) throw error;
+    // A client that leaves without reading all, or the end of the server.
+    const expected = error instanceof ClosedError ||
+      error instanceof IpcError && error.code === "ECONNRESET";
+    if (!expected) throw error;
   } finally {
     client.close();
   }

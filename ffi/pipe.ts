@@ -39,21 +39,36 @@
  * @module
  */
 
-import { checkFd } from "./arguments.ts";
+import { checkFd, checkInteger } from "./arguments.ts";
 import { Descriptor } from "./libc/descriptor.ts";
-import { check } from "./libc/errno.ts";
+import { check, EAGAIN, EINTR, EPERM, errno, ipcError } from "./libc/errno.ts";
 import {
   F_GETFL,
+  F_GETPIPE_SZ,
   F_SETFD,
+  F_SETPIPE_SZ,
   fcntl,
   FD_CLOEXEC,
   O_ACCMODE,
   O_CLOEXEC,
+  O_DIRECT,
   O_RDWR,
+  SPLICE_F_MOVE,
+  SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
+import { systemLimit } from "./libc/limits.ts";
+import { POLLIN, POLLOUT } from "./libc/poll.ts";
+import { FIONREAD, sysIoctl } from "./libc/sys_ioctl.ts";
 import { S_IFIFO, S_IFMT, statusOfFd } from "./libc/sys_stat.ts";
-import { unistd } from "./libc/unistd.ts";
-import type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+import { MAX_COUNT, unistd } from "./libc/unistd.ts";
+import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
+import {
+  deadlineOf,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from "./wait/options.ts";
+import { ready } from "./wait/poller.ts";
+import { readableStream, writableStream } from "./wait/streams.ts";
 import {
   read,
   readSync,
@@ -62,7 +77,9 @@ import {
   write,
   writeSync,
 } from "./wait/transfer.ts";
+import { isOverdue, turn } from "./wait/turn.ts";
 
+export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 
@@ -73,6 +90,8 @@ export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
  * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
  */
 export const PIPE_BUF = 4096;
+
+const PIPE_MAX_SIZE = "/proc/sys/fs/pipe-max-size";
 
 /** How a descriptor is taken over. */
 export interface FromFdOptions {
@@ -108,6 +127,19 @@ function adopt(
   return new Descriptor(fd, subject);
 }
 
+function capacityOf({ fd, subject }: Descriptor): number {
+  return check(fcntl().fcntl(fd, F_GETPIPE_SZ, 0), "fcntl", subject);
+}
+
+function setCapacity({ fd, subject }: Descriptor, bytes: number): number {
+  checkInteger("bytes", bytes, 1, 0x7fffffff, "int");
+  const capacity = fcntl().fcntl(fd, F_SETPIPE_SZ, bytes);
+  if (capacity !== -1) return capacity;
+  const number = errno();
+  const limit = number === EPERM ? systemLimit(PIPE_MAX_SIZE) : undefined;
+  throw ipcError(number, "fcntl", subject, limit);
+}
+
 // Set by the classes: their constructors are for this module alone.
 let makeReader: (descriptor: Descriptor) => PipeReader;
 let makeWriter: (descriptor: Descriptor) => PipeWriter;
@@ -132,6 +164,7 @@ let makeWriter: (descriptor: Descriptor) => PipeWriter;
  */
 export class PipeReader implements Disposable {
   readonly #descriptor: Descriptor;
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
 
   private constructor(descriptor: Descriptor) {
     this.#descriptor = descriptor;
@@ -226,6 +259,72 @@ export class PipeReader implements Disposable {
   }
 
   /**
+   * `ioctl(fd, FIONREAD, ...)`: how many bytes can be read now.
+   *
+   * @throws {ClosedError} If this end is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
+   */
+  get available(): number {
+    const { fd, subject } = this.#descriptor;
+    const count = new Int32Array(1);
+    check(sysIoctl().ioctl(fd, FIONREAD, count), "ioctl", subject);
+    return count[0]!;
+  }
+
+  /**
+   * `fcntl(fd, F_GETPIPE_SZ)`: how many bytes the pipe holds before a writer has
+   * to wait; usually 65536.
+   *
+   * @throws {ClosedError} If this end is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  get capacity(): number {
+    return capacityOf(this.#descriptor);
+  }
+
+  /**
+   * `fcntl(fd, F_SETPIPE_SZ, bytes)`: asks for another capacity.
+   *
+   * @param bytes The capacity, which the kernel rounds up: to a power of two of
+   * pages.
+   * @returns The capacity that the pipe has now.
+   * @throws {RangeError} If it is no integer from 1 to 2147483647.
+   * @throws {ClosedError} If this end is closed.
+   * @throws {IpcError} EPERM if it is above /proc/sys/fs/pipe-max-size and this
+   * process is not privileged, EBUSY if it is less than what the pipe holds now.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  setCapacity(bytes: number): number {
+    return setCapacity(this.#descriptor, bytes);
+  }
+
+  /**
+   * `read(2)`, as a stream of bytes that reads only what is taken from it. Its end,
+   * or its cancellation, closes this end of the pipe. There is one such stream; do
+   * not read in other ways beside it.
+   *
+   * @example The text that comes through a pipe
+   * ```ts
+   * import { pipe } from "@linux/ipc/pipe";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { reader, writer } = pipe();
+   * writer.writeSync(new TextEncoder().encode("hello"));
+   * writer.close();
+   * assertEquals(await new Response(reader.readable).text(), "hello");
+   * ```
+   */
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return this.#readable ??= readableStream(
+      this.#descriptor,
+      () => this.close(),
+    );
+  }
+
+  /**
    * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by
    * it have this end under the same number. Others do not, unless another thread
    * starts one in that moment. Close this end afterwards, if it is the child's
@@ -269,6 +368,7 @@ export class PipeReader implements Disposable {
  */
 export class PipeWriter implements Disposable {
   readonly #descriptor: Descriptor;
+  #writable: WritableStream<Uint8Array<ArrayBuffer>> | undefined;
 
   private constructor(descriptor: Descriptor) {
     this.#descriptor = descriptor;
@@ -359,6 +459,58 @@ export class PipeWriter implements Disposable {
   }
 
   /**
+   * `fcntl(fd, F_GETPIPE_SZ)`: how many bytes the pipe holds before a write has to
+   * wait; usually 65536.
+   *
+   * @throws {ClosedError} If this end is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  get capacity(): number {
+    return capacityOf(this.#descriptor);
+  }
+
+  /**
+   * `fcntl(fd, F_SETPIPE_SZ, bytes)`: asks for another capacity. See
+   * {@linkcode PipeReader.setCapacity}.
+   *
+   * @param bytes The capacity, which the kernel rounds up.
+   * @returns The capacity that the pipe has now.
+   * @throws {RangeError} If it is no integer from 1 to 2147483647.
+   * @throws {ClosedError} If this end is closed.
+   * @throws {IpcError} EPERM if it is above /proc/sys/fs/pipe-max-size and this
+   * process is not privileged, EBUSY if it is less than what the pipe holds now.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  setCapacity(bytes: number): number {
+    return setCapacity(this.#descriptor, bytes);
+  }
+
+  /**
+   * `write(2)`, as a stream that accepts no more than the pipe takes. Its end, or
+   * its abortion, closes this end of the pipe. There is one such stream.
+   *
+   * @example What a stream gives, into a pipe
+   * ```ts
+   * import { pipe } from "@linux/ipc/pipe";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { reader, writer } = pipe();
+   * const source = new Blob(["hello"]).stream();
+   * await source.pipeTo(writer.writable);
+   * assertEquals(await reader.read(new Uint8Array(16)), 5);
+   * reader.close();
+   * ```
+   */
+  get writable(): WritableStream<Uint8Array<ArrayBuffer>> {
+    return this.#writable ??= writableStream(
+      this.#descriptor,
+      () => this.close(),
+    );
+  }
+
+  /**
    * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by
    * it have this end under the same number. See {@linkcode PipeReader.inherit}.
    *
@@ -383,7 +535,7 @@ export class PipeWriter implements Disposable {
   }
 }
 
-/** Both ends of a pipe. */
+/** Both ends of a pipe, or this side's ends of two. */
 export interface Pipe extends Disposable {
   /** The end that is read from: C's `pipefd[0]`. */
   readonly reader: PipeReader;
@@ -391,11 +543,35 @@ export interface Pipe extends Disposable {
   readonly writer: PipeWriter;
 }
 
+/** How a pipe is made. */
+export interface PipeOptions {
+  /**
+   * `O_DIRECT`, packet mode: each write of up to {@linkcode PIPE_BUF} bytes is a
+   * packet, and each read takes one. What does not fit into the reader's buffer is
+   * lost, so read with {@linkcode PIPE_BUF} bytes.
+   *
+   * @default {false}
+   */
+  packets?: boolean | undefined;
+}
+
+function pipeOf(reader: PipeReader, writer: PipeWriter): Pipe {
+  return {
+    reader,
+    writer,
+    [Symbol.dispose]() {
+      reader.close();
+      writer.close();
+    },
+  };
+}
+
 /**
  * `pipe2(pipefd, O_CLOEXEC)`: makes a pipe. Its ends are not inherited by child
  * processes, except through {@linkcode PipeReader.inherit} and
  * {@linkcode PipeWriter.inherit}.
  *
+ * @param options `packets`.
  * @returns Both ends; disposing of it closes both.
  * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors (of this
  * process, of the system); nothing is left open then.
@@ -414,17 +590,171 @@ export interface Pipe extends Disposable {
  *
  * @see {@link https://man7.org/linux/man-pages/man2/pipe2.2.html | pipe2(2)}
  */
-export function pipe(): Pipe {
+export function pipe(options?: PipeOptions): Pipe {
   const fds = new Int32Array(2);
-  check(unistd().pipe2(fds, O_CLOEXEC), "pipe2");
-  const reader = makeReader(new Descriptor(fds[0]!, "pipe"));
-  const writer = makeWriter(new Descriptor(fds[1]!, "pipe"));
-  return {
-    reader,
-    writer,
-    [Symbol.dispose]() {
-      reader.close();
-      writer.close();
-    },
-  };
+  const flags = O_CLOEXEC | (options?.packets ? O_DIRECT : 0);
+  check(unistd().pipe2(fds, flags), "pipe2");
+  return pipeOf(
+    makeReader(new Descriptor(fds[0]!, "pipe")),
+    makeWriter(new Descriptor(fds[1]!, "pipe")),
+  );
+}
+
+/**
+ * `pipe2(2)`, twice: a pipe for each direction, since one goes one way only. Each
+ * of the two sides reads what the other writes.
+ *
+ * @returns The two sides; disposing of one closes its two ends.
+ * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors (of this
+ * process, of the system); nothing is left open then.
+ *
+ * @example A question and its answer
+ * ```ts
+ * import { duplexPipe } from "@linux/ipc/pipe";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [here, there] = duplexPipe();
+ * using _here = here, _there = there;
+ * here.writer.writeSync(Uint8Array.of(1));
+ * assertEquals(there.reader.readSync(new Uint8Array(8)), 1);
+ * there.writer.writeSync(Uint8Array.of(2, 3));
+ * assertEquals(here.reader.readSync(new Uint8Array(8)), 2);
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/pipe2.2.html | pipe2(2)}
+ */
+export function duplexPipe(): [Pipe, Pipe] {
+  const there = pipe();
+  try {
+    const back = pipe();
+    return [
+      pipeOf(back.reader, there.writer),
+      pipeOf(there.reader, back.writer),
+    ];
+  } catch (error) {
+    there[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Moves or copies once; the count, 0 at the end, or WOULD_BLOCK. */
+type Mover = (from: number, to: number, length: number) => number;
+
+const WOULD_BLOCK = -1;
+
+async function move(
+  mover: Mover,
+  syscall: string,
+  source: DescriptorLike,
+  target: DescriptorLike,
+  length: number,
+  options?: WaitOptions,
+): Promise<number> {
+  const from = waitableOf(source);
+  const to = waitableOf(target);
+  checkInteger("length", length, 1, MAX_COUNT, "MAX_RW_COUNT of the kernel");
+  const deadline = deadlineOf(options);
+  const signal = options?.signal;
+  signal?.throwIfAborted();
+  for (;;) {
+    const count = mover(from.fd, to.fd, length);
+    if (count !== WOULD_BLOCK) {
+      if (isOverdue()) await turn();
+      return count;
+    }
+    const number = errno();
+    if (number === EAGAIN) {
+      // One of the two was not ready, and errno does not tell which.
+      await ready(from, POLLIN, deadline, signal);
+      await ready(to, POLLOUT, deadline, signal);
+    } else if (number !== EINTR) {
+      throw ipcError(number, syscall, `${from.subject} to ${to.subject}`);
+    }
+  }
+}
+
+/**
+ * `splice(source, NULL, target, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
+ * moves bytes between descriptors without taking them into this process. One of
+ * the two must be a pipe or FIFO.
+ *
+ * @param source What to read: an object of this module, or a descriptor's number.
+ * @param target What to write to.
+ * @param length The most bytes to move, at least 1.
+ * @param options `timeout` in milliseconds, and `signal`.
+ * @returns The count of bytes moved, at least 1, or null at the end of the source.
+ * @throws {RangeError} If the length is out of range.
+ * @throws {ClosedError} If one of the two is closed.
+ * @throws {DOMException} `TimeoutError` if the timeout has passed.
+ * @throws {IpcError} EINVAL if neither is a pipe, if both are the same one, or if
+ * the target is open for appending; EBADF if they are not open for reading and
+ * writing; EPIPE if nobody reads the target.
+ * @throws The reason of the signal, if it is aborted.
+ *
+ * @example From one pipe into another
+ * ```ts
+ * import { pipe, splice } from "@linux/ipc/pipe";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using one = pipe();
+ * using two = pipe();
+ * one.writer.writeSync(Uint8Array.of(1, 2, 3));
+ * assertEquals(await splice(one.reader, two.writer, 65536), 3);
+ * assertEquals(two.reader.available, 3);
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/splice.2.html | splice(2)}
+ */
+export async function splice(
+  source: DescriptorLike,
+  target: DescriptorLike,
+  length: number,
+  options?: WaitOptions,
+): Promise<number | null> {
+  const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+  const mover: Mover = (from, to, length) =>
+    fcntl().splice(from, null, to, null, length, flags);
+  const count = await move(mover, "splice", source, target, length, options);
+  return count === 0 ? null : count;
+}
+
+/**
+ * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe into
+ * another, and leaves them in the first.
+ *
+ * @param source The pipe to copy from: its read end, or a descriptor's number.
+ * @param target The pipe to copy to: its write end, or a descriptor's number.
+ * @param length The most bytes to copy, at least 1.
+ * @param options `timeout` in milliseconds, and `signal`.
+ * @returns The count of bytes copied, at least 1, or null at the end of the source.
+ * @throws {RangeError} If the length is out of range.
+ * @throws {ClosedError} If one of the two is closed.
+ * @throws {DOMException} `TimeoutError` if the timeout has passed.
+ * @throws {IpcError} EINVAL if one of them is not a pipe, or both are the same one.
+ * @throws The reason of the signal, if it is aborted.
+ *
+ * @example Listen in
+ * ```ts
+ * import { pipe, tee } from "@linux/ipc/pipe";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using one = pipe();
+ * using copy = pipe();
+ * one.writer.writeSync(Uint8Array.of(1, 2, 3));
+ * assertEquals(await tee(one.reader, copy.writer, 65536), 3);
+ * assertEquals(one.reader.available, 3);
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/tee.2.html | tee(2)}
+ */
+export async function tee(
+  source: DescriptorLike,
+  target: DescriptorLike,
+  length: number,
+  options?: WaitOptions,
+): Promise<number | null> {
+  const mover: Mover = (from, to, length) =>
+    fcntl().tee(from, to, length, SPLICE_F_NONBLOCK);
+  const count = await move(mover, "tee", source, target, length, options);
+  return count === 0 ? null : count;
 }

@@ -109,9 +109,9 @@ function checkFile(name: string): void {
   );
 }
 
-/** A name that nobody else has. */
+/** A name that nobody else has, and that says whose it is. */
 function randomName(): string {
-  return `/ipc-${crypto.randomUUID()}`;
+  return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
 }
 
 /**

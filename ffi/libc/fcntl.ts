@@ -8,6 +8,13 @@ export const fcntl = header({
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   // int fcntl(int fd, int op, int arg)
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // ssize_t splice(int fd_in, off_t *off_in, int fd_out, off_t *off_out, size_t len, unsigned int flags)
+  splice: {
+    parameters: ["i32", "buffer", "i32", "buffer", "u32", "u32"],
+    result: "i32",
+  },
+  // ssize_t tee(int fd_in, int fd_out, size_t len, unsigned int flags)
+  tee: { parameters: ["i32", "i32", "u32", "u32"], result: "i32" },
 });
 
 export const O_RDONLY = 0;
@@ -34,3 +41,6 @@ export const FD_CLOEXEC = 1;
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_EMPTY_PATH = 0x1000;
+
+export const SPLICE_F_MOVE = 1;
+export const SPLICE_F_NONBLOCK = 2;

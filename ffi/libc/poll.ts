@@ -13,6 +13,7 @@ export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
+export const POLLNVAL = 32;
 
 /** struct pollfd */
 export const pollfd = struct({ fd: i32, events: i16, revents: i16 });

@@ -2,7 +2,7 @@
 
 import { bytes, struct, u16 } from "../struct.ts";
 
-/** Bytes of a path, its NUL included. */
+/** sizeof (((struct sockaddr_un *) 0)->sun_path): bytes of a path and its NUL. */
 export const SIZEOF_SUN_PATH = 108;
 
 /** struct sockaddr_un */

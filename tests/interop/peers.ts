@@ -1,0 +1,87 @@
+/**
+ * The two sides of every test here: the examples, and C programs of our own that
+ * do what the C programs do to which the examples correspond.
+ */
+import { compile, noCompiler } from "../support/c.ts";
+import { leakTest } from "../support/leaks.ts";
+import {
+  type Child,
+  type Ended,
+  run,
+  runDeno,
+  spawn,
+  spawnDeno,
+  type SpawnOptions,
+} from "../support/process.ts";
+
+/** Who plays a part: the example, or its C peer. */
+export type Side = "TypeScript" | "C";
+
+/** All pairs of sides. */
+export const PAIRS: readonly (readonly [Side, Side])[] = [
+  ["TypeScript", "C"],
+  ["C", "TypeScript"],
+  ["TypeScript", "TypeScript"],
+  ["C", "C"],
+];
+
+/** A test with C peers. */
+export function peerTest(
+  name: string,
+  fn: (t: Deno.TestContext) => void | Promise<void>,
+): void {
+  leakTest(name, { parallel: true, needs: [noCompiler] }, fn);
+}
+
+/** A test of examples alone. */
+export function exampleTest(
+  name: string,
+  fn: (t: Deno.TestContext) => void | Promise<void>,
+): void {
+  leakTest(name, { parallel: true }, fn);
+}
+
+/** Where an example is. */
+export function exampleUrl(name: string): URL {
+  return new URL(`../../examples/${name}`, import.meta.url);
+}
+
+/** Starts an example. */
+export function startExample(
+  name: string,
+  args: string[] = [],
+  options: SpawnOptions = {},
+): Child {
+  return spawnDeno(exampleUrl(name), { ...options, args });
+}
+
+/** Runs an example to its end. */
+export function runExample(
+  name: string,
+  args: string[] = [],
+  options: SpawnOptions = {},
+): Promise<Ended> {
+  return runDeno(exampleUrl(name), { ...options, args });
+}
+
+/** Starts a C peer. */
+export async function startPeer(
+  name: string,
+  args: string[] = [],
+  options: SpawnOptions = {},
+): Promise<Child> {
+  return spawn(await program(name), { ...options, args });
+}
+
+/** Runs a C peer to its end. */
+export async function runPeer(
+  name: string,
+  args: string[] = [],
+  options: SpawnOptions = {},
+): Promise<Ended> {
+  return run(await program(name), { ...options, args });
+}
+
+function program(name: string): Promise<string> {
+  return compile(new URL(`./c/${name}.c`, import.meta.url));
+}
