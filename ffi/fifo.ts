@@ -16,7 +16,7 @@
  * // server.ts: creates the FIFO, reads until every client has left.
  * const fifo = Fifo.create("./jobs", { mode: 0o620 });
  * try {
- *   using reader = fifo.openReaderSync(); // waits for the first client
+ *   using reader = await fifo.openReader(); // waits for the first client
  *   const buffer = new Uint8Array(4096);
  *   for (let count; (count = await reader.read(buffer)) !== null;) {
  *     console.log(new TextDecoder().decode(buffer.subarray(0, count)));
@@ -45,6 +45,7 @@ import { Descriptor } from "./libc/descriptor.ts";
 import {
   check,
   checkRetrying,
+  EAGAIN,
   ENOENT,
   ENXIO,
   errno,
@@ -59,7 +60,9 @@ import {
   O_PATH,
   O_RDONLY,
   O_WRONLY,
+  SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
+import { poll, pollfd, POLLHUP } from "./libc/poll.ts";
 import {
   isSameFile,
   S_IFIFO,
@@ -69,7 +72,9 @@ import {
   sysStat,
 } from "./libc/sys_stat.ts";
 import { unistd } from "./libc/unistd.ts";
-import { type Pipe, PipeReader, PipeWriter } from "./pipe.ts";
+import { type Pipe, pipe, PipeReader, PipeWriter } from "./pipe.ts";
+import { deadlineOf, type WaitOptions } from "./wait/options.ts";
+import { until } from "./wait/pause.ts";
 
 export {
   ClosedError,
@@ -107,6 +112,24 @@ function hold(path: string, bytes: Uint8Array<ArrayBuffer>, flags: number) {
     ),
     path,
   );
+}
+
+/**
+ * Whether a writer has the FIFO open, or has been there and gone, since its read
+ * end was opened. To copy a byte of it tells without taking one away: there is one,
+ * or EAGAIN while there may come one, or the end when nobody writes.
+ */
+function hasWriter(fd: number, scratch: number, path: string): boolean {
+  const copied = fcntl().tee(fd, scratch, 1, SPLICE_F_NONBLOCK);
+  if (copied === 1) return true;
+  if (copied === -1) {
+    const number = errno();
+    if (number !== EAGAIN) throw ipcError(number, "tee", path);
+    return true;
+  }
+  const request = pollfd.encode({ fd, events: 0, revents: 0 });
+  check(poll().poll(request, 1, 0), "poll", path);
+  return (pollfd.decode(request).revents & POLLHUP) !== 0;
 }
 
 /**
@@ -226,6 +249,75 @@ export class Fifo implements Disposable {
   }
 
   /**
+   * `open(path, O_RDONLY | O_NONBLOCK)`, then waiting without blocking the thread
+   * until a writer has opened the FIFO.
+   *
+   * No event tells of it, so it is looked at again and again, with pauses of 1 to
+   * 20 milliseconds. To serve one writer after another, open the next read end
+   * before you close the last, so that no writer comes in between.
+   *
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns The read end. It reads null when the last writer has closed, and
+   * bytes again when another one opens the FIFO.
+   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EACCES if the permissions do not allow reading, EMFILE.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @example Wait for a writer, but not for ever
+   * ```ts
+   * import { Fifo } from "@linux/ipc/fifo";
+   * import { assertRejects } from "@std/assert";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using fifo = Fifo.create(`${directory}/fifo`);
+   * await assertRejects(() => fifo.openReader({ timeout: 10 }), DOMException);
+   * fifo.unlink();
+   * Deno.removeSync(directory);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
+   */
+  async openReader(options?: WaitOptions): Promise<PipeReader> {
+    const deadline = deadlineOf(options);
+    options?.signal?.throwIfAborted();
+    const reader = this.#openReaderAtOnce();
+    try {
+      using scratch = pipe();
+      const connected = () => {
+        this.#file.fd; // throws when this object is closed
+        return hasWriter(reader.fd, scratch.writer.fd, this.path);
+      };
+      await until(connected, this.path, deadline, options?.signal);
+    } catch (error) {
+      reader.close();
+      throw error;
+    }
+    return reader;
+  }
+
+  /**
+   * `open(path, O_WRONLY | O_NONBLOCK)`, again and again without blocking the
+   * thread, with pauses of 1 to 20 milliseconds, until a reader has opened the FIFO.
+   *
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns The write end.
+   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EACCES if the permissions do not allow writing, EMFILE.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
+   */
+  async openWriter(options?: WaitOptions): Promise<PipeWriter> {
+    const deadline = deadlineOf(options);
+    let writer: PipeWriter | null = null;
+    const opened = () => (writer = this.tryOpenWriter()) !== null;
+    await until(opened, this.path, deadline, options?.signal);
+    return writer!;
+  }
+
+  /**
    * `open(path, O_WRONLY)`, blocking this thread until a reader opens the FIFO.
    *
    * @returns The write end.
@@ -278,8 +370,7 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
   openBoth(): Pipe {
-    const fd = this.#openAtOnce(O_RDONLY)!; // never ENXIO: that is for writers
-    const reader = PipeReader.fromFd(fd, { name: this.path });
+    const reader = this.#openReaderAtOnce();
     try {
       const writer = this.openWriterSync(); // the reader is there: no wait
       return {
@@ -334,6 +425,11 @@ export class Fifo implements Disposable {
       "open",
       this.path,
     );
+  }
+
+  #openReaderAtOnce(): PipeReader {
+    const fd = this.#openAtOnce(O_RDONLY)!; // never ENXIO: that is for writers
+    return PipeReader.fromFd(fd, { name: this.path });
   }
 
   /** The same without waiting, as a blocking descriptor; null for ENXIO. */
