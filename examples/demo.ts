@@ -1,0 +1,196 @@
+// Runs all the programs, in the order of the document, as real processes: in a
+// directory and with keys of their own, so that nothing else is disturbed and
+// nothing is left behind.
+
+import { IpcError, SysvMessageQueue, SysvSharedMemory } from "@linux/ipc";
+import { fromFileUrl, join } from "@std/path";
+import { mergeReadableStreams, TextLineStream } from "@std/streams";
+import { commandLine, main } from "./_cli.ts";
+
+const HELP = `Usage: demo.ts
+
+Runs the programs of all seven mechanisms and shows what they print.
+
+Options:
+  --help  show this`;
+
+const LIMIT = 30_000; // ms that one program may take
+const directory = Deno.makeTempDirSync({ prefix: "ipc-demo-" });
+const key = 1 + crypto.getRandomValues(new Uint32Array(1))[0]! % 0x7ffffffe;
+const ran: boolean[] = [];
+const running = new Set<Deno.ChildProcess>();
+
+/** A program that is running. */
+class Program {
+  readonly #name: string;
+  readonly #process: Deno.ChildProcess;
+  readonly #printed: Promise<void>;
+  readonly #lines: string[] = [];
+
+  /** Starts a program, which gets `input` on its standard input. */
+  constructor(name: string, args: string[] = [], input = "") {
+    this.#name = name;
+    const path = fromFileUrl(import.meta.resolve(`./${name}`));
+    this.#process = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--allow-all", path, ...args],
+      cwd: directory,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+      signal: AbortSignal.timeout(LIMIT),
+    }).spawn();
+    running.add(this.#process);
+    this.#process.status.then(() => running.delete(this.#process));
+    this.#printed = this.#print();
+    const stdin = this.#process.stdin.getWriter();
+    stdin.write(new TextEncoder().encode(input));
+    stdin.close();
+  }
+
+  async #print(): Promise<void> {
+    const { stdout, stderr } = this.#process;
+    const lines = mergeReadableStreams(stdout, stderr)
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream());
+    for await (const line of lines) {
+      if (line === "") continue;
+      console.log(`  ${this.#name.padEnd(19)} | ${line}`);
+      this.#lines.push(line);
+    }
+  }
+
+  /** Waits for the end of the program, which must have printed the text. */
+  async ended(text = ""): Promise<void> {
+    const { success } = await this.#process.status;
+    await this.#printed;
+    const well = success && this.#lines.join("\n").includes(text);
+    if (!well) console.log(`  ${this.#name.padEnd(19)} | FAILED`);
+    ran.push(well);
+  }
+
+  /** Ends the program as Ctrl-C does, and waits for its end. */
+  async interrupted(text: string): Promise<void> {
+    this.#process.kill("SIGINT");
+    await this.ended(text);
+  }
+
+  /** Waits until the program has made a file, which says that it is ready. */
+  async made(file: string): Promise<void> {
+    let over = false;
+    this.#process.status.then(() => over = true);
+    while (!over) {
+      try {
+        Deno.lstatSync(join(directory, file));
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+  }
+}
+
+function heading(title: string, what: string): void {
+  console.log(`\n${title}\n  ${what}\n`);
+}
+
+async function showPipe(): Promise<void> {
+  heading(
+    "1. Pipe",
+    "A parent writes, its child reads from what it inherited.",
+  );
+  await new Program("pipe.ts").ended("child got message : message from parent");
+}
+
+async function showFifo(): Promise<void> {
+  heading(
+    "2. Named pipe",
+    "Two clients, one after the other, and their server.",
+  );
+  const server = new Program("fifo_server.ts");
+  await server.made("named_pipe");
+  await new Program("fifo_client.ts", ["--wait"]).ended();
+  await new Program("fifo_client.ts").ended();
+  await server.interrupted("recv: Send Message[2]");
+}
+
+async function showMessageQueue(): Promise<void> {
+  heading(
+    "3. Message queue",
+    "The message waits in the kernel until it is taken.",
+  );
+  const args = ["--key", String(key)];
+  await new Program("message_sender.ts", args).ended("message sent");
+  const receiver = new Program("message_receiver.ts", args);
+  await receiver.ended("name : ghkim, age :80");
+}
+
+async function showSharedMemory(): Promise<void> {
+  heading("4. Shared memory", "The number outlives each of the programs.");
+  const args = ["--key", String(key)];
+  await new Program("shm.ts", args).ended("shared memory value :1");
+  await new Program("shm.ts", args).ended("shared memory value :2");
+  await new Program("remove_shm.ts", args).ended("shared memory value :3");
+}
+
+async function showMemoryMap(): Promise<void> {
+  heading("5. Memory map", "A file is read, and zeroed, as memory.");
+  const file = join(directory, "file");
+  await Deno.writeTextFile(file, "These are bytes of a file.");
+  await new Program("mmap.ts", [file]).ended("These are bytes of a file.");
+  const zeroes = (await Deno.readFile(file)).every((byte) => byte === 0);
+  console.log(
+    `  the file now        | ${zeroes ? "all zeroes" : "NOT ZEROED"}`,
+  );
+  if (!zeroes) ran.push(false);
+}
+
+async function showSemaphore(): Promise<void> {
+  heading("6. Semaphore", "Four threads take turns, a second each.");
+  await new Program("semaphore.ts").ended("Hello from thread 3");
+}
+
+async function showSocket(): Promise<void> {
+  heading(
+    "7. Socket",
+    "Two clients at the same time. The server answers both.",
+  );
+  const server = new Program("socket_server.ts", ["socket"]);
+  await server.made("socket");
+  await Promise.all([
+    new Program("socket_client.ts", ["socket"], "hello\nquit\n"),
+    new Program("socket_client.ts", ["socket"], "안녕\nquit\n"),
+  ].map((client) => client.ended("IPC SUCCESS")));
+  await server.interrupted("hello");
+}
+
+/** Removes what programs left behind that failed. */
+function cleanUp(): void {
+  for (const process of running) process.kill("SIGKILL");
+  Deno.removeSync(directory, { recursive: true });
+  for (const Kind of [SysvMessageQueue, SysvSharedMemory]) {
+    try {
+      using left = Kind.open(key);
+      left.remove();
+    } catch (error) {
+      if (!(error instanceof IpcError && error.code === "ENOENT")) throw error;
+    }
+  }
+}
+
+await main(async () => {
+  commandLine(HELP);
+  try {
+    await showPipe();
+    await showFifo();
+    await showMessageQueue();
+    await showSharedMemory();
+    await showMemoryMap();
+    await showSemaphore();
+    await showSocket();
+  } finally {
+    cleanUp();
+  }
+  const well = ran.filter((one) => one).length;
+  console.log(`\n${well} of ${ran.length} programs ran`);
+  if (well < ran.length) Deno.exit(1);
+});
