@@ -43,7 +43,7 @@ import {
   ipcError,
 } from "./libc/errno.ts";
 import { O_CREAT, O_EXCL } from "./libc/fcntl.ts";
-import { addressOf } from "./libc/memory.ts";
+import { type Mapping, placeOf } from "./libc/memory.ts";
 import {
   ALIGNOF_SEM_T,
   SEM_VALUE_MAX,
@@ -52,15 +52,17 @@ import {
 } from "./libc/semaphore.ts";
 import { S_IFMT, S_IFREG, statusOfPath } from "./libc/sys_stat.ts";
 import { realtimeIn } from "./libc/time.ts";
+import { type LaneCall, waitInLane } from "./wait/lanes.ts";
 import {
   deadlineOf,
   remaining,
   type SyncWaitOptions,
   timeoutError,
+  type WaitOptions,
 } from "./wait/options.ts";
 
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
-export type { SyncWaitOptions } from "./wait/options.ts";
+export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 
 /** How a named POSIX semaphore is created. */
 export interface PosixSemaphoreCreateOptions {
@@ -144,19 +146,20 @@ export class PosixSemaphore implements Disposable {
   readonly name: string | null;
   readonly #subject: string;
   readonly #address: bigint;
-  // The memory of an unnamed one. When its mapping is closed this has length 0.
-  readonly #bytes: Uint8Array | undefined;
+  // The mapping that an unnamed one is in.
+  readonly #mapping: Mapping | undefined;
   #open = true;
+  #blocked = 0; // calls on other threads, which use the address
 
   private constructor(
     name: string | null,
     address: bigint,
-    bytes?: Uint8Array,
+    mapping?: Mapping,
   ) {
     this.name = name;
     this.#subject = name === null ? "semaphore" : `semaphore ${name}`;
     this.#address = address;
-    this.#bytes = bytes;
+    this.#mapping = mapping;
   }
 
   /** How many bytes a semaphore takes in shared memory: `sizeof (sem_t)`. */
@@ -297,7 +300,7 @@ export class PosixSemaphore implements Disposable {
    */
   static at(bytes: Uint8Array<ArrayBuffer>): PosixSemaphore {
     checkBytes("bytes", bytes);
-    const address = addressOf("bytes", bytes);
+    const { address, mapping } = placeOf("bytes", bytes);
     if (bytes.length < SIZEOF_SEM_T) {
       throw new RangeError(
         `Argument "bytes" must have at least ${SIZEOF_SEM_T} bytes (sizeof (sem_t)): ${bytes.length}`,
@@ -308,7 +311,7 @@ export class PosixSemaphore implements Disposable {
         `Argument "bytes" must begin at a multiple of ${ALIGNOF_SEM_T} (_Alignof (sem_t)): ${bytes.byteOffset}`,
       );
     }
-    return new PosixSemaphore(null, address, bytes);
+    return new PosixSemaphore(null, address, mapping);
   }
 
   static #get(
@@ -393,15 +396,46 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   tryAcquire(): SemaphorePermit | null {
-    this.#checkOpen();
-    for (;;) {
-      if (libc().sem_trywait(this.#address) === 0) return new Permit(this);
-      const number = errno();
-      if (number === EAGAIN) return null;
-      if (number !== EINTR) {
-        throw ipcError(number, "sem_trywait", this.#subject);
-      }
-    }
+    return this.#attempt() ?? null;
+  }
+
+  /**
+   * `sem_timedwait(sem, ...)`, waiting without blocking the thread until the count
+   * is above 0; then takes 1.
+   *
+   * The call blocks on another thread, for at most 50 milliseconds at a time; that
+   * late an end by the signal, the timeout or `close()` may come. A permit that was
+   * taken in that time is delivered. At most four waits of this kind have a thread;
+   * the others look again every 20 milliseconds.
+   *
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns The permit. Dispose of it to give it back, or ignore it and let
+   * somebody else call {@linkcode PosixSemaphore.release}.
+   * @throws {ClosedError} If this object, or the memory it is in, is closed, now or
+   * during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @example Wait for another process, or here for a moment
+   * ```ts
+   * import { PosixSemaphore } from "@linux/ipc/semaphore";
+   *
+   * using semaphore = PosixSemaphore.create(null, 0);
+   * PosixSemaphore.unlink(semaphore.name!);
+   * setTimeout(() => semaphore.release(), 10);
+   * using _permit = await semaphore.acquire({ timeout: 1000 });
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
+   */
+  async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
+    const deadline = deadlineOf(options);
+    const call: LaneCall<SemaphorePermit> = {
+      subject: this.#subject,
+      attempt: () => this.#attempt(),
+      block: (milliseconds) => this.#block(milliseconds),
+    };
+    return await waitInLane(call, deadline, options?.signal);
   }
 
   /**
@@ -426,7 +460,7 @@ export class PosixSemaphore implements Disposable {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    if (this.#bytes === undefined) libc().sem_close(this.#address);
+    this.#closeIfUnused();
   }
 
   /** Closes this object; the semaphore stays. */
@@ -435,8 +469,42 @@ export class PosixSemaphore implements Disposable {
   }
 
   #checkOpen(): void {
-    if (this.#open && this.#bytes?.length !== 0) return;
-    throw new ClosedError(this.#subject);
+    if (!this.#open) throw new ClosedError(this.#subject);
+    this.#mapping?.checkOpen();
+  }
+
+  #attempt(): Permit | undefined {
+    this.#checkOpen();
+    for (;;) {
+      if (libc().sem_trywait(this.#address) === 0) return new Permit(this);
+      const number = errno();
+      if (number === EAGAIN) return undefined;
+      if (number !== EINTR) {
+        throw ipcError(number, "sem_trywait", this.#subject);
+      }
+    }
+  }
+
+  /** Waits on another thread, which keeps the semaphore mapped for that long. */
+  async #block(milliseconds: number): Promise<Permit | undefined> {
+    const unpin = this.#mapping?.pin();
+    this.#blocked++;
+    const result = await libc().sem_timedwait_nonblocking(
+      this.#address,
+      realtimeIn(milliseconds),
+    );
+    const taken = result === 0;
+    const closed = !this.#open || this.#mapping?.closed === true;
+    if (taken && closed) libc().sem_post(this.#address); // nobody wants it now
+    this.#blocked--;
+    this.#closeIfUnused();
+    unpin?.();
+    return taken && !closed ? new Permit(this) : undefined;
+  }
+
+  #closeIfUnused(): void {
+    if (this.#open || this.#blocked > 0 || this.#mapping !== undefined) return;
+    libc().sem_close(this.#address);
   }
 }
 

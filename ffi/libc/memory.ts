@@ -19,8 +19,10 @@ export class Mapping {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly address: bigint;
   readonly subject: string;
+  readonly #length: number;
   readonly #unmap: Unmap;
   #open = true;
+  #pins = 0;
 
   /**
    * Takes over `length` mapped bytes at `address`; `unmap` gives them back, also
@@ -36,6 +38,7 @@ export class Mapping {
       throw error;
     }
     this.address = address;
+    this.#length = length;
     this.subject = subject;
     this.#unmap = unmap;
     mappings.set(this.bytes.buffer, this);
@@ -51,6 +54,18 @@ export class Mapping {
   }
 
   /**
+   * Keeps the memory mapped while a call on another thread uses its address, also
+   * when it is closed in the meantime. What this returns ends that, once.
+   */
+  pin(): () => void {
+    this.#pins++;
+    return () => {
+      this.#pins--;
+      this.#unmapIfUnused();
+    };
+  }
+
+  /**
    * Detaches the buffer, so that every view of it has length 0, and unmaps.
    *
    * @throws {Error} If the buffer was transferred away. Somebody else's views
@@ -60,20 +75,32 @@ export class Mapping {
     if (!this.#open) return;
     this.#open = false;
     const { buffer } = this.bytes;
-    const { byteLength } = buffer;
     if (buffer.detached) {
+      this.#pins = Infinity;
       throw new Error(
         `Cannot unmap ${this.subject}: its ArrayBuffer was transferred, so ` +
           "the memory stays mapped until the process ends",
       );
     }
     buffer.transfer(0);
-    this.#unmap(this.address, byteLength);
+    this.#unmapIfUnused();
+  }
+
+  #unmapIfUnused(): void {
+    if (!this.#open && this.#pins === 0) {
+      this.#unmap(this.address, this.#length);
+    }
   }
 }
 
-/** The address of bytes in a mapping of this module. */
-export function addressOf(name: string, bytes: Uint8Array): bigint {
+/** Where bytes of a mapping of this module are. */
+export interface Place {
+  readonly mapping: Mapping;
+  readonly address: bigint;
+}
+
+/** Finds the mapping that bytes belong to; `name` is what errors call them. */
+export function placeOf(name: string, bytes: Uint8Array): Place {
   const mapping = mappings.get(bytes.buffer);
   if (mapping === undefined) {
     throw new TypeError(
@@ -86,5 +113,5 @@ export function addressOf(name: string, bytes: Uint8Array): bigint {
       `Argument "${name}" must not be bytes of a buffer that was transferred`,
     );
   }
-  return mapping.address + BigInt(bytes.byteOffset);
+  return { mapping, address: mapping.address + BigInt(bytes.byteOffset) };
 }

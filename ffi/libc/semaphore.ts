@@ -17,6 +17,13 @@ export const semaphore = header({
   sem_trywait: { parameters: ["usize"], result: "i32" },
   // int sem_timedwait(sem_t *sem, const struct timespec *abs_timeout)
   sem_timedwait: { parameters: ["usize", "buffer"], result: "i32" },
+  // The same, on a thread of the pool.
+  sem_timedwait_nonblocking: {
+    name: "sem_timedwait",
+    parameters: ["usize", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
   // int sem_post(sem_t *sem)
   sem_post: { parameters: ["usize"], result: "i32" },
   // int sem_getvalue(sem_t *sem, int *sval)

@@ -60,6 +60,12 @@ const arrivedViews = Array.from(
   (_, index) => epollEvent.view(arrived, index * epollEvent.size),
 );
 
+const table = new Uint8Array(pollfd.size * MAX_EVENTS);
+const requests = Array.from(
+  { length: MAX_EVENTS },
+  (_, index) => pollfd.view(table, index * pollfd.size),
+);
+
 /** How many waits are pending on this thread. For tests. */
 export function pendingWaits(): number {
   return pending;
@@ -116,12 +122,22 @@ function arm(watch: Watch): void {
 function settleFresh(): void {
   const list = fresh.filter((watch) => watch.waiters.size > 0);
   fresh = [];
-  waitBriefly(
-    list.map((watch) => ({ fd: watch.fd, events: wanted(watch) })),
-    dispatch,
-  );
+  if (list.length > 0 && list.length <= MAX_EVENTS) pollBriefly(list);
   for (const watch of list) if (watch.waiters.size > 0) arm(watch);
   if (pending > 0 && !outstanding) run();
+}
+
+function pollBriefly(list: readonly Watch[]): void {
+  list.forEach((watch, index) => {
+    requests[index]!.fd = watch.fd;
+    requests[index]!.events = wanted(watch);
+  });
+  // Not 0 is an event, or an error that whoever tries will meet.
+  if (!waitBriefly(() => poll().poll(table, list.length, 0) !== 0)) return;
+  for (let index = 0; index < list.length; index++) {
+    const { fd, revents } = requests[index]!;
+    if (revents !== 0) dispatch(fd, revents);
+  }
 }
 
 /** Waits, and wakes who waited, for as long as anybody waits. */
@@ -217,9 +233,6 @@ export function ready(
   });
 }
 
-const request = new Uint8Array(pollfd.size);
-const requestView = pollfd.view(request);
-
 /** Blocks this thread until one of `events` is there, or the deadline passes. */
 export function readySync(
   target: Waitable,
@@ -227,10 +240,10 @@ export function readySync(
   deadline: number,
 ): void {
   for (;;) {
-    requestView.fd = target.fd;
-    requestView.events = events;
+    requests[0]!.fd = target.fd;
+    requests[0]!.events = events;
     const limit = deadline === Infinity ? -1 : remaining(deadline);
-    const count = checkPoll(poll().poll(request, 1, limit));
+    const count = checkPoll(poll().poll(table, 1, limit));
     if (count > 0) return;
     if (deadline !== Infinity && remaining(deadline) === 0) {
       throw timeoutError(target.subject);

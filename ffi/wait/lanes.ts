@@ -1,0 +1,77 @@
+// Waiting for what has no descriptor: semaphores, System V queues, futexes. A call
+// that blocks in the kernel takes a thread of the runtime's pool, so only a few may
+// do that at a time. Whoever comes when all lanes are taken looks again and again.
+
+import { waitBriefly } from "./brief.ts";
+import { remaining, timeoutError } from "./options.ts";
+import { until } from "./pause.ts";
+import { isOverdue, turn } from "./turn.ts";
+
+/** A call that may have to wait, in the two ways in which it can be made. */
+export interface LaneCall<T> {
+  /** What errors call it. */
+  readonly subject: string;
+  /**
+   * Makes the call without waiting, on this thread; undefined when it would have to
+   * wait. Throws what the kernel refuses, and when its object is closed.
+   */
+  attempt(): T | undefined;
+  /**
+   * Makes the call on a thread of the pool, where it may block for that many
+   * milliseconds; undefined when it got nothing. It never throws, because errno
+   * stays on that thread: the next attempt tells why.
+   */
+  block(milliseconds: number): Promise<T | undefined>;
+}
+
+// Of the 32 threads of the pool, for each thread of JavaScript.
+const MAX_LANES = 4;
+// How late an end by the signal, the deadline or close() may be noticed. What the
+// call got in that time is delivered, so nothing that was taken is ever lost.
+const SLICE = 50; // ms
+let taken = 0;
+
+/** How many lanes are taken on this thread. For tests. */
+export function lanesTaken(): number {
+  return taken;
+}
+
+/** Waits until the call gets something. */
+export async function waitInLane<T>(
+  call: LaneCall<T>,
+  deadline: number,
+  signal?: AbortSignal,
+): Promise<T> {
+  signal?.throwIfAborted();
+  let got = call.attempt();
+  const look = () => (got = call.attempt()) !== undefined;
+  if (got !== undefined) {
+    if (isOverdue()) await turn();
+    return got;
+  }
+  if (waitBriefly(look)) return got!;
+  if (taken === MAX_LANES) {
+    await until(look, call.subject, deadline, signal);
+    return got!;
+  }
+  taken++;
+  try {
+    return await block(call, deadline, signal);
+  } finally {
+    taken--;
+  }
+}
+
+async function block<T>(
+  call: LaneCall<T>,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  for (;;) {
+    const left = remaining(deadline);
+    if (left === 0) throw timeoutError(call.subject);
+    const got = await call.block(Math.min(left, SLICE)) ?? call.attempt();
+    if (got !== undefined) return got;
+    signal?.throwIfAborted();
+  }
+}
