@@ -1,0 +1,499 @@
+// POSIX semaphores.
+
+import {
+  checkBytes,
+  checkInteger,
+  checkMode,
+  cName,
+  cPath,
+} from "../arguments.ts";
+import { ClosedError } from "../errors.ts";
+import {
+  check,
+  checkAddress,
+  EAGAIN,
+  EINTR,
+  errno,
+  ETIMEDOUT,
+  ipcError,
+} from "../libc/errno.ts";
+import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
+import { type Mapping, placeOf } from "../libc/memory.ts";
+import {
+  ALIGNOF_SEM_T,
+  SEM_VALUE_MAX,
+  semaphore as libc,
+  SIZEOF_SEM_T,
+} from "../libc/semaphore.ts";
+import { S_IFMT, S_IFREG, statusOfPath } from "../libc/sys_stat.ts";
+import { realtimeIn } from "../libc/time.ts";
+import { type LaneCall, waitInLane } from "../wait/lanes.ts";
+import {
+  deadlineOf,
+  remaining,
+  type SyncWaitOptions,
+  timeoutError,
+  type WaitOptions,
+} from "../wait/options.ts";
+
+/** How a named POSIX semaphore is created. */
+export interface PosixSemaphoreCreateOptions {
+  /**
+   * The permission bits; the umask of the process takes its bits away. Whoever
+   * uses the semaphore needs to read and to write.
+   *
+   * @default {0o600}
+   */
+  mode?: number | undefined;
+}
+
+/**
+ * What {@linkcode PosixSemaphore.acquireSync} and
+ * {@linkcode PosixSemaphore.tryAcquire} took from the semaphore. Disposing of it
+ * gives it back, once.
+ */
+export interface SemaphorePermit extends Disposable {
+  /** `sem_post(sem)`: gives the permit back. Twice does nothing. */
+  release(): void;
+}
+
+// glibc keeps the semaphore /name in this file, which it maps without looking at
+// its size.
+const DIRECTORY = "/dev/shm";
+const PREFIX = "sem.";
+const NAME_BYTES = 255 - PREFIX.length; // NAME_MAX, less what glibc puts before
+
+function checkValue(value: unknown): asserts value is number {
+  checkInteger("value", value, 0, SEM_VALUE_MAX, "SEM_VALUE_MAX");
+}
+
+/** Refuses a file that is too short for a semaphore: using it would be SIGBUS. */
+function checkFile(name: string): void {
+  const path = `${DIRECTORY}/${PREFIX}${name.slice(1)}`;
+  let status;
+  try {
+    status = statusOfPath(cPath(path), path);
+  } catch {
+    return; // for sem_open to say why
+  }
+  const isFile = (status.stx_mode & S_IFMT) === S_IFREG;
+  if (isFile && status.stx_size >= SIZEOF_SEM_T) return;
+  throw new TypeError(
+    `Cannot open semaphore ${name}: ${path} is no semaphore, which has ${SIZEOF_SEM_T} bytes`,
+  );
+}
+
+/** A name that nobody else has, and that says whose it is. */
+function randomName(): string {
+  return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
+}
+
+/**
+ * A POSIX semaphore: a named one, or one in shared memory.
+ *
+ * A permit belongs to nobody: any process may release what another one acquired,
+ * and one that dies with a permit takes it along.
+ *
+ * @example Guard a counter in shared memory
+ * ```ts
+ * import { PosixSemaphore } from "@linux/ipc/semaphore";
+ * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = SysvSharedMemory.create(null, 64);
+ * memory.remove(); // gone when everybody has closed it
+ * using semaphore = PosixSemaphore.init(memory.bytes.subarray(0, 32), 1);
+ * {
+ *   using _permit = semaphore.acquireSync();
+ *   memory.bytes[32]!++;
+ *   assertEquals(semaphore.tryAcquire(), null); // one at a time
+ * }
+ * assertEquals(semaphore.value, 1);
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
+ */
+export class PosixSemaphore implements Disposable {
+  /** The name, beginning with a slash; null for one in shared memory. */
+  readonly name: string | null;
+  readonly #subject: string;
+  readonly #address: bigint;
+  // The mapping that an unnamed one is in.
+  readonly #mapping: Mapping | undefined;
+  #open = true;
+  #blocked = 0; // calls on other threads, which use the address
+
+  private constructor(
+    name: string | null,
+    address: bigint,
+    mapping?: Mapping,
+  ) {
+    this.name = name;
+    this.#subject = name === null ? "semaphore" : `semaphore ${name}`;
+    this.#address = address;
+    this.#mapping = mapping;
+  }
+
+  /** How many bytes a semaphore takes in shared memory: `sizeof (sem_t)`. */
+  static readonly SIZE: number = SIZEOF_SEM_T;
+
+  /**
+   * `sem_open(name, O_CREAT | O_EXCL, mode, value)`: makes a semaphore under a
+   * new name.
+   *
+   * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash. null
+   * picks a free one: see {@linkcode PosixSemaphore.name}.
+   * @param value The count to begin with, 0 to 2147483647.
+   * @param options `mode`.
+   * @returns The semaphore. Its name stays until somebody unlinks it.
+   * @throws {TypeError} If the name is malformed.
+   * @throws {RangeError} If the name is too long, or the value or mode is out of
+   * range.
+   * @throws {IpcError} EEXIST if the name is taken, EACCES, EMFILE, ENFILE, ENOMEM.
+   *
+   * @example A name that is taken
+   * ```ts
+   * import { IpcError, PosixSemaphore } from "@linux/ipc/semaphore";
+   * import { assertThrows } from "@std/assert";
+   *
+   * using semaphore = PosixSemaphore.create(null, 1);
+   * const name = semaphore.name!;
+   * assertThrows(() => PosixSemaphore.create(name, 1), IpcError, "EEXIST");
+   * PosixSemaphore.unlink(name);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
+   */
+  static create(
+    name: string | null,
+    value: number,
+    options?: PosixSemaphoreCreateOptions,
+  ): PosixSemaphore {
+    const mode = options?.mode ?? 0o600;
+    return PosixSemaphore.#get(
+      name ?? randomName(),
+      O_CREAT | O_EXCL,
+      mode,
+      value,
+    );
+  }
+
+  /**
+   * `sem_open(name, 0)`: opens a semaphore that exists.
+   *
+   * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
+   * @returns The semaphore.
+   * @throws {TypeError} If the name is malformed, or if the file behind it is no
+   * semaphore.
+   * @throws {RangeError} If the name is too long.
+   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES, EMFILE,
+   * ENFILE, ENOMEM.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
+   */
+  static open(name: string): PosixSemaphore {
+    return PosixSemaphore.#get(name, 0, 0, 0);
+  }
+
+  /**
+   * `sem_open(name, O_CREAT, mode, value)`: opens a semaphore, or makes it.
+   *
+   * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
+   * @param value The count that a new one begins with, 0 to 2147483647.
+   * @param options `mode`, of a new one.
+   * @returns The semaphore.
+   * @throws {TypeError} If the name is malformed, or if the file behind it is no
+   * semaphore.
+   * @throws {RangeError} If the name is too long, or the value or mode is out of
+   * range.
+   * @throws {IpcError} EACCES, EMFILE, ENFILE, ENOMEM.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
+   */
+  static openOrCreate(
+    name: string,
+    value: number,
+    options?: PosixSemaphoreCreateOptions,
+  ): PosixSemaphore {
+    return PosixSemaphore.#get(name, O_CREAT, options?.mode ?? 0o600, value);
+  }
+
+  /**
+   * `sem_unlink(name)`: removes the name. Who has the semaphore open goes on using
+   * it.
+   *
+   * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
+   * @throws {TypeError} If the name is malformed.
+   * @throws {RangeError} If the name is too long.
+   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_unlink.3.html | sem_unlink(3)}
+   */
+  static unlink(name: string): void {
+    check(libc().sem_unlink(cName(name, NAME_BYTES)), "sem_unlink", name);
+  }
+
+  /**
+   * `sem_init(sem, 1, value)`: makes a semaphore in shared memory. One process
+   * does that, before the others use {@linkcode PosixSemaphore.at}: to do it while
+   * somebody waits for the semaphore is undefined in C.
+   *
+   * @param bytes Where: at least {@linkcode PosixSemaphore.SIZE} bytes of a shared
+   * memory or memory map of this module, beginning at a multiple of 8.
+   * @param value The count to begin with, 0 to 2147483647.
+   * @returns The semaphore. It fails with a ClosedError when the memory is closed.
+   * @throws {TypeError} If the bytes are not of a mapping of this module.
+   * @throws {RangeError} If there are too few, if they are not aligned, or if the
+   * value is out of range.
+   * @throws {ClosedError} If the memory is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_init.3.html | sem_init(3)}
+   */
+  static init(bytes: Uint8Array<ArrayBuffer>, value: number): PosixSemaphore {
+    checkValue(value);
+    const semaphore = PosixSemaphore.at(bytes);
+    const result = libc().sem_init(semaphore.#address, 1, value);
+    check(result, "sem_init", semaphore.#subject);
+    return semaphore;
+  }
+
+  /**
+   * `sem_t *`: a semaphore in shared memory that another process, or another
+   * thread, has initialised.
+   *
+   * @param bytes Where: at least {@linkcode PosixSemaphore.SIZE} bytes of a shared
+   * memory or memory map of this module, beginning at a multiple of 8.
+   * @returns The semaphore. It fails with a ClosedError when the memory is closed.
+   * @throws {TypeError} If the bytes are not of a mapping of this module.
+   * @throws {RangeError} If there are too few, or if they are not aligned.
+   * @throws {ClosedError} If the memory is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
+   */
+  static at(bytes: Uint8Array<ArrayBuffer>): PosixSemaphore {
+    checkBytes("bytes", bytes);
+    const { address, mapping } = placeOf("bytes", bytes);
+    if (bytes.length < SIZEOF_SEM_T) {
+      throw new RangeError(
+        `Argument "bytes" must have at least ${SIZEOF_SEM_T} bytes (sizeof (sem_t)): ${bytes.length}`,
+      );
+    }
+    if (address % BigInt(ALIGNOF_SEM_T) !== 0n) {
+      throw new RangeError(
+        `Argument "bytes" must begin at a multiple of ${ALIGNOF_SEM_T} (_Alignof (sem_t)): ${bytes.byteOffset}`,
+      );
+    }
+    return new PosixSemaphore(null, address, mapping);
+  }
+
+  static #get(
+    name: string,
+    flags: number,
+    mode: number,
+    value: number,
+  ): PosixSemaphore {
+    const cname = cName(name, NAME_BYTES);
+    checkMode(mode);
+    checkValue(value);
+    if ((flags & O_EXCL) === 0) checkFile(name);
+    const address = checkAddress(
+      libc().sem_open(cname, flags, mode, value),
+      "sem_open",
+      name,
+    );
+    return new PosixSemaphore(name, address);
+  }
+
+  /**
+   * `sem_getvalue(sem)`: the count now. Another process may have changed it by the
+   * time it is read here.
+   */
+  get value(): number {
+    this.#checkOpen();
+    const value = new Int32Array(1);
+    check(
+      libc().sem_getvalue(this.#address, value),
+      "sem_getvalue",
+      this.#subject,
+    );
+    return value[0]!;
+  }
+
+  /**
+   * `sem_wait(sem)`, blocking this thread until the count is above 0; then takes 1.
+   *
+   * @param options `timeout` in milliseconds.
+   * @returns The permit. Dispose of it to give it back, or ignore it and let
+   * somebody else call {@linkcode PosixSemaphore.release}.
+   * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   *
+   * @example Not for ever
+   * ```ts
+   * import { PosixSemaphore } from "@linux/ipc/semaphore";
+   * import { assertThrows } from "@std/assert";
+   *
+   * using semaphore = PosixSemaphore.create(null, 0);
+   * PosixSemaphore.unlink(semaphore.name!);
+   * assertThrows(() => semaphore.acquireSync({ timeout: 10 }), DOMException);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
+   */
+  acquireSync(options?: SyncWaitOptions): SemaphorePermit {
+    const deadline = deadlineOf(options);
+    this.#checkOpen();
+    const { sem_wait, sem_timedwait } = libc();
+    for (;;) {
+      const result = deadline === Infinity
+        ? sem_wait(this.#address)
+        : sem_timedwait(this.#address, realtimeIn(remaining(deadline)));
+      if (result === 0) return new Permit(this);
+      const number = errno();
+      if (number === EINTR) continue;
+      if (number !== ETIMEDOUT) {
+        throw ipcError(number, "sem_wait", this.#subject);
+      }
+      // The clock that sem_timedwait goes by may have been set forward.
+      if (remaining(deadline) === 0) throw timeoutError(this.#subject);
+    }
+  }
+
+  /**
+   * `sem_trywait(sem)`: takes 1 if the count is above 0.
+   *
+   * @returns The permit, or null when the count is 0.
+   * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
+   */
+  tryAcquire(): SemaphorePermit | null {
+    return this.#attempt() ?? null;
+  }
+
+  /**
+   * `sem_timedwait(sem, ...)`, waiting without blocking the thread until the count
+   * is above 0; then takes 1.
+   *
+   * The call blocks on another thread, for at most 50 milliseconds at a time; that
+   * late an end by the signal, the timeout or `close()` may come. A permit that was
+   * taken in that time is delivered. At most four waits of this kind have a thread;
+   * the others look again every 20 milliseconds.
+   *
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns The permit. Dispose of it to give it back, or ignore it and let
+   * somebody else call {@linkcode PosixSemaphore.release}.
+   * @throws {ClosedError} If this object, or the memory it is in, is closed, now or
+   * during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @example Wait for another process, or here for a moment
+   * ```ts
+   * import { PosixSemaphore } from "@linux/ipc/semaphore";
+   *
+   * using semaphore = PosixSemaphore.create(null, 0);
+   * PosixSemaphore.unlink(semaphore.name!);
+   * setTimeout(() => semaphore.release(), 10);
+   * using _permit = await semaphore.acquire({ timeout: 1000 });
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
+   */
+  async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
+    const deadline = deadlineOf(options);
+    const call: LaneCall<SemaphorePermit> = {
+      subject: this.#subject,
+      attempt: () => this.#attempt(),
+      block: (milliseconds) => this.#block(milliseconds),
+    };
+    return await waitInLane(call, deadline, options?.signal);
+  }
+
+  /**
+   * `sem_post(sem)`: adds 1 to the count, and wakes one who waits.
+   *
+   * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   * @throws {IpcError} EOVERFLOW if the count is 2147483647 already.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_post.3.html | sem_post(3)}
+   */
+  release(): void {
+    this.#checkOpen();
+    check(libc().sem_post(this.#address), "sem_post", this.#subject);
+  }
+
+  /**
+   * `sem_close(sem)` of a named one. The semaphore stays, under its name or in its
+   * memory. Closing twice does nothing.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/sem_close.3.html | sem_close(3)}
+   */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#closeIfUnused();
+  }
+
+  /** Closes this object; the semaphore stays. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #checkOpen(): void {
+    if (!this.#open) throw new ClosedError(this.#subject);
+    this.#mapping?.checkOpen();
+  }
+
+  #attempt(): Permit | undefined {
+    this.#checkOpen();
+    for (;;) {
+      if (libc().sem_trywait(this.#address) === 0) return new Permit(this);
+      const number = errno();
+      if (number === EAGAIN) return undefined;
+      if (number !== EINTR) {
+        throw ipcError(number, "sem_trywait", this.#subject);
+      }
+    }
+  }
+
+  /** Waits on another thread, which keeps the semaphore mapped for that long. */
+  async #block(milliseconds: number): Promise<Permit | undefined> {
+    const unpin = this.#mapping?.pin();
+    this.#blocked++;
+    const result = await libc().sem_timedwait_nonblocking(
+      this.#address,
+      realtimeIn(milliseconds),
+    );
+    const taken = result === 0;
+    const closed = !this.#open || this.#mapping?.closed === true;
+    if (taken && closed) libc().sem_post(this.#address); // nobody wants it now
+    this.#blocked--;
+    this.#closeIfUnused();
+    unpin?.();
+    return taken && !closed ? new Permit(this) : undefined;
+  }
+
+  #closeIfUnused(): void {
+    if (this.#open || this.#blocked > 0 || this.#mapping !== undefined) return;
+    libc().sem_close(this.#address);
+  }
+}
+
+class Permit implements SemaphorePermit {
+  #semaphore: PosixSemaphore | undefined;
+
+  constructor(semaphore: PosixSemaphore) {
+    this.#semaphore = semaphore;
+  }
+
+  release(): void {
+    const semaphore = this.#semaphore;
+    this.#semaphore = undefined;
+    semaphore?.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
