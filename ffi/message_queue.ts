@@ -29,11 +29,28 @@
  */
 
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export type { WaitOptions } from "./wait/options.ts";
+export type {
+  CType,
+  Fields,
+  FieldValues,
+  FieldViews,
+  Struct,
+  ValueOf,
+  ViewOf,
+} from "./struct.ts";
+export { ftok } from "./ftok.ts";
 export {
   type SysvMessage,
   SysvMessageQueue,
+  type SysvMessageQueueChange,
   type SysvMessageQueueCreateOptions,
+  type SysvMessageQueueEntry,
   type SysvMessageQueueStat,
   type SysvReceiveOptions,
   type SysvSendOptions,
 } from "./message_queue/sysv.ts";
+export {
+  type TypedSysvMessage,
+  TypedSysvMessageQueue,
+} from "./message_queue/typed.ts";

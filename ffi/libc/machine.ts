@@ -5,6 +5,8 @@ const x86_64 = {
   O_DIRECT: 0x4000,
   O_DIRECTORY: 0x10000,
   O_NOFOLLOW: 0x20000,
+  SYS_msgsnd: 69,
+  SYS_msgrcv: 70,
   /** struct epoll_event is packed on this machine only. */
   EPOLL_EVENT_PACKED: true,
 };
@@ -13,6 +15,8 @@ const aarch64: typeof x86_64 = {
   O_DIRECT: 0x10000,
   O_DIRECTORY: 0x4000,
   O_NOFOLLOW: 0x8000,
+  SYS_msgsnd: 189,
+  SYS_msgrcv: 188,
   EPOLL_EVENT_PACKED: false,
 };
 

@@ -2,6 +2,7 @@
 
 import { i32, i64, struct, u64 } from "../struct.ts";
 import { header } from "./library.ts";
+import { machine } from "./machine.ts";
 import { ipcPerm } from "./sys_ipc.ts";
 
 export const sysMsg = header({
@@ -14,12 +15,26 @@ export const sysMsg = header({
     parameters: ["i32", "buffer", "u32", "i64", "i32"],
     result: "i32",
   },
+  // Both on a thread of the pool.
+  msgsnd_nonblocking: {
+    name: "msgsnd",
+    parameters: ["i32", "buffer", "u32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
+  msgrcv_nonblocking: {
+    name: "msgrcv",
+    parameters: ["i32", "buffer", "u32", "i64", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   // int msgctl(int msqid, int op, struct msqid_ds *buf)
   msgctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
 });
 
 export const MSG_NOERROR = 0o10000;
 export const MSG_EXCEPT = 0o20000;
+export const MSG_COPY = 0o40000;
 
 /** struct msqid_ds */
 export const msqidDs = struct({
@@ -35,3 +50,6 @@ export const msqidDs = struct({
   reserved4: u64,
   reserved5: u64,
 });
+
+/** Numbers of system calls, of <sys/syscall.h>. */
+export const { SYS_msgsnd, SYS_msgrcv } = machine;

@@ -12,18 +12,36 @@ import {
   EINVAL,
   ENOMSG,
   ENOSPC,
+  EPERM,
   errno,
   ipcError,
 } from "../libc/errno.ts";
 import { systemLimit } from "../libc/limits.ts";
+import { readProc } from "../libc/proc.ts";
 import {
   IPC_CREAT,
   IPC_EXCL,
   IPC_NOWAIT,
   IPC_RMID,
+  IPC_SET,
   IPC_STAT,
 } from "../libc/sys_ipc.ts";
-import { msqidDs, sysMsg } from "../libc/sys_msg.ts";
+import {
+  MSG_COPY,
+  MSG_EXCEPT,
+  MSG_NOERROR,
+  msqidDs,
+  SYS_msgrcv,
+  SYS_msgsnd,
+  sysMsg,
+} from "../libc/sys_msg.ts";
+import type { Fields, Struct } from "../struct.ts";
+import { canInterrupt, interrupt } from "../wait/interrupt.ts";
+import { type LaneCall, waitInLane } from "../wait/lanes.ts";
+import { Mutex } from "../wait/mutex.ts";
+import { deadlineOf, type WaitOptions } from "../wait/options.ts";
+import { isOverdue, turn } from "../wait/turn.ts";
+import { TypedSysvMessageQueue } from "./typed.ts";
 
 /** How a System V message queue is created. */
 export interface SysvMessageQueueCreateOptions {
@@ -55,6 +73,20 @@ export interface SysvReceiveOptions {
    * @default {0}
    */
   type?: number | bigint | undefined;
+  /**
+   * `MSG_EXCEPT`: takes the first message of any other type than `type`, which must
+   * be above 0.
+   *
+   * @default {false}
+   */
+  except?: boolean | undefined;
+  /**
+   * `MSG_NOERROR`: cuts off what a message has beyond this many bytes. The kernel
+   * does not tell whether it did.
+   *
+   * @default {nothing is cut off}
+   */
+  truncate?: number | undefined;
 }
 
 /** A message taken from a System V queue. */
@@ -67,6 +99,8 @@ export interface SysvMessage {
 
 /** What the kernel tells of a System V message queue: `struct msqid_ds`. */
 export interface SysvMessageQueueStat {
+  /** The key; 0 for a private queue. */
+  readonly key: number;
   /** Messages in the queue. */
   readonly messages: number;
   /** Bytes in the queue: those of the messages, without their types. */
@@ -79,10 +113,50 @@ export interface SysvMessageQueueStat {
   readonly uid: number;
   /** The group id of the owner. */
   readonly gid: number;
+  /** The user id of the creator. */
+  readonly creatorUid: number;
+  /** The group id of the creator. */
+  readonly creatorGid: number;
   /** The process that sent last; 0 if none did. */
   readonly lastSender: number;
   /** The process that received last; 0 if none did. */
   readonly lastReceiver: number;
+  /** When somebody sent last; null if nobody did. To the second. */
+  readonly sent: Date | null;
+  /** When somebody received last; null if nobody did. To the second. */
+  readonly received: Date | null;
+  /** When the queue was made, or changed by `set()`. To the second. */
+  readonly changed: Date;
+}
+
+/** What {@linkcode SysvMessageQueue.set} changes; what is absent stays. */
+export interface SysvMessageQueueChange {
+  /** The user id of the owner. */
+  uid?: number | undefined;
+  /** The group id of the owner. */
+  gid?: number | undefined;
+  /** The permission bits. */
+  mode?: number | undefined;
+  /** The most bytes that the queue takes. */
+  maxBytes?: number | undefined;
+}
+
+/** One of the queues that {@linkcode SysvMessageQueue.list} finds. */
+export interface SysvMessageQueueEntry {
+  /** The key; 0 for a private queue. */
+  readonly key: number;
+  /** The identifier, for {@linkcode SysvMessageQueue.fromId}. */
+  readonly id: number;
+  /** The permission bits. */
+  readonly mode: number;
+  /** Bytes in the queue. */
+  readonly bytes: number;
+  /** Messages in the queue. */
+  readonly messages: number;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
 }
 
 const LONG_MAX = 2n ** 63n - 1n;
@@ -90,6 +164,8 @@ const SIZEOF_LONG = 8; // the message type, which comes before the data
 const FIRST_CAPACITY = 8192; // the usual msgmax; grows when a message is larger
 const MSGMAX = "/proc/sys/kernel/msgmax";
 const MSGMNI = "/proc/sys/kernel/msgmni";
+const MSGMNB = "/proc/sys/kernel/msgmnb";
+const LIST = "/proc/sysvipc/msg";
 
 /** A C long that is not above LONG_MAX, nor below its negative. */
 function cLong(name: string, value: unknown, min: bigint): bigint {
@@ -112,6 +188,33 @@ function cLong(name: string, value: unknown, min: bigint): bigint {
     );
   }
   return value;
+}
+
+/** A time_t; 0 says never. */
+function dateOf(seconds: bigint): Date | null {
+  return seconds === 0n ? null : new Date(Number(seconds) * 1000);
+}
+
+/** What msgrcv is asked for. */
+interface Selection {
+  readonly type: bigint;
+  readonly flags: number;
+  /** The most bytes of data; undefined for as many as there are. */
+  readonly truncate: number | undefined;
+}
+
+const FIRST: Selection = { type: 0n, flags: 0, truncate: undefined };
+
+function selectionOf(options: SysvReceiveOptions | undefined): Selection {
+  if (options === undefined) return FIRST;
+  const { except = false, truncate } = options;
+  const type = cLong("type", options.type ?? 0, except ? 1n : -LONG_MAX);
+  if (truncate !== undefined) {
+    checkInteger("truncate", truncate, 0, 0x7fffffff, "int");
+  }
+  const flags = (except ? MSG_EXCEPT : 0) |
+    (truncate === undefined ? 0 : MSG_NOERROR);
+  return { type, flags, truncate };
 }
 
 /** C's `struct msgbuf`: the type, then the data. */
@@ -171,7 +274,8 @@ class MessageBuffer {
 export class SysvMessageQueue implements Disposable {
   readonly #id: number;
   readonly #subject: string;
-  #open = true;
+  readonly #closing = new AbortController();
+  readonly #sending = new Mutex(); // messages go in the order of their send()
   #buffer = new MessageBuffer(FIRST_CAPACITY);
 
   private constructor(id: number, subject: string) {
@@ -262,9 +366,49 @@ export class SysvMessageQueue implements Disposable {
    */
   static fromId(id: number): SysvMessageQueue {
     checkInteger("id", id, 0, 0x7fffffff, "int");
-    const queue = new SysvMessageQueue(id, `queue id ${id}`);
-    queue.stat();
-    return queue;
+    const subject = `queue id ${id}`;
+    const ds = new Uint8Array(msqidDs.size);
+    check(sysMsg().msgctl(id, IPC_STAT, ds), "msgctl", subject);
+    return new SysvMessageQueue(id, subject);
+  }
+
+  /**
+   * `/proc/sysvipc/msg`: the queues of the system, as far as this user may know of
+   * them, like `ipcs -q`.
+   *
+   * @returns The queues, in the order of their making or nearly so.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   *
+   * @example Find a queue again
+   * ```ts
+   * import { SysvMessageQueue } from "@linux/ipc/message-queue";
+   * import { assert } from "@std/assert";
+   *
+   * using queue = SysvMessageQueue.create(null);
+   * assert(SysvMessageQueue.list().some(({ id }) => id === queue.id));
+   * queue.remove();
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
+   */
+  static list(): SysvMessageQueueEntry[] {
+    const text = readProc(LIST);
+    if (text === undefined) {
+      throw new Deno.errors.NotSupported(`Cannot read ${LIST}`);
+    }
+    return text.trimEnd().split("\n").slice(1).map((line) => {
+      const [key, id, mode, bytes, messages, , , uid, gid] = line.trim()
+        .split(/\s+/);
+      return {
+        key: Number(key),
+        id: Number(id),
+        mode: parseInt(mode!, 8),
+        bytes: Number(bytes),
+        messages: Number(messages),
+        uid: Number(uid),
+        gid: Number(gid),
+      };
+    });
   }
 
   static #get(key: number, flags: number): SysvMessageQueue {
@@ -299,15 +443,56 @@ export class SysvMessageQueue implements Disposable {
    */
   sendSync(data: Uint8Array<ArrayBuffer>, options?: SysvSendOptions): void {
     if (this.trySend(data, options)) return;
-    // Linux would wait for ever for room that cannot come.
-    const { maxBytes } = this.stat();
-    if (data.byteLength > maxBytes) {
-      throw ipcError(EINVAL, "msgsnd", this.#subject, {
-        name: "msg_qbytes",
-        value: maxBytes,
-      });
+    this.#checkFits(data);
+    // The message is in the buffer already.
+    this.#send(this.#buffer.bytes, data.byteLength, 0);
+  }
+
+  /**
+   * `msgsnd(id, message, size, 0)`, waiting without blocking the thread while the
+   * queue is full. Messages go in the order of the calls.
+   *
+   * The call blocks on another thread. At most four waits of that kind have one; the
+   * others look again every 20 milliseconds.
+   *
+   * @param data The bytes of the message, without the type; 0 bytes are a message
+   * too. At most 8192 unless /proc/sys/kernel/msgmax says otherwise.
+   * @param options `type`; `timeout` in milliseconds, and `signal`.
+   * @throws {RangeError} If the type is below 1 or above a C long.
+   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed; the message was
+   * not sent then.
+   * @throws {IpcError} EINVAL if the message is larger than msgmax, or than the
+   * whole queue may hold; EACCES if the queue may not be written to; EIDRM if it
+   * was removed, before or during the wait; ENOMEM.
+   * @throws The reason of the signal, if it is aborted; the message was not sent
+   * then.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
+   */
+  async send(
+    data: Uint8Array<ArrayBuffer>,
+    options?: SysvSendOptions & WaitOptions,
+  ): Promise<void> {
+    checkBytes("data", data);
+    const type = cLong("type", options?.type ?? 1, 1n);
+    const deadline = deadlineOf(options);
+    const signal = options?.signal;
+    signal?.throwIfAborted();
+    const mine = new MessageBuffer(data.byteLength);
+    mine.put(type, data);
+    const free = this.#sending.acquire(this.#subject, deadline, signal);
+    if (free !== undefined) await free;
+    try {
+      if (this.#send(mine.bytes, data.byteLength, IPC_NOWAIT)) {
+        if (isOverdue()) await turn();
+        return;
+      }
+      this.#checkFits(data);
+      await waitInLane(this.#sendCall(mine), deadline, signal);
+    } finally {
+      this.#sending.release();
     }
-    this.#send(data.byteLength, 0); // the message is in the buffer already
   }
 
   /**
@@ -332,16 +517,16 @@ export class SysvMessageQueue implements Disposable {
     const type = cLong("type", options?.type ?? 1, 1n);
     this.#checkOpen();
     this.#buffer.put(type, data);
-    return this.#send(data.byteLength, IPC_NOWAIT);
+    return this.#send(this.#buffer.bytes, data.byteLength, IPC_NOWAIT);
   }
 
   /**
    * `msgrcv(id, message, size, type, 0)`, blocking this thread until there is a
    * message. However large it is, it is received whole.
    *
-   * @param options `type`: which message.
+   * @param options `type`, `except`: which message; `truncate`.
    * @returns The message, which is then no longer in the queue.
-   * @throws {RangeError} If the type is out of range.
+   * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
    * removed, before or during the wait.
@@ -349,15 +534,56 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
   receiveSync(options?: SysvReceiveOptions): SysvMessage {
-    return this.#receive(options, 0)!;
+    return this.#receive(selectionOf(options), 0)!;
+  }
+
+  /**
+   * `msgrcv(id, message, size, type, 0)`, waiting without blocking the thread until
+   * there is a message. However large it is, it is received whole.
+   *
+   * The call blocks on another thread. At most four waits of that kind have one; the
+   * others look again every 20 milliseconds. A message that was taken before the
+   * signal, the timeout or `close()` could end the call is delivered.
+   *
+   * @param options `type`, `except`: which message; `truncate`; `timeout` in
+   * milliseconds, and `signal`.
+   * @returns The message, which is then no longer in the queue.
+   * @throws {RangeError} If an option is out of range.
+   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
+   * removed, before or during the wait.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @example Not for ever
+   * ```ts
+   * import { SysvMessageQueue } from "@linux/ipc/message-queue";
+   * import { assertEquals, assertRejects } from "@std/assert";
+   *
+   * using queue = SysvMessageQueue.create(null);
+   * await assertRejects(() => queue.receive({ timeout: 10 }), DOMException);
+   * setTimeout(() => queue.trySend(Uint8Array.of(42)), 10);
+   * assertEquals((await queue.receive()).data, Uint8Array.of(42));
+   * queue.remove();
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
+   */
+  async receive(
+    options?: SysvReceiveOptions & WaitOptions,
+  ): Promise<SysvMessage> {
+    const selection = selectionOf(options);
+    const deadline = deadlineOf(options);
+    const call = this.#receiveCall(selection);
+    return await waitInLane(call, deadline, options?.signal);
   }
 
   /**
    * `msgrcv(id, message, size, type, IPC_NOWAIT)`: takes a message that is there.
    *
-   * @param options `type`: which message.
+   * @param options `type`, `except`: which message; `truncate`.
    * @returns The message, or null when there is none of that type.
-   * @throws {RangeError} If the type is out of range.
+   * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
    * removed.
@@ -365,34 +591,138 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
   tryReceive(options?: SysvReceiveOptions): SysvMessage | null {
-    return this.#receive(options, IPC_NOWAIT);
+    return this.#receive(selectionOf(options), IPC_NOWAIT);
+  }
+
+  /**
+   * `msgrcv(id, message, size, index, MSG_COPY | IPC_NOWAIT)`: a copy of a message
+   * that stays in the queue.
+   *
+   * @param index The place in the queue, from 0.
+   * @returns The message, or null when there are not that many.
+   * @throws {RangeError} If the index is no integer from 0 to 2147483647.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was removed;
+   * ENOSYS if the kernel was built without CONFIG_CHECKPOINT_RESTORE.
+   *
+   * @example Look without taking
+   * ```ts
+   * import { SysvMessageQueue } from "@linux/ipc/message-queue";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using queue = SysvMessageQueue.create(null);
+   * queue.sendSync(Uint8Array.of(1, 2, 3), { type: 7 });
+   * assertEquals(queue.peek(0)?.type, 7);
+   * assertEquals(queue.peek(1), null);
+   * assertEquals(queue.stat().messages, 1);
+   * queue.remove();
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
+   */
+  peek(index: number): SysvMessage | null {
+    checkInteger("index", index, 0, 0x7fffffff, "int");
+    const place = { type: BigInt(index), flags: MSG_COPY, truncate: undefined };
+    return this.#receive(place, IPC_NOWAIT);
+  }
+
+  /** The messages as they come, until this object is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<SysvMessage, void, unknown> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      let message;
+      try {
+        message = await this.receive();
+      } catch (error) {
+        if (error instanceof ClosedError) return;
+        throw error;
+      }
+      yield message;
+    }
+  }
+
+  /**
+   * `struct msgbuf { long mtype; struct ... mtext; }`: the same queue with messages
+   * that are C structs, as a header file declares them for both sides.
+   *
+   * @param layout The struct, without the type.
+   * @returns A view of this queue, of use until this object is closed.
+   *
+   * @example What data.h is in C
+   * ```ts
+   * import { SysvMessageQueue } from "@linux/ipc/message-queue";
+   * import { cstring, i16, struct } from "@linux/ipc/struct";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const human = struct({ age: i16, name: cstring(20) });
+   * using queue = SysvMessageQueue.create(null);
+   * const people = queue.typed(human);
+   * people.sendSync({ age: 80, name: "ghkim" });
+   * assertEquals(people.receiveSync().value, { age: 80, name: "ghkim" });
+   * queue.remove();
+   * ```
+   */
+  typed<F extends Fields>(layout: Struct<F>): TypedSysvMessageQueue<F> {
+    return new TypedSysvMessageQueue(this, layout);
   }
 
   /**
    * `msgctl(id, IPC_STAT, ...)`: what the kernel tells of the queue.
    *
-   * @returns Counts, sizes in bytes, permissions and process ids.
+   * @returns Counts, sizes in bytes, permissions, process ids and times.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES if the queue may not be read, EIDRM or EINVAL if it
-   * was removed.
+   * @throws {IpcError} EACCES if the queue may not be read, EIDRM if it was removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   stat(): SysvMessageQueueStat {
-    this.#checkOpen();
-    const bytes = new Uint8Array(msqidDs.size);
-    check(sysMsg().msgctl(this.#id, IPC_STAT, bytes), "msgctl", this.#subject);
-    const ds = msqidDs.decode(bytes);
+    const ds = msqidDs.decode(this.#control(IPC_STAT));
     return {
+      key: ds.msg_perm.key,
       messages: Number(ds.msg_qnum),
       bytes: Number(ds.msg_cbytes),
       maxBytes: Number(ds.msg_qbytes),
       mode: ds.msg_perm.mode & 0o777,
       uid: ds.msg_perm.uid,
       gid: ds.msg_perm.gid,
+      creatorUid: ds.msg_perm.cuid,
+      creatorGid: ds.msg_perm.cgid,
       lastSender: ds.msg_lspid,
       lastReceiver: ds.msg_lrpid,
+      sent: dateOf(ds.msg_stime),
+      received: dateOf(ds.msg_rtime),
+      changed: dateOf(ds.msg_ctime)!,
     };
+  }
+
+  /**
+   * `msgctl(id, IPC_SET, ...)`: changes the owner, the permissions, or how much the
+   * queue takes.
+   *
+   * @param change `uid`, `gid`, `mode`, `maxBytes`; what is absent stays.
+   * @throws {RangeError} If one of them is out of range.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, or if
+   * `maxBytes` is above /proc/sys/kernel/msgmnb and it is not privileged; EACCES if
+   * the queue may not be read; EIDRM if it was removed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
+   */
+  set(change: SysvMessageQueueChange): void {
+    const { uid, gid, mode, maxBytes } = change;
+    if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
+    if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
+    if (mode !== undefined) checkMode(mode);
+    if (maxBytes !== undefined) {
+      checkInteger("maxBytes", maxBytes, 0, 0x7fffffff, "int");
+    }
+    const bytes = this.#control(IPC_STAT);
+    const ds = msqidDs.view(bytes);
+    if (uid !== undefined) ds.msg_perm.uid = uid;
+    if (gid !== undefined) ds.msg_perm.gid = gid;
+    if (mode !== undefined) ds.msg_perm.mode = mode;
+    if (maxBytes !== undefined) ds.msg_qbytes = BigInt(maxBytes);
+    this.#control(IPC_SET, bytes);
   }
 
   /**
@@ -400,19 +730,21 @@ export class SysvMessageQueue implements Disposable {
    * Processes that wait for it are told with EIDRM.
    *
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator, EIDRM
-   * or EINVAL if the queue was removed already.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, EIDRM if
+   * the queue was removed already.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   remove(): void {
-    this.#checkOpen();
-    check(sysMsg().msgctl(this.#id, IPC_RMID, null), "msgctl", this.#subject);
+    this.#control(IPC_RMID);
   }
 
-  /** Ends the use of this object. The queue and its messages stay. */
+  /**
+   * Ends the use of this object. The queue and its messages stay. Pending waits end
+   * with a ClosedError.
+   */
   close(): void {
-    this.#open = false;
+    this.#closing.abort();
   }
 
   /** Closes this object; the queue stays. */
@@ -421,31 +753,41 @@ export class SysvMessageQueue implements Disposable {
   }
 
   #checkOpen(): void {
-    if (!this.#open) throw new ClosedError(this.#subject);
+    if (this.#closing.signal.aborted) throw new ClosedError(this.#subject);
   }
 
-  /** Sends what is in the buffer; false when there is no room. */
-  #send(size: number, flags: number): boolean {
+  /** Sends a message that is in a buffer; false when there is no room. */
+  #send(
+    bytes: Uint8Array<ArrayBuffer>,
+    size: number,
+    flags: number,
+  ): boolean {
+    this.#checkOpen();
     const { msgsnd } = sysMsg();
     for (;;) {
-      if (msgsnd(this.#id, this.#buffer.bytes, size, flags) === 0) return true;
+      if (msgsnd(this.#id, bytes, size, flags) === 0) return true;
       const number = errno();
       if (number === EAGAIN) return false;
       if (number !== EINTR) throw this.#failure(number, "msgsnd");
     }
   }
 
-  #receive(
-    options: SysvReceiveOptions | undefined,
-    flags: number,
-  ): SysvMessage | null {
-    const wanted = options?.type;
-    const type = wanted === undefined ? 0n : cLong("type", wanted, -LONG_MAX);
+  /** Linux would wait for ever for room that cannot come. */
+  #checkFits(data: Uint8Array): void {
+    const { maxBytes } = this.stat();
+    if (data.byteLength <= maxBytes) return;
+    const limit = { name: "msg_qbytes", value: maxBytes };
+    throw ipcError(EINVAL, "msgsnd", this.#subject, limit);
+  }
+
+  #receive(selection: Selection, flags: number): SysvMessage | null {
     this.#checkOpen();
     const { msgrcv } = sysMsg();
+    const all = selection.flags | flags;
     for (;;) {
       const { bytes, capacity } = this.#buffer;
-      const size = msgrcv(this.#id, bytes, capacity, type, flags);
+      const most = Math.min(selection.truncate ?? capacity, capacity);
+      const size = msgrcv(this.#id, bytes, most, selection.type, all);
       if (size !== -1) return this.#buffer.take(size);
       const number = errno();
       if (number === ENOMSG) return null;
@@ -455,6 +797,48 @@ export class SysvMessageQueue implements Disposable {
         this.#buffer.grow(Math.max(capacity * 2, this.stat().bytes));
       } else if (number !== EINTR) throw this.#failure(number, "msgrcv");
     }
+  }
+
+  #receiveCall(selection: Selection): LaneCall<SysvMessage> {
+    const { type, flags, truncate } = selection;
+    const buffer = new MessageBuffer(truncate ?? this.#buffer.capacity);
+    const { bytes, capacity } = buffer;
+    return {
+      subject: this.#subject,
+      attempt: () => this.#receive(selection, IPC_NOWAIT) ?? undefined,
+      blocking: blocking(SYS_msgrcv, bytes, this.#closing.signal, async () => {
+        const { msgrcv_nonblocking: call } = sysMsg();
+        const size = await call(this.#id, bytes, capacity, type, flags);
+        return size === -1 ? undefined : buffer.take(size);
+      }),
+    };
+  }
+
+  #sendCall({ bytes, capacity }: MessageBuffer): LaneCall<true> {
+    return {
+      subject: this.#subject,
+      attempt: () => this.#send(bytes, capacity, IPC_NOWAIT) || undefined,
+      blocking: blocking(SYS_msgsnd, bytes, this.#closing.signal, async () => {
+        const { msgsnd_nonblocking: call } = sysMsg();
+        const result = await call(this.#id, bytes, capacity, 0);
+        return result === -1 ? undefined : true;
+      }),
+    };
+  }
+
+  /** msgctl, with the condition of a removed queue made one. */
+  #control(
+    operation: number,
+    bytes: Uint8Array<ArrayBuffer> = new Uint8Array(msqidDs.size),
+  ): Uint8Array<ArrayBuffer> {
+    this.#checkOpen();
+    if (sysMsg().msgctl(this.#id, operation, bytes) !== -1) return bytes;
+    const number = errno();
+    const gone = number === EINVAL || number === EIDRM;
+    const limit = number === EPERM && operation === IPC_SET
+      ? systemLimit(MSGMNB)
+      : undefined;
+    throw ipcError(gone ? EIDRM : number, "msgctl", this.#subject, limit);
   }
 
   /**
@@ -469,4 +853,16 @@ export class SysvMessageQueue implements Disposable {
     }
     return ipcError(number, syscall, this.#subject, systemLimit(MSGMAX));
   }
+}
+
+/** How a call on a thread of the pool is made and ended, where it can be ended. */
+function blocking<T>(
+  syscall: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  closed: AbortSignal,
+  block: () => Promise<T | undefined>,
+): LaneCall<T>["blocking"] {
+  if (!canInterrupt()) return undefined;
+  const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+  return { block, interrupt: () => interrupt(syscall, address), closed };
 }

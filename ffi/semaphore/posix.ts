@@ -405,7 +405,7 @@ export class PosixSemaphore implements Disposable {
     const call: LaneCall<SemaphorePermit> = {
       subject: this.#subject,
       attempt: () => this.#attempt(),
-      block: (milliseconds) => this.#block(milliseconds),
+      blocking: { block: (milliseconds) => this.#block(milliseconds) },
     };
     return await waitInLane(call, deadline, options?.signal);
   }

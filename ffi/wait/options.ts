@@ -46,7 +46,8 @@ export function timeoutError(subject: string): DOMException {
   return new DOMException(`Timed out waiting for ${subject}`, "TimeoutError");
 }
 
-const MAX_TIMER = 0x7fff_ffff; // int, of poll as of setTimeout
+/** The most milliseconds that an int holds, of poll as of setTimeout. */
+export const MAX_TIMER = 0x7fff_ffff;
 
 /** The whole milliseconds that are left, rounded up; at most what an int holds. */
 export function remaining(deadline: number): number {
