@@ -14,6 +14,7 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLNVAL = 32;
+export const POLLRDHUP = 0x2000;
 
 /** struct pollfd */
 export const pollfd = struct({ fd: i32, events: i16, revents: i16 });
