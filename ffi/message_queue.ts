@@ -40,6 +40,7 @@ export type {
   ViewOf,
 } from "./struct.ts";
 export { ftok } from "./ftok.ts";
+export { SysvRequest } from "./message_queue/request.ts";
 export {
   type SysvMessage,
   SysvMessageQueue,

@@ -6,6 +6,8 @@ import { header } from "./library.ts";
 export const signal = header({
   // int sigaction(int signum, const struct sigaction *act, struct sigaction *oldact)
   sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  // int kill(pid_t pid, int sig)
+  kill: { parameters: ["i32", "i32"], result: "i32" },
   // int tgkill(pid_t tgid, pid_t tid, int sig)
   tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // int __libc_current_sigrtmax(void)

@@ -41,6 +41,7 @@ import { type LaneCall, waitInLane } from "../wait/lanes.ts";
 import { Mutex } from "../wait/mutex.ts";
 import { deadlineOf, type WaitOptions } from "../wait/options.ts";
 import { isOverdue, turn } from "../wait/turn.ts";
+import { Leftovers, request, requests, type SysvRequest } from "./request.ts";
 import { TypedSysvMessageQueue } from "./typed.ts";
 
 /** How a System V message queue is created. */
@@ -276,6 +277,7 @@ export class SysvMessageQueue implements Disposable {
   readonly #subject: string;
   readonly #closing = new AbortController();
   readonly #sending = new Mutex(); // messages go in the order of their send()
+  readonly #leftovers = new Leftovers(this);
   #buffer = new MessageBuffer(FIRST_CAPACITY);
 
   private constructor(id: number, subject: string) {
@@ -626,19 +628,95 @@ export class SysvMessageQueue implements Disposable {
     return this.#receive(place, IPC_NOWAIT);
   }
 
-  /** The messages as they come, until this object is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<SysvMessage, void, unknown> {
+  /**
+   * `msgrcv(id, message, size, type, 0)`, again and again: the messages as they come,
+   * until this object is closed.
+   *
+   * @param options As those of {@linkcode SysvMessageQueue.receive}, for each one.
+   * @throws What {@linkcode SysvMessageQueue.receive} throws, but for the ClosedError.
+   */
+  async *messages(
+    options?: SysvReceiveOptions & WaitOptions,
+  ): AsyncGenerator<SysvMessage, void, unknown> {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       let message;
       try {
-        message = await this.receive();
+        message = await this.receive(options);
       } catch (error) {
         if (error instanceof ClosedError) return;
         throw error;
       }
       yield message;
     }
+  }
+
+  /** The messages as they come, until this object is closed. */
+  [Symbol.asyncIterator](): AsyncGenerator<SysvMessage, void, unknown> {
+    return this.messages();
+  }
+
+  /**
+   * `msgsnd`, then `msgrcv` of the reply: sends a request to whoever serves the
+   * queue's {@linkcode SysvMessageQueue.requests}. A queue alone does not tell whether
+   * a message arrived; the reply does.
+   *
+   * In C, the request's data begins with a `long`, the type that the reply must have:
+   * `pid << 32 | number`. The reply is a message of that type.
+   *
+   * @param data The bytes of the request.
+   * @param options `type` of the request; `timeout` in milliseconds for the whole, and
+   * `signal`.
+   * @returns The bytes of the reply.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed: nobody serves, or
+   * who did died, or the reply took too long. Whether the request was carried out is
+   * not known then.
+   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {IpcError} As {@linkcode SysvMessageQueue.send} and
+   * {@linkcode SysvMessageQueue.receive}.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @example A service that doubles
+   * ```ts
+   * import { SysvMessageQueue } from "@linux/ipc/message-queue";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const queue = SysvMessageQueue.create(null); // the service's
+   * const served = (async () => {
+   *   for await (const request of queue.requests()) {
+   *     await request.reply(request.data.map((byte) => byte * 2));
+   *   }
+   * })();
+   *
+   * using client = SysvMessageQueue.fromId(queue.id); // mostly in another process
+   * const reply = await client.request(Uint8Array.of(21), { timeout: 1000 });
+   * assertEquals(reply, Uint8Array.of(42));
+   * queue.remove();
+   * queue.close();
+   * await served;
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
+   */
+  request(
+    data: Uint8Array<ArrayBuffer>,
+    options?: SysvSendOptions & WaitOptions,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return request(this, this.#leftovers, data, options);
+  }
+
+  /**
+   * `msgrcv`, again and again: the requests as they come, until this object is closed.
+   * Each takes one reply. Several processes may serve one queue.
+   *
+   * @param options `type` of the requests, 1 unless it is given, and others of
+   * {@linkcode SysvMessageQueue.receive}.
+   * @throws What {@linkcode SysvMessageQueue.receive} throws, but for the ClosedError.
+   */
+  requests(
+    options?: SysvReceiveOptions & WaitOptions,
+  ): AsyncGenerator<SysvRequest, void, unknown> {
+    return requests(this, this.#leftovers, { type: 1, ...options });
   }
 
   /**

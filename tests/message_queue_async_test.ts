@@ -1,0 +1,432 @@
+import {
+  assert,
+  assertEquals,
+  assertGreaterOrEqual,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import {
+  ClosedError,
+  ftok,
+  IpcError,
+  SysvMessageQueue,
+} from "../ffi/message_queue.ts";
+import { cstring, i16, struct } from "../ffi/struct.ts";
+import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { leakTest } from "./support/leaks.ts";
+import { scratch, uniqueKey } from "./support/names.ts";
+import { type Child, spawn } from "./support/process.ts";
+import { runAsNobody } from "./support/user.ts";
+import { noOtherUser } from "./support/user.ts";
+
+const MODULE = import.meta.resolve("../ffi/message_queue.ts");
+
+/** A queue of this test's own, removed at its end. */
+class OwnQueue {
+  readonly queue = SysvMessageQueue.create(null);
+
+  [Symbol.dispose](): void {
+    try {
+      this.queue.remove();
+    } catch {
+      // The test removed it, or closed it.
+      using again = SysvMessageQueue.list().some(({ id }) =>
+          id === this.queue.id
+        )
+        ? SysvMessageQueue.fromId(this.queue.id)
+        : undefined;
+      again?.remove();
+    }
+    this.queue.close();
+  }
+}
+
+/** Runs code in a Deno of its own, which has the queue as `queue`. */
+function spawnWith(queue: SysvMessageQueue, code: string): Child {
+  return spawn(Deno.execPath(), {
+    args: [
+      "eval",
+      "--quiet",
+      `import { SysvMessageQueue } from "${MODULE}";
+       const queue = SysvMessageQueue.fromId(${queue.id});
+       ${code}`,
+    ],
+  });
+}
+
+const bytes = (...values: number[]) => Uint8Array.from(values);
+
+leakTest("SysvMessageQueue.receive() waits for another process", async () => {
+  using own = new OwnQueue();
+  const waiting = own.queue.receive();
+  await using child = spawnWith(
+    own.queue,
+    `queue.sendSync(Uint8Array.of(1, 2, 3), { type: 7 });`,
+  );
+  assertEquals(await waiting, { type: 7, data: bytes(1, 2, 3) });
+  assertEquals((await child.ended()).code, 0);
+});
+
+leakTest("SysvMessageQueue.send() waits for room", async () => {
+  using own = new OwnQueue();
+  const large = new Uint8Array(own.queue.stat().maxBytes / 2);
+  own.queue.sendSync(large);
+  own.queue.sendSync(large);
+  const first = own.queue.send(bytes(1), { type: 2 });
+  const second = own.queue.send(bytes(2), { type: 2 });
+  assertEquals(own.queue.stat().messages, 2);
+  await using child = spawnWith(own.queue, "queue.receiveSync({ type: 1 });");
+  await Promise.all([first, second]);
+  assertEquals((await child.ended()).code, 0);
+  assertEquals(own.queue.receiveSync({ type: 2 }).data, bytes(1));
+  assertEquals(own.queue.receiveSync({ type: 2 }).data, bytes(2));
+});
+
+leakTest("SysvMessageQueue.send() refuses what never fits", async () => {
+  using own = new OwnQueue();
+  own.queue.set({ maxBytes: 10 });
+  const error = await assertRejects(
+    () => own.queue.send(new Uint8Array(11)),
+    IpcError,
+  );
+  assertEquals(error.code, "EINVAL");
+  assertEquals(error.limit, { name: "msg_qbytes", value: 10 });
+});
+
+leakTest("SysvMessageQueue.receive() is never early to time out", async () => {
+  using own = new OwnQueue();
+  for (const timeout of [0, 1, 20, 70.5]) {
+    const begun = performance.now();
+    const error = await assertRejects(
+      () => own.queue.receive({ timeout }),
+      DOMException,
+    );
+    assertEquals(error.name, "TimeoutError");
+    assertGreaterOrEqual(performance.now() - begun, timeout);
+  }
+  assertEquals(lanesTaken(), 0);
+});
+
+leakTest("SysvMessageQueue.receive() ends with the signal", async () => {
+  using own = new OwnQueue();
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const waits = Array.from(
+    { length: 20 },
+    () => own.queue.receive({ signal: controller.signal }),
+  );
+  setTimeout(() => controller.abort(reason), 10);
+  for (const { status, ...rest } of await Promise.allSettled(waits)) {
+    assertEquals(status, "rejected");
+    assertEquals((rest as PromiseRejectedResult).reason, reason);
+  }
+  await assertRejects(
+    () => own.queue.receive({ signal: controller.signal }),
+    Error,
+    "enough",
+  );
+  assertEquals(lanesTaken(), 0);
+});
+
+leakTest("SysvMessageQueue.close() ends pending waits", async () => {
+  using own = new OwnQueue();
+  const waits = Array.from({ length: 8 }, () => own.queue.receive());
+  setTimeout(() => own.queue.close(), 10);
+  for (const outcome of await Promise.allSettled(waits)) {
+    assertEquals(outcome.status, "rejected");
+    assertInstanceOf((outcome as PromiseRejectedResult).reason, ClosedError);
+  }
+  await assertRejects(() => own.queue.receive(), ClosedError);
+  await assertRejects(() => own.queue.send(bytes(1)), ClosedError);
+});
+
+leakTest("SysvMessageQueue.remove() tells who waits", async () => {
+  using own = new OwnQueue();
+  const waits = Array.from({ length: 8 }, () => own.queue.receive());
+  await using child = spawnWith(own.queue, "queue.remove();");
+  for (const outcome of await Promise.allSettled(waits)) {
+    assertEquals(outcome.status, "rejected");
+    const { reason } = outcome as PromiseRejectedResult;
+    assertInstanceOf(reason, IpcError);
+    assertEquals(reason.code, "EIDRM");
+  }
+  const error = await assertRejects(() => own.queue.receive(), IpcError);
+  assertEquals(error.code, "EIDRM");
+  assertEquals(
+    assertThrows(() => own.queue.stat(), IpcError).code,
+    "EIDRM",
+  );
+  assertEquals((await child.ended()).code, 0);
+});
+
+leakTest("SysvMessageQueue.receive() leaves the pool to file I/O", async () => {
+  using own = new OwnQueue();
+  const waits = Array.from({ length: 100 }, () => own.queue.receive());
+  const begun = performance.now();
+  await Deno.readTextFile(new URL(import.meta.url));
+  assert(performance.now() - begun < 1000);
+  for (let index = 0; index < 100; index++) {
+    await own.queue.send(bytes(index));
+  }
+  const got = (await Promise.all(waits)).map(({ data }) => data[0]!);
+  assertEquals(got.sort((a, b) => a - b), Array.from(got.keys()));
+});
+
+leakTest(
+  "SysvMessageQueue.receive() loses nothing to an abort",
+  { limit: 120_000 },
+  async () => {
+    using own = new OwnQueue();
+    const ROUNDS = 10_000;
+    await using child = spawnWith(
+      own.queue,
+      `for (let index = 0; index < ${ROUNDS}; index++) {
+         queue.sendSync(Uint8Array.of(index >> 8, index));
+       }`,
+    );
+    const got: number[] = [];
+    while (got.length < ROUNDS) {
+      const controller = new AbortController();
+      const receiving = own.queue.receive({ signal: controller.signal });
+      setImmediate(() => controller.abort());
+      try {
+        const { data } = await receiving;
+        got.push(data[0]! << 8 | data[1]!);
+      } catch (error) {
+        assertEquals(error, controller.signal.reason);
+      }
+    }
+    assertEquals(got, Array.from(got.keys()));
+    assertEquals(own.queue.stat().messages, 0);
+    assertEquals((await child.ended()).code, 0);
+  },
+);
+
+leakTest("SysvMessageQueue.receive() takes all types but one", async () => {
+  using own = new OwnQueue();
+  own.queue.sendSync(bytes(1), { type: 1 });
+  own.queue.sendSync(bytes(2), { type: 2 });
+  const { type } = await own.queue.receive({ type: 1, except: true });
+  assertEquals(type, 2);
+  assertThrows(
+    () => own.queue.tryReceive({ type: 0, except: true }),
+    RangeError,
+  );
+});
+
+leakTest("SysvMessageQueue.receive() truncates only when asked", async () => {
+  using own = new OwnQueue();
+  own.queue.sendSync(bytes(1, 2, 3));
+  own.queue.sendSync(bytes(4, 5, 6));
+  own.queue.sendSync(bytes(7, 8, 9));
+  assertEquals((await own.queue.receive({ truncate: 2 })).data, bytes(1, 2));
+  assertEquals(own.queue.receiveSync({ truncate: 0 }).data, bytes());
+  assertEquals(own.queue.receiveSync().data, bytes(7, 8, 9));
+  for (const truncate of [-1, 1.5, NaN, 2 ** 31]) {
+    assertThrows(() => own.queue.tryReceive({ truncate }), RangeError);
+  }
+});
+
+leakTest("SysvMessageQueue.peek() leaves the message", () => {
+  using own = new OwnQueue();
+  own.queue.sendSync(bytes(1), { type: 5 });
+  own.queue.sendSync(bytes(2), { type: 6 });
+  assertEquals(own.queue.peek(1), { type: 6, data: bytes(2) });
+  assertEquals(own.queue.peek(0), { type: 5, data: bytes(1) });
+  assertEquals(own.queue.peek(2), null);
+  assertEquals(own.queue.stat().messages, 2);
+});
+
+leakTest("SysvMessageQueue.stat() tells times, users and processes", () => {
+  using own = new OwnQueue();
+  const fresh = own.queue.stat();
+  assertEquals([fresh.sent, fresh.received, fresh.key], [null, null, 0]);
+  const before = Math.floor(Date.now() / 1000) * 1000;
+  own.queue.sendSync(bytes(1));
+  own.queue.receiveSync();
+  const { sent, received, changed, lastSender, uid, creatorUid } = own.queue
+    .stat();
+  assertGreaterOrEqual(sent!.getTime(), before);
+  assertGreaterOrEqual(received!.getTime(), before);
+  assert(changed.getTime() <= received!.getTime());
+  assertEquals(lastSender, Deno.pid);
+  assertEquals([uid, creatorUid], [Deno.uid(), Deno.uid()]);
+});
+
+leakTest("SysvMessageQueue.set() changes what is given", () => {
+  using own = new OwnQueue();
+  const before = own.queue.stat();
+  own.queue.set({ mode: 0o640, maxBytes: 1000 });
+  const after = own.queue.stat();
+  assertEquals([after.mode, after.maxBytes], [0o640, 1000]);
+  assertEquals([after.uid, after.gid], [before.uid, before.gid]);
+  assertThrows(() => own.queue.set({ mode: 0o1000 }), RangeError);
+  assertThrows(() => own.queue.set({ uid: -1 }), RangeError);
+  assertThrows(() => own.queue.set({ maxBytes: 1.5 }), RangeError);
+  assertEquals(own.queue.stat().maxBytes, 1000);
+});
+
+leakTest(
+  "SysvMessageQueue.set() names the limit it may not pass",
+  { needs: [noOtherUser] },
+  async () => {
+    const { stdout } = await runAsNobody(`
+      import { SysvMessageQueue } from "@linux/ipc/message-queue";
+      using queue = SysvMessageQueue.create(null);
+      try {
+        queue.set({ maxBytes: 0x7fffffff });
+      } catch (error) {
+        console.log(error.code, error.limit.name);
+      } finally {
+        queue.remove();
+      }
+    `);
+    assertEquals(stdout, "EPERM /proc/sys/kernel/msgmnb\n");
+  },
+);
+
+leakTest("SysvMessageQueue.list() finds the queues", () => {
+  const key = uniqueKey();
+  using queue = SysvMessageQueue.create(key, { mode: 0o620 });
+  try {
+    queue.sendSync(bytes(1, 2, 3));
+    const entry = SysvMessageQueue.list().find(({ id }) => id === queue.id);
+    assertEquals(entry, {
+      key: key | 0,
+      id: queue.id,
+      mode: 0o620,
+      bytes: 3,
+      messages: 1,
+      uid: Deno.uid()!,
+      gid: Deno.gid()!,
+    });
+  } finally {
+    queue.remove();
+  }
+});
+
+leakTest("SysvMessageQueue iterates until it is closed", async () => {
+  using own = new OwnQueue();
+  await using child = spawnWith(
+    own.queue,
+    "for (let n = 0; n < 5; n++) queue.sendSync(Uint8Array.of(n));",
+  );
+  const got: number[] = [];
+  for await (const { data } of own.queue) {
+    got.push(data[0]!);
+    if (got.length === 5) setTimeout(() => own.queue.close(), 5);
+  }
+  assertEquals(got, [0, 1, 2, 3, 4]);
+  assertEquals((await child.ended()).code, 0);
+});
+
+leakTest("SysvMessageQueue.typed() sends and receives structs", async () => {
+  using own = new OwnQueue();
+  const people = own.queue.typed(struct({ age: i16, name: cstring(20) }));
+  const value = { age: 80, name: "ghkim" };
+  people.sendSync(value, { type: 3 });
+  assertEquals(own.queue.peek(0)?.data.length, 22);
+  assertEquals(people.tryReceive(), { type: 3, value });
+  assertEquals(people.tryReceive(), null);
+  await people.send(value);
+  assertEquals((await people.receive({ timeout: 1000 })).value, value);
+  assertEquals(people.trySend(value), true);
+  for await (const message of people) {
+    assertEquals(message.value, value);
+    break;
+  }
+  assertThrows(
+    () => people.sendSync({ age: 80, name: "a name that is far too long" }),
+    RangeError,
+  );
+  assertEquals(own.queue.stat().messages, 0);
+});
+
+leakTest("SysvMessageQueue.request() gets the reply to itself", async () => {
+  using own = new OwnQueue();
+  await using server = spawnWith(
+    own.queue,
+    `for await (const request of queue.requests()) {
+       if (request.data.length === 0) break;
+       await request.reply(request.data.map((byte) => byte * 2));
+     }`,
+  );
+  const replies = await Promise.all(
+    Array.from({ length: 50 }, (_, n) => own.queue.request(bytes(n))),
+  );
+  assertEquals(replies, Array.from({ length: 50 }, (_, n) => bytes(n * 2)));
+  const last = own.queue.request(bytes(), { timeout: 50 });
+  await assertRejects(() => last, DOMException);
+  assertEquals((await server.ended()).code, 0);
+  assertEquals(own.queue.stat().messages, 0);
+});
+
+leakTest("SysvMessageQueue.request() survives its server's death", async () => {
+  using own = new OwnQueue();
+  await using server = spawnWith(
+    own.queue,
+    `for await (const request of queue.requests()) console.log("taken");`,
+  );
+  const asked = own.queue.request(bytes(1), { timeout: 3000 });
+  await server.expect("taken");
+  server.kill("SIGKILL");
+  await assertRejects(() => asked, DOMException);
+  await using next = spawnWith(
+    own.queue,
+    `for await (const request of queue.requests()) {
+       await request.reply(request.data);
+       break;
+     }`,
+  );
+  assertEquals(
+    await own.queue.request(bytes(2), { timeout: 20_000 }),
+    bytes(2),
+  );
+  assertEquals((await next.ended()).code, 0);
+  assertEquals(own.queue.stat().messages, 0);
+});
+
+leakTest("SysvRequest.reply() knows that who asked is dead", async () => {
+  using own = new OwnQueue();
+  await using client = spawnWith(
+    own.queue,
+    "await queue.request(Uint8Array.of(1));",
+  );
+  const { value: request } = await own.queue.requests().next();
+  assert(request);
+  assertEquals([request.pid, request.data], [client.pid, bytes(1)]);
+  client.kill("SIGKILL");
+  await client.ended();
+  assertEquals(await request.reply(bytes(1)), false);
+  assertEquals(own.queue.stat().messages, 0);
+});
+
+leakTest("SysvMessageQueue.request() takes away late replies", async () => {
+  using own = new OwnQueue();
+  using client = SysvMessageQueue.fromId(own.queue.id);
+  const late = client.request(bytes(1), { timeout: 20 });
+  const requests = own.queue.requests();
+  const { value: first } = await requests.next();
+  await assertRejects(() => late, DOMException);
+  assertEquals(await first!.reply(bytes(1)), true);
+  assertEquals(own.queue.stat().messages, 1);
+  const asked = client.request(bytes(2));
+  const { value: second } = await requests.next();
+  await second!.reply(bytes(2));
+  assertEquals(await asked, bytes(2));
+  assertEquals(own.queue.stat().messages, 0);
+});
+
+leakTest("ftok() makes the keys that C makes", () => {
+  using directory = scratch();
+  const path = directory.file("key", "");
+  const { ino, dev } = Deno.statSync(path);
+  const key = ftok(path, 0x41);
+  assertEquals(key, (0x41 << 24) | ((dev & 0xff) << 16) | (ino! & 0xffff));
+  const error = assertThrows(() => ftok(`${path}/no`, 1), IpcError);
+  assertEquals(error.code, "ENOTDIR");
+  for (const id of [0, 256, -1, 1.5]) {
+    assertThrows(() => ftok(path, id), RangeError);
+  }
+});
