@@ -200,13 +200,15 @@ export class Fifo implements Disposable {
     const bytes = cPath(path);
     const mode = options?.mode ?? 0o600;
     checkMode(mode);
-    check(sysStat().mkfifo(bytes, mode), "mkfifo", path);
+    check(sysStat().mkfifo(bytes, mode | 0), "mkfifo", path);
+    let file: Descriptor;
     try {
-      return new Fifo(path, hold(path, bytes, O_NOFOLLOW));
+      file = hold(path, bytes, O_NOFOLLOW);
     } catch (error) {
       unistd().unlink(bytes);
       throw error;
     }
+    return new Fifo(path, file);
   }
 
   /**
@@ -285,7 +287,7 @@ export class Fifo implements Disposable {
     try {
       using scratch = pipe();
       const connected = () => {
-        this.#file.fd; // throws when this object is closed
+        this.#file.checkOpen();
         return hasWriter(reader.fd, scratch.writer.fd, this.path);
       };
       await until(connected, this.path, deadline, options?.signal);

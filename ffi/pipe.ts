@@ -41,17 +41,28 @@
 
 import { checkFd, checkInteger } from "./arguments.ts";
 import { Descriptor } from "./libc/descriptor.ts";
-import { check, EAGAIN, EINTR, EPERM, errno, ipcError } from "./libc/errno.ts";
+import {
+  check,
+  EAGAIN,
+  EBADF,
+  EINTR,
+  EPERM,
+  errno,
+  ipcError,
+} from "./libc/errno.ts";
 import {
   F_GETFL,
   F_GETPIPE_SZ,
   F_SETFD,
+  F_SETFL,
   F_SETPIPE_SZ,
   fcntl,
   FD_CLOEXEC,
   O_ACCMODE,
   O_CLOEXEC,
   O_DIRECT,
+  O_NONBLOCK,
+  O_PATH,
   O_RDWR,
   SPLICE_F_MOVE,
   SPLICE_F_NONBLOCK,
@@ -67,7 +78,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "./wait/options.ts";
-import { ready } from "./wait/poller.ts";
+import { ready, type Waitable } from "./wait/poller.ts";
 import { readableStream, writableStream } from "./wait/streams.ts";
 import {
   read,
@@ -113,6 +124,8 @@ function adopt(
   const subject = options?.name ?? `descriptor ${fd}`;
   const { fcntl: call } = fcntl();
   const flags = check(call(fd, F_GETFL, 0), "fcntl", subject);
+  // Held only, neither end. (A read would say the same.)
+  if ((flags & O_PATH) !== 0) throw ipcError(EBADF, "fcntl", subject);
   if ((statusOfFd(fd, subject).stx_mode & S_IFMT) !== S_IFIFO) {
     throw new TypeError(`Argument "fd" must be a pipe or FIFO: ${fd} is not`);
   }
@@ -178,6 +191,9 @@ export class PipeReader implements Disposable {
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes over the read end of a pipe or FIFO
    * that this process was started with. The number must not belong to anything
    * else in this process: `close()` closes it.
+   *
+   * If other processes have the same end, use the blocking form only: what waits in
+   * other ways makes it non-blocking (`O_NONBLOCK`) for all of them.
    *
    * @param fd The number of the descriptor, as the parent process tells it.
    * @param options What errors call it.
@@ -303,7 +319,7 @@ export class PipeReader implements Disposable {
 
   /**
    * `read(2)`, as a stream of bytes that reads only what is taken from it. Its end,
-   * or its cancellation, closes this end of the pipe. There is one such stream; do
+   * a failure, or its cancellation, closes this end of the pipe. There is one such stream; do
    * not read in other ways beside it.
    *
    * @example The text that comes through a pipe
@@ -319,7 +335,7 @@ export class PipeReader implements Disposable {
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableStream(
-      this.#descriptor,
+      (buffer) => this.read(buffer),
       () => this.close(),
     );
   }
@@ -383,6 +399,9 @@ export class PipeWriter implements Disposable {
    * that this process was started with. The number must not belong to anything
    * else in this process: `close()` closes it.
    *
+   * If other processes have the same end, use the blocking form only: what waits in
+   * other ways makes it non-blocking (`O_NONBLOCK`) for all of them.
+   *
    * @param fd The number of the descriptor, as the parent process tells it.
    * @param options What errors call it.
    * @returns The write end, closed by its `close()`.
@@ -423,6 +442,9 @@ export class PipeWriter implements Disposable {
 
   /**
    * `write(2)` of all the bytes, waiting without blocking the thread.
+   *
+   * Concurrent calls write one after the other. {@linkcode PipeWriter.writeSync} and
+   * {@linkcode PipeWriter.tryWrite} do not wait for them.
    *
    * @param bytes What to write; up to {@linkcode PIPE_BUF} bytes are atomic.
    * Leave them as they are until the promise is settled.
@@ -488,8 +510,8 @@ export class PipeWriter implements Disposable {
   }
 
   /**
-   * `write(2)`, as a stream that accepts no more than the pipe takes. Its end, or
-   * its abortion, closes this end of the pipe. There is one such stream.
+   * `write(2)`, as a stream that accepts no more than the pipe takes. Its end, a
+   * failure, or its abortion, closes this end of the pipe. There is one such stream.
    *
    * @example What a stream gives, into a pipe
    * ```ts
@@ -505,7 +527,7 @@ export class PipeWriter implements Disposable {
    */
   get writable(): WritableStream<Uint8Array<ArrayBuffer>> {
     return this.#writable ??= writableStream(
-      this.#descriptor,
+      (bytes, signal) => this.write(bytes, { signal }),
       () => this.close(),
     );
   }
@@ -642,6 +664,14 @@ type Mover = (from: number, to: number, length: number) => number;
 
 const WOULD_BLOCK = -1;
 
+/** SPLICE_F_NONBLOCK says nothing of a socket or terminal at the other side. */
+function makeNonblocking({ fd, subject }: Waitable): void {
+  const { fcntl: call } = fcntl();
+  const flags = check(call(fd, F_GETFL, 0), "fcntl", subject);
+  if ((flags & O_NONBLOCK) !== 0) return;
+  check(call(fd, F_SETFL, flags | O_NONBLOCK), "fcntl", subject);
+}
+
 async function move(
   mover: Mover,
   syscall: string,
@@ -657,6 +687,8 @@ async function move(
   const signal = options?.signal;
   signal?.throwIfAborted();
   for (;;) {
+    makeNonblocking(from);
+    makeNonblocking(to);
     const count = mover(from.fd, to.fd, length);
     if (count !== WOULD_BLOCK) {
       if (isOverdue()) await turn();
@@ -676,7 +708,8 @@ async function move(
 /**
  * `splice(source, NULL, target, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
  * moves bytes between descriptors without taking them into this process. One of
- * the two must be a pipe or FIFO.
+ * the two must be a pipe or FIFO. Both are made non-blocking (`O_NONBLOCK`), which
+ * whoever shares them with this process sees, too.
  *
  * @param source What to read: an object of this module, or a descriptor's number.
  * @param target What to write to.
@@ -720,7 +753,8 @@ export async function splice(
 
 /**
  * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe into
- * another, and leaves them in the first.
+ * another, and leaves them in the first. Both are made non-blocking
+ * (`O_NONBLOCK`), which whoever shares them with this process sees, too.
  *
  * @param source The pipe to copy from: its read end, or a descriptor's number.
  * @param target The pipe to copy to: its write end, or a descriptor's number.

@@ -36,9 +36,37 @@ export type {
   FieldViews,
   Struct,
 } from "./struct.ts";
+export { ftok } from "./ftok.ts";
+export type { RangeOptions, ResizeOptions } from "./memory/file.ts";
+export { SequenceCell } from "./memory/cell.ts";
+export { type AtomicWords, Memory } from "./memory/memory.ts";
+export {
+  type MemoryAdvice,
+  MemoryMap,
+  type MemoryMapAnonymousOptions,
+  type MemoryMapCreateOptions,
+  type MemoryMapFdOptions,
+  type MemoryMapOpenOptions,
+} from "./memory_map/map.ts";
+export {
+  MemoryFile,
+  type MemoryFileCreateOptions,
+  type MemoryFileFromFdOptions,
+  type MemoryFileMapOptions,
+  type Seal,
+} from "./shared_memory/memory_file.ts";
+export {
+  PosixSharedMemory,
+  type PosixSharedMemoryCreateOptions,
+  type PosixSharedMemoryOpenOptions,
+} from "./shared_memory/posix.ts";
 export {
   SysvSharedMemory,
+  type SysvSharedMemoryAttachOptions,
+  type SysvSharedMemoryChange,
   type SysvSharedMemoryCreateOptions,
+  type SysvSharedMemoryEntry,
   type SysvSharedMemoryOpenOptions,
   type SysvSharedMemoryStat,
 } from "./shared_memory/sysv.ts";
+export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";

@@ -15,22 +15,29 @@ import { type Ended, run } from "./support/process.ts";
 /** The machines that the raw layer knows. */
 const MACHINES = ["x86_64", "aarch64"] as const;
 
-/** What is exported outside of ffi/libc/, and C's header for it. */
+/** What is exported outside of ffi/libc/ and of C, and C's header for it. */
 const ELSEWHERE: Record<string, string> = {
-  "arguments.ts NAME_MAX": "limits.h",
-  "arguments.ts PATH_MAX": "limits.h",
-  "pipe.ts PIPE_BUF": "limits.h",
+  NAME_MAX: "limits.h",
+  PATH_MAX: "limits.h",
+  PIPE_BUF: "limits.h",
 };
 
 /** Constants of other headers than that of their file. */
 const OTHER_HEADERS: Record<string, string> = {
+  HUGETLBFS_MAGIC: "linux/magic.h",
   MAX_COUNT: "limits.h",
+  MQ_PRIO_MAX: "limits.h",
+  SEMVMX: "linux/sem.h",
   SEM_VALUE_MAX: "limits.h",
   SIOCOUTQ: "sys/ioctl.h linux/sockios.h", // in terms of the first
+  SYS_futex: "sys/syscall.h",
+  SYS_msgrcv: "sys/syscall.h",
+  SYS_msgsnd: "sys/syscall.h",
 };
 
 /** Constants that no header has, or no older one, as the kernel has them. */
 const KERNEL: Record<string, number> = {
+  F_SEAL_EXEC: 0x20, // <linux/fcntl.h> since Linux 6.3
   SCM_MAX_FD: 253, // include/net/scm.h
   SO_PEERPIDFD: 77, // <asm/socket.h> since Linux 6.5
 };
@@ -41,6 +48,7 @@ const EXPRESSIONS: Record<string, string> = {
   // MAX_RW_COUNT, which no header shows: INT_MAX, in whole pages of 4096 bytes.
   MAX_COUNT: "INT_MAX & ~4095",
   SIZEOF_SEM_T: "sizeof(sem_t)",
+  SIZEOF_STATFS: "sizeof(struct statfs)",
   SIZEOF_SUN_PATH: "sizeof(((struct sockaddr_un *)0)->sun_path)",
 };
 
@@ -68,8 +76,12 @@ const RESTS: Record<string, string> = {
 const VARIADIC: Record<string, number> = {
   fcntl: 2,
   ioctl: 2,
+  mq_open: 2,
+  mremap: 4,
   open: 2,
   sem_open: 2,
+  syscall: 1,
+  semctl: 3,
 };
 
 /** Declarations that do not stand beside their function. */
@@ -128,16 +140,18 @@ interface Exports {
   others: string[];
 }
 
-/** The modules of a directory below ffi/. */
+/** The modules in a directory below ffi/, and in those below it. */
 function modulesOf(directory: string): string[] {
   const root = new URL(`../ffi/${directory}`, import.meta.url);
-  return Array.from(Deno.readDirSync(root), ({ name }) => directory + name)
-    .filter((name) => name.endsWith(".ts"))
-    .sort();
+  return Array.from(Deno.readDirSync(root), ({ name, isDirectory }) => {
+    const path = directory + name;
+    if (isDirectory) return modulesOf(`${path}/`);
+    return name.endsWith(".ts") ? [path] : [];
+  }).flat().sort();
 }
 
 const LIBC = modulesOf("libc/");
-const ALL = [...modulesOf(""), ...modulesOf("wait/"), ...LIBC];
+const ALL = modulesOf("");
 const TEXTS = new Map(ALL.map((name) => [
   name,
   Deno.readTextFileSync(new URL(`../ffi/${name}`, import.meta.url)),
@@ -262,7 +276,7 @@ function claimsOf(exports: Record<string, Exports>): Map<string, Claim> {
     };
 
     for (const [name, value] of Object.entries(found.constants)) {
-      const elsewhere = ELSEWHERE[`${module} ${name}`];
+      const elsewhere = ELSEWHERE[name];
       if (!isLibc && elsewhere === undefined) continue;
       const from = OTHER_HEADERS[name] ?? elsewhere ?? header;
       claim(name, value, EXPRESSIONS[name] ?? name, from);
@@ -373,7 +387,7 @@ async function askC(
 
 /** The compiler for the machine that this one is not. */
 const OTHER_MACHINE = MACHINES.find((machine) => machine !== Deno.build.arch)!;
-const CROSS_COMPILER = `${OTHER_MACHINE.replace("_", "-")}-linux-gnu-gcc`;
+const CROSS_COMPILER = `${OTHER_MACHINE}-linux-gnu-gcc`;
 const noCrossCompiler = answers(CROSS_COMPILER) ? null : `no ${CROSS_COMPILER}`;
 
 function answers(command: string): boolean {
@@ -553,6 +567,16 @@ interface Declared {
   result: string;
 }
 
+/** The declaration of C beside a function, or beside its twin of that name. */
+function declarationOf(
+  text: string,
+  [_, comment, key, name = key!]: RegExpMatchArray,
+): string | undefined {
+  if (comment?.includes(`${name}(`)) return comment;
+  const twin = text.match(new RegExp(`// (.*\\b${name}\\(.*\\))\n`));
+  return twin?.[1] ?? DECLARATIONS[name] ?? comment;
+}
+
 /** The functions that the modules declare, from their texts. */
 function declaredFunctions(): Declared[] {
   const all: Declared[] = [];
@@ -562,7 +586,7 @@ function declaredFunctions(): Declared[] {
     const found = Array.from(text.matchAll(pattern), (match) => ({
       module,
       name: match[3] ?? match[2]!,
-      c: DECLARATIONS[match[3] ?? match[2]!] ?? match[1],
+      c: declarationOf(text, match),
       parameters: Array.from(match[4]!.matchAll(/"(\w+)"/g), ([, t]) => t!),
       result: match[5]!,
     }));

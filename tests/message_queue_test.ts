@@ -13,7 +13,7 @@ import {
   SysvMessageQueue,
 } from "../ffi/message_queue.ts";
 import { cstring, i16, struct } from "../ffi/struct.ts";
-import { compileText, noCompiler, runC } from "./support/c.ts";
+import { compileText, noCompiler } from "./support/c.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import {
@@ -69,7 +69,7 @@ function spawnCode(text: string): Child {
   return spawn(Deno.execPath(), { args: code(text) });
 }
 
-/** As another user; the code has `queue`, of this id, without `fromId`. */
+/** As another user. */
 function nobodys(text: string, ...args: (string | number)[]): Promise<Ended> {
   return runAsNobody(
     `import { SysvMessageQueue } from "@linux/ipc/message-queue";
@@ -142,22 +142,6 @@ function fill(queue: SysvMessageQueue, size = 512): number {
   return count;
 }
 
-/** qbytes ID BYTES: how many bytes the queue may hold from now on. */
-const QBYTES = `
-  #include <stdlib.h>
-  #include <sys/msg.h>
-  int main(int argc, char **argv) {
-    struct msqid_ds ds;
-    int id = argc == 3 ? atoi(argv[1]) : -1;
-    if (msgctl(id, IPC_STAT, &ds) != 0) return 1;
-    ds.msg_qbytes = strtoul(argv[2], NULL, 10);
-    return msgctl(id, IPC_SET, &ds) != 0;
-  }`;
-
-async function limitBytes(queue: SysvMessageQueue, bytes: number) {
-  await runC(QBYTES, { args: [`${queue.id}`, `${bytes}`] });
-}
-
 /** `unshare` with which a child has System V IPC, and limits, of its own. */
 const unshare: string[] | undefined = [
   ["--ipc"],
@@ -176,7 +160,7 @@ const unshare: string[] | undefined = [
 });
 
 const noOwnLimits = unshare === undefined
-  ? "no IPC namespace whose msgmax can be set"
+  ? "no IPC namespace, in which msgmax could be set"
   : null;
 
 /** Runs code where these limits hold, and no queue exists. */
@@ -198,17 +182,27 @@ function runLimited(
 
 leakTest("SysvMessageQueue.create() makes an empty queue", () => {
   const key = uniqueKey();
+  const before = Math.floor(Date.now() / 1000) * 1000;
   using queue = SysvMessageQueue.create(key);
-  assertEquals(queue.stat(), {
+  const { changed, ...stat } = queue.stat();
+  assertEquals(stat, {
+    key,
     messages: 0,
     bytes: 0,
     maxBytes: msgmnb,
     mode: 0o600,
     uid: Deno.uid()!,
     gid: Deno.gid()!,
+    creatorUid: Deno.uid()!,
+    creatorGid: Deno.gid()!,
     lastSender: 0,
     lastReceiver: 0,
+    sent: null,
+    received: null,
   });
+  // The kernel takes the time of its last tick.
+  assert(changed.getTime() >= before - 1000, String(changed));
+  assert(changed.getTime() <= Date.now(), String(changed));
   assertEquals(row(queue.id)?.key, key);
   assertEquals(queue.tryReceive(), null);
   queue.remove();
@@ -400,6 +394,14 @@ leakTest("SysvMessageQueue.fromId() refuses what is no id", () => {
   queue.remove();
   assertRemoved(() => SysvMessageQueue.fromId(queue.id), "EINVAL");
   assertRemoved(() => SysvMessageQueue.fromId(0x7fffffff), "EINVAL");
+});
+
+leakTest("SysvMessageQueue.fromId() takes -0 for 0", () => {
+  try {
+    SysvMessageQueue.fromId(-0).close(); // somebody's, perhaps
+  } catch (error) {
+    assertInstanceOf(error, IpcError);
+  }
 });
 
 leakTest("SysvMessageQueue.remove() frees the key at once", () => {
@@ -742,8 +744,9 @@ leakTest("SysvMessageQueue.stat() tells who used the queue last", async () => {
   assertEquals([messages, used], [1, 4], "they outlive their sender");
   assertEquals([lastSender, lastReceiver], [child.pid, child.pid]);
   queue.receiveSync();
-  assertEquals(queue.stat().lastReceiver, Deno.pid);
-  assertEquals(queue.stat().lastSender, child.pid);
+  const { lastReceiver: now, sent, received, changed } = queue.stat();
+  assertEquals([now, queue.stat().lastSender], [Deno.pid, child.pid]);
+  assert(changed <= sent! && sent! <= received!);
 });
 
 leakTest("SysvMessageQueue.receiveSync() waits for a message", async () => {
@@ -782,11 +785,9 @@ leakTest("SysvMessageQueue.trySend() says when the queue is full", () => {
 
 leakTest(
   "SysvMessageQueue.trySend() says when there are too many empty messages",
-  { needs: [noCompiler] },
-  async () => {
+  () => {
     using queue = newQueue();
-    await limitBytes(queue, 3);
-    assertEquals(queue.stat().maxBytes, 3);
+    queue.set({ maxBytes: 3 });
     assertEquals(fill(queue, 0), 3);
     const { messages, bytes: used } = queue.stat();
     assertEquals([messages, used], [3, 0]);
@@ -835,23 +836,25 @@ leakTest("SysvMessageQueue names the limit of a message", () => {
 
 leakTest(
   "SysvMessageQueue.sendSync() refuses what the whole queue cannot hold",
-  { needs: [noCompiler] },
   async () => {
     using queue = newQueue();
-    await limitBytes(queue, 100);
+    queue.set({ maxBytes: 100 });
     queue.sendSync(bytes(1));
     await using child = spawnCode(
       `using queue = SysvMessageQueue.fromId(${queue.id});
       console.log(queue.trySend(new Uint8Array(101)));
-      try {
-        queue.sendSync(new Uint8Array(101));
-      } catch ({ code, syscall, limit }) {
-        console.log(code, syscall, limit.name, limit.value);
+      for (const method of ["sendSync", "send"]) {
+        try {
+          await queue[method](new Uint8Array(101));
+        } catch ({ code, syscall, limit }) {
+          console.log(code, syscall, limit.name, limit.value);
+        }
       }`,
     );
     assertPrinted(
       await child.ended(),
       "false",
+      "EINVAL msgsnd msg_qbytes 100",
       "EINVAL msgsnd msg_qbytes 100",
     );
     assertMessage(queue.receiveSync(), 1, bytes(1));
@@ -952,6 +955,328 @@ leakTest(
     );
   },
 );
+
+leakTest("SysvMessageQueue.receiveSync() takes all types but one", () => {
+  using queue = newQueue();
+  [2, 2, LONG_MAX, 3, 2].forEach((type, i) =>
+    queue.sendSync(bytes(i), { type })
+  );
+  const take = (type: number | bigint) =>
+    queue.tryReceive({ type, except: true })?.data[0];
+  assertEquals([take(2), take(2n), take(2)], [2, 3, undefined]);
+  assertEquals(queue.receiveSync({ type: 1, except: true }).data, bytes(0));
+  assertEquals(queue.receiveSync({ type: 2, except: false }).data, bytes(1));
+  for (const type of [undefined, 0, -1, -1n]) {
+    const options = { type, except: true };
+    assertThrows(() => queue.tryReceive(options), RangeError, '"type"');
+    assertThrows(() => queue.receiveSync(options), RangeError, '"type"');
+  }
+  assertEquals(queue.stat().messages, 1);
+});
+
+leakTest("SysvMessageQueue.receiveSync() cuts off when it is told to", () => {
+  using queue = newQueue();
+  const data = Uint8Array.from({ length: 100 }, (_, i) => i);
+  for (const truncate of [0, 1, 99, 100, 101, 9_000, 2 ** 31 - 1]) {
+    queue.sendSync(data);
+    queue.sendSync(data);
+    const expected = data.subarray(0, truncate);
+    assertMessage(queue.tryReceive({ truncate }), 1, expected);
+    assertMessage(queue.receiveSync({ truncate }), 1, expected);
+  }
+  queue.sendSync(data);
+  for (const truncate of [-1, 1.5, NaN, 2 ** 31]) {
+    assertThrows(() => queue.tryReceive({ truncate }), RangeError);
+  }
+  assertMessage(queue.tryReceive(), 1, data);
+});
+
+/** Why no message can be copied here, or null. */
+const noCopies: string | null = findNoCopies();
+
+function findNoCopies(): string | null {
+  using queue = SysvMessageQueue.create(null);
+  try {
+    queue.peek(0);
+    return null;
+  } catch (error) {
+    return String(error);
+  } finally {
+    queue.remove();
+  }
+}
+
+leakTest("SysvMessageQueue.peek() leaves the message", {
+  needs: [noCopies],
+}, () => {
+  using queue = newQueue();
+  assertEquals(queue.peek(0), null);
+  queue.sendSync(bytes(1, 2), { type: LONG_MAX });
+  queue.sendSync(bytes(), { type: 3 });
+  for (let round = 0; round < 2; round++) {
+    assertMessage(queue.peek(0), LONG_MAX, bytes(1, 2));
+    assertMessage(queue.peek(1), 3, bytes());
+    assertEquals([queue.peek(2), queue.peek(2 ** 31 - 1)], [null, null]);
+  }
+  for (const index of [-1, 1.5, NaN, 2 ** 31]) {
+    assertThrows(() => queue.peek(index), RangeError, '"index"');
+  }
+  assertEquals(queue.stat().messages, 2);
+  queue.remove();
+  assertRefused(() => queue.peek(0), "EIDRM", "msgrcv");
+});
+
+leakTest("SysvMessageQueue.set() changes what it is told to", () => {
+  using queue = newQueue();
+  const before = queue.stat();
+  queue.set({});
+  assertEquals({ ...queue.stat(), changed: null }, {
+    ...before,
+    changed: null,
+  });
+  queue.set({ mode: 0o640 });
+  queue.set({ maxBytes: msgmnb - 1 });
+  const { mode, maxBytes, uid, gid } = queue.stat();
+  assertEquals([mode, maxBytes], [0o640, msgmnb - 1]);
+  assertEquals([uid, gid], [before.uid, before.gid]);
+  for (const wrong of [-1, 1.5, NaN, 2 ** 32]) {
+    for (const name of ["uid", "gid", "mode", "maxBytes"]) {
+      assertThrows(() => queue.set({ [name]: wrong }), RangeError, name);
+    }
+  }
+  queue.remove();
+  assertRefused(() => queue.set({ mode: 0o600 }), "EIDRM", "msgctl");
+});
+
+leakTest("SysvMessageQueue.list() finds the queues", () => {
+  const key = uniqueKey();
+  using named = SysvMessageQueue.create(key, { mode: 0o640 });
+  using other = newQueue();
+  named.sendSync(bytes(1, 2, 3));
+  const find = (id: number) =>
+    SysvMessageQueue.list().find((entry) => entry.id === id);
+  assertEquals(find(named.id), {
+    key,
+    id: named.id,
+    mode: 0o640,
+    bytes: 3,
+    messages: 1,
+    uid: Deno.uid()!,
+    gid: Deno.gid()!,
+  });
+  assertEquals(find(other.id)?.key, 0);
+  named.remove();
+  assertEquals(find(named.id), undefined);
+});
+
+leakTest("SysvMessageQueue.typed() sends and receives structs", async () => {
+  using queue = newQueue();
+  const people = queue.typed(human);
+  const [one, two] = [{ age: 80, name: "ghkim" }, { age: -1, name: "김함지" }];
+  people.sendSync(one);
+  assert(people.trySend(two, { type: LONG_MAX }));
+  await people.send(one, { type: 5 });
+  assertEquals(people.tryReceive({ type: 5 }), { type: 5, value: one });
+  assertEquals(people.tryReceive({ type: 5 }), null);
+  assertEquals(people.receiveSync(), { type: 1, value: one });
+  assertEquals(await people.receive(), { type: LONG_MAX, value: two });
+  assertThrows(() => people.sendSync({ age: 2 ** 15, name: "" }), RangeError);
+  queue.sendSync(new Uint8Array(21));
+  assertThrows(() => people.receiveSync(), RangeError);
+  assertEquals(queue.stat().messages, 0);
+});
+
+// --- Waiting without blocking the thread ------------------------------------
+
+/** How a promise ends, as one line. */
+async function outcome(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return "done";
+  } catch (error) {
+    if (error instanceof IpcError) return `${error.code} ${error.syscall}`;
+    return error instanceof Error ? error.name : String(error);
+  }
+}
+
+leakTest("SysvMessageQueue.receive() takes what is there", async () => {
+  using queue = newQueue();
+  for (const timeout of [undefined, 0, 1e15, Infinity]) {
+    queue.sendSync(bytes(1, 2), { type: LONG_MAX });
+    assertMessage(await queue.receive({ timeout }), LONG_MAX, bytes(1, 2));
+  }
+});
+
+leakTest("SysvMessageQueue.receive() waits for another process", async () => {
+  using queue = newQueue();
+  await using child = spawnCode(
+    `using queue = SysvMessageQueue.fromId(${queue.id});
+    // More than have a thread to wait on.
+    for (let type = 1; type <= 12; type++) {
+      queue.receive({ type }).then((message) => console.log(shown(message)));
+    }
+    console.log((await Deno.readTextFile("/proc/self/comm")) !== "");
+    await queue.receive({ type: 99 });`,
+  );
+  assertEquals(await child.line(), "true");
+  for (const type of [12, 1, 5, 11, 2, 3, 4, 6, 10, 9, 8, 7]) {
+    assertEquals(child.unread, "");
+    queue.sendSync(bytes(type), { type });
+    assertEquals(await child.line(), `${type}: ${type}`);
+  }
+  queue.sendSync(bytes(), { type: 99 });
+  assertEquals((await child.ended()).code, 0); // by itself
+});
+
+leakTest("SysvMessageQueue.send() waits for room", async () => {
+  using queue = newQueue();
+  const count = fill(queue, 512);
+  const sends = Array.from(
+    { length: 6 },
+    (_, i) => queue.send(new Uint8Array(512).fill(i), { type: 2 }),
+  );
+  sends.push(queue.send(bytes(7), { type: 3 }));
+  await using child = spawnCode(
+    `using queue = SysvMessageQueue.fromId(${queue.id});
+    for (let i = 0; i < ${count}; i++) queue.receiveSync({ type: 1 });
+    for (let i = 0; i < 6; i++) {
+      console.log(queue.receiveSync({ type: 2 }).data[511]);
+    }`,
+  );
+  await Promise.all(sends);
+  assertPrinted(await child.ended(), ...[0, 1, 2, 3, 4, 5].map(String));
+  assertMessage(queue.receiveSync(), 3, bytes(7));
+});
+
+leakTest("SysvMessageQueue never gives up early", async () => {
+  using queue = newQueue();
+  fill(queue);
+  const calls = [
+    (timeout: number) => queue.receive({ type: 9, timeout }),
+    (timeout: number) => queue.send(new Uint8Array(512), { timeout }),
+  ];
+  const { messages } = queue.stat();
+  for (const call of calls) {
+    for (const timeout of [0, 0.5, 1, 10, 33.3, 100]) {
+      const start = performance.now();
+      assertEquals(await outcome(call(timeout)), "TimeoutError");
+      const passed = performance.now() - start;
+      assert(passed >= timeout, `${passed} of ${timeout} ms`);
+    }
+    for (const timeout of [-1, NaN]) {
+      assertEquals(await outcome(call(timeout)), "RangeError");
+    }
+    assertEquals(await outcome(call("5" as unknown as number)), "TypeError");
+  }
+  assertEquals(queue.stat().messages, messages);
+});
+
+leakTest("SysvMessageQueue ends a wait with the signal's reason", async () => {
+  using queue = newQueue();
+  fill(queue);
+  const { messages } = queue.stat();
+  const aborted = { signal: AbortSignal.abort("before") };
+  assertEquals(await outcome(queue.receive(aborted)), "before");
+  assertEquals(await outcome(queue.send(bytes(1), aborted)), "before");
+  const controllers = Array.from({ length: 12 }, () => new AbortController());
+  const waits = controllers.map(({ signal }, i) =>
+    outcome(
+      i % 2 === 0
+        ? queue.receive({ type: 9, signal })
+        : queue.send(new Uint8Array(512), { signal, timeout: 30_000 }),
+    )
+  );
+  controllers.forEach((controller, i) => controller.abort(`reason ${i}`));
+  assertEquals(
+    await Promise.all(waits),
+    controllers.map((_, i) => `reason ${i}`),
+  );
+  assertEquals(queue.stat().messages, messages);
+});
+
+leakTest(
+  "SysvMessageQueue.receive() loses no message that it took",
+  async () => {
+    using queue = newQueue();
+    const seen: number[] = [];
+    let sent = 0;
+    for (let round = 0; round < 60; round++) {
+      const controllers = Array.from(
+        { length: 6 },
+        () => new AbortController(),
+      );
+      const waits = controllers.map(({ signal }) =>
+        queue.receive({ signal }).then(
+          ({ data }) => void seen.push(data[0]! + 256 * data[1]!),
+          (reason) => assertEquals(reason, "aborted"),
+        )
+      );
+      if (round % 3 === 0) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+      for (let i = 0; i < 3; i++) {
+        queue.sendSync(bytes(sent & 0xff, sent >> 8));
+        sent++;
+        controllers[i]!.abort("aborted");
+        if (round % 2 === 0) await null;
+        controllers[5 - i]!.abort("aborted");
+      }
+      await Promise.all(waits);
+      for (let left; (left = queue.tryReceive()) !== null;) {
+        seen.push(left.data[0]! + 256 * left.data[1]!);
+      }
+    }
+    seen.sort((a, b) => a - b);
+    assertEquals(seen, Array.from({ length: sent }, (_, i) => i));
+  },
+);
+
+leakTest("SysvMessageQueue.remove() ends what waits", async () => {
+  using queue = newQueue();
+  fill(queue);
+  const waits = [
+    ...Array.from({ length: 6 }, () => queue.receive({ type: 9 })),
+    ...Array.from({ length: 3 }, () => queue.send(new Uint8Array(512))),
+  ].map(outcome);
+  queue.remove();
+  assertEquals(await Promise.all(waits), [
+    ...Array(6).fill("EIDRM msgrcv"),
+    ...Array(3).fill("EIDRM msgsnd"),
+  ]);
+  assertEquals(await outcome(queue.receive()), "EIDRM msgrcv");
+  assertEquals(await outcome(queue.send(bytes(1))), "EIDRM msgsnd");
+});
+
+leakTest("SysvMessageQueue.close() ends what waits", async () => {
+  using queue = newQueue();
+  using other = SysvMessageQueue.fromId(queue.id);
+  fill(queue);
+  const { messages } = queue.stat();
+  const waits = [
+    ...Array.from({ length: 6 }, () => queue.receive({ type: 9 })),
+    ...Array.from({ length: 3 }, () => queue.send(new Uint8Array(512))),
+  ].map(outcome);
+  queue.close();
+  assertEquals(await Promise.all(waits), Array(9).fill("ClosedError"));
+  assertEquals(await outcome(queue.receive()), "ClosedError");
+  assertEquals(await outcome(queue.send(bytes(1))), "ClosedError");
+  other.sendSync(bytes(), { type: 9 });
+  assertEquals(other.stat().messages, messages + 1);
+});
+
+leakTest("SysvMessageQueue is iterated until it is closed", async () => {
+  using queue = newQueue();
+  using sender = SysvMessageQueue.fromId(queue.id);
+  const data = [1, 2, 3];
+  for (const value of data) sender.sendSync(bytes(value));
+  const got: number[] = [];
+  for await (const message of queue) {
+    got.push(message.data[0]!);
+    if (got.length === 3) setTimeout(() => sender.trySend(bytes(4)), 0);
+    if (got.length === 4) setTimeout(() => queue.close(), 0);
+  }
+  assertEquals(got, [1, 2, 3, 4]);
+});
 
 // --- Two processes, and C ---------------------------------------------------
 
@@ -1206,7 +1531,7 @@ leakTest(
     assertPrinted(
       await nobodys(
         `const [key, id] = Deno.args.map(Number);
-        console.log(told(() => SysvMessageQueue.fromId(id)));
+        console.log(told(() => SysvMessageQueue.fromId(id).id === id));
         console.log(told(() => SysvMessageQueue.openOrCreate(key)));
         console.log(told(() => SysvMessageQueue.create(key)));
         using queue = SysvMessageQueue.open(key);
@@ -1216,11 +1541,15 @@ leakTest(
         console.log(told(() => queue.tryReceive()));
         console.log(told(() => queue.receiveSync()));
         console.log(told(() => queue.stat()));
-        console.log(told(() => queue.remove()));`,
+        console.log(told(() => queue.set({ mode: 0o666 })));
+        console.log(told(() => queue.remove()));
+        for (const wait of [queue.receive(), queue.send(new Uint8Array(1))]) {
+          console.log(await wait.catch((error) => error.code));
+        }`,
         key,
         queue.id,
       ),
-      "IpcError EACCES msgctl",
+      "true",
       "IpcError EACCES msgget",
       "IpcError EEXIST msgget",
       `${queue.id}`,
@@ -1229,9 +1558,65 @@ leakTest(
       "IpcError EACCES msgrcv",
       "IpcError EACCES msgrcv",
       "IpcError EACCES msgctl",
+      "IpcError EACCES msgctl",
       "IpcError EPERM msgctl",
+      "EACCES",
+      "EACCES",
     );
     assertEquals(queue.stat().messages, 1);
+    queue.remove();
+  },
+);
+
+leakTest(
+  "SysvMessageQueue.set() names a limit only where that was hit",
+  { needs: [noOtherUser] },
+  async () => {
+    const [own, others] = [uniqueKey(), uniqueKey()];
+    using queue = SysvMessageQueue.create(others, { mode: 0o666 });
+    const limit = "/proc/sys/kernel/msgmnb";
+    assertPrinted(
+      await nobodys(
+        `const [own, others, most] = Deno.args.map(Number);
+        function refused(queue, change) {
+          try {
+            queue.set(change);
+          } catch ({ code, limit }) {
+            console.log(code, limit?.name, limit?.value);
+          }
+        }
+        using queue = SysvMessageQueue.create(own);
+        refused(queue, { maxBytes: most + 1 });
+        using foreign = SysvMessageQueue.open(others);
+        refused(foreign, { mode: 0o600 });
+        refused(foreign, { maxBytes: 100 });
+        queue.remove();`,
+        own,
+        others,
+        msgmnb,
+      ),
+      `EPERM ${limit} ${msgmnb}`,
+      "EPERM undefined undefined",
+      "EPERM undefined undefined",
+    );
+    queue.remove();
+  },
+);
+
+leakTest(
+  "SysvMessageQueue.peek() says EACCES to another user",
+  { needs: [noOtherUser, noCopies] },
+  async () => {
+    const key = uniqueKey();
+    using queue = SysvMessageQueue.create(key, { mode: 0o622 });
+    assertPrinted(
+      await nobodys(
+        `using queue = SysvMessageQueue.open(Number(Deno.args[0]));
+        console.log(told(() => queue.peek(0)));`,
+        key,
+      ),
+      "IpcError EACCES msgrcv",
+    );
     queue.remove();
   },
 );

@@ -38,8 +38,13 @@ export class Descriptor implements Disposable {
   }
 
   get fd(): number {
-    if (this.#fd === -1) throw new ClosedError(this.subject);
+    this.checkOpen();
     return this.#fd;
+  }
+
+  /** Throws when the descriptor is closed. */
+  checkOpen(): void {
+    if (this.#fd === -1) throw new ClosedError(this.subject);
   }
 
   get closed(): boolean {

@@ -8,6 +8,8 @@ export const fcntl = header({
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   // int fcntl(int fd, int op, int arg)
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int posix_fallocate(int fd, off_t offset, off_t len)
+  posix_fallocate: { parameters: ["i32", "i64", "i64"], result: "i32" },
   // ssize_t splice(int fd_in, off_t *off_in, int fd_out, off_t *off_out, size_t len, unsigned int flags)
   splice: {
     parameters: ["i32", "buffer", "i32", "buffer", "u32", "u32"],
@@ -36,7 +38,17 @@ export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 export const F_SETPIPE_SZ = 1031;
 export const F_GETPIPE_SZ = 1032;
+export const F_ADD_SEALS = 1033;
+export const F_GET_SEALS = 1034;
 export const FD_CLOEXEC = 1;
+
+export const F_SEAL_SEAL = 1;
+export const F_SEAL_SHRINK = 2;
+export const F_SEAL_GROW = 4;
+export const F_SEAL_WRITE = 8;
+export const F_SEAL_FUTURE_WRITE = 0x10;
+/** Since Linux 6.3, of <linux/fcntl.h>; older headers do not have it. */
+export const F_SEAL_EXEC = 0x20;
 
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;

@@ -5,19 +5,24 @@ const x86_64 = {
   O_DIRECT: 0x4000,
   O_DIRECTORY: 0x10000,
   O_NOFOLLOW: 0x20000,
+  SYS_futex: 202,
   SYS_msgsnd: 69,
   SYS_msgrcv: 70,
   /** struct epoll_event is packed on this machine only. */
   EPOLL_EVENT_PACKED: true,
+  /** struct semid_ds has a word behind each of its times on this machine only. */
+  SEMID_DS_PADDED: true,
 };
 
 const aarch64: typeof x86_64 = {
   O_DIRECT: 0x10000,
   O_DIRECTORY: 0x4000,
   O_NOFOLLOW: 0x8000,
+  SYS_futex: 98,
   SYS_msgsnd: 189,
   SYS_msgrcv: 188,
   EPOLL_EVENT_PACKED: false,
+  SEMID_DS_PADDED: false,
 };
 
 // Elsewhere libc is never opened (library.ts), so the choice has no effect.

@@ -1,56 +1,143 @@
 // Addresses <-> ArrayBuffers, and detaching them.
 
 import { ClosedError } from "../errors.ts";
+import { checkAddress } from "./errno.ts";
+import { header } from "./library.ts";
+import { MREMAP_MAYMOVE, sysMman } from "./sys_mman.ts";
+import { pageSize } from "./unistd.ts";
 
-/** Takes a range of memory out of the address space. */
-export type Unmap = (address: bigint, length: number) => void;
+const string = header({
+  // void *memcpy(void *dest, const void *src, size_t n)
+  memcpy: { parameters: ["buffer", "usize", "usize"], result: "void" },
+});
+
+/**
+ * Who sees what is written to memory: all who map it; all, but this one writes
+ * nothing; this one alone, of its own copy.
+ */
+export type Access = "shared" | "readonly" | "private";
+
+/** Takes a range of whole pages out of the address space. */
+export type Unmap = (start: bigint, span: bigint) => void;
+
+/** What a {@linkcode Mapping} is made of. */
+export interface MappingInit {
+  /** The address of the first byte that is shown. */
+  readonly address: bigint;
+  /** How many bytes are shown. */
+  readonly length: number;
+  /** What errors call it. */
+  readonly subject: string;
+  readonly access: Access;
+  /** Instead of munmap. */
+  readonly unmap?: Unmap;
+}
 
 // Which mapping a buffer belongs to. Only what was mapped here has an address
 // that a call of libc may be given; a slice of anything else is refused.
 const mappings = new WeakMap<ArrayBufferLike, Mapping>();
 
+function munmap(start: bigint, span: bigint): void {
+  sysMman().munmap(start, span);
+}
+
 /**
  * A range of mapped memory and the one ArrayBuffer over it. There is only one
- * because two over the same bytes could not both be detached.
+ * because two over the same bytes could not both be detached. Memory that may
+ * not be written to has none, because a write would end the process with SIGSEGV.
  *
  * Nothing unmaps a forgotten mapping: views of it may be alive.
  */
 export class Mapping {
-  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly address: bigint;
+  readonly length: number;
   readonly subject: string;
-  readonly #length: number;
+  readonly access: Access;
+  readonly #bytes: Uint8Array<ArrayBuffer> | undefined;
   readonly #unmap: Unmap;
   #open = true;
   #pins = 0;
 
-  /**
-   * Takes over `length` mapped bytes at `address`; `unmap` gives them back, also
-   * when this constructor fails.
-   */
-  constructor(address: bigint, length: number, subject: string, unmap: Unmap) {
+  /** Takes over mapped bytes, and unmaps them when it fails. */
+  constructor(init: MappingInit) {
+    this.address = init.address;
+    this.length = init.length;
+    this.subject = init.subject;
+    this.access = init.access;
+    this.#unmap = init.unmap ?? munmap;
+    if (this.access === "readonly") return;
     try {
-      const pointer = Deno.UnsafePointer.create(address)!;
-      const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, length);
-      this.bytes = new Uint8Array(buffer);
+      const pointer = Deno.UnsafePointer.create(this.address)!;
+      const buffer = Deno.UnsafePointerView.getArrayBuffer(
+        pointer,
+        this.length,
+      );
+      this.#bytes = new Uint8Array(buffer);
     } catch (error) {
-      unmap(address, length);
+      this.#unmap(this.start, this.span);
       throw error;
     }
-    this.address = address;
-    this.#length = length;
-    this.subject = subject;
-    this.#unmap = unmap;
-    mappings.set(this.bytes.buffer, this);
+    mappings.set(this.#bytes.buffer, this);
+  }
+
+  /** The beginning of the first page: what mmap returned. */
+  get start(): bigint {
+    return this.address - this.address % BigInt(pageSize());
+  }
+
+  /** The bytes from there to the end; the kernel rounds up to whole pages. */
+  get span(): bigint {
+    return this.address - this.start + BigInt(this.length);
+  }
+
+  /** All the memory, of length 0 after `close()`. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    if (this.#bytes !== undefined) return this.#bytes;
+    throw new TypeError(
+      `Cannot write to ${this.subject}: it is read-only, and its bytes can be ` +
+        "had by read() only",
+    );
   }
 
   get closed(): boolean {
     return !this.#open;
   }
 
+  /** Whether a call on another thread uses the memory. */
+  get pinned(): boolean {
+    return this.#pins > 0;
+  }
+
   /** Throws when the memory is gone. */
   checkOpen(): void {
     if (!this.#open) throw new ClosedError(this.subject);
+  }
+
+  /** Throws when the memory is gone, or has become somebody else's. */
+  checkOwn(): void {
+    this.checkOpen();
+    if (this.#bytes?.buffer.detached) {
+      throw new TypeError(
+        `Cannot use ${this.subject}: its ArrayBuffer was transferred`,
+      );
+    }
+  }
+
+  /** Throws when the memory cannot be written to, and seen by all. */
+  checkWritable(): void {
+    this.checkOwn();
+    if (this.access === "shared") return;
+    const kind = this.access === "readonly" ? "read-only" : "private";
+    throw new TypeError(`Cannot change ${this.subject}: it is mapped ${kind}`);
+  }
+
+  /**
+   * Copies bytes out of the memory. Unlike a typed array, memcpy is nothing that
+   * the compiler could move, or do once instead of twice.
+   */
+  copyTo(target: Uint8Array<ArrayBuffer>, offset: number): void {
+    const { byteLength } = target;
+    string().memcpy(target, this.address + BigInt(offset), BigInt(byteLength));
   }
 
   /**
@@ -66,6 +153,23 @@ export class Mapping {
   }
 
   /**
+   * `mremap(start, 0, ...)`: maps the same memory once more, that many bytes of
+   * it. The two have nothing to do with each other: each is closed for itself.
+   */
+  duplicate(length: number, unmap?: Unmap): Mapping {
+    const skip = this.address - this.start;
+    const start = checkAddress(
+      sysMman().mremap(this.start, 0n, skip + BigInt(length), MREMAP_MAYMOVE),
+      "mremap",
+      this.subject,
+    );
+    const { subject, access } = this;
+    const address = start + skip;
+    const init = { address, length, subject, access };
+    return new Mapping(unmap === undefined ? init : { ...init, unmap });
+  }
+
+  /**
    * Detaches the buffer, so that every view of it has length 0, and unmaps.
    *
    * @throws {Error} If the buffer was transferred away. Somebody else's views
@@ -74,22 +178,25 @@ export class Mapping {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    const { buffer } = this.bytes;
-    if (buffer.detached) {
+    if (this.#bytes?.buffer.detached) {
       this.#pins = Infinity;
       throw new Error(
         `Cannot unmap ${this.subject}: its ArrayBuffer was transferred, so ` +
           "the memory stays mapped until the process ends",
       );
     }
-    buffer.transfer(0);
+    this.#bytes?.buffer.transfer(0);
     this.#unmapIfUnused();
   }
 
+  /** Detaches the buffer of memory that is not here any more. */
+  release(): void {
+    this.#open = false;
+    this.#bytes?.buffer.transfer(0);
+  }
+
   #unmapIfUnused(): void {
-    if (!this.#open && this.#pins === 0) {
-      this.#unmap(this.address, this.#length);
-    }
+    if (!this.#open && this.#pins === 0) this.#unmap(this.start, this.span);
   }
 }
 

@@ -15,12 +15,12 @@ export const semaphore = header({
   sem_wait: { parameters: ["usize"], result: "i32" },
   // int sem_trywait(sem_t *sem)
   sem_trywait: { parameters: ["usize"], result: "i32" },
-  // int sem_timedwait(sem_t *sem, const struct timespec *abs_timeout)
-  sem_timedwait: { parameters: ["usize", "buffer"], result: "i32" },
+  // int sem_clockwait(sem_t *sem, clockid_t clockid, const struct timespec *abstime)
+  sem_clockwait: { parameters: ["usize", "i32", "buffer"], result: "i32" },
   // The same, on a thread of the pool.
-  sem_timedwait_nonblocking: {
-    name: "sem_timedwait",
-    parameters: ["usize", "buffer"],
+  sem_clockwait_nonblocking: {
+    name: "sem_clockwait",
+    parameters: ["usize", "i32", "buffer"],
     result: "i32",
     nonblocking: true,
   },

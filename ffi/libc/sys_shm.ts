@@ -16,7 +16,11 @@ export const sysShm = header({
 });
 
 export const SHM_RDONLY = 0o10000;
+export const SHM_HUGETLB = 0o4000;
 export const SHM_DEST = 0o1000;
+export const SHM_LOCKED = 0o2000;
+export const SHM_LOCK = 11;
+export const SHM_UNLOCK = 12;
 
 /** struct shmid_ds */
 export const shmidDs = struct({

@@ -1,15 +1,37 @@
 // <time.h>
 
 import { i64, struct } from "../struct.ts";
+import { header } from "./library.ts";
+
+const SECOND = 1_000_000_000n; // nanoseconds
 
 /** struct timespec */
 export const timespec = struct({ tv_sec: i64, tv_nsec: i64 });
 
-/** The moment on CLOCK_REALTIME that is `milliseconds` from now. */
-export function realtimeIn(milliseconds: number): Uint8Array<ArrayBuffer> {
-  const at = Date.now() + Math.ceil(milliseconds);
+export const time = header({
+  // int clock_gettime(clockid_t clockid, struct timespec *tp)
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+});
+
+/** The clock that nobody sets. */
+export const CLOCK_MONOTONIC = 1;
+
+/** The moment on CLOCK_MONOTONIC that is `milliseconds` from now. */
+export function monotonicIn(milliseconds: number): Uint8Array<ArrayBuffer> {
+  const moment = new Uint8Array(timespec.size);
+  time().clock_gettime(CLOCK_MONOTONIC, moment);
+  const view = timespec.view(moment);
+  const nanoseconds = view.tv_nsec +
+    BigInt(Math.ceil(milliseconds)) * 1_000_000n;
+  view.tv_sec += nanoseconds / SECOND;
+  view.tv_nsec = nanoseconds % SECOND;
+  return moment;
+}
+
+/** A time to wait of that many milliseconds. */
+export function durationOf(milliseconds: number): Uint8Array<ArrayBuffer> {
   return timespec.encode({
-    tv_sec: BigInt(Math.floor(at / 1000)),
-    tv_nsec: BigInt(at % 1000) * 1_000_000n,
+    tv_sec: BigInt(Math.floor(milliseconds / 1000)),
+    tv_nsec: BigInt(milliseconds % 1000) * 1_000_000n,
   });
 }

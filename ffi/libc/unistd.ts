@@ -17,6 +17,8 @@ export const unistd = header({
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // ssize_t getdents64(int fd, void *dirp, size_t count)
   getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // uid_t geteuid(void)
+  geteuid: { parameters: [], result: "u32" },
   // long sysconf(int name)
   sysconf: { parameters: ["i32"], result: "i64" },
 });

@@ -1,7 +1,7 @@
 // System V message queues.
 
 import { checkBytes, checkInteger, checkMode, cKey } from "../arguments.ts";
-import { ClosedError } from "../errors.ts";
+import { ClosedError, type SystemLimit } from "../errors.ts";
 import {
   check,
   E2BIG,
@@ -35,6 +35,7 @@ import {
   SYS_msgsnd,
   sysMsg,
 } from "../libc/sys_msg.ts";
+import { unistd } from "../libc/unistd.ts";
 import type { Fields, Struct } from "../struct.ts";
 import { canInterrupt, interrupt } from "../wait/interrupt.ts";
 import { type LaneCall, waitInLane } from "../wait/lanes.ts";
@@ -191,6 +192,24 @@ function cLong(name: string, value: unknown, min: bigint): bigint {
   return value;
 }
 
+/** The limit that a change runs into, if it is not refused for another reason. */
+function limitOn(
+  { maxBytes }: SysvMessageQueueChange,
+  owner: { uid: number; cuid: number },
+): SystemLimit | undefined {
+  const limit = systemLimit(MSGMNB);
+  if (maxBytes === undefined || limit === undefined) return undefined;
+  if (maxBytes <= limit.value) return undefined;
+  const me = unistd().geteuid();
+  return owner.uid === me || owner.cuid === me ? limit : undefined;
+}
+
+/** The size of a message is an int to the kernel, below /proc/sys/kernel/msgmax. */
+function checkData(data: unknown): void {
+  checkBytes("data", data);
+  checkInteger("data.byteLength", data.byteLength, 0, 0x7fffffff, "int");
+}
+
 /** A time_t; 0 says never. */
 function dateOf(seconds: bigint): Date | null {
   return seconds === 0n ? null : new Date(Number(seconds) * 1000);
@@ -235,7 +254,6 @@ class MessageBuffer {
   }
 
   put(type: bigint, data: Uint8Array): void {
-    if (data.byteLength > this.capacity) this.grow(data.byteLength);
     this.#type[0] = type;
     this.bytes.set(data, SIZEOF_LONG);
   }
@@ -361,8 +379,8 @@ export class SysvMessageQueue implements Disposable {
    * @param id What {@linkcode SysvMessageQueue.id} is in the other process.
    * @returns The queue.
    * @throws {RangeError} If the id is no integer from 0 to 2147483647.
-   * @throws {IpcError} EINVAL or EIDRM if there is no such queue, EACCES if it
-   * may not be read.
+   * @throws {IpcError} EINVAL or EIDRM if there is no such queue. Permissions are
+   * checked when a message is sent or received.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
@@ -370,7 +388,11 @@ export class SysvMessageQueue implements Disposable {
     checkInteger("id", id, 0, 0x7fffffff, "int");
     const subject = `queue id ${id}`;
     const ds = new Uint8Array(msqidDs.size);
-    check(sysMsg().msgctl(id, IPC_STAT, ds), "msgctl", subject);
+    if (sysMsg().msgctl(id | 0, IPC_STAT, ds) === -1) {
+      const number = errno();
+      // Who may only write to a queue is not told of it, but may use it.
+      if (number !== EACCES) throw ipcError(number, "msgctl", subject);
+    }
     return new SysvMessageQueue(id, subject);
   }
 
@@ -446,8 +468,8 @@ export class SysvMessageQueue implements Disposable {
   sendSync(data: Uint8Array<ArrayBuffer>, options?: SysvSendOptions): void {
     if (this.trySend(data, options)) return;
     this.#checkFits(data);
-    // The message is in the buffer already.
-    this.#send(this.#buffer.bytes, data.byteLength, 0);
+    const { bytes } = this.#put(cLong("type", options?.type ?? 1, 1n), data);
+    this.#send(bytes, data.byteLength, 0);
   }
 
   /**
@@ -476,7 +498,7 @@ export class SysvMessageQueue implements Disposable {
     data: Uint8Array<ArrayBuffer>,
     options?: SysvSendOptions & WaitOptions,
   ): Promise<void> {
-    checkBytes("data", data);
+    checkData(data);
     const type = cLong("type", options?.type ?? 1, 1n);
     const deadline = deadlineOf(options);
     const signal = options?.signal;
@@ -503,7 +525,8 @@ export class SysvMessageQueue implements Disposable {
    * @param data The bytes of the message, without the type; 0 bytes are a message
    * too. At most 8192 unless /proc/sys/kernel/msgmax says otherwise.
    * @param options `type`.
-   * @returns Whether the message was sent; false when the queue is full.
+   * @returns Whether the message was sent; false when the queue is full, or too small
+   * for the message.
    * @throws {RangeError} If the type is below 1 or above a C long.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EINVAL if the message is larger than msgmax; EACCES if the
@@ -515,11 +538,11 @@ export class SysvMessageQueue implements Disposable {
     data: Uint8Array<ArrayBuffer>,
     options?: SysvSendOptions,
   ): boolean {
-    checkBytes("data", data);
+    checkData(data);
     const type = cLong("type", options?.type ?? 1, 1n);
     this.#checkOpen();
-    this.#buffer.put(type, data);
-    return this.#send(this.#buffer.bytes, data.byteLength, IPC_NOWAIT);
+    const { bytes } = this.#put(type, data);
+    return this.#send(bytes, data.byteLength, IPC_NOWAIT);
   }
 
   /**
@@ -545,7 +568,9 @@ export class SysvMessageQueue implements Disposable {
    *
    * The call blocks on another thread. At most four waits of that kind have one; the
    * others look again every 20 milliseconds. A message that was taken before the
-   * signal, the timeout or `close()` could end the call is delivered.
+   * signal, the timeout or `close()` could end the call is delivered. Only
+   * `Worker.terminate()` can lose one, as killing a process can: call `close()` in
+   * the Worker first.
    *
    * @param options `type`, `except`: which message; `truncate`; `timeout` in
    * milliseconds, and `signal`.
@@ -800,7 +825,7 @@ export class SysvMessageQueue implements Disposable {
     if (gid !== undefined) ds.msg_perm.gid = gid;
     if (mode !== undefined) ds.msg_perm.mode = mode;
     if (maxBytes !== undefined) ds.msg_qbytes = BigInt(maxBytes);
-    this.#control(IPC_SET, bytes);
+    this.#control(IPC_SET, bytes, limitOn(change, ds.msg_perm));
   }
 
   /**
@@ -834,6 +859,14 @@ export class SysvMessageQueue implements Disposable {
     if (this.#closing.signal.aborted) throw new ClosedError(this.#subject);
   }
 
+  /** A buffer with the message: a large one is not kept. */
+  #put(type: bigint, data: Uint8Array): MessageBuffer {
+    const fits = data.byteLength <= this.#buffer.capacity;
+    const buffer = fits ? this.#buffer : new MessageBuffer(data.byteLength);
+    buffer.put(type, data);
+    return buffer;
+  }
+
   /** Sends a message that is in a buffer; false when there is no room. */
   #send(
     bytes: Uint8Array<ArrayBuffer>,
@@ -852,8 +885,12 @@ export class SysvMessageQueue implements Disposable {
 
   /** Linux would wait for ever for room that cannot come. */
   #checkFits(data: Uint8Array): void {
-    const { maxBytes } = this.stat();
-    if (data.byteLength <= maxBytes) return;
+    const bytes = new Uint8Array(msqidDs.size);
+    // Who may only write to the queue is not told its size, and waits.
+    if (sysMsg().msgctl(this.#id, IPC_STAT, bytes) === -1) return;
+    const maxBytes = Number(msqidDs.decode(bytes).msg_qbytes);
+    // There may be as many messages as bytes: an empty one takes room, too.
+    if (Math.max(data.byteLength, 1) <= maxBytes) return;
     const limit = { name: "msg_qbytes", value: maxBytes };
     throw ipcError(EINVAL, "msgsnd", this.#subject, limit);
   }
@@ -908,14 +945,12 @@ export class SysvMessageQueue implements Disposable {
   #control(
     operation: number,
     bytes: Uint8Array<ArrayBuffer> = new Uint8Array(msqidDs.size),
+    limit?: SystemLimit,
   ): Uint8Array<ArrayBuffer> {
     this.#checkOpen();
     if (sysMsg().msgctl(this.#id, operation, bytes) !== -1) return bytes;
     const number = errno();
     const gone = number === EINVAL || number === EIDRM;
-    const limit = number === EPERM && operation === IPC_SET
-      ? systemLimit(MSGMNB)
-      : undefined;
     throw ipcError(gone ? EIDRM : number, "msgctl", this.#subject, limit);
   }
 

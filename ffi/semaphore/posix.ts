@@ -26,7 +26,7 @@ import {
   SIZEOF_SEM_T,
 } from "../libc/semaphore.ts";
 import { S_IFMT, S_IFREG, statusOfPath } from "../libc/sys_stat.ts";
-import { realtimeIn } from "../libc/time.ts";
+import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
 import { type LaneCall, waitInLane } from "../wait/lanes.ts";
 import {
   deadlineOf,
@@ -171,7 +171,7 @@ export class PosixSemaphore implements Disposable {
   ): PosixSemaphore {
     const mode = options?.mode ?? 0o600;
     return PosixSemaphore.#get(
-      name ?? randomName(),
+      name === null ? randomName() : name,
       O_CREAT | O_EXCL,
       mode,
       value,
@@ -230,7 +230,8 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_unlink.3.html | sem_unlink(3)}
    */
   static unlink(name: string): void {
-    check(libc().sem_unlink(cName(name, NAME_BYTES)), "sem_unlink", name);
+    const cname = cName(name, NAME_BYTES); // before libc is opened
+    check(libc().sem_unlink(cname), "sem_unlink", name);
   }
 
   /**
@@ -252,7 +253,7 @@ export class PosixSemaphore implements Disposable {
   static init(bytes: Uint8Array<ArrayBuffer>, value: number): PosixSemaphore {
     checkValue(value);
     const semaphore = PosixSemaphore.at(bytes);
-    const result = libc().sem_init(semaphore.#address, 1, value);
+    const result = libc().sem_init(semaphore.#address, 1, value | 0);
     check(result, "sem_init", semaphore.#subject);
     return semaphore;
   }
@@ -280,7 +281,9 @@ export class PosixSemaphore implements Disposable {
     }
     if (address % BigInt(ALIGNOF_SEM_T) !== 0n) {
       throw new RangeError(
-        `Argument "bytes" must begin at a multiple of ${ALIGNOF_SEM_T} (_Alignof (sem_t)): ${bytes.byteOffset}`,
+        `Argument "bytes" must begin at a multiple of ${ALIGNOF_SEM_T} (_Alignof (sem_t)): they begin at 0x${
+          address.toString(16)
+        }`,
       );
     }
     return new PosixSemaphore(null, address, mapping);
@@ -297,7 +300,7 @@ export class PosixSemaphore implements Disposable {
     checkValue(value);
     if ((flags & O_EXCL) === 0) checkFile(name);
     const address = checkAddress(
-      libc().sem_open(cname, flags, mode, value),
+      libc().sem_open(cname, flags, mode | 0, value | 0),
       "sem_open",
       name,
     );
@@ -321,10 +324,13 @@ export class PosixSemaphore implements Disposable {
 
   /**
    * `sem_wait(sem)`, blocking this thread until the count is above 0; then takes 1.
+   * An `acquire()` of this thread that is pending may get the permit that this one
+   * waits for, and cannot release it while the thread is blocked.
    *
    * @param options `timeout` in milliseconds.
    * @returns The permit. Dispose of it to give it back, or ignore it and let
    * somebody else call {@linkcode PosixSemaphore.release}.
+   * @throws {RangeError} If the timeout is negative or NaN.
    * @throws {ClosedError} If this object, or the memory it is in, is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    *
@@ -343,18 +349,20 @@ export class PosixSemaphore implements Disposable {
   acquireSync(options?: SyncWaitOptions): SemaphorePermit {
     const deadline = deadlineOf(options);
     this.#checkOpen();
-    const { sem_wait, sem_timedwait } = libc();
+    const { sem_wait, sem_clockwait } = libc();
     for (;;) {
+      const left = remaining(deadline);
       const result = deadline === Infinity
         ? sem_wait(this.#address)
-        : sem_timedwait(this.#address, realtimeIn(remaining(deadline)));
+        : sem_clockwait(this.#address, CLOCK_MONOTONIC, monotonicIn(left));
       if (result === 0) return new Permit(this);
       const number = errno();
       if (number === EINTR) continue;
       if (number !== ETIMEDOUT) {
-        throw ipcError(number, "sem_wait", this.#subject);
+        const syscall = deadline === Infinity ? "sem_wait" : "sem_clockwait";
+        throw ipcError(number, syscall, this.#subject);
       }
-      // The clock that sem_timedwait goes by may have been set forward.
+      // A long timeout is waited for in parts.
       if (remaining(deadline) === 0) throw timeoutError(this.#subject);
     }
   }
@@ -372,7 +380,7 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_timedwait(sem, ...)`, waiting without blocking the thread until the count
+   * `sem_clockwait(sem, ...)`, waiting without blocking the thread until the count
    * is above 0; then takes 1.
    *
    * The call blocks on another thread, for at most 50 milliseconds at a time; that
@@ -461,9 +469,10 @@ export class PosixSemaphore implements Disposable {
   async #block(milliseconds: number): Promise<Permit | undefined> {
     const unpin = this.#mapping?.pin();
     this.#blocked++;
-    const result = await libc().sem_timedwait_nonblocking(
+    const result = await libc().sem_clockwait_nonblocking(
       this.#address,
-      realtimeIn(milliseconds),
+      CLOCK_MONOTONIC,
+      monotonicIn(milliseconds),
     );
     const taken = result === 0;
     const closed = !this.#open || this.#mapping?.closed === true;

@@ -1,19 +1,38 @@
 // System V shared memory.
 
 import { checkInteger, checkMode, checkSize, cKey } from "../arguments.ts";
+import { ClosedError, IpcError, type SystemLimit } from "../errors.ts";
 import {
   check,
   checkAddress,
+  EEXIST,
   EINVAL,
+  ENOENT,
   ENOSPC,
   errno,
   ipcError,
 } from "../libc/errno.ts";
 import { systemLimit } from "../libc/limits.ts";
 import { Mapping } from "../libc/memory.ts";
-import { IPC_CREAT, IPC_EXCL, IPC_RMID, IPC_STAT } from "../libc/sys_ipc.ts";
-import { shmidDs, sysShm } from "../libc/sys_shm.ts";
-import type { Fields, FieldViews, Struct } from "../struct.ts";
+import { readProc } from "../libc/proc.ts";
+import {
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_RMID,
+  IPC_SET,
+  IPC_STAT,
+} from "../libc/sys_ipc.ts";
+import {
+  SHM_DEST,
+  SHM_HUGETLB,
+  SHM_LOCK,
+  SHM_LOCKED,
+  SHM_RDONLY,
+  SHM_UNLOCK,
+  shmidDs,
+  sysShm,
+} from "../libc/sys_shm.ts";
+import { mappingOf, Memory } from "../memory/memory.ts";
 
 /** How a System V shared memory segment is created. */
 export interface SysvSharedMemoryCreateOptions {
@@ -23,10 +42,29 @@ export interface SysvSharedMemoryCreateOptions {
    * @default {0o600}
    */
   mode?: number | undefined;
+  /**
+   * `SHM_HUGETLB`: takes huge pages, as many as the size needs, of those that
+   * /proc/sys/vm/nr_hugepages has put aside.
+   *
+   * @default {false}
+   */
+  hugePages?: boolean | undefined;
+}
+
+/** How a System V shared memory segment is attached. */
+export interface SysvSharedMemoryAttachOptions {
+  /**
+   * `SHM_RDONLY`: attaches for reading only, which needs no permission to write.
+   * What is read is a copy, made by `read`; see `Memory`.
+   *
+   * @default {false}
+   */
+  readonly?: boolean | undefined;
 }
 
 /** How a System V shared memory segment is opened. */
-export interface SysvSharedMemoryOpenOptions {
+export interface SysvSharedMemoryOpenOptions
+  extends SysvSharedMemoryAttachOptions {
   /**
    * The least size in bytes that the segment must have.
    *
@@ -37,38 +75,100 @@ export interface SysvSharedMemoryOpenOptions {
 
 /** What the kernel tells of a System V segment: `struct shmid_ds`. */
 export interface SysvSharedMemoryStat {
+  /** The key; 0 for a private segment, and for one that is removed. */
+  readonly key: number;
   /** The size in bytes, as it was asked for. */
   readonly size: number;
   /** How often it is attached, in all processes together. */
   readonly attachments: number;
   /** The permission bits. */
   readonly mode: number;
+  /** Whether it is gone when the last one closes it. */
+  readonly removed: boolean;
+  /** Whether it is kept from being swapped out. */
+  readonly locked: boolean;
   /** The user id of the owner. */
   readonly uid: number;
   /** The group id of the owner. */
   readonly gid: number;
+  /** The user id of the creator. */
+  readonly creatorUid: number;
+  /** The group id of the creator. */
+  readonly creatorGid: number;
   /** The process that created the segment. */
   readonly creator: number;
   /** The process that attached or detached last. */
   readonly lastUser: number;
+  /** When somebody attached it last; null if nobody did. To the second. */
+  readonly attached: Date | null;
+  /** When somebody detached it last; null if nobody did. To the second. */
+  readonly detached: Date | null;
+  /** When it was made, or changed by `set()`. To the second. */
+  readonly changed: Date;
+}
+
+/** What {@linkcode SysvSharedMemory.set} changes; what is absent stays. */
+export interface SysvSharedMemoryChange {
+  /** The user id of the owner. */
+  uid?: number | undefined;
+  /** The group id of the owner. */
+  gid?: number | undefined;
+  /** The permission bits. */
+  mode?: number | undefined;
+}
+
+/** One of the segments that {@linkcode SysvSharedMemory.list} finds. */
+export interface SysvSharedMemoryEntry {
+  /** The key; 0 for a private segment, and for one that is removed. */
+  readonly key: number;
+  /** The identifier, for {@linkcode SysvSharedMemory.fromId}. */
+  readonly id: number;
+  /** The permission bits. */
+  readonly mode: number;
+  /** The size in bytes. */
+  readonly size: number;
+  /** How often it is attached, in all processes together. */
+  readonly attachments: number;
+  /** Whether it is gone when the last one closes it. */
+  readonly removed: boolean;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
 }
 
 const SHMMAX = "/proc/sys/kernel/shmmax";
 const SHMMNI = "/proc/sys/kernel/shmmni";
+const SHMALL = "/proc/sys/kernel/shmall";
+const LIST = "/proc/sysvipc/shm";
 
-function stat(id: number, subject: string): SysvSharedMemoryStat {
-  const bytes = new Uint8Array(shmidDs.size);
-  check(sysShm().shmctl(id, IPC_STAT, bytes), "shmctl", subject);
-  const ds = shmidDs.decode(bytes);
-  return {
-    size: Number(ds.shm_segsz),
-    attachments: Number(ds.shm_nattch),
-    mode: ds.shm_perm.mode & 0o777,
-    uid: ds.shm_perm.uid,
-    gid: ds.shm_perm.gid,
-    creator: ds.shm_cpid,
-    lastUser: ds.shm_lpid,
-  };
+/** A time_t; 0 says never. */
+function dateOf(seconds: bigint): Date | null {
+  return seconds === 0n ? null : new Date(Number(seconds) * 1000);
+}
+
+/** `shmctl` with a struct shmid_ds, which it fills or takes. */
+function control(
+  id: number,
+  operation: number,
+  subject: string,
+  bytes = new Uint8Array(shmidDs.size),
+): Uint8Array<ArrayBuffer> {
+  check(sysShm().shmctl(id, operation, bytes), "shmctl", subject);
+  return bytes;
+}
+
+function sizeOf(id: number, subject: string): number {
+  return Number(shmidDs.decode(control(id, IPC_STAT, subject)).shm_segsz);
+}
+
+function attach(id: number, subject: string, readonly = false): Mapping {
+  const length = sizeOf(id, subject);
+  const { shmat, shmdt } = sysShm();
+  const flags = readonly ? SHM_RDONLY : 0;
+  const address = checkAddress(shmat(id, 0n, flags), "shmat", subject);
+  const access = readonly ? "readonly" : "shared";
+  return new Mapping({ address, length, subject, access, unmap: shmdt });
 }
 
 /**
@@ -95,16 +195,16 @@ function stat(id: number, subject: string): SysvSharedMemoryStat {
  *
  * @see {@link https://man7.org/linux/man-pages/man7/sysvipc.7.html | sysvipc(7)}
  */
-export class SysvSharedMemory implements Disposable {
+export class SysvSharedMemory extends Memory {
   readonly #id: number;
-  readonly #mapping: Mapping;
 
-  private constructor(id: number, subject: string) {
-    const { size } = stat(id, subject);
-    const { shmat, shmdt } = sysShm();
-    const address = checkAddress(shmat(id, 0n, 0), "shmat", subject);
+  private constructor(
+    id: number,
+    subject: string,
+    options?: SysvSharedMemoryAttachOptions,
+  ) {
+    super(attach(id, subject, options?.readonly));
     this.#id = id;
-    this.#mapping = new Mapping(address, size, subject, () => shmdt(address));
   }
 
   /**
@@ -114,12 +214,14 @@ export class SysvSharedMemory implements Disposable {
    * @param key A 32-bit number, not 0; null makes a private segment
    * (`IPC_PRIVATE`), which others find by its `id` only.
    * @param size The size in bytes, at least 1.
-   * @param options `mode`.
+   * @param options `mode`, `hugePages`.
    * @returns The segment, attached and zeroed.
    * @throws {RangeError} If the key, the size or the mode is out of range.
    * @throws {IpcError} EEXIST if there is a segment under this key, EINVAL if the
    * size is above /proc/sys/kernel/shmmax, ENOSPC if there are too many segments
-   * (/proc/sys/kernel/shmmni), ENOMEM. No segment is left behind.
+   * (/proc/sys/kernel/shmmni) or all of them together are too large (shmall),
+   * EACCES if the mode does not let this process attach it, ENOMEM; with
+   * `hugePages` EPERM if this process may not have them. No segment is left behind.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmget.2.html | shmget(2)}
    */
@@ -130,22 +232,14 @@ export class SysvSharedMemory implements Disposable {
   ): SysvSharedMemory {
     const number = cKey(key, true);
     checkSize("size", size);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    const { id, subject } = get(number, size, IPC_CREAT | IPC_EXCL | mode);
-    try {
-      return new SysvSharedMemory(id, subject);
-    } catch (error) {
-      sysShm().shmctl(id, IPC_RMID, null);
-      throw error;
-    }
+    return SysvSharedMemory.#create(number, size, flagsOf(options));
   }
 
   /**
    * `shmget(key, size, 0)`, then `shmat`: opens a segment that exists.
    *
    * @param key A 32-bit number, not 0.
-   * @param options `size`: the least that it must have.
+   * @param options `size`: the least that it must have; `readonly`.
    * @returns The segment, attached; its view is as long as the whole segment.
    * @throws {RangeError} If the key or the size is out of range, or if the
    * segment is smaller than asked.
@@ -170,7 +264,7 @@ export class SysvSharedMemory implements Disposable {
     const size = options?.size ?? 0;
     checkSize("size", size, 0);
     const { id, subject } = get(number, size, 0);
-    return new SysvSharedMemory(id, subject);
+    return new SysvSharedMemory(id, subject, options);
   }
 
   /**
@@ -180,7 +274,7 @@ export class SysvSharedMemory implements Disposable {
    * @param key A 32-bit number, not 0.
    * @param size The size in bytes of a segment that is made, and the least that
    * an existing one must have.
-   * @param options `mode`, of a segment that is made.
+   * @param options `mode`, `hugePages`, of a segment that is made.
    * @returns The segment, attached; its view is as long as the whole segment.
    * @throws {RangeError} If the key, the size or the mode is out of range, or if
    * the segment exists and is smaller than asked.
@@ -197,28 +291,109 @@ export class SysvSharedMemory implements Disposable {
   ): SysvSharedMemory {
     const number = cKey(key, false);
     checkSize("size", size);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    const { id, subject } = get(number, size, IPC_CREAT | mode);
-    return new SysvSharedMemory(id, subject);
+    const flags = flagsOf(options);
+    // Not in one call, which would not tell whether it made the segment: one that
+    // cannot be attached shall not be left behind.
+    for (;;) {
+      try {
+        return SysvSharedMemory.#create(number, size, flags);
+      } catch (error) {
+        if (!isRefusal(error, "shmget", EEXIST)) throw error;
+      }
+      try {
+        const { id, subject } = get(number, size, flags);
+        return new SysvSharedMemory(id, subject);
+      } catch (error) {
+        if (!isRefusal(error, "shmget", ENOENT)) throw error;
+      } // it was removed in between
+    }
   }
 
   /**
    * `shmat(id, NULL, 0)`: attaches a segment by its identifier, which is how a
    * private one is found. On Linux that works as well for a segment that was
-   * removed and is still attached somewhere.
+   * removed and is still attached somewhere. A process may attach a segment
+   * several times, each time at another address.
    *
    * @param id What {@linkcode SysvSharedMemory.id} is in the other process.
+   * @param options `readonly`.
    * @returns The segment, attached.
    * @throws {RangeError} If the id is no integer from 0 to 2147483647.
    * @throws {IpcError} EINVAL or EIDRM if there is no such segment, EACCES if it
-   * may not be read and written to, ENOMEM.
+   * may not be read and written to (with `readonly`: read), ENOMEM.
+   *
+   * @example One who may write, and one who may not
+   * ```ts
+   * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+   * import { assertEquals, assertThrows } from "@std/assert";
+   *
+   * using memory = SysvSharedMemory.create(null, 4);
+   * memory.remove(); // gone when both are closed
+   * using reader = SysvSharedMemory.fromId(memory.id, { readonly: true });
+   * memory.bytes[0] = 80;
+   * assertEquals(reader.read(0, 1), Uint8Array.of(80));
+   * assertThrows(() => reader.bytes, TypeError, "read-only");
+   * ```
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmat.2.html | shmat(2)}
    */
-  static fromId(id: number): SysvSharedMemory {
+  static fromId(
+    id: number,
+    options?: SysvSharedMemoryAttachOptions,
+  ): SysvSharedMemory {
     checkInteger("id", id, 0, 0x7fffffff, "int");
-    return new SysvSharedMemory(id, `shared memory id ${id}`);
+    return new SysvSharedMemory(id, `shared memory id ${id}`, options);
+  }
+
+  /**
+   * `/proc/sysvipc/shm`: the segments of the system, like `ipcs -m`.
+   *
+   * @returns The segments, in the order of their making or nearly so.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   *
+   * @example Find a segment again
+   * ```ts
+   * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using memory = SysvSharedMemory.create(null, 100);
+   * memory.remove();
+   * const found = SysvSharedMemory.list().find(({ id }) => id === memory.id);
+   * assertEquals([found?.size, found?.removed], [100, true]);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
+   */
+  static list(): SysvSharedMemoryEntry[] {
+    const text = readProc(LIST);
+    if (text === undefined) {
+      throw new Deno.errors.NotSupported(`Cannot read ${LIST}`);
+    }
+    return text.trimEnd().split("\n").slice(1).map((line) => {
+      const [key, id, perms, size, , , attachments, uid, gid] = line.trim()
+        .split(/\s+/);
+      const mode = parseInt(perms!, 8);
+      return {
+        key: Number(key),
+        id: Number(id),
+        mode: mode & 0o777,
+        size: Number(size),
+        attachments: Number(attachments),
+        removed: (mode & SHM_DEST) !== 0,
+        uid: Number(uid),
+        gid: Number(gid),
+      };
+    });
+  }
+
+  static #create(key: number, size: number, flags: number): SysvSharedMemory {
+    const { id, subject } = get(key, size, IPC_CREAT | IPC_EXCL | flags);
+    try {
+      return new SysvSharedMemory(id, subject);
+    } catch (error) {
+      sysShm().shmctl(id, IPC_RMID, null);
+      throw error;
+    }
   }
 
   /** The identifier: the same in every process, and never the key. */
@@ -227,58 +402,91 @@ export class SysvSharedMemory implements Disposable {
   }
 
   /**
-   * The memory: as long as the segment, not as its last page. After `close()`
-   * its length is 0, and so is that of every view made from it.
-   */
-  get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#mapping.bytes;
-  }
-
-  /**
-   * A C struct in the memory: its fields are read and written in place.
-   *
-   * @param layout The struct, as `struct({...})` declares it.
-   * @param offset Where it begins, in bytes.
-   * @returns The live view, which fails after `close()`.
-   * @throws {RangeError} If the struct does not fit into the memory there.
-   * @throws {ClosedError} If this object is closed.
-   *
-   * @example A counter in shared memory
-   * ```ts
-   * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
-   * import { i32, struct } from "@linux/ipc/struct";
-   * import { assertEquals } from "@std/assert";
-   *
-   * using memory = SysvSharedMemory.create(null, 4);
-   * memory.remove(); // gone when it is closed
-   * const counter = memory.view(struct({ value: i32 }));
-   * counter.value++;
-   * assertEquals(memory.bytes, Uint8Array.of(1, 0, 0, 0));
-   * ```
-   */
-  view<F extends Fields>(layout: Struct<F>, offset = 0): FieldViews<F> {
-    this.#mapping.checkOpen();
-    return layout.view(this.bytes, offset);
-  }
-
-  /**
    * `shmctl(id, IPC_STAT, ...)`: what the kernel tells of the segment.
    *
-   * @returns Sizes in bytes, counts, permissions and process ids.
+   * @returns Sizes in bytes, counts, permissions, process ids and times.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the segment may not be read.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   stat(): SysvSharedMemoryStat {
-    this.#mapping.checkOpen();
-    return stat(this.#id, this.#mapping.subject);
+    const ds = shmidDs.decode(this.#control(IPC_STAT));
+    return {
+      key: ds.shm_perm.key,
+      size: Number(ds.shm_segsz),
+      attachments: Number(ds.shm_nattch),
+      mode: ds.shm_perm.mode & 0o777,
+      removed: (ds.shm_perm.mode & SHM_DEST) !== 0,
+      locked: (ds.shm_perm.mode & SHM_LOCKED) !== 0,
+      uid: ds.shm_perm.uid,
+      gid: ds.shm_perm.gid,
+      creatorUid: ds.shm_perm.cuid,
+      creatorGid: ds.shm_perm.cgid,
+      creator: ds.shm_cpid,
+      lastUser: ds.shm_lpid,
+      attached: dateOf(ds.shm_atime),
+      detached: dateOf(ds.shm_dtime),
+      changed: dateOf(ds.shm_ctime)!,
+    };
+  }
+
+  /**
+   * `shmctl(id, IPC_SET, ...)`: changes the owner or the permissions. Who has the
+   * segment attached keeps it.
+   *
+   * @param change `uid`, `gid`, `mode`; what is absent stays.
+   * @throws {RangeError} If one of them is out of range.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, nor
+   * privileged; EACCES if the segment may not be read.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
+   */
+  set(change: SysvSharedMemoryChange): void {
+    const { uid, gid, mode } = change;
+    if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
+    if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
+    if (mode !== undefined) checkMode(mode);
+    const bytes = this.#control(IPC_STAT);
+    const { shm_perm } = shmidDs.view(bytes);
+    if (uid !== undefined) shm_perm.uid = uid;
+    if (gid !== undefined) shm_perm.gid = gid;
+    if (mode !== undefined) shm_perm.mode = mode;
+    this.#control(IPC_SET, bytes);
+  }
+
+  /**
+   * `shmctl(id, SHM_LOCK)`: keeps the segment in memory, never swapped out. What
+   * has not been touched yet is not loaded by that.
+   *
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, or may
+   * lock nothing; ENOMEM if it may not lock as much (`ulimit -l`).
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
+   */
+  lock(): void {
+    this.#control(SHM_LOCK);
+  }
+
+  /**
+   * `shmctl(id, SHM_UNLOCK)`: lets the segment be swapped out again.
+   *
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
+   */
+  unlock(): void {
+    this.#control(SHM_UNLOCK);
   }
 
   /**
    * `shmctl(id, IPC_RMID)`: destroys the segment as soon as nobody has it
    * attached any more. Nobody finds it under its key from now on; who has it, and
-   * this object, can go on using it.
+   * this object, can go on using it, and on Linux others can still attach it by its
+   * id.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator.
@@ -286,31 +494,28 @@ export class SysvSharedMemory implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   remove(): void {
-    this.#mapping.checkOpen();
-    check(
-      sysShm().shmctl(this.#id, IPC_RMID, null),
-      "shmctl",
-      this.#mapping.subject,
-    );
+    this.#control(IPC_RMID);
   }
 
-  /**
-   * `shmdt(address)`: detaches the memory. Every view of it has length 0 then.
-   * The segment and its contents stay. Closing twice does nothing.
-   *
-   * @throws {Error} If the ArrayBuffer of `bytes` was transferred: the memory
-   * stays attached until the process ends, because somebody may be using it.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/shmdt.2.html | shmdt(2)}
-   */
-  close(): void {
-    this.#mapping.close();
+  #control(
+    operation: number,
+    bytes?: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> {
+    const mapping = mappingOf(this);
+    if (mapping.closed) throw new ClosedError(mapping.subject);
+    return control(this.#id, operation, mapping.subject, bytes);
   }
+}
 
-  /** Closes this object; the segment stays. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
+function flagsOf(options?: SysvSharedMemoryCreateOptions): number {
+  const mode = options?.mode ?? 0o600;
+  checkMode(mode);
+  return options?.hugePages ? mode | SHM_HUGETLB : mode;
+}
+
+function isRefusal(error: unknown, syscall: string, number: number): boolean {
+  return error instanceof IpcError && error.syscall === syscall &&
+    error.errno === number;
 }
 
 function get(
@@ -325,19 +530,23 @@ function get(
   if (id !== -1) return { id, subject };
   const number = errno();
   if (number === EINVAL && key !== 0) checkLargeEnough(key, size, subject);
-  const limit = number === EINVAL
-    ? systemLimit(SHMMAX)
-    : number === ENOSPC
-    ? systemLimit(SHMMNI)
-    : undefined;
-  throw ipcError(number, "shmget", subject, limit);
+  throw ipcError(number, "shmget", subject, limitOf(number));
+}
+
+/** Which limit was hit. */
+function limitOf(number: number): SystemLimit | undefined {
+  if (number === EINVAL) return systemLimit(SHMMAX);
+  if (number !== ENOSPC) return undefined;
+  const count = systemLimit(SHMMNI);
+  const present = SysvSharedMemory.list().length;
+  return count && present >= count.value ? count : systemLimit(SHMALL);
 }
 
 /** Tells a segment that is too small from the other reasons for EINVAL. */
 function checkLargeEnough(key: number, size: number, subject: string): void {
   const id = sysShm().shmget(key, 0n, 0);
   if (id === -1) return; // there is none: the size is above the limit
-  const present = stat(id, subject).size;
+  const present = sizeOf(id, subject);
   if (present >= size) return;
   throw new RangeError(
     `Argument "size" must be at most ${present} (the size of ${subject}): ${size}`,

@@ -13,14 +13,6 @@ const MAX_PENALTY = 255;
 let penalty = 0;
 let skip = 0;
 
-/** Whether to try: not where it was of no use lately, nor when others are due. */
-function isWorthIt(): boolean {
-  if (isOverdue()) return false;
-  if (skip === 0) return true;
-  skip--;
-  return false;
-}
-
 /**
  * Holds this thread for about 50 microseconds at most, until `look` says true, if
  * that is likely to be of use.
@@ -30,9 +22,14 @@ function isWorthIt(): boolean {
  * same, but a timer that short costs more than all the rest.)
  */
 export function waitBriefly(look: () => boolean): boolean {
-  if (!isWorthIt()) return false;
+  if (isOverdue()) return false;
+  if (look()) return true; // says nothing about the next time: no moment was spent
+  if (skip > 0) {
+    skip--;
+    return false;
+  }
   const end = performance.now() + MOMENT;
-  let found = look();
+  let found = false;
   while (!found && performance.now() < end) {
     sched().sched_yield();
     found = look();

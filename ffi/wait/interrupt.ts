@@ -2,7 +2,8 @@
 // msgsnd. A signal that does nothing makes them return EINTR. It goes to the thread
 // that is in the call, which /proc tells by the call's arguments.
 
-import { numbersIn, readProc } from "../libc/proc.ts";
+import { namesIn } from "../libc/dirent.ts";
+import { readProc } from "../libc/proc.ts";
 import { SA_RESTART, sigaction, signal } from "../libc/signal.ts";
 
 const TASKS = "/proc/self/task";
@@ -59,9 +60,11 @@ export function canInterrupt(): boolean {
  */
 export function interrupt(syscall: number, argument: bigint): void {
   const { tgkill } = signal();
-  for (const task of numbersIn(TASKS)) {
+  for (const task of namesIn(TASKS)) {
     const fields = readProc(`${TASKS}/${task}/syscall`)?.split(" ");
     if (fields?.length !== 9 || Number(fields[0]) !== syscall) continue;
-    if (BigInt(fields[2]!) === argument) tgkill(Deno.pid, task, number!);
+    if (BigInt(fields[2]!) === argument) {
+      tgkill(Deno.pid, Number(task), number!);
+    }
   }
 }

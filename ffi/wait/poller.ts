@@ -4,7 +4,7 @@
 import { ClosedError } from "../errors.ts";
 import { closing } from "../libc/descriptor.ts";
 import { check, EINTR, ENOENT, EPERM, errno, ipcError } from "../libc/errno.ts";
-import { poll, POLLERR, pollfd, POLLHUP } from "../libc/poll.ts";
+import { poll, POLLERR, pollfd, POLLHUP, POLLIN } from "../libc/poll.ts";
 import {
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
@@ -23,6 +23,8 @@ import { remaining, timeoutError } from "./options.ts";
 /** One pending wait. */
 interface Waiter extends Settle {
   readonly events: number;
+  /** What errors call the descriptor: not the same to all who wait for it. */
+  readonly subject: string;
 }
 
 /** What can be waited for: a Descriptor, or the number of a foreign one. */
@@ -33,7 +35,8 @@ export interface Waitable {
 }
 
 /** What is waited for on one descriptor. */
-interface Watch extends Waitable {
+interface Watch {
+  readonly fd: number;
   readonly waiters: Set<Waiter>;
 }
 
@@ -83,15 +86,27 @@ function start(): void {
     sysEpoll().epoll_create1(EPOLL_CLOEXEC),
     "epoll_create1",
   );
-  const eventfd = sysEventfd().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (eventfd === -1) {
-    const error = ipcError(errno(), "eventfd");
+  try {
+    const flags = EFD_CLOEXEC | EFD_NONBLOCK;
+    wakeup = check(sysEventfd().eventfd(0, flags), "eventfd");
+    epoll = created;
+    check(control(EPOLL_CTL_ADD, wakeup, POLLIN), "epoll_ctl");
+  } catch (error) {
     unistd().close(created);
+    if (wakeup !== -1) unistd().close(wakeup);
+    epoll = wakeup = -1;
     throw error;
   }
-  epoll = created;
-  wakeup = eventfd;
-  control(EPOLL_CTL_ADD, wakeup, 1);
+}
+
+/**
+ * Nobody waits. To begin again costs little beside such a wait, and so a Worker that
+ * ends leaves nothing open.
+ */
+function stop(): void {
+  unistd().close(epoll);
+  unistd().close(wakeup);
+  epoll = wakeup = -1;
 }
 
 /** What the waiters of one descriptor want. */
@@ -111,7 +126,7 @@ function arm(watch: Watch): void {
     number = errno();
   }
   if (number === EPERM) dispatch(watch.fd, ~0); // a file, which is always ready
-  else rejectAll(watch, ipcError(number, "epoll_ctl", watch.fd));
+  else rejectAll(watch, (w) => ipcError(number, "epoll_ctl", w.subject));
 }
 
 /**
@@ -124,7 +139,8 @@ function settleFresh(): void {
   fresh = [];
   if (list.length > 0 && list.length <= MAX_EVENTS) pollBriefly(list);
   for (const watch of list) if (watch.waiters.size > 0) arm(watch);
-  if (pending > 0 && !outstanding) run();
+  if (pending === 0) stopIfIdle(); // all were answered at once
+  else if (!outstanding) run();
 }
 
 function pollBriefly(list: readonly Watch[]): void {
@@ -156,6 +172,7 @@ async function run(): Promise<void> {
     }
   }
   outstanding = false;
+  stop();
 }
 
 /** Ends the outstanding wait when nobody is left, so that the program can end. */
@@ -181,10 +198,10 @@ function remove(watch: Watch, waiter: Waiter): void {
   if (watch.waiters.delete(waiter)) pending--;
 }
 
-function rejectAll(watch: Watch, reason: unknown): void {
+function rejectAll(watch: Watch, reason: (waiter: Waiter) => Error): void {
   for (const waiter of watch.waiters) {
     remove(watch, waiter);
-    waiter.reject(reason);
+    waiter.reject(reason(waiter));
   }
 }
 
@@ -193,17 +210,17 @@ closing.listener = (fd) => {
   const watch = watches.get(fd);
   if (watch === undefined) return;
   watches.delete(fd);
-  control(EPOLL_CTL_DEL, fd, 0);
+  if (epoll !== -1) control(EPOLL_CTL_DEL, fd, 0);
   if (watch.waiters.size === 0) return;
-  rejectAll(watch, new ClosedError(watch.subject));
+  rejectAll(watch, ({ subject }) => new ClosedError(subject));
   stopIfIdle();
 };
 
 /** The watch of a descriptor, made with the first wait for it. */
-function watchOf({ fd, subject }: Waitable): Watch {
+function watchOf(fd: number): Watch {
   const known = watches.get(fd);
   if (known !== undefined) return known;
-  const watch = { fd, subject, waiters: new Set<Waiter>() };
+  const watch = { fd, waiters: new Set<Waiter>() };
   watches.set(fd, watch);
   return watch;
 }
@@ -221,8 +238,8 @@ export function ready(
 ): Promise<void> {
   return cancellable(target.subject, deadline, signal, (settle) => {
     start();
-    const watch = watchOf(target);
-    const waiter: Waiter = { events, ...settle };
+    const watch = watchOf(target.fd);
+    const waiter: Waiter = { events, subject: target.subject, ...settle };
     watch.waiters.add(waiter);
     pending++;
     if (fresh.push(watch) === 1) queueMicrotask(settleFresh);

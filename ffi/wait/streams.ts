@@ -1,16 +1,31 @@
-// WHATWG streams over a descriptor, with back-pressure: what is not taken is not
-// read, and what does not fit is waited with.
+// WHATWG streams over what reads and writes, with back-pressure: what is not taken
+// is not read, and what does not fit is waited with.
 
-import type { Descriptor } from "../libc/descriptor.ts";
-import { read, write } from "./transfer.ts";
+type Bytes = Uint8Array<ArrayBuffer>;
 
 const CHUNK = 65536; // bytes: what a pipe holds
 
-/** The bytes of a descriptor as a stream. Its end, or its cancellation, calls `close`. */
-export function readableStream(
-  source: Descriptor,
+/** A stream that failed has no end and no abortion any more. */
+async function closingOnFailure<T>(
+  transfer: () => Promise<T>,
   close: () => void,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
+): Promise<T> {
+  try {
+    return await transfer();
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/**
+ * What `read` gives, as a stream. Its end, a failure, or its cancellation, calls
+ * `close`.
+ */
+export function readableStream(
+  read: (buffer: Bytes) => Promise<number | null>,
+  close: () => void,
+): ReadableStream<Bytes> {
   return new ReadableStream({
     type: "bytes",
     autoAllocateChunkSize: CHUNK,
@@ -18,7 +33,7 @@ export function readableStream(
       const request = controller.byobRequest!; // there is one: see above
       const { buffer, byteOffset, byteLength } = request.view!;
       const view = new Uint8Array(buffer, byteOffset, byteLength);
-      const count = await read(source, view);
+      const count = await closingOnFailure(() => read(view), close);
       if (count === null) {
         close();
         controller.close();
@@ -29,14 +44,18 @@ export function readableStream(
   });
 }
 
-/** A descriptor to write to as a stream. Its end, or its abortion, calls `close`. */
+/**
+ * What `write` takes, as a stream. Its end, a failure, or its abortion, calls
+ * `close`.
+ */
 export function writableStream(
-  target: Descriptor,
+  write: (bytes: Bytes, signal: AbortSignal) => Promise<unknown>,
   close: () => void,
-): WritableStream<Uint8Array<ArrayBuffer>> {
+): WritableStream<Bytes> {
   return new WritableStream({
-    async write(chunk) {
-      await write(target, chunk);
+    async write(chunk, { signal }) {
+      // With the signal an abortion does not wait for a stalled reader.
+      await closingOnFailure(() => write(chunk, signal), close);
     },
     close,
     abort: close,

@@ -98,8 +98,8 @@ export async function read(
   checkBytes("buffer", buffer);
   const deadline = deadlineOf(options);
   options?.signal?.throwIfAborted();
-  source.makeNonblocking();
   for (;;) {
+    source.makeNonblocking(); // each time: a child that inherits undoes it
     const count = readOnce(source, buffer);
     if (count !== WOULD_BLOCK) {
       if (isOverdue()) await turn();
@@ -153,13 +153,13 @@ export async function write(
   const deadline = deadlineOf(options);
   const signal = options?.signal;
   signal?.throwIfAborted();
-  target.makeNonblocking();
   const lock = lockOf(target);
   const free = lock.acquire(target.subject, deadline, signal);
   if (free !== undefined) await free;
   try {
     let written = 0;
     for (;;) {
+      target.makeNonblocking(); // each time: a child that inherits undoes it
       const count = writeOnce(target, bytes.subarray(written));
       if (count === WOULD_BLOCK) {
         await ready(target, POLLOUT, deadline, signal);

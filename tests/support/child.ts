@@ -40,8 +40,11 @@ const MARK = "\0result ";
 const TESTS = new URL("../", import.meta.url).pathname;
 
 /** The text of a module that calls the function. */
-// deno-lint-ignore no-explicit-any
-export function callText(body: (arg: any) => unknown, argument?: unknown) {
+export function callText(
+  // deno-lint-ignore no-explicit-any
+  body: (argument: any) => unknown,
+  argument?: unknown,
+): string {
   return `await (${body})(${JSON.stringify(argument) ?? ""});\n`;
 }
 
@@ -106,4 +109,14 @@ export async function inChild<Result, Argument = any>(
     throw new Error(`the child failed:\n${ended.transcript}`);
   }
   return JSON.parse(result) as Result;
+}
+
+/** What a call throws, as "RangeError: the message"; else "returns". */
+export async function outcome(call: () => unknown): Promise<string> {
+  try {
+    await call();
+    return "returns";
+  } catch (error) {
+    return String(error);
+  }
 }

@@ -1,0 +1,98 @@
+// What is measured: data, one file per mechanism in ../cases.
+
+/** What the peers of a mechanism meet at, for one run. */
+export interface Meeting extends Disposable {
+  /** The last arguments of both peers. */
+  readonly addresses: readonly string[];
+}
+
+/** A kind of peer: its programs are in ../peers/KIND, or in ../c. */
+export interface Player {
+  readonly name: string;
+  readonly kind: "c" | "ours" | "bare" | "deno" | "stdio";
+  readonly mode: "sync" | "async";
+}
+
+/** A pair of peers: the one that is timed, and the one that serves it. */
+export interface Contender {
+  readonly name: string;
+  readonly timed: Player;
+  /** Null if the timed one starts it itself. */
+  readonly server: Player | null;
+}
+
+/** The direction of the messages. */
+export type Way = "one-way" | "round-trip";
+
+/** What several pairs do alike, so that they can be compared. */
+export interface Case {
+  readonly way: Way;
+  /** The bytes of a message; 0 if there is no message. */
+  readonly size: number;
+  /** Who waits how. */
+  readonly waiting: string;
+  /** C comes first: it is what the others are compared with. */
+  readonly contenders: readonly Contender[];
+}
+
+/** A mechanism and all that is measured of it. */
+export interface Mechanism {
+  readonly name: string;
+  readonly cases: readonly Case[];
+  /** Makes what the peers meet at; disposing of it leaves nothing behind. */
+  meet(directory: string): Meeting;
+}
+
+/** Plain C. */
+export const C: Player = { name: "C", kind: "c", mode: "sync" };
+/** This library, blocking. */
+export const OURS: Player = { name: "@linux/ipc", kind: "ours", mode: "sync" };
+/** This library, waiting without blocking. */
+export const OURS_ASYNC: Player = { ...OURS, mode: "async" };
+/** What Deno has itself, blocking. */
+export const DENO: Player = { name: "Deno", kind: "deno", mode: "sync" };
+/** What Deno has itself, waiting without blocking. */
+export const DENO_ASYNC: Player = { ...DENO, mode: "async" };
+/** The calls of libc with nothing around them. */
+export const BARE: Player = { name: "bare FFI", kind: "bare", mode: "sync" };
+/** The same, waiting with poll(2) on another thread. */
+export const BARE_POLL: Player = { ...BARE, name: "bare poll", mode: "async" };
+/** The pipes of a child's standard input and output. */
+export const STDIO: Player = {
+  name: "Deno stdio",
+  kind: "stdio",
+  mode: "async",
+};
+
+function pair(timed: Player, serving: Player): Contender {
+  const server = timed.kind === "stdio" ? null : serving;
+  return { name: timed.name, timed, server };
+}
+
+/** Each with its like, for all ways and sizes. */
+export function alike(
+  waiting: string,
+  ways: readonly Way[],
+  sizes: readonly number[],
+  players: readonly Player[],
+): Case[] {
+  const contenders = players.map((player) => pair(player, player));
+  return ways.flatMap((way) =>
+    sizes.map((size) => ({ way, size, waiting, contenders }))
+  );
+}
+
+/** Round trips of each with a server in C, which answers as soon as can be. */
+export function withC(
+  sizes: readonly number[],
+  players: readonly Player[],
+): Case[] {
+  const contenders = players.map((player) => pair(player, C));
+  const waiting = "async-with-c";
+  return sizes.map((size) => ({
+    way: "round-trip",
+    size,
+    waiting,
+    contenders,
+  }));
+}

@@ -1,0 +1,157 @@
+// What the peers in TypeScript have in common: the command line and the loops.
+//
+// A peer is started as `peer PART MODE SIZE WARMUP DURATION ADDRESS...`, times in
+// milliseconds. The parts "ping" and "take" are timed; "echo" and "give" serve
+// them, and go on until they are killed. The mode is "sync" or "async".
+//
+// Who is timed says how many nanoseconds a round takes: in the middle one of slices
+// of 10 ms each, where what other processes do in between does not count, and on
+// average.
+
+/** What a peer is told to do. */
+export interface Task {
+  readonly part: string;
+  readonly mode: string;
+  /** Whether this is the one who serves. */
+  readonly serves: boolean;
+  /** The bytes of a message. */
+  readonly size: number;
+  /** Milliseconds that are not counted, and those that are. */
+  readonly times: readonly [warmup: number, duration: number];
+  readonly addresses: readonly string[];
+}
+
+/** Messages in both directions, blocking the thread. */
+export interface Channel {
+  send(): void;
+  receive(): void;
+}
+
+/** Messages in both directions, not blocking it. */
+export interface AsyncChannel {
+  send(): Promise<unknown>;
+  receive(): Promise<unknown>;
+}
+
+const BATCH = 16; // rounds between two looks at the clock
+const SLICE = 10; // ms
+
+function taskOf(args: readonly string[]): Task {
+  const [part, mode, size, warmup, duration, ...addresses] = args;
+  return {
+    part: part!,
+    mode: mode!,
+    serves: part === "echo" || part === "give",
+    size: Number(size),
+    times: [Number(warmup), Number(duration)],
+    addresses,
+  };
+}
+
+/** What this peer is told to do. */
+export const task: Task = taskOf(Deno.args);
+
+/** Says that the other side may start. */
+export function ready(): void {
+  console.log("ready");
+}
+
+/** Says what the slices of time were like, and ends the process. */
+function report(slices: readonly number[]): never {
+  const middle = slices.toSorted((a, b) => a - b)[slices.length >> 1]!;
+  const mean = slices.reduce((sum, value) => sum + value) / slices.length;
+  console.log([middle, mean].map((ms) => (ms * 1e6).toFixed(2)).join(" "));
+  Deno.exit();
+}
+
+/** Plays the part of this peer through the channel, and ends the process. */
+export function play(channel: Channel): never {
+  const { part } = task;
+  if (part === "echo") {
+    for (;;) {
+      channel.receive();
+      channel.send();
+    }
+  }
+  if (part === "give") { for (;;) channel.send(); }
+  const round = part === "take" ? channel.receive : () => {
+    channel.send();
+    channel.receive();
+  };
+  const [, slices] = task.times.map((time) =>
+    Array.from({ length: time / SLICE }, () => slice(round))
+  );
+  report(slices!);
+}
+
+/** How many milliseconds a round takes, in one slice of time. */
+function slice(round: () => void): number {
+  const start = performance.now();
+  for (let count = BATCH;; count += BATCH) {
+    for (let index = 0; index < BATCH; index++) round();
+    const elapsed = performance.now() - start;
+    if (elapsed >= SLICE) return elapsed / count;
+  }
+}
+
+/** The same through one that waits without blocking. */
+export async function playAsync(channel: AsyncChannel): Promise<never> {
+  const { part } = task;
+  if (part === "echo") {
+    for (;;) {
+      await channel.receive();
+      await channel.send();
+    }
+  }
+  if (part === "give") { for (;;) await channel.send(); }
+  const round = part === "take" ? channel.receive : async () => {
+    await channel.send();
+    await channel.receive();
+  };
+  let slices: number[] = [];
+  for (const time of task.times) {
+    slices = [];
+    while (slices.length < time / SLICE) slices.push(await sliceAsync(round));
+  }
+  report(slices);
+}
+
+async function sliceAsync(round: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  for (let count = BATCH;; count += BATCH) {
+    for (let index = 0; index < BATCH; index++) await round();
+    const elapsed = performance.now() - start;
+    if (elapsed >= SLICE) return elapsed / count;
+  }
+}
+
+/** Reads one whole message from a stream; ends the process at its end. */
+export function fill(
+  buffer: Uint8Array<ArrayBuffer>,
+  read: (into: Uint8Array<ArrayBuffer>) => number | null,
+): void {
+  let count = read(buffer) ?? Deno.exit();
+  while (count < buffer.length) {
+    count += read(buffer.subarray(count)) ?? Deno.exit();
+  }
+}
+
+/** The same, waiting without blocking. */
+export async function fillAsync(
+  buffer: Uint8Array<ArrayBuffer>,
+  read: (into: Uint8Array<ArrayBuffer>) => Promise<number | null>,
+): Promise<void> {
+  let count = await read(buffer) ?? Deno.exit();
+  while (count < buffer.length) {
+    count += await read(buffer.subarray(count)) ?? Deno.exit();
+  }
+}
+
+/** The same for a write that may be partial. */
+export async function drain(
+  bytes: Uint8Array<ArrayBuffer>,
+  write: (from: Uint8Array<ArrayBuffer>) => Promise<number>,
+): Promise<void> {
+  let count = await write(bytes);
+  while (count < bytes.length) count += await write(bytes.subarray(count));
+}

@@ -1,0 +1,45 @@
+// One of the processes of lost_update.ts: it adds 1 to a number in shared memory,
+// in two steps, and waits to be told before each of them.
+
+import { SharedMutex, type SharedMutexGuard } from "@linux/ipc/semaphore";
+import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+import { i32, struct } from "@linux/ipc/struct";
+import { TextLineStream } from "@std/streams";
+
+const [memoryId, mutexId] = Deno.args.map(Number);
+const orders = Deno.stdin.readable
+  .pipeThrough(new TextDecoderStream())
+  .pipeThrough(new TextLineStream())
+  [Symbol.asyncIterator]();
+
+/** Waits for the next order; ends with the program that gives them. */
+async function ordered(): Promise<void> {
+  if ((await orders.next()).done) Deno.exit(1);
+}
+
+/** Locks the mutex, and says how that went. */
+async function lock(mutex: SharedMutex): Promise<[SharedMutexGuard, string]> {
+  let guard = mutex.tryLock();
+  if (guard === null) {
+    console.log("finds it locked, and waits");
+    guard = await mutex.lock({ timeout: 10_000 });
+  }
+  if (!guard.previousOwnerDied) return [guard, "locks it and "];
+  guard.markConsistent(); // a number that was not written is as good as before
+  return [guard, "locks it, is told that its owner died, and "];
+}
+
+using memory = SysvSharedMemory.fromId(memoryId!);
+const counter = memory.view(struct({ num: i32 }));
+
+await ordered();
+const [guard, how] = mutexId === undefined
+  ? [null, ""]
+  : await lock(SharedMutex.fromId(mutexId));
+const { num } = counter;
+console.log(`${how}reads ${num}`);
+
+await ordered();
+counter.num = num + 1;
+guard?.release();
+console.log(`writes ${num + 1}${guard === null ? "" : " and unlocks it"}`);

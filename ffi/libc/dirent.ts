@@ -1,0 +1,47 @@
+// <dirent.h>
+
+import { bytes, i64, struct, u16, u64, u8 } from "../struct.ts";
+import { checkRetrying } from "./errno.ts";
+import { fcntl, O_CLOEXEC, O_DIRECTORY } from "./fcntl.ts";
+import { unistd } from "./unistd.ts";
+
+/** struct dirent64; one in a directory's bytes ends after the NUL of its name. */
+export const dirent64 = struct({
+  d_ino: u64,
+  d_off: i64,
+  d_reclen: u16,
+  d_type: u8,
+  d_name: bytes(256),
+});
+
+const COUNT = 8192; // bytes of one getdents64
+
+/** The names in a directory, without `.` and `..`, in no order. */
+export function namesIn(directory: string): string[] {
+  const path = new TextEncoder().encode(`${directory}\0`);
+  const { open } = fcntl();
+  const flags = O_DIRECTORY | O_CLOEXEC;
+  const fd = checkRetrying(() => open(path, flags, 0), "open", directory);
+  try {
+    return Array.from(entriesOf(fd, directory))
+      .filter((name) => name !== "." && name !== "..");
+  } finally {
+    unistd().close(fd);
+  }
+}
+
+function* entriesOf(fd: number, directory: string): Generator<string> {
+  // The last entry is looked at as a whole struct, too.
+  const buffer = new Uint8Array(COUNT + dirent64.size);
+  const decoder = new TextDecoder();
+  const { getdents64 } = unistd();
+  const read = () => getdents64(fd, buffer, COUNT);
+  let size: number;
+  while ((size = checkRetrying(read, "getdents64", directory)) > 0) {
+    for (let offset = 0; offset < size;) {
+      const { d_reclen, d_name } = dirent64.decode(buffer, offset);
+      yield decoder.decode(d_name.subarray(0, d_name.indexOf(0)));
+      offset += d_reclen;
+    }
+  }
+}

@@ -1,0 +1,27 @@
+// <sys/resource.h>
+
+import type { SystemLimit } from "../errors.ts";
+import { struct, u64 } from "../struct.ts";
+import { header } from "./library.ts";
+
+const sysResource = header({
+  // int getrlimit(unsigned resource, struct rlimit *rlim)
+  getrlimit: { parameters: ["u32", "buffer"], result: "i32" },
+});
+
+export const RLIMIT_FSIZE = 1;
+export const RLIMIT_NOFILE = 7;
+export const RLIMIT_MEMLOCK = 8;
+export const RLIMIT_MSGQUEUE = 12;
+
+/** struct rlimit */
+export const rlimit = struct({ rlim_cur: u64, rlim_max: u64 });
+
+/** A limit of this process, under the name that C has for it. */
+export function resourceLimit(name: string, resource: number): SystemLimit {
+  const bytes = new Uint8Array(rlimit.size);
+  sysResource().getrlimit(resource, bytes); // fails for wrong arguments only
+  const { rlim_cur } = rlimit.decode(bytes);
+  const exact = Number(rlim_cur);
+  return { name, value: Number.isSafeInteger(exact) ? exact : rlim_cur };
+}

@@ -1,0 +1,82 @@
+// <sys/sem.h>
+
+import { i16, i64, struct, u16, u64 } from "../struct.ts";
+import { header } from "./library.ts";
+import { machine } from "./machine.ts";
+import { ipcPerm } from "./sys_ipc.ts";
+
+export const sysSem = header({
+  // int semget(key_t key, int nsems, int semflg)
+  semget: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int semop(int semid, struct sembuf *sops, size_t nsops)
+  semop: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int semtimedop(int semid, struct sembuf *sops, size_t nsops, const struct timespec *timeout)
+  semtimedop: {
+    parameters: ["i32", "buffer", "u32", "buffer"],
+    result: "i32",
+  },
+  // On a thread of the pool:
+  // int semtimedop(int semid, struct sembuf *sops, size_t nsops, const struct timespec *timeout)
+  semtimedop_nonblocking: {
+    name: "semtimedop",
+    parameters: ["i32", "buffer", "u32", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
+  // int semctl(int semid, int semnum, int op)
+  semctl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // The fourth argument is a union semun. Its members are passed as what they are:
+  // int semctl(int semid, int semnum, int op, int val)
+  semctl_val: {
+    name: "semctl",
+    parameters: ["i32", "i32", "i32", "i32"],
+    result: "i32",
+  },
+  // int semctl(int semid, int semnum, int op, struct semid_ds *buf)
+  semctl_buf: {
+    name: "semctl",
+    parameters: ["i32", "i32", "i32", "buffer"],
+    result: "i32",
+  },
+  // int semctl(int semid, int semnum, int op, unsigned short *array)
+  semctl_array: {
+    name: "semctl",
+    parameters: ["i32", "i32", "i32", "buffer"],
+    result: "i32",
+  },
+});
+
+export const SEM_UNDO = 0x1000;
+export const GETPID = 11;
+export const GETVAL = 12;
+export const GETALL = 13;
+export const GETNCNT = 14;
+export const GETZCNT = 15;
+export const SETVAL = 16;
+export const SETALL = 17;
+/** The highest value of a semaphore, of <linux/sem.h>. */
+export const SEMVMX = 32767;
+
+/** struct sembuf */
+export const sembuf = struct({ sem_num: u16, sem_op: i16, sem_flg: i16 });
+
+/** struct semid_ds */
+export const semidDs = machine.SEMID_DS_PADDED
+  ? struct({
+    sem_perm: ipcPerm,
+    sem_otime: i64,
+    __sem_otime_high: u64,
+    sem_ctime: i64,
+    __sem_ctime_high: u64,
+    sem_nsems: u64,
+    __glibc_reserved3: u64,
+    __glibc_reserved4: u64,
+  })
+  : struct({
+    sem_perm: ipcPerm,
+    sem_otime: i64,
+    sem_ctime: i64,
+    sem_nsems: u64,
+    __glibc_reserved3: u64,
+    __glibc_reserved4: u64,
+  });

@@ -1,0 +1,13 @@
+// <sys/vfs.h>
+
+import { header } from "./library.ts";
+
+export const sysVfs = header({
+  // int fstatfs(int fd, struct statfs *buf)
+  fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
+});
+
+/** sizeof (struct statfs): longs, of which the first are f_type and f_bsize. */
+export const SIZEOF_STATFS = 120;
+/** Of <linux/magic.h>. */
+export const HUGETLBFS_MAGIC = 0x958458f6;

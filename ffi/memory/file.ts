@@ -1,0 +1,290 @@
+// Mapping files: those of a file system, of /dev/shm, and memfd's.
+
+import { checkSize } from "../arguments.ts";
+import {
+  checkAddress,
+  checkNumber,
+  checkRetrying,
+  EFBIG,
+  EINTR,
+  EPERM,
+  errno,
+  ipcError,
+} from "../libc/errno.ts";
+import { type Access, Mapping } from "../libc/memory.ts";
+import { fcntl } from "../libc/fcntl.ts";
+import {
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+  sysMman,
+} from "../libc/sys_mman.ts";
+import { HUGETLBFS_MAGIC, SIZEOF_STATFS, sysVfs } from "../libc/sys_vfs.ts";
+import { resourceLimit, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
+import {
+  type FileStatus,
+  S_IFMT,
+  S_IFREG,
+  statusOfFd,
+} from "../libc/sys_stat.ts";
+import { pageSize, unistd } from "../libc/unistd.ts";
+
+/** Which part of a file is mapped. */
+export interface RangeOptions {
+  /**
+   * Where the mapping begins in the file, in bytes; it need not be the beginning
+   * of a page.
+   *
+   * @default {0}
+   */
+  offset?: number | undefined;
+  /**
+   * The length of the mapping in bytes.
+   *
+   * @default {to the end of the file}
+   */
+  length?: number | undefined;
+}
+
+/** A range of a file, found to lie inside it. */
+export interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A file that can be mapped. */
+export interface MappableFile {
+  readonly fd: number;
+  /** What errors call it. */
+  readonly subject: string;
+}
+
+/** How a file is made larger, or smaller. */
+export interface ResizeOptions {
+  /**
+   * Whether the file may become smaller. Whoever has mapped what goes is ended by
+   * SIGBUS when he touches it.
+   *
+   * @default {false}
+   */
+  shrink?: boolean | undefined;
+  /**
+   * Whether to take the room for what is new at once, so that there is an error
+   * now if it is not there.
+   *
+   * @default {true}
+   */
+  reserve?: boolean | undefined;
+}
+
+/** Checks a range before anything is known of the file. */
+export function checkRange(options: RangeOptions | undefined): void {
+  checkSize("offset", options?.offset ?? 0, 0);
+  checkSize("length", options?.length ?? 1);
+}
+
+/** The part of a file that was asked for, if there is that much. */
+export function rangeIn(
+  size: number,
+  subject: string,
+  options?: RangeOptions,
+): Range {
+  const offset = options?.offset ?? 0;
+  if (size === 0) {
+    throw new RangeError(`Cannot map ${subject}: it is empty`);
+  }
+  if (offset >= size) {
+    throw new RangeError(
+      `Argument "offset" must be below ${size} (the size of ${subject}): ${offset}`,
+    );
+  }
+  const length = options?.length ?? size - offset;
+  if (length > size - offset) {
+    throw new RangeError(
+      `Argument "length" must be at most ${size - offset} ` +
+        `(what ${subject} has from offset ${offset}): ${length}`,
+    );
+  }
+  return { offset, length };
+}
+
+/** The status of a file, if it is one that has a size and can be mapped. */
+export function regularStatus({ fd, subject }: MappableFile): FileStatus {
+  const status = statusOfFd(fd, subject);
+  if ((status.stx_mode & S_IFMT) !== S_IFREG) {
+    throw new TypeError(`Cannot map ${subject}: it is not a regular file`);
+  }
+  return status;
+}
+
+/** The size of a file in bytes, now. */
+export function sizeOf(file: MappableFile): number {
+  return Number(statusOfFd(file.fd, file.subject).stx_size);
+}
+
+/** Which file it is, whatever it is called. */
+function identity(status: FileStatus): string {
+  return `${status.stx_dev_major}:${status.stx_dev_minor}:${status.stx_ino}`;
+}
+
+// Where the mappings of this thread end in their files, by where they begin in
+// memory. To shrink a file below that would take memory away under views that may
+// be alive: SIGBUS.
+const ends = new Map<string, Map<bigint, number>>();
+
+function remember(key: string, start: bigint, end: number): void {
+  const known = ends.get(key);
+  if (known === undefined) ends.set(key, new Map([[start, end]]));
+  else known.set(start, end);
+}
+
+function forget(key: string, start: bigint): void {
+  const known = ends.get(key);
+  known?.delete(start);
+  if (known?.size === 0) ends.delete(key);
+}
+
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+const FLAGS: Record<Access, number> = {
+  shared: MAP_SHARED,
+  readonly: MAP_SHARED,
+  private: MAP_PRIVATE,
+};
+
+/** Maps a range, which is in the file; `flags` are more of those of mmap. */
+export function mapFile(
+  file: MappableFile,
+  range: Range,
+  access: Access,
+  flags = 0,
+  status: FileStatus = regularStatus(file),
+): Mapping {
+  const { fd, subject } = file;
+  const key = identity(status);
+  const unit = pageSizeOf(file, status);
+  const readonly = access === "readonly";
+  const protection = readonly ? PROT_READ : PROT_READ | PROT_WRITE;
+  // The kernel maps from the beginning of a page; the view begins where asked.
+  const skip = range.offset % pageSize();
+  const length = BigInt(range.length + skip);
+  const offset = BigInt(range.offset - skip);
+  const { mmap, munmap } = sysMman();
+  const map = (kind: number) =>
+    mmap(0n, length, protection, kind | flags, fd, offset);
+  let start = map(FLAGS[access]);
+  // Before Linux 6.7 a file that is sealed against writes can be mapped as private
+  // only, which is the same then.
+  if (start === MAP_FAILED && readonly && errno() === EPERM) {
+    start = map(MAP_PRIVATE);
+  }
+  const mapping = new Mapping({
+    address: checkAddress(start, "mmap", subject) + BigInt(skip),
+    length: range.length,
+    subject,
+    access,
+    unmap(start, span) {
+      munmap(start, roundUp(span, unit));
+      forget(key, start);
+    },
+  });
+  remember(key, start, range.offset + range.length);
+  return mapping;
+}
+
+/** What munmap counts in: a huge file is mapped in huge pages only. */
+function pageSizeOf({ fd }: MappableFile, status: FileStatus): bigint {
+  const page = BigInt(pageSize());
+  if (BigInt(status.stx_blksize) <= page) return page;
+  const statfs = new BigInt64Array(SIZEOF_STATFS / 8);
+  sysVfs().fstatfs(fd, statfs);
+  return statfs[0] === BigInt(HUGETLBFS_MAGIC) ? statfs[1]! : page;
+}
+
+/** Up to a whole number of pages. */
+export function roundUp(span: bigint, page: bigint): bigint {
+  return (span + page - 1n) / page * page;
+}
+
+/**
+ * Makes sure that nothing of this thread's is mapped beyond what a file will
+ * have, but for the mapping that makes room itself.
+ */
+function checkShrink(
+  file: MappableFile,
+  size: number,
+  own?: Mapping,
+): void {
+  const { fd, subject } = file;
+  const known = ends.get(identity(statusOfFd(fd, subject))) ?? [];
+  for (const [start, end] of known) {
+    if (end <= size || (start === own?.start && !own.pinned)) continue;
+    throw new TypeError(
+      `Cannot shrink ${subject} to ${size} bytes: this process has mapped, or ` +
+        `waits in, what is beyond`,
+    );
+  }
+}
+
+/** Refuses a size at which the kernel would end the process with SIGXFSZ. */
+function checkFileSize(size: number, syscall: string, subject: string): void {
+  const limit = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
+  if (size > limit.value) throw ipcError(EFBIG, syscall, subject, limit);
+}
+
+/** `ftruncate`: makes a new file that large, or another one smaller. */
+export function truncate({ fd, subject }: MappableFile, size: number): void {
+  checkFileSize(size, "ftruncate", subject);
+  const call = () => unistd().ftruncate(fd, BigInt(size));
+  checkRetrying(call, "ftruncate", subject);
+}
+
+/**
+ * `posix_fallocate`: makes a file at least `size` bytes large, and sees to it that
+ * there is room for what is behind `from`. Unlike ftruncate it never shrinks what
+ * another process has made larger meanwhile, and it leaves no hole that later
+ * turns out, with SIGBUS, to have no room.
+ */
+export function allocate(
+  { fd, subject }: MappableFile,
+  from: number,
+  size: number,
+): void {
+  checkFileSize(size, "posix_fallocate", subject);
+  const length = BigInt(size - from);
+  const { posix_fallocate } = fcntl();
+  let number = posix_fallocate(fd, BigInt(from), length);
+  while (number === EINTR) number = posix_fallocate(fd, BigInt(from), length);
+  checkNumber(number, "posix_fallocate", subject);
+}
+
+/**
+ * Makes a file larger; or smaller, if the options say so and nothing of it is used
+ * here. `own` is the mapping that makes room for it, `replace` puts another one in
+ * its place: after growing, and before shrinking.
+ */
+export function resizeFile(
+  file: MappableFile,
+  size: number,
+  options: ResizeOptions | undefined,
+  own?: Mapping,
+  replace: () => void = () => {},
+): void {
+  const present = sizeOf(file);
+  if (size >= present) {
+    const from = options?.reserve ?? true ? present : size - 1;
+    if (size > present) allocate(file, from, size);
+    replace();
+    return;
+  }
+  if (!options?.shrink) {
+    throw new RangeError(
+      `Argument "size" must be at least ${present} (the size of ` +
+        `${file.subject}, without "shrink"): ${size}`,
+    );
+  }
+  checkShrink(file, size, own);
+  replace();
+  truncate(file, size);
+}

@@ -1,0 +1,27 @@
+// Who is at the other side: SO_PEERCRED, SO_PEERPIDFD, SCM_CREDENTIALS.
+
+import type { Descriptor } from "../libc/descriptor.ts";
+import { SO_PEERCRED, SO_PEERPIDFD, ucred } from "../libc/sys_socket.ts";
+import { option, readOption } from "./options.ts";
+
+/** A process and the user it runs as, as the kernel vouches for them. */
+export interface Credentials {
+  /** The process id; 0 if it is in a PID namespace that is not visible here. */
+  readonly pid: number;
+  /** The user id. */
+  readonly uid: number;
+  /** The group id. */
+  readonly gid: number;
+}
+
+/** getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ...) */
+export function peerCredentials({ fd, subject }: Descriptor): Credentials {
+  const bytes = new Uint8Array(ucred.size);
+  readOption(fd, SO_PEERCRED, bytes, subject);
+  return ucred.decode(bytes);
+}
+
+/** getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, ...): a new descriptor. */
+export function peerPidfd({ fd, subject }: Descriptor): number {
+  return option(fd, SO_PEERPIDFD, subject);
+}

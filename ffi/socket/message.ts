@@ -1,0 +1,350 @@
+// One message: sendmsg and recvmsg, and send where that is enough.
+
+import { checkBytes, checkInteger } from "../arguments.ts";
+import { EAGAIN, EINTR, EMSGSIZE, errno, ipcError } from "../libc/errno.ts";
+import { systemLimit } from "../libc/limits.ts";
+import { pointerTo } from "../libc/string.ts";
+import {
+  MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
+  MSG_NOSIGNAL,
+  msghdr,
+  SO_SNDBUF,
+  sysSocket,
+} from "../libc/sys_socket.ts";
+import { iovec } from "../libc/sys_uio.ts";
+import { sockaddrUn } from "../libc/sys_un.ts";
+import { MAX_COUNT } from "../libc/unistd.ts";
+import type { DescriptorLike } from "../wait/descriptors.ts";
+import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
+import { decodeAddress, describeAddress, type UnixAddress } from "./address.ts";
+import type { Credentials } from "./credentials.ts";
+import { option } from "./options.ts";
+import {
+  checkMaxDescriptors,
+  controlRoom,
+  descriptorNumbers,
+  MAX_CONTROL,
+  type PassedDescriptor,
+  readControl,
+  writeRights,
+} from "./rights.ts";
+import type { SocketDescriptor } from "./socket.ts";
+
+/** What goes with the bytes of a message, without waiting. */
+export interface UnixTrySendOptions {
+  /**
+   * Descriptors to pass, at most 253. The receiver gets its own, of the same open
+   * files; these stay open here.
+   *
+   * @default {[]}
+   */
+  descriptors?: readonly DescriptorLike[] | undefined;
+}
+
+/** What goes with the bytes of a message, and how long this thread may block. */
+export interface UnixSendSyncOptions
+  extends UnixTrySendOptions, SyncWaitOptions {}
+
+/** What goes with the bytes of a message, and what ends the wait. */
+export interface UnixSendOptions extends UnixTrySendOptions, WaitOptions {}
+
+/** How a message is received, without waiting. */
+export interface UnixTryReceiveOptions {
+  /**
+   * Receives into these bytes: `data` is then a part of them, and nothing is
+   * copied. Their length takes the place of `maxSize`.
+   */
+  buffer?: Uint8Array<ArrayBuffer> | undefined;
+  /**
+   * The most bytes to receive. Of a longer message the rest is lost, and it says
+   * `truncated`; of a stream the rest is there for the next time.
+   *
+   * @default {the longest message that a process without privileges can send:
+   * twice /proc/sys/net/core/wmem_max, but at most 8 MiB; for a stream 64 KiB}
+   */
+  maxSize?: number | undefined;
+  /**
+   * The most descriptors to receive, up to 253. Any more are closed, and the
+   * message says `descriptorsTruncated`.
+   *
+   * @default {0}
+   */
+  maxDescriptors?: number | undefined;
+}
+
+/** How a message is received, and how long this thread may block. */
+export interface UnixReceiveSyncOptions
+  extends UnixTryReceiveOptions, SyncWaitOptions {}
+
+/** How a message is received, and what ends the wait. */
+export interface UnixReceiveOptions
+  extends UnixTryReceiveOptions, WaitOptions {}
+
+/** A received message. Disposing of it closes the descriptors that came along. */
+export interface UnixMessage extends Disposable {
+  /** The bytes. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** How many bytes were sent in this message; for a stream, `data.length`. */
+  readonly size: number;
+  /** Whether `data` is only the beginning: `size` is more than `data.length`. */
+  readonly truncated: boolean;
+  /** The descriptors that were passed along; close them, or release them. */
+  readonly descriptors: readonly PassedDescriptor[];
+  /**
+   * Whether descriptors were passed that are not in `descriptors`: more than
+   * `maxDescriptors`, or more than this process may have (EMFILE). They are closed.
+   */
+  readonly descriptorsTruncated: boolean;
+  /** Who has sent it, if the socket's `passCredentials` is true; else null. */
+  readonly credentials: Credentials | null;
+  /** The sender's address; null if it has none, or the socket is connected. */
+  readonly from: UnixAddress | null;
+}
+
+class Message implements UnixMessage {
+  constructor(
+    readonly data: Uint8Array<ArrayBuffer>,
+    readonly size: number,
+    readonly descriptors: readonly PassedDescriptor[],
+    readonly descriptorsTruncated: boolean,
+    readonly credentials: Credentials | null,
+    readonly from: UnixAddress | null,
+  ) {}
+
+  get truncated(): boolean {
+    return this.size > this.data.length;
+  }
+
+  [Symbol.dispose](): void {
+    for (const descriptor of this.descriptors) descriptor.close();
+  }
+}
+
+/** What recvmsg or sendmsg is given: made once, used by one call at a time. */
+class Call {
+  readonly header: Uint8Array<ArrayBuffer> = new Uint8Array(msghdr.size);
+  readonly view = msghdr.view(this.header);
+  readonly name: Uint8Array<ArrayBuffer> = new Uint8Array(sockaddrUn.size + 1);
+  readonly control: Uint8Array<ArrayBuffer> = new Uint8Array(MAX_CONTROL);
+  readonly #vector = new Uint8Array(iovec.size);
+  readonly #vectorView = iovec.view(this.#vector);
+  readonly #namePointer = pointerTo(this.name);
+  readonly #controlPointer = pointerTo(this.control);
+  #pointer = 0n;
+  #length = 0;
+  #nameLength = 0;
+  #controlLength = 0;
+
+  constructor() {
+    this.view.msg_iov = pointerTo(this.#vector);
+    this.view.msg_iovlen = 1n;
+  }
+
+  /** Fills in what is not there from the call before; a length of 0 stays 0. */
+  prepare(
+    pointer: bigint,
+    length: number,
+    nameLength: number,
+    controlLength: number,
+  ): void {
+    if (pointer !== this.#pointer || length !== this.#length) {
+      this.#vectorView.iov_base = this.#pointer = pointer;
+      this.#vectorView.iov_len = BigInt(this.#length = length);
+    }
+    if (nameLength !== 0 || this.#nameLength !== 0) {
+      this.view.msg_name = nameLength === 0 ? 0n : this.#namePointer;
+      this.view.msg_namelen = this.#nameLength = nameLength;
+    }
+    if (controlLength !== 0 || this.#controlLength !== 0) {
+      this.view.msg_control = controlLength === 0 ? 0n : this.#controlPointer;
+      this.view.msg_controllen = BigInt(this.#controlLength = controlLength);
+    }
+  }
+}
+
+let sending: Call | undefined;
+let receiving: Call | undefined;
+
+/** What is sent. */
+export interface Outgoing {
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly descriptors: Int32Array<ArrayBuffer> | null;
+  readonly to: Uint8Array<ArrayBuffer> | null;
+}
+
+/** Checks what is to be sent. */
+export function outgoing(
+  data: Uint8Array<ArrayBuffer>,
+  options: UnixTrySendOptions | undefined,
+  to: Uint8Array<ArrayBuffer> | null = null,
+): Outgoing {
+  checkBytes("data", data);
+  const given = options?.descriptors;
+  const descriptors = given === undefined || given.length === 0
+    ? null
+    : descriptorNumbers(given);
+  return { data, descriptors, to };
+}
+
+function sendmsg(socket: SocketDescriptor, what: Outgoing, flags: number) {
+  const call = sending ??= new Call();
+  const { data, descriptors, to } = what;
+  if (to !== null) call.name.set(to);
+  call.prepare(
+    pointerTo(data),
+    Math.min(data.byteLength, MAX_COUNT),
+    to === null ? 0 : to.length,
+    descriptors === null ? 0 : writeRights(call.control, descriptors),
+  );
+  return sysSocket().sendmsg(socket.fd, call.header, flags | MSG_NOSIGNAL);
+}
+
+function send(
+  socket: SocketDescriptor,
+  data: Uint8Array<ArrayBuffer>,
+  flags: number,
+): number {
+  const length = Math.min(data.byteLength, MAX_COUNT);
+  return sysSocket().send(socket.fd, data, length, flags | MSG_NOSIGNAL);
+}
+
+/** One send(2) or sendmsg(2): the count of bytes, or undefined if it would wait. */
+export function sendOnce(
+  socket: SocketDescriptor,
+  what: Outgoing,
+  flags: number,
+): number | undefined {
+  const plain = what.descriptors === null && what.to === null;
+  for (;;) {
+    const count = plain
+      ? send(socket, what.data, flags)
+      : sendmsg(socket, what, flags);
+    if (count !== -1) return count;
+    const number = errno();
+    if (number === EAGAIN) return undefined;
+    if (number === EINTR) continue;
+    const syscall = plain ? "send" : "sendmsg";
+    const limit = number === EMSGSIZE ? longest(socket) : undefined;
+    throw ipcError(number, syscall, subjectOf(socket, what), limit);
+  }
+}
+
+/** What errors call it: the receiver, if the socket has many. */
+function subjectOf(socket: SocketDescriptor, { to }: Outgoing): string {
+  if (to === null) return socket.subject;
+  return describeAddress(decodeAddress(to, to.length));
+}
+
+/** What a message may have at most: the send buffer less its overhead. */
+function longest({ fd, subject }: SocketDescriptor) {
+  return {
+    name: "the longest message (SO_SNDBUF less 32)",
+    value: option(fd, SO_SNDBUF, subject) - 32,
+  };
+}
+
+const MAX_LONGEST = 8 * 1024 * 1024; // twice of what the kernel has memory for
+const WMEM_MAX = "/proc/sys/net/core/wmem_max";
+let longestSize = 0;
+
+/** The longest message that anybody without privileges can send. */
+export function longestMessage(): number {
+  if (longestSize !== 0) return longestSize;
+  const limit = Number(systemLimit(WMEM_MAX)?.value ?? 212992); // the kernel's
+  return longestSize = Math.min(Math.max(2 * limit, 1 << 19), MAX_LONGEST);
+}
+
+// Where messages arrive before they are copied out: memory that no page is spent
+// on before bytes have come that far.
+let scratch = new Uint8Array(0);
+let scratchPointer = 0n;
+
+function scratchOf(size: number): bigint {
+  if (scratch.length < size) {
+    scratch = new Uint8Array(size);
+    scratchPointer = pointerTo(scratch);
+  }
+  return scratchPointer;
+}
+
+/** How a message is received. */
+export interface Incoming {
+  readonly buffer: Uint8Array<ArrayBuffer> | null;
+  readonly size: number;
+  readonly descriptors: number;
+}
+
+/** Checks how a message is to be received. */
+export function incoming(
+  options: UnixTryReceiveOptions | undefined,
+  defaultSize: number,
+): Incoming {
+  const descriptors = options?.maxDescriptors ?? 0;
+  if (descriptors !== 0) checkMaxDescriptors(descriptors);
+  const buffer = options?.buffer;
+  if (buffer !== undefined) {
+    checkBytes("buffer", buffer);
+    const size = buffer.byteLength;
+    checkInteger("buffer.length", size, 1, MAX_COUNT, "bytes at a time");
+    return { buffer, size, descriptors };
+  }
+  const size = options?.maxSize ?? defaultSize;
+  checkInteger("maxSize", size, 1, MAX_COUNT, "bytes at a time");
+  return { buffer: null, size, descriptors };
+}
+
+/** One recvmsg(2): what has come, or undefined if it would wait. */
+export function receiveOnce(
+  socket: SocketDescriptor,
+  how: Incoming,
+  flags: number,
+  named: boolean,
+): UnixMessage | undefined {
+  const call = receiving ??= new Call();
+  const { buffer, size: room, descriptors } = how;
+  const pointer = buffer === null ? scratchOf(room) : pointerTo(buffer);
+  const name = named ? call.name.length : 0;
+  const control = controlRoom(descriptors, socket.passCredentials);
+  const { recvmsg } = sysSocket();
+  for (;;) {
+    call.prepare(pointer, room, name, control);
+    const size = recvmsg(socket.fd, call.header, flags | MSG_CMSG_CLOEXEC);
+    if (size !== -1) return messageOf(call, how, size, named, control !== 0);
+    const number = errno();
+    if (number === EAGAIN) return undefined;
+    if (number !== EINTR) throw ipcError(number, "recvmsg", socket.subject);
+  }
+}
+
+const NONE: readonly PassedDescriptor[] = Object.freeze([]);
+
+function messageOf(
+  call: Call,
+  how: Incoming,
+  size: number,
+  named: boolean,
+  controlled: boolean,
+): UnixMessage {
+  const { buffer } = how;
+  const length = Math.min(size, how.size);
+  const data = buffer === null
+    ? scratch.slice(0, length)
+    : buffer.subarray(0, length);
+  const from = named ? decodeAddress(call.name, call.view.msg_namelen) : null;
+  const truncated = (call.view.msg_flags & MSG_CTRUNC) !== 0;
+  if (!controlled) return new Message(data, size, NONE, truncated, null, from);
+  const { descriptors, credentials, tooMany } = readControl(
+    call.control,
+    Number(call.view.msg_controllen),
+    how.descriptors,
+  );
+  return new Message(
+    data,
+    size,
+    descriptors,
+    truncated || tooMany,
+    credentials,
+    from,
+  );
+}

@@ -1,0 +1,70 @@
+// Sockets that a service manager passes: sd_listen_fds(3), in plain TypeScript.
+
+import { checkInteger } from "../arguments.ts";
+import { check } from "../libc/errno.ts";
+import { F_SETFD, fcntl, FD_CLOEXEC } from "../libc/fcntl.ts";
+
+/** A descriptor that the service manager has passed. */
+export interface ListenFd {
+  /** The number, for the `fromFd` of what it is. */
+  readonly fd: number;
+  /** `FileDescriptorName=` of the socket unit; `"unknown"` if it has none. */
+  readonly name: string;
+}
+
+const SD_LISTEN_FDS_START = 3;
+const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/**
+ * `sd_listen_fds_with_names(1, &names)`: the descriptors that systemd, or what speaks
+ * like it, has passed to this process (socket activation). They get close-on-exec,
+ * and the variables `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` are removed, so
+ * that no child takes them for its own; a second call finds nothing.
+ *
+ * Needs the permission to read and write these variables (`--allow-env`).
+ *
+ * @returns The descriptors in the order of the socket unit; none if no service
+ * manager has passed any to this very process.
+ * @throws {TypeError} If the variables are there, but are not what they should be.
+ * @throws {RangeError} If they name a number that is no descriptor's.
+ * @throws {IpcError} EBADF if a descriptor is not there.
+ *
+ * @example A service that also starts without systemd
+ * ```ts
+ * import { listenFds, UnixListener } from "@linux/ipc/socket";
+ *
+ * const [passed] = listenFds();
+ * using listener = passed === undefined
+ *   ? UnixListener.listen(null)
+ *   : UnixListener.fromFd(passed.fd);
+ * console.log(listener.localAddress);
+ * ```
+ *
+ * @see {@link https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html | sd_listen_fds(3)}
+ */
+export function listenFds(): ListenFd[] {
+  const [pid, fds, names] = VARIABLES.map((name) => Deno.env.get(name));
+  for (const name of VARIABLES) Deno.env.delete(name);
+  if (pid === undefined || fds === undefined) return [];
+  if (integer("LISTEN_PID", pid, 1) !== Deno.pid) return [];
+  const count = integer("LISTEN_FDS", fds, 0);
+  const labels = names?.split(":") ?? Array(count).fill("unknown");
+  if (labels.length !== count) {
+    throw new TypeError(
+      `Variable "LISTEN_FDNAMES" must have ${count} names: ${names}`,
+    );
+  }
+  return labels.map((name, index) => {
+    const fd = SD_LISTEN_FDS_START + index;
+    check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", `descriptor ${fd}`);
+    return { fd, name };
+  });
+}
+
+function integer(name: string, text: string, min: number): number {
+  if (!/^\d+$/.test(text)) {
+    throw new TypeError(`Variable "${name}" must be a number: ${text}`);
+  }
+  checkInteger(name, Number(text), min, 0x7fff_ffff, "int");
+  return Number(text);
+}

@@ -1,0 +1,123 @@
+/* shared_mutex_peer ID SHM [SLOT]: uses the mutex with that identifier as the lines on
+ * stdin say, and answers each with a line. The ints in the shared memory are described
+ * in shared_mutex_test.ts. */
+#include <sched.h>
+#include <signal.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "peer.h"
+
+enum { LOCK, MARK };
+enum { FIRST, SECOND, BROKEN, REPORTS, SLOTS };
+
+static int mutex;
+static volatile int *words;
+
+/* 0, EOWNERDEAD, or EBUSY when it is locked. */
+static int try_lock(void) {
+  struct sembuf take[] = {{LOCK, 0, IPC_NOWAIT},
+                          {MARK, 0, IPC_NOWAIT},
+                          {LOCK, 1, SEM_UNDO},
+                          {MARK, 1, 0}};
+  struct sembuf take_from_dead[] = {{LOCK, 0, IPC_NOWAIT},
+                                    {MARK, -1, IPC_NOWAIT},
+                                    {MARK, 1, 0},
+                                    {LOCK, 1, SEM_UNDO}};
+  if (semop(mutex, take, 4) == 0) return 0;
+  if (errno != EAGAIN) give_up("semop");
+  if (semop(mutex, take_from_dead, 4) == 0) return EOWNERDEAD;
+  if (errno != EAGAIN) give_up("semop");
+  return EBUSY;
+}
+
+static int lock(void) {
+  for (;;) {
+    struct sembuf wait[] = {{LOCK, 0, 0}};
+    int result = try_lock();
+    if (result != EBUSY) return result;
+    if (semop(mutex, wait, 1) != 0 && errno != EINTR) give_up("semop");
+  }
+}
+
+static void unlock(int consistent) {
+  struct sembuf give[] = {{LOCK, -1, IPC_NOWAIT | SEM_UNDO},
+                          {MARK, -1, IPC_NOWAIT}};
+  if (semop(mutex, give, consistent ? 2 : 1) != 0) give_up("semop");
+}
+
+/* Adds 1 to two ints, so that others could get in between. */
+static void work(int dead) {
+  if (dead) {
+    words[SECOND] = words[FIRST];
+    words[REPORTS]++;
+  } else if (words[FIRST] != words[SECOND]) {
+    words[BROKEN]++;
+  }
+  int value = words[FIRST] + 1;
+  words[FIRST] = value;
+  for (volatile int i = 0; i < 200; i++) continue;
+  words[SECOND] = value;
+}
+
+static void loop(volatile int *slot) {
+  for (;;) {
+    slot[0] = 1;
+    int dead = lock() == EOWNERDEAD;
+    slot[0] = 2;
+    work(dead);
+    slot[0] = 3;
+    unlock(1);
+    slot[0] = 0;
+    slot[1]++;
+    sched_yield();
+  }
+}
+
+static const char *told(int result) {
+  return result == 0 ? "locked" : result == EBUSY ? "busy" : "owner died";
+}
+
+int main(int argc, char **argv) {
+  char line[100];
+  char word[20];
+  mutex = atoi(argument(argc, argv, 1, ""));
+  void *memory = shmat(atoi(argument(argc, argv, 2, "")), NULL, 0);
+  if (memory == (void *)-1) give_up("shmat");
+  words = memory;
+  print_at_once();
+  puts("up");
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    int value = 0;
+    if (sscanf(line, "%19s %d", word, &value) < 1) return 2;
+    if (strcmp(word, "lock") == 0) {
+      puts(told(lock()));
+    } else if (strcmp(word, "try") == 0) {
+      puts(told(try_lock()));
+    } else if (strcmp(word, "unlock") == 0) {
+      unlock(1);
+      puts("unlocked");
+    } else if (strcmp(word, "leave") == 0) {
+      unlock(0);
+      puts("unlocked");
+    } else if (strcmp(word, "count") == 0) {
+      while (value-- > 0) {
+        work(lock() == EOWNERDEAD);
+        unlock(1);
+      }
+      puts("counted");
+    } else if (strcmp(word, "fork") == 0) {
+      /* The child lives on, and says so when it is asked to. */
+      if (fork() != 0) {
+        for (;;) pause();
+      }
+      puts("forked");
+    } else if (strcmp(word, "loop") == 0) {
+      loop(words + SLOTS + 2 * atoi(argument(argc, argv, 3, "0")));
+    } else {
+      return 2;
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,265 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { MemoryMap } from "../ffi/memory_map.ts";
+import {
+  ClosedError,
+  PosixSharedMemory,
+  SequenceCell,
+  SysvSharedMemory,
+} from "../ffi/shared_memory.ts";
+import { array, cstring, f64, i16, struct, u64 } from "../ffi/struct.ts";
+import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { compileText, noCompiler } from "./support/c.ts";
+import { spawnCall } from "./support/child.ts";
+import { leakTest } from "./support/leaks.ts";
+import { spawn, until } from "./support/process.ts";
+
+const person = struct({ age: i16, name: cstring(20), score: f64 });
+const ghkim = { age: 80, name: "ghkim", score: 0.5 };
+const nobody = { age: 0, name: "", score: 0 };
+
+/** A segment that others find by its id. */
+function newSegment(size: number): SysvSharedMemory {
+  const memory = SysvSharedMemory.create(null, size);
+  memory.remove();
+  return memory;
+}
+
+leakTest("SequenceCell is read as it was written", async () => {
+  assertEquals(SequenceCell.size(person), 8 + 32);
+  using memory = newSegment(100);
+  for (const offset of [0, 8, 56]) {
+    const cell = new SequenceCell(memory, person, offset);
+    memory.bytes.fill(0);
+    assertEquals([cell.readSync(), cell.sequence], [nobody, 0]);
+    cell.write(ghkim);
+    assertEquals([cell.readSync(), cell.sequence], [ghkim, 2]);
+    assertEquals([cell.tryRead(), await cell.read()], [ghkim, ghkim]);
+    assertEquals(person.decode(memory.bytes, offset + 8), ghkim);
+    cell.write(nobody);
+    assertEquals([cell.readSync(), cell.sequence], [nobody, 4]);
+  }
+});
+
+leakTest("SequenceCell refuses a place that it does not fit into", () => {
+  using memory = newSegment(50);
+  for (const offset of [11, 16, 50, -8, 1.5, NaN]) {
+    const make = () => new SequenceCell(memory, person, offset);
+    assertThrows(make, RangeError, '"offset"');
+  }
+  for (const offset of [1, 2, 4, 7]) {
+    const make = () => new SequenceCell(memory, person, offset);
+    assertThrows(make, RangeError, "multiple of 8");
+  }
+  const closed = MemoryMap.anonymous(100);
+  const cell = new SequenceCell(closed, person);
+  closed.close();
+  assertThrows(() => new SequenceCell(closed, person), ClosedError);
+  for (
+    const call of [
+      () => cell.write(ghkim),
+      () => cell.tryRead(),
+      () => cell.readSync(),
+      () => cell.sequence,
+    ]
+  ) assertThrows(call, ClosedError);
+});
+
+leakTest("SequenceCell writes nothing of what is wrong", () => {
+  using memory = newSegment(40);
+  const cell = new SequenceCell(memory, person);
+  cell.write(ghkim);
+  for (
+    const value of [
+      { ...ghkim, age: 40_000 },
+      { ...ghkim, name: "x".repeat(20) },
+      { ...ghkim, more: 1 },
+      { age: 1 },
+      null,
+    ]
+  ) assertThrows(() => cell.write(value as unknown as typeof ghkim));
+  assertEquals([cell.readSync(), cell.sequence], [ghkim, 2]);
+});
+
+leakTest("SequenceCell.write() goes on where a writer died", async () => {
+  using memory = newSegment(40);
+  const cell = new SequenceCell(memory, person);
+  memory.atomics.int32[0] = 7; // in the middle of a write
+  assertEquals(cell.tryRead(), null);
+  assertThrows(() => cell.readSync({ timeout: 5 }), DOMException);
+  await assertRejects(() => cell.read({ timeout: 5 }), DOMException);
+  await assertRejects(() => cell.changed(4, { timeout: 5 }), DOMException);
+  const reading = cell.read();
+  cell.write(ghkim);
+  assertEquals([await reading, cell.sequence], [ghkim, 10]);
+});
+
+leakTest("SequenceCell goes on beyond 32 bits", () => {
+  using memory = newSegment(40);
+  const cell = new SequenceCell(memory, person);
+  for (
+    const [before, after] of [
+      [0x7ffffffe, 0x80000000],
+      [0xfffffffe, 0],
+      [0xffffffff, 2],
+    ] as const
+  ) {
+    memory.atomics.int32[0] = before;
+    cell.write(ghkim);
+    assertEquals([cell.sequence, cell.readSync()], [after, ghkim]);
+  }
+});
+
+leakTest("SequenceCell.changed() waits for the next value", async () => {
+  using memory = newSegment(40);
+  using readonly = SysvSharedMemory.fromId(memory.id, { readonly: true });
+  const writer = new SequenceCell(memory, person);
+  const reader = new SequenceCell(readonly, person);
+  for (let round = 0; round < 10; round++) {
+    const changed = reader.changed(2 * round);
+    if (round % 3 === 0) await until(() => lanesTaken() === 1, "a lane");
+    writer.write({ ...ghkim, age: round });
+    assertEquals(await changed, 2 * round + 2);
+    assertEquals(reader.readSync().age, round);
+  }
+  assertEquals(await reader.changed(0), 20);
+  for (const since of [-1, 1.5, 2 ** 32]) {
+    await assertRejects(() => reader.changed(since), RangeError, '"since"');
+  }
+  const signal = AbortSignal.abort("enough");
+  const told = await reader.changed(20, { signal }).catch((reason) => reason);
+  assertEquals(told, "enough");
+  await assertRejects(() => reader.changed(20, { timeout: 1 }), DOMException);
+  assertThrows(() => reader.write(ghkim), TypeError, "read-only");
+});
+
+leakTest("SequenceCell stays in its place when the memory grows", () => {
+  using memory = PosixSharedMemory.create(null, 48);
+  PosixSharedMemory.unlink(memory.name);
+  const cell = new SequenceCell(memory, person, 8);
+  cell.write(ghkim);
+  memory.resize(100_000);
+  assertEquals(cell.readSync(), ghkim);
+  memory.resize(40, { shrink: true });
+  assertThrows(() => cell.readSync(), RangeError);
+  assertThrows(() => cell.write(ghkim), RangeError);
+});
+
+// --- Under load --------------------------------------------------------------
+
+const words = struct({ all: array(u64, 16) });
+const READS = 3_400_000; // of each of three readers
+
+leakTest(
+  "SequenceCell: of 10 million reads under a writer none is torn",
+  { limit: 120_000 },
+  async () => {
+    const size = SequenceCell.size(words);
+    using memory = newSegment(size + 16);
+    using control = SysvSharedMemory.fromId(memory.id);
+    const flag = (size + 8) >> 2; // how many readers are ready, and done
+    const { int32 } = control.atomics;
+    await using all = new AsyncDisposableStack();
+    const readers = [0, 1, 2].map(() =>
+      all.use(spawnCall(async ({ id, flag, reads }) => {
+        const { SysvSharedMemory, SequenceCell } = await import(
+          "../ffi/shared_memory.ts"
+        );
+        const { bytes, struct } = await import("../ffi/struct.ts");
+        using memory = SysvSharedMemory.fromId(id);
+        const { int32 } = memory.atomics;
+        // As bytes, which are decoded faster than numbers.
+        const cell = new SequenceCell(memory, struct({ all: bytes(128) }));
+        let torn = 0;
+        let tried = 0;
+        let last = 0;
+        let values = 0;
+        Atomics.add(int32, flag, 1);
+        for (let read = 0; read < reads; read++) {
+          let value = cell.tryRead();
+          for (; value === null; value = cell.tryRead()) tried++;
+          const { all } = value;
+          const [first] = all;
+          if (!all.every((byte: number) => byte === first)) torn++;
+          if (first !== last) values++;
+          last = first!;
+        }
+        Atomics.add(int32, flag + 1, 1);
+        console.log(torn, values > 1 ? "changing" : "constant", tried >= 0);
+      }, {
+        argument: { id: memory.id, flag, reads: READS },
+        limit: 120_000,
+      }))
+    );
+    for (const reader of readers) {
+      await reader.until(() => Atomics.load(int32, flag) === 3, "start");
+    }
+    const cell = new SequenceCell(memory, words);
+    // All bytes of a value are the same.
+    const values = Array.from({ length: 256 }, (_, byte) => ({
+      all: Array<bigint>(16).fill(BigInt(byte) * 0x0101010101010101n),
+    }));
+    let writes = 0;
+    while (Atomics.load(int32, flag + 1) < 3) {
+      for (let i = 0; i < 1_000; i++) cell.write(values[writes++ & 255]!);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    for (const reader of readers) {
+      const { code, stdout, transcript } = await reader.ended();
+      assertEquals([code, stdout], [0, "0 changing true\n"], transcript);
+    }
+    assert(writes >= 1_000);
+  },
+);
+
+/** cell ID ROUNDS: writes a struct as SequenceCell does, again and again. */
+const WRITER = `
+  #include <linux/futex.h>
+  #include <stdint.h>
+  #include <stdio.h>
+  #include <stdlib.h>
+  #include <sys/shm.h>
+  #include <sys/syscall.h>
+  #include <unistd.h>
+  struct person {
+    short age;
+    char name[20];
+    double score;
+  };
+  struct cell {
+    uint32_t sequence;
+    _Alignas(8) struct person value;
+  };
+  int main(int argc, char **argv) {
+    if (argc != 3 || sizeof(struct cell) != 40) return 2;
+    volatile struct cell *cell = shmat(atoi(argv[1]), NULL, 0);
+    if (cell == (void *)-1) return 1;
+    for (int round = 1; round <= atoi(argv[2]); round++) {
+      __atomic_fetch_add(&cell->sequence, 1, __ATOMIC_SEQ_CST);
+      cell->value.age = round % 30000;
+      snprintf((char *)cell->value.name, 20, "name %d", round % 30000);
+      cell->value.score = round % 30000;
+      __atomic_fetch_add(&cell->sequence, 1, __ATOMIC_SEQ_CST);
+      syscall(SYS_futex, &cell->sequence, FUTEX_WAKE, 0x7fffffff);
+    }
+    return 0;
+  }`;
+
+leakTest(
+  "SequenceCell reads what C writes",
+  { needs: [noCompiler] },
+  async () => {
+    using memory = newSegment(SequenceCell.size(person));
+    const cell = new SequenceCell(memory, person);
+    const rounds = 200_000;
+    const args = [`${memory.id}`, `${rounds}`];
+    await using peer = spawn(await compileText(WRITER), { args });
+    let seen = 0;
+    while (seen < 2 * rounds) {
+      seen = await cell.changed(seen);
+      const { age, name, score } = await cell.read();
+      assertEquals([name, score], [`name ${age}`, age]);
+    }
+    assertEquals((await peer.ended()).code, 0);
+    assertEquals(cell.readSync().age, rounds % 30_000);
+  },
+);

@@ -1,0 +1,1191 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  ClosedError,
+  IpcError,
+  SharedMutex,
+  type SharedMutexGuard,
+  SysvSemaphoreSet,
+} from "../ffi/semaphore.ts";
+import { SysvSharedMemory } from "../ffi/shared_memory.ts";
+import { compile, noCompiler } from "./support/c.ts";
+import { leakTest, sysvTable } from "./support/leaks.ts";
+import { uniqueKey } from "./support/names.ts";
+import {
+  type Child,
+  type Ended,
+  run,
+  runDeno,
+  spawn,
+} from "./support/process.ts";
+import { noOtherUser, runAsNobody } from "./support/user.ts";
+
+// --- Helpers ----------------------------------------------------------------
+
+const MODULE = import.meta.resolve("../ffi/semaphore.ts");
+const MEMORY = import.meta.resolve("../ffi/shared_memory.ts");
+
+/** The address of a module with that text. */
+function urlOfWorker(text: string): string {
+  return `data:text/javascript,${encodeURIComponent(text)}`;
+}
+
+/** The ints in the memory that the processes of a test share; the C peer's, too. */
+const [FIRST, SECOND, BROKEN, REPORTS, SLOTS] = [0, 1, 2, 3, 4];
+/** Each process has two: where it is (0 to 3), and how often it was inside. */
+const [OUTSIDE, ENTERING, INSIDE, LEAVING] = [0, 1, 2, 3];
+const WORDS = 200;
+/** For what must not take long. */
+const LIMITED = { timeout: 10_000 };
+
+/** What the code of all children begins with. */
+const PRELUDE = `
+  import { SharedMutex } from "${MODULE}";
+  import { SysvSharedMemory } from "${MEMORY}";
+
+  /** What a call returns, or how it fails, as one line. */
+  async function told(call) {
+    try {
+      const result = await call();
+      return result === null || result === undefined
+        ? String(result)
+        : result.previousOwnerDied ? "owner died" : "locked";
+    } catch (error) {
+      const { name, code } = error;
+      return typeof code === "string" ? name + " " + code : name;
+    }
+  }
+
+  /** Adds 1 to two ints, so that others could get in between. */
+  function work(words, guard) {
+    if (guard.previousOwnerDied) {
+      Atomics.store(words, ${SECOND}, Atomics.load(words, ${FIRST}));
+      Atomics.add(words, ${REPORTS}, 1);
+      guard.markConsistent();
+    } else if (Atomics.load(words, ${FIRST}) !== Atomics.load(words, ${SECOND})) {
+      Atomics.add(words, ${BROKEN}, 1);
+    }
+    const value = Atomics.load(words, ${FIRST}) + 1;
+    Atomics.store(words, ${FIRST}, value);
+    for (let spin = 0; spin < 50; spin++) Atomics.load(words, ${BROKEN});
+    Atomics.store(words, ${SECOND}, value);
+  }
+`;
+
+/** A mutex and memory, and how others get at them. */
+class Place implements Disposable {
+  readonly mutex: SharedMutex = SharedMutex.create(null);
+  readonly memory: SysvSharedMemory = SysvSharedMemory.create(null, WORDS * 4);
+  readonly words: Int32Array = new Int32Array(this.memory.bytes.buffer);
+  /** Code that has them as `mutex` and `words`. */
+  readonly code: string = `
+    const mutex = SharedMutex.fromId(${this.mutex.id});
+    const memory = SysvSharedMemory.fromId(${this.memory.id});
+    const words = new Int32Array(memory.bytes.buffer);
+  `;
+
+  constructor() {
+    this.memory.remove();
+  }
+
+  /** A Deno that runs code, which says "up" first. */
+  spawn(text: string): Child {
+    return spawnCode(`${this.code} console.log("up"); ${text}`);
+  }
+
+  /** The same, when it is up. */
+  async start(text: string): Promise<Child> {
+    const child = this.spawn(text);
+    await child.expect("up\n");
+    return child;
+  }
+
+  /** A Deno that holds the mutex until a line tells it to unlock. */
+  async holder(): Promise<Child> {
+    const child = await this.start(`
+      const guard = mutex.lockSync();
+      console.log("holds");
+      await Deno.stdin.read(new Uint8Array(1));
+      guard.release();
+      console.log("unlocked");`);
+    await child.expect("holds\n");
+    return child;
+  }
+
+  /** A C program that uses the same mutex. */
+  async peer(slot = 0): Promise<Child> {
+    const source = new URL(
+      "./interop/c/shared_mutex_peer.c",
+      import.meta.url,
+    );
+    const args = [this.mutex.id, this.memory.id, slot].map(String);
+    const child = spawn(await compile(source), { args });
+    await child.expect("up\n");
+    return child;
+  }
+
+  /** The mutex is free, and nobody has died with it. */
+  assertFree(): void {
+    const guard = this.mutex.tryLock();
+    assert(guard !== null, "it is locked");
+    guard.release();
+    assertEquals(guard.previousOwnerDied, false);
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      SharedMutex.fromId(this.mutex.id).remove();
+    } catch (error) {
+      if ((error as Partial<IpcError>).code !== "EIDRM") throw error;
+    }
+    this.memory.close();
+  }
+}
+
+function spawnCode(text: string): Child {
+  return spawn(Deno.execPath(), {
+    args: ["eval", "--quiet", "--no-check", PRELUDE + text],
+  });
+}
+
+function runCode(text: string): Promise<Ended> {
+  return run(Deno.execPath(), {
+    args: ["eval", "--quiet", "--no-check", PRELUDE + text],
+  });
+}
+
+/** The child has ended well, and this is all that it printed. */
+function assertPrinted(ended: Ended, ...lines: string[]): void {
+  const { code, signal, stdout, stderr } = ended;
+  const text = lines.map((line) => `${line}\n`).join("");
+  assertEquals(
+    { code, signal, stdout, stderr },
+    { code: 0, signal: null, stdout: text, stderr: "" },
+    ended.transcript,
+  );
+}
+
+/** Ends a child with SIGKILL; it is reaped then. */
+async function kill(child: Child): Promise<void> {
+  child.kill("SIGKILL");
+  assertEquals((await child.ended()).signal, "SIGKILL");
+}
+
+/** How a wait ended. */
+async function outcome(lock: Promise<SharedMutexGuard>): Promise<string> {
+  try {
+    using guard = await lock;
+    return guard.previousOwnerDied ? "owner died" : "locked";
+  } catch (error) {
+    if (!(error instanceof Error)) return String(error);
+    return error instanceof IpcError ? error.code : error.name;
+  }
+}
+
+function assertRefused(
+  call: () => unknown,
+  code: string,
+  syscall: string,
+): IpcError {
+  const error = assertThrows(call, IpcError);
+  assertEquals([error.code, error.syscall], [code, syscall], error.message);
+  return error;
+}
+
+/** Takes a semaphore of a mutex out of its order, as no user of it would. */
+function tamper(mutex: SharedMutex, ...values: number[]): void {
+  using set = SysvSemaphoreSet.fromId(mutex.id);
+  set.setAll(values);
+}
+
+// --- Create, open, remove ---------------------------------------------------
+
+leakTest("SharedMutex.create() makes an unlocked mutex under a key", () => {
+  const key = uniqueKey();
+  using mutex = SharedMutex.create(key);
+  const row = sysvTable("sem").find((row) => row.semid === mutex.id);
+  assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 2]);
+  assertEquals(mutex.owner, null);
+  {
+    using guard = mutex.lockSync();
+    assertEquals(guard.previousOwnerDied, false);
+    assertEquals(mutex.owner, Deno.pid);
+  }
+  assertEquals(mutex.owner, null);
+  assertRefused(() => SharedMutex.create(key), "EEXIST", "semget");
+  mutex.remove();
+  assertRefused(() => SharedMutex.open(key), "ENOENT", "semget");
+});
+
+leakTest("SharedMutex.open() and its siblings open the same mutex", () => {
+  const key = uniqueKey();
+  using mutex = SharedMutex.openOrCreate(key, { mode: 0o640 });
+  using _guard = mutex.lockSync();
+  for (
+    const other of [
+      SharedMutex.open(key),
+      SharedMutex.openOrCreate(key),
+      SharedMutex.fromId(mutex.id),
+    ]
+  ) {
+    using same = other;
+    assertEquals([same.id, same.owner], [mutex.id, Deno.pid]);
+    assertEquals(same.tryLock(), null);
+  }
+  mutex.remove();
+  const error = assertThrows(() => mutex.tryLock(), IpcError);
+  assertEquals(
+    error.message,
+    `semop mutex key ${key}: Identifier removed (EIDRM)`,
+  );
+  // The guard cannot unlock it any more, and says so when it is disposed of.
+  assertRefused(() => _guard.release(), "EIDRM", "semop");
+});
+
+leakTest("SharedMutex.create(null) makes a new one each time", () => {
+  using one = new Place();
+  using two = new Place();
+  assert(one.mutex.id !== two.mutex.id);
+  using _guard = one.mutex.lockSync();
+  two.assertFree();
+});
+
+leakTest("SharedMutex opens no semaphore set of another use", () => {
+  for (const values of [[0], [0, 0, 0], [1, 0], [2, 2], [0, 2]]) {
+    const key = uniqueKey();
+    using set = SysvSemaphoreSet.create(key, values);
+    for (
+      const open of [
+        () => SharedMutex.open(key),
+        () => SharedMutex.openOrCreate(key),
+        () => SharedMutex.fromId(set.id),
+      ]
+    ) assertThrows(open, TypeError, "no mutex");
+    set.remove();
+  }
+});
+
+leakTest("SharedMutex.openOrCreate() makes one for all who hurry", async () => {
+  using place = new Place();
+  const keys = Array.from({ length: 50 }, uniqueKey);
+  await using all = new AsyncDisposableStack();
+  const children = [0, 1, 2, 3].map(() =>
+    all.use(place.spawn(`
+      Atomics.add(words, 0, 1);
+      while (Atomics.load(words, 0) < 5);
+      for (const key of [${keys}]) {
+        const mutex = SharedMutex.openOrCreate(key);
+        for (let i = 0; i < 20; i++) {
+          const guard = mutex.lockSync();
+          if (guard.previousOwnerDied) throw new Error("not yet a mutex");
+          words[1]++;
+          guard.release();
+        }
+      }`))
+  );
+  for (const child of children) {
+    await child.until(() => Atomics.load(place.words, 0) === 4, "start");
+  }
+  Atomics.add(place.words, 0, 1);
+  const ends = await Promise.all(children.map((child) => child.ended()));
+  for (const key of keys) SharedMutex.open(key).remove();
+  for (const ended of ends) assertPrinted(ended, "up");
+});
+
+leakTest("SharedMutex refuses what is no key, id or mode", () => {
+  const calls = [
+    (key: number) => SharedMutex.create(key),
+    (key: number) => SharedMutex.open(key),
+    (key: number) => SharedMutex.openOrCreate(key),
+  ];
+  for (const call of calls) {
+    for (const key of [0, 1.5, NaN, 2 ** 32, -(2 ** 31) - 1]) {
+      assertThrows(() => call(key), RangeError, '"key"');
+    }
+    for (const key of ["1", undefined, {}, 1n]) {
+      assertThrows(() => call(key as number), TypeError, '"key"');
+    }
+  }
+  for (const call of calls.slice(1)) {
+    assertThrows(() => call(null as unknown as number), TypeError, '"key"');
+  }
+  for (const id of [-1, 0.5, 2 ** 31]) {
+    assertThrows(() => SharedMutex.fromId(id), RangeError, '"id"');
+  }
+  assertRefused(() => SharedMutex.fromId(2 ** 31 - 1), "EIDRM", "semctl");
+  for (const mode of [-1, 0o1000, 1.5]) {
+    const options = { mode };
+    assertThrows(() => SharedMutex.create(null, options), RangeError, '"mode"');
+    assertThrows(() => SharedMutex.openOrCreate(1, options), RangeError);
+  }
+});
+
+// --- Locking ----------------------------------------------------------------
+
+leakTest("SharedMutexGuard.release() unlocks once", () => {
+  using place = new Place();
+  const first = place.mutex.lockSync();
+  first.release();
+  const second = place.mutex.lockSync();
+  first.release(); // not what the second holds
+  first[Symbol.dispose]();
+  assertEquals(place.mutex.tryLock(), null);
+  second.release();
+  place.assertFree();
+  assertThrows(() => first.markConsistent(), ClosedError, "guard");
+});
+
+leakTest("SharedMutex does not lock twice", async () => {
+  using place = new Place();
+  const { mutex } = place;
+  using other = SharedMutex.fromId(mutex.id);
+  {
+    using guard = mutex.lockSync();
+    for (const one of [mutex, other]) {
+      assertEquals(one.tryLock(), null);
+      for (const options of [undefined, { timeout: 0 }, { timeout: 5 }]) {
+        assertRefused(() => one.lockSync(options), "EDEADLK", "semop");
+      }
+      for (const timeout of [0, 20]) {
+        assertEquals(await outcome(one.lock({ timeout })), "TimeoutError");
+      }
+    }
+    guard.release();
+    assertEquals(await outcome(other.lock()), "locked");
+  }
+  using _guard = await mutex.lock();
+  assertRefused(() => mutex.lockSync(), "EDEADLK", "semop");
+});
+
+leakTest("SharedMutex.lockSync() waits for another process", async () => {
+  using place = new Place();
+  await using child = await place.holder();
+  assertEquals(place.mutex.tryLock(), null);
+  assertEquals(place.mutex.owner, child.pid);
+  await using waiter = await place.start(`
+    console.log(await told(() => mutex.lockSync()));`);
+  await waiter.settled();
+  assertEquals(waiter.unread, "");
+  await child.send("");
+  assertEquals(await waiter.line(), "locked");
+  await child.expect("unlocked\n");
+  // The waiter ended with the guard in its hands: that is a death, too.
+  assertEquals((await waiter.ended()).code, 0);
+  using guard = place.mutex.lockSync(LIMITED);
+  assertEquals(guard.previousOwnerDied, true);
+});
+
+leakTest("SharedMutex waits never end early", async () => {
+  using place = new Place();
+  await using _child = await place.holder();
+  for (const timeout of [0, 0.5, 1, 3.7, 20, 60, 130]) {
+    let start = performance.now();
+    const error = assertThrows(
+      () => place.mutex.lockSync({ timeout }),
+      DOMException,
+    );
+    assert(performance.now() - start >= timeout, `early: ${timeout}`);
+    assertEquals(error.name, "TimeoutError");
+    start = performance.now();
+    assertEquals(await outcome(place.mutex.lock({ timeout })), "TimeoutError");
+    assert(performance.now() - start >= timeout, `early: ${timeout}`);
+  }
+  for (const timeout of [-1, NaN, -Infinity]) {
+    const options = { timeout };
+    assertThrows(() => place.mutex.lockSync(options), RangeError);
+    assertEquals(await outcome(place.mutex.lock(options)), "RangeError");
+  }
+  const options = { timeout: "5" as unknown as number };
+  assertThrows(() => place.mutex.lockSync(options), TypeError);
+  assertEquals(await outcome(place.mutex.lock(options)), "TypeError");
+});
+
+leakTest("SharedMutex.lockSync({ timeout: 0 }) tries once", () => {
+  using place = new Place();
+  place.mutex.lockSync({ timeout: 0 }).release();
+  place.mutex.lockSync({ timeout: Infinity }).release();
+  place.assertFree();
+});
+
+leakTest("SharedMutex.lock() ends with the signal's reason", async () => {
+  using place = new Place();
+  const { mutex } = place;
+  const aborted = AbortSignal.abort("before");
+  assertEquals(await outcome(mutex.lock({ signal: aborted })), "before");
+  place.assertFree();
+  const guard = mutex.lockSync();
+  const controllers = Array.from({ length: 8 }, () => new AbortController());
+  const waits = controllers.map(({ signal }) =>
+    outcome(mutex.lock({ signal, timeout: 30_000 }))
+  );
+  controllers.forEach((controller, i) => controller.abort(`reason ${i}`));
+  assertEquals(
+    await Promise.all(waits),
+    controllers.map((_, i) => `reason ${i}`),
+  );
+  guard.release();
+  place.assertFree();
+});
+
+leakTest("SharedMutex.lock() loses no lock in a race with abort", async () => {
+  using place = new Place();
+  for (let round = 0; round < 200; round++) {
+    const guard = place.mutex.lockSync();
+    const controllers = Array.from({ length: 4 }, () => new AbortController());
+    const waits = controllers.map(({ signal }, i) =>
+      outcome(place.mutex.lock({ signal, timeout: i === 0 ? 1 : 30_000 }))
+    );
+    if (round % 2 === 0) await new Promise((done) => setTimeout(done, 0));
+    guard.release();
+    if (round % 3 === 0) await null;
+    for (const controller of controllers) controller.abort("aborted");
+    for (const end of await Promise.all(waits)) {
+      assert(["aborted", "locked", "TimeoutError"].includes(end), end);
+    }
+    place.assertFree();
+  }
+});
+
+leakTest("SharedMutex.close() ends lock(), and a guard goes on", async () => {
+  using place = new Place();
+  const { mutex } = place;
+  const guard = mutex.lockSync();
+  const waits = Array.from({ length: 8 }, () => outcome(mutex.lock()));
+  mutex.close();
+  mutex.close();
+  assertEquals(await Promise.all(waits), Array(8).fill("ClosedError"));
+  assertEquals(await outcome(mutex.lock()), "ClosedError");
+  for (
+    const call of [
+      () => mutex.lockSync(),
+      () => mutex.tryLock(),
+      () => mutex.owner,
+      () => mutex.remove(),
+    ]
+  ) assertThrows(call, ClosedError, "private mutex");
+  using other = SharedMutex.fromId(mutex.id);
+  assertEquals(other.tryLock(), null);
+  guard.release();
+  other.lockSync().release();
+});
+
+leakTest("SharedMutex.lock() serves in the order of the calls", async () => {
+  using place = new Place();
+  const guard = place.mutex.lockSync();
+  const served: number[] = [];
+  const all = Promise.all(Array.from({ length: 20 }, async (_, i) => {
+    using _guard = await place.mutex.lock();
+    served.push(i);
+  }));
+  guard.release();
+  await all;
+  assertEquals(served, Array.from({ length: 20 }, (_, i) => i));
+});
+
+leakTest("100 pending locks leave the thread pool alone", async () => {
+  using place = new Place();
+  await using child = await place.holder();
+  await using waiter = await place.start(`
+    const others = Array.from({ length: 9 }, () => SharedMutex.fromId(mutex.id));
+    let inside = 0;
+    const all = Array.from({ length: 100 }, async (_, i) => {
+      using guard = await [mutex, ...others][i % 10].lock();
+      if (inside++ !== 0 || guard.previousOwnerDied) throw new Error("not alone");
+      await null;
+      inside--;
+    });
+    for (let i = 0; i < 40; i++) {
+      await Deno.readTextFile("/proc/self/comm");
+    }
+    console.log("read");
+    await Promise.all(all);
+    console.log("done");`);
+  assertEquals(await waiter.line(), "read");
+  assertEquals(waiter.unread, "");
+  await child.send("");
+  assertEquals(await waiter.line(), "done");
+  const { code, stderr } = await waiter.ended(); // by itself
+  assertEquals([code, stderr], [0, ""]);
+  place.assertFree();
+});
+
+// --- Mutual exclusion -------------------------------------------------------
+
+const COUNTERS = {
+  "lockSync()": `for (let i = 0; i < 5_000; i++) {
+      using guard = mutex.lockSync();
+      work(words, guard);
+    }`,
+  "tryLock()": `for (let i = 0; i < 5_000;) {
+      using guard = mutex.tryLock();
+      if (guard === null) continue;
+      work(words, guard);
+      i++;
+    }`,
+  "lock()": `await Promise.all([1_000, 1_500, 2_500].map(async (times) => {
+      for (let i = 0; i < times; i++) {
+        using guard = await mutex.lock();
+        work(words, guard);
+      }
+    }));`,
+};
+
+for (const [how, text] of Object.entries(COUNTERS)) {
+  leakTest(`SharedMutex.${how}: four processes lose no count`, async () => {
+    using place = new Place();
+    const start = place.mutex.lockSync();
+    await using all = new AsyncDisposableStack();
+    const children = [0, 1, 2, 3].map(() => all.use(place.spawn(text)));
+    for (const child of children) await child.expect("up\n");
+    start.release();
+    for (const child of children) assertPrinted(await child.ended(), "up");
+    assertEquals([...place.words.subarray(0, 4)], [20_000, 20_000, 0, 0]);
+    place.assertFree();
+  });
+}
+
+leakTest("SharedMutex: processes in C and in Deno lose no count", {
+  needs: [noCompiler],
+}, async () => {
+  using place = new Place();
+  const start = place.mutex.lockSync();
+  await using all = new AsyncDisposableStack();
+  const peers = [all.use(await place.peer()), all.use(await place.peer())];
+  const children = [COUNTERS["lock()"], COUNTERS["lockSync()"]].map((text) =>
+    all.use(place.spawn(text))
+  );
+  for (const child of children) await child.expect("up\n");
+  for (const peer of peers) await peer.send("count 5000");
+  start.release();
+  for (const child of children) assertPrinted(await child.ended(), "up");
+  for (const peer of peers) assertEquals(await peer.line(), "counted");
+  assertEquals([...place.words.subarray(0, 4)], [20_000, 20_000, 0, 0]);
+  place.assertFree();
+});
+
+leakTest("SharedMutex: Workers of one process lose no count", async () => {
+  using place = new Place();
+  const urls = Object.values(COUNTERS).map((text) =>
+    urlOfWorker(`${PRELUDE} ${place.code} postMessage("up"); ${text}
+      postMessage("done");`)
+  );
+  const start = place.mutex.lockSync();
+  await using child = await place.start(`
+    const workers = ${JSON.stringify(urls)}.map((url) =>
+      new Worker(url, { type: "module" }));
+    const next = () => Promise.all(workers.map((worker) =>
+      new Promise((resolve) => worker.onmessage = resolve)));
+    await next();
+    console.log("ready");
+    await next();
+    for (const worker of workers) worker.terminate();`);
+  await child.expect("ready\n");
+  start.release();
+  const { code, stderr } = await child.ended();
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals([...place.words.subarray(0, 4)], [15_000, 15_000, 0, 0]);
+  place.assertFree();
+});
+
+// --- The owner's death ------------------------------------------------------
+
+leakTest("SharedMutex tells the next owner of the death, once", async () => {
+  using place = new Place();
+  const { mutex } = place;
+  const locks: (() => SharedMutexGuard | Promise<SharedMutexGuard>)[] = [
+    () => mutex.lockSync(LIMITED),
+    () => mutex.tryLock()!,
+    () => mutex.lock(LIMITED),
+  ];
+  for (const lock of locks) {
+    await using child = await place.holder();
+    await kill(child);
+    assertEquals(mutex.owner, null);
+    {
+      using guard = await lock();
+      assertEquals(guard.previousOwnerDied, true);
+      guard.markConsistent();
+      assertEquals([mutex.tryLock(), mutex.owner], [null, Deno.pid]);
+    }
+    using guard = await lock();
+    assertEquals(guard.previousOwnerDied, false);
+    guard.markConsistent(); // nothing to say
+  }
+  place.assertFree();
+});
+
+leakTest("SharedMutex tells until somebody has repaired it", async () => {
+  using place = new Place();
+  await using child = await place.holder();
+  await kill(child);
+  for (let i = 0; i < 3; i++) {
+    using guard = place.mutex.lockSync(LIMITED);
+    assertEquals(guard.previousOwnerDied, true);
+  }
+  // Who says that it is whole, but dies before it unlocks, has said nothing.
+  await using other = await place.start(`
+    const guard = mutex.lockSync();
+    guard.markConsistent();
+    console.log(guard.previousOwnerDied);
+    await new Promise(() => setInterval(() => {}, 1000));`);
+  assertEquals(await other.line(), "true");
+  await kill(other);
+  using guard = place.mutex.lockSync(LIMITED);
+  assertEquals(guard.previousOwnerDied, true);
+  guard.markConsistent();
+  guard.release();
+  place.assertFree();
+});
+
+leakTest("SharedMutex takes every end of the owner for a death", async () => {
+  using place = new Place();
+  for (
+    const [end, code] of [
+      ["", 0],
+      ["Deno.exit(0);", 0],
+      ["Deno.exit(3);", 3],
+      ["throw new Error('in the middle');", 1],
+      ["Deno.kill(Deno.pid, 'SIGTERM');", 143],
+      ["Deno.kill(Deno.pid, 'SIGKILL');", 137],
+    ] as const
+  ) {
+    const ended = await runCode(`${place.code}
+      globalThis.guard = mutex.lockSync(); ${end}`);
+    assertEquals(ended.code, code, ended.transcript);
+    using guard = place.mutex.lockSync(LIMITED);
+    assertEquals(guard.previousOwnerDied, true, end);
+    guard.markConsistent();
+  }
+  // But a guard that is disposed of on the way out is none.
+  const ended = await runCode(`${place.code}
+    using guard = mutex.lockSync();
+    throw new Error("in the middle");`);
+  assertEquals(ended.code, 1);
+  place.assertFree();
+});
+
+leakTest("SharedMutex wakes those who wait when its owner dies", async () => {
+  using place = new Place();
+  await using child = await place.holder();
+  await using all = new AsyncDisposableStack();
+  const waiters = [
+    "mutex.lockSync()",
+    "mutex.lock()",
+    "mutex.lockSync({ timeout: 30_000 })",
+  ].map((call) =>
+    all.use(place.spawn(`
+      const guard = await ${call};
+      work(words, guard);
+      guard.release();
+      console.log(guard.previousOwnerDied);`))
+  );
+  for (const waiter of waiters) {
+    await waiter.expect("up\n");
+    await waiter.settled();
+  }
+  const mine = outcome(place.mutex.lock());
+  await kill(child);
+  const lines = await Promise.all(waiters.map((waiter) => waiter.line()));
+  lines.push(await mine === "owner died" ? "true, unrepaired" : "false");
+  // One of them was told; if it was this process, which repaired nothing, the
+  // next one was, too.
+  const told = lines.filter((line) => line !== "false").sort();
+  assert(
+    ["true", "true,true, unrepaired"].includes(told.join()),
+    lines.join(),
+  );
+  for (const waiter of waiters) assertEquals((await waiter.ended()).code, 0);
+  place.assertFree();
+});
+
+leakTest("SharedMutex does not mind the death of those who wait", async () => {
+  using place = new Place();
+  const guard = place.mutex.lockSync(LIMITED);
+  for (const call of ["mutex.lockSync()", "await mutex.lock()"]) {
+    await using waiter = await place.start(`${call};`);
+    await waiter.settled();
+    await kill(waiter);
+  }
+  guard.release();
+  place.assertFree();
+});
+
+leakTest("SharedMutex tells C of a death, and of a death in C", {
+  needs: [noCompiler],
+}, async () => {
+  using place = new Place();
+  const { mutex } = place;
+  await using peer = await place.peer();
+  const ask = async (line: string) => {
+    await peer.send(line);
+    return await peer.line();
+  };
+  assertEquals(await ask("lock"), "locked");
+  assertEquals([mutex.tryLock(), mutex.owner], [null, peer.pid]);
+  assertEquals(await ask("try"), "busy");
+  assertEquals(await ask("unlock"), "unlocked");
+  const guard = mutex.lockSync();
+  assertEquals(await ask("try"), "busy");
+  guard.release();
+
+  await using child = await place.holder();
+  await peer.send("lock");
+  await kill(child);
+  assertEquals(await peer.line(), "owner died");
+  assertEquals(await ask("leave"), "unlocked"); // it did not repair it
+  assertEquals(await ask("lock"), "owner died");
+  await kill(peer);
+  using next = mutex.lockSync();
+  assertEquals(next.previousOwnerDied, true);
+  next.markConsistent();
+  next.release();
+  place.assertFree();
+});
+
+leakTest("SharedMutex belongs to the process, not to what it forks", {
+  needs: [noCompiler],
+}, async () => {
+  using place = new Place();
+  await using peer = await place.peer();
+  await peer.send("lock");
+  assertEquals(await peer.line(), "locked");
+  await peer.send("fork"); // its child has the pipes, too
+  await peer.expect("forked\n");
+  assertEquals(place.mutex.tryLock(), null);
+  peer.kill("SIGKILL"); // the child lives on
+  {
+    using guard = await place.mutex.lock(LIMITED);
+    assertEquals(guard.previousOwnerDied, true);
+    guard.markConsistent();
+    await peer.send("try");
+    await peer.expect("busy\n");
+  }
+  await peer.closeStdin(); // which ends the child
+  await peer.ended();
+  place.assertFree();
+});
+
+leakTest(
+  "SharedMutex is not inherited by a program that is started",
+  async () => {
+    using place = new Place();
+    await using parent = await place.start(`
+    globalThis.guard = mutex.lockSync();
+    const child = new Deno.Command("cat", { stdin: "inherit" }).spawn();
+    console.log("holds");
+    await child.status;`);
+    await parent.expect("holds\n");
+    parent.kill("SIGKILL");
+    using guard = await place.mutex.lock(LIMITED);
+    assertEquals(guard.previousOwnerDied, true);
+    await parent.closeStdin(); // which ends cat
+    await parent.ended();
+  },
+);
+
+/** A program that goes in and out, and tells in the memory where it is. */
+function loop(slot: number): string {
+  const [place, times] = [SLOTS + 2 * slot, SLOTS + 2 * slot + 1];
+  return `
+    for (;;) {
+      Atomics.store(words, ${place}, ${ENTERING});
+      const guard = ${
+    slot % 2 === 0 ? "mutex.lockSync()" : "await mutex.lock()"
+  };
+      Atomics.store(words, ${place}, ${INSIDE});
+      work(words, guard);
+      Atomics.store(words, ${place}, ${LEAVING});
+      guard.release();
+      Atomics.store(words, ${place}, ${OUTSIDE});
+      Atomics.add(words, ${times}, 1);
+    }`;
+}
+
+leakTest(
+  "SharedMutex: kill -9 at random points, 200 rounds",
+  { limit: 180_000 },
+  async () => {
+    const ROUNDS = 200;
+    const BATCH = 20; // killed one after another; all others survive that
+    using place = new Place();
+    const { mutex, words } = place;
+    const seen = { inside: 0, calling: 0, outside: 0 };
+    for (let round = 0; round < ROUNDS;) {
+      words.fill(0);
+      await using all = new AsyncDisposableStack();
+      const start = mutex.lockSync();
+      const children = await Promise.all(
+        Array.from(
+          { length: BATCH },
+          (_, slot) =>
+            noCompiler !== null || slot % 3 !== 2
+              ? place.start(loop(slot))
+              : place.peer(slot),
+        ),
+      );
+      for (const child of children) all.use(child);
+      await Promise.all(
+        children.map((child, slot) =>
+          slot % 3 === 2 && noCompiler === null ? child.send("loop") : undefined
+        ),
+      );
+      start.release();
+      let reports = 0;
+      for (const [slot, child] of children.entries()) {
+        const at = SLOTS + 2 * slot;
+        const times = words[at + 1]! + Math.floor(Math.random() * 20);
+        const isThere = () => Atomics.load(words, at + 1) >= times;
+        await child.until(isThere, "progress");
+        for (let spin = Math.random() * 2e4; spin > 0; spin--) isThere();
+        await kill(child);
+        const where = Atomics.load(words, at);
+
+        using guard = await mutex.lock({ timeout: 20_000 });
+        const before = reports;
+        reports = words[REPORTS]! + (guard.previousOwnerDied ? 1 : 0);
+        const told = reports - before;
+        if (guard.previousOwnerDied) {
+          words[SECOND] = words[FIRST]!;
+          words[REPORTS]!++;
+          guard.markConsistent();
+        }
+        assert(told === 0 || told === 1, `told ${told} times`);
+        if (where === INSIDE) {
+          assertEquals(told, 1, "it died inside, and nobody was told");
+          seen.inside++;
+        } else if (where === OUTSIDE) {
+          assertEquals(told, 0, "it died outside, and somebody was told");
+          seen.outside++;
+        } else {
+          seen.calling++; // in lock() or release(): on either side of the call
+        }
+        assertEquals(words[FIRST], words[SECOND]);
+        assertEquals(words[BROKEN], 0, "half changed, and nobody was told");
+        round++;
+      }
+      place.assertFree();
+    }
+    assert(seen.inside > 0 && seen.calling > 0, JSON.stringify(seen));
+  },
+);
+
+// --- Workers ----------------------------------------------------------------
+
+leakTest(
+  "SharedMutex: a Worker that ends while it waits takes nothing",
+  async () => {
+    using place = new Place();
+    const url = urlOfWorker(`${PRELUDE} ${place.code}
+    postMessage("");
+    globalThis.guard = await mutex.lock();`);
+    const semtimedop = Deno.build.arch === "x86_64" ? 220 : 192;
+    const ended = await runCode(`${place.code}
+    const guard = mutex.lockSync();
+    const worker = new Worker("${url}", { type: "module" });
+    await new Promise((resolve) => worker.onmessage = resolve);
+    const waits = () => Array.from(Deno.readDirSync("/proc/self/task"))
+      .some(({ name }) => {
+        const path = "/proc/self/task/" + name + "/syscall";
+        return Deno.readTextFileSync(path).startsWith("${semtimedop} ");
+      });
+    while (!waits()) await new Promise((resolve) => setTimeout(resolve, 1));
+    worker.terminate();
+    guard.release();
+    while (waits()) await new Promise((resolve) => setTimeout(resolve, 1));
+    using last = await mutex.lock({ timeout: 10_000 });
+    console.log(last.previousOwnerDied);`);
+    assertPrinted(ended, "false");
+    place.assertFree();
+  },
+);
+
+leakTest("SharedMutex belongs to the process, not to a Worker", async () => {
+  using place = new Place();
+  const url = urlOfWorker(`${PRELUDE} ${place.code}
+    globalThis.guard = mutex.lockSync();
+    postMessage("");`);
+  await using child = await place.start(`
+    const worker = new Worker("${url}", { type: "module" });
+    await new Promise((resolve) => worker.onmessage = resolve);
+    worker.terminate();
+    console.log(await told(() => mutex.lock({ timeout: 100 })));
+    await Deno.stdin.read(new Uint8Array(1));`);
+  assertEquals(await child.line(), "TimeoutError");
+  assertEquals(place.mutex.tryLock(), null);
+  await child.send("");
+  assertEquals((await child.ended()).code, 0);
+  using guard = place.mutex.lockSync(LIMITED);
+  assertEquals(guard.previousOwnerDied, true);
+});
+
+leakTest(
+  "SharedMutex.lockSync() waits for a Worker of this process",
+  async () => {
+    using place = new Place();
+    const url = urlOfWorker(`${PRELUDE} ${place.code}
+    const guard = mutex.lockSync();
+    postMessage("");
+    onmessage = () => { guard.release(); close(); };`);
+    assertPrinted(
+      await runCode(`${place.code}
+      const worker = new Worker("${url}", { type: "module" });
+      await new Promise((resolve) => worker.onmessage = resolve);
+      console.log(await told(() => mutex.lockSync({ timeout: 20 })));
+      worker.postMessage("");
+      console.log(await told(() => mutex.lockSync()));`),
+      "TimeoutError",
+      "locked",
+    );
+  },
+);
+
+// --- What the kernel refuses, and misuse ------------------------------------
+
+leakTest("SharedMutex.remove() tells all who wait", async () => {
+  using place = new Place();
+  const { mutex } = place;
+  const guard = mutex.lockSync();
+  await using waiter = await place.start(`
+    console.log(await told(() => mutex.lockSync()));
+    console.log(await told(() => mutex.lockSync()));
+    console.log(await told(() => mutex.tryLock()));`);
+  await waiter.settled();
+  const waits = Array.from({ length: 6 }, () => outcome(mutex.lock()));
+  mutex.remove();
+  assertEquals(await Promise.all(waits), Array(6).fill("EIDRM"));
+  for (let i = 0; i < 3; i++) {
+    assertEquals(await waiter.line(), "IpcError EIDRM");
+  }
+  assertRefused(() => guard.release(), "EIDRM", "semop");
+  guard.release();
+  assertRefused(() => mutex.remove(), "EIDRM", "semctl");
+  assertRefused(() => mutex.owner, "EIDRM", "semctl");
+  // The guard holds nothing any more.
+  assertRefused(() => mutex.lockSync(), "EIDRM", "semop");
+});
+
+leakTest("SharedMutexGuard.release() finds that it holds nothing", async () => {
+  using place = new Place();
+  const guard = place.mutex.lockSync();
+  tamper(place.mutex, 0, 0);
+  const error = assertRefused(() => guard.release(), "EPERM", "semop");
+  assert(error.message.includes("private mutex"), error.message);
+  place.assertFree();
+  // What is reset while somebody holds it is not undone when that one ends.
+  await using child = await place.holder();
+  tamper(place.mutex, 0, 1);
+  using next = place.mutex.lockSync(LIMITED);
+  assertEquals(next.previousOwnerDied, true);
+  await kill(child);
+  assertEquals(place.mutex.tryLock(), null);
+});
+
+leakTest("SharedMutex goes on after values that it never has", async () => {
+  using place = new Place();
+  for (const values of [[1, 0], [7, 7], [0, 5], [32_767, 32_767]]) {
+    tamper(place.mutex, ...values);
+    const end = await outcome(place.mutex.lock({ timeout: 10 }));
+    assert(["TimeoutError", "owner died"].includes(end), end);
+  }
+  tamper(place.mutex, 0, 0);
+});
+
+leakTest("SharedMutex says what permissions forbid", {
+  needs: [noOtherUser],
+}, async () => {
+  const key = uniqueKey();
+  for (
+    const [mode, expected] of [
+      [0o600, "EACCES EACCES"],
+      [0o604, "open EACCES EACCES EACCES EPERM"],
+      [0o606, "open null null ok EPERM"],
+    ] as const
+  ) {
+    using mutex = SharedMutex.create(key, { mode });
+    const guard = mutex.lockSync();
+    const { stdout } = await runAsNobody(`
+      import { SharedMutex } from "@linux/ipc/semaphore";
+      const told = [];
+      async function tell(call: () => unknown) {
+        try {
+          told.push(String(await call()));
+        } catch (error) {
+          const { code, name } = error as { code?: string; name: string };
+          told.push(typeof code === "string" ? code : name);
+        }
+      }
+      await tell(() => (SharedMutex.open(${key}), "open"));
+      if (told[0] !== "open") {
+        await tell(() => SharedMutex.fromId(${mutex.id}));
+      } else {
+        const mutex = SharedMutex.open(${key});
+        await tell(() => mutex.tryLock());
+        await tell(async () => {
+          try {
+            await mutex.lock({ timeout: 10 });
+          } catch (error) {
+            if ((error as Error).name === "TimeoutError") return null;
+            throw error;
+          }
+        });
+        await tell(() => (SharedMutex.openOrCreate(${key}), "ok"));
+        await tell(() => mutex.remove());
+      }
+      console.log(told.join(" "));`);
+    guard.release();
+    mutex.remove();
+    assertEquals(stdout.trim(), expected, mode.toString(8));
+  }
+});
+
+/** Runs a command in an IPC namespace of its own, with these limits. */
+function withLimits(limits: string, text: string): Promise<Ended> {
+  return run("unshare", {
+    args: [
+      "--ipc",
+      "sh",
+      "-c",
+      `echo "${limits}" > /proc/sys/kernel/sem && exec "$0" "$@"`,
+      Deno.execPath(),
+      "eval",
+      "--quiet",
+      "--no-check",
+      PRELUDE + text,
+    ],
+  });
+}
+
+const noNamespaces = await reason("--ipc");
+const noPidNamespaces = await reason("--pid", "--fork", "--mount-proc");
+
+async function reason(...flags: string[]): Promise<string | null> {
+  try {
+    const { success } = await new Deno.Command("unshare", {
+      args: [...flags, "true"],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    return success ? null : "no right to make namespaces";
+  } catch {
+    return "no unshare(1)";
+  }
+}
+
+leakTest("SharedMutex names the limits of the system", {
+  needs: [noNamespaces],
+}, async () => {
+  const text = (call: string) =>
+    `try {
+      const mutex = SharedMutex.create(null);
+      ${call};
+    } catch (error) {
+      const { syscall, code, limit } = error;
+      console.log(syscall, code, limit?.name, limit?.value);
+    }`;
+  assertPrinted(
+    await withLimits("250 32000 32 1", text("SharedMutex.create(null)")),
+    "semget ENOSPC /proc/sys/kernel/sem 1",
+  );
+  assertPrinted(
+    await withLimits("250 32000 3 10", text("mutex.lockSync()")),
+    "semop E2BIG /proc/sys/kernel/sem 3",
+  );
+});
+
+leakTest("SharedMutex works between pid namespaces", {
+  needs: [noPidNamespaces],
+}, async () => {
+  using place = new Place();
+  await using inside = spawn("unshare", {
+    args: [
+      "--pid",
+      "--fork",
+      "--mount-proc",
+      "--kill-child",
+      Deno.execPath(),
+      "eval",
+      "--quiet",
+      "--no-check",
+      `${PRELUDE} ${place.code}
+        console.log(mutex.owner);
+        globalThis.guard = await mutex.lock();
+        console.log(mutex.owner === Deno.pid && "holds");
+        await Deno.stdin.read(new Uint8Array(1));`,
+    ],
+  });
+  const guard = place.mutex.lockSync();
+  await inside.expect("0\n");
+  guard.release();
+  await inside.expect("holds\n");
+  assertEquals(place.mutex.tryLock(), null);
+  assert(place.mutex.owner! > 1);
+  inside.kill("SIGKILL");
+  using next = await place.mutex.lock(LIMITED);
+  assertEquals(next.previousOwnerDied, true);
+});
+
+leakTest("SharedMutex works under a grant for libc alone", async () => {
+  using place = new Place();
+  const libc = Deno.readTextFileSync("/proc/self/maps")
+    .match(/\/\S+\/libc\.so\.6$/m)?.[0];
+  assert(libc !== undefined);
+  const ended = await run(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--no-check",
+      `--allow-ffi=${libc}`,
+      "-",
+    ],
+    stdin: `import { SharedMutex } from "${MODULE}";
+      const mutex = SharedMutex.fromId(${place.mutex.id});
+      mutex.lockSync().release();
+      const guard = await mutex.lock();
+      await mutex.lock({ timeout: 1 }).catch(({ name }) => console.log(name));
+      guard.release();`,
+  });
+  assertPrinted(ended, "TimeoutError");
+});
+
+leakTest(
+  "SharedMutex.lock() of a task that waits for itself can be ended",
+  async () => {
+    using place = new Place();
+    using _guard = await place.mutex.lock();
+    const signal = AbortSignal.timeout(50);
+    assertEquals(await outcome(place.mutex.lock({ signal })), "TimeoutError");
+  },
+);
+
+// --- The example ------------------------------------------------------------
+
+leakTest("lost_update.ts loses an update, and then none", async () => {
+  const example = new URL("../examples/lost_update.ts", import.meta.url);
+  assertPrinted(
+    await runDeno(example),
+    "Without a lock:",
+    "  A reads 1",
+    "  B reads 1",
+    "  A writes 2",
+    "  B writes 2",
+    "  the number is 2: one update is lost",
+    "With a lock:",
+    "  A locks it and reads 1",
+    "  B finds it locked, and waits",
+    "  A writes 2 and unlocks it",
+    "  B locks it and reads 2",
+    "  B writes 3 and unlocks it",
+    "  the number is 3",
+    "With a lock whose owner is killed:",
+    "  A locks it and reads 1",
+    "  B finds it locked, and waits",
+    "  A is killed",
+    "  B locks it, is told that its owner died, and reads 1",
+    "  B writes 2 and unlocks it",
+    "  the number is 2: B knows that A added nothing",
+  );
+  const help = await runDeno(example, { args: ["--help"] });
+  assertEquals([help.code, help.stderr], [0, ""]);
+  assert(help.stdout.startsWith("Usage: lost_update.ts\n"));
+});

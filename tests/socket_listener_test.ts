@@ -1,0 +1,367 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import {
+  ClosedError,
+  IpcError,
+  UnixListener,
+  UnixSeqpacket,
+  UnixStream,
+} from "@linux/ipc/socket";
+import { leakTest } from "./support/leaks.ts";
+import { scratch } from "./support/names.ts";
+import { exists, run, runDeno, spawnDeno } from "./support/process.ts";
+import { noOtherUser, spawnAsNobody } from "./support/user.ts";
+
+const SOCKET = new URL("../ffi/socket.ts", import.meta.url);
+
+/** A socket file as a killed server leaves it: the socket is gone, its file stays. */
+function stale(path: string): void {
+  UnixListener.fromFd(UnixListener.listen(path).release()).close();
+}
+
+leakTest("UnixListener accepts sync, async and by trying", async () => {
+  using dir = scratch();
+  using listener = UnixListener.listen(dir.file("socket"));
+  assertEquals(listener.localAddress, dir.file("socket"));
+  assertEquals(listener.tryAccept(), null);
+  assertThrows(() => listener.acceptSync({ timeout: 5 }), DOMException);
+  await assertRejects(() => listener.accept({ timeout: 5 }), DOMException);
+  const accepting = listener.accept();
+  using client = await UnixStream.connect(dir.file("socket"));
+  using server = await accepting;
+  assertEquals(client.remoteAddress, dir.file("socket"));
+  assertEquals(server.peerCredentials.pid, Deno.pid);
+  using second = UnixStream.connectSync(dir.file("socket"), { timeout: 1000 });
+  using accepted = listener.tryAccept()!;
+  second.writeSync(Uint8Array.of(1));
+  assertEquals(accepted.readSync(new Uint8Array(4)), 1);
+});
+
+leakTest(
+  "UnixListener.close() ends waits and loops, and removes its file",
+  async () => {
+    using dir = scratch();
+    const listener = UnixListener.listen(dir.file("socket"));
+    const pending = listener.accept().catch((error) => error);
+    const loop = (async () => {
+      for await (const _ of listener);
+    })();
+    await Promise.resolve();
+    listener.close();
+    listener.close();
+    assertInstanceOf(await pending, ClosedError);
+    await loop;
+    assertEquals(dir.list(), []);
+    assertThrows(() => listener.tryAccept(), ClosedError);
+  },
+);
+
+leakTest("UnixListener.close() removes no file but its own", () => {
+  using dir = scratch();
+  const listener = UnixListener.listen(dir.file("socket"));
+  Deno.removeSync(dir.file("socket"));
+  using other = UnixListener.listen(dir.file("socket"));
+  listener.close();
+  assertEquals(dir.list(), ["socket"]);
+  other.close();
+  assertEquals(dir.list(), []);
+});
+
+leakTest(
+  "UnixListener.listen() gives the file its mode, from the beginning",
+  () => {
+    using dir = scratch();
+    for (const mode of [undefined, 0o600, 0o666, 0o620, 0o000]) {
+      using listener = UnixListener.listen(dir.file("socket"), { mode });
+      assertEquals(
+        Deno.lstatSync(listener.localAddress as string).mode! & 0o777,
+        (mode ?? 0o600) & ~Deno.umask(),
+      );
+    }
+    assertThrows(
+      () => UnixListener.listen(dir.file("socket"), { mode: 0o1000 }),
+      RangeError,
+    );
+    assertThrows(
+      () => UnixListener.listen(dir.file("socket"), { backlog: 0 }),
+      RangeError,
+    );
+    // deno-lint-ignore no-explicit-any -- what TypeScript refuses
+    const wrong = { type: "raw" } as any;
+    assertThrows(
+      () => UnixListener.listen(dir.file("socket"), wrong),
+      TypeError,
+    );
+    assertEquals(dir.list(), []);
+  },
+);
+
+leakTest(
+  "UnixListener.listen() says EADDRINUSE, and reclaims what is dead only",
+  () => {
+    using dir = scratch();
+    const path = dir.file("socket");
+    const code = (options = {}) =>
+      assertThrows(() => UnixListener.listen(path, options), IpcError).code;
+
+    stale(path);
+    assertEquals(code(), "EADDRINUSE");
+    using live = UnixListener.listen(path, { reclaim: true });
+    assertEquals(code({ reclaim: true }), "EADDRINUSE");
+    assertEquals(code({ reclaim: true, type: "seqpacket" }), "EADDRINUSE");
+    assertEquals(live.tryAccept(), null); // and nobody has disturbed it
+    live.close();
+
+    for (
+      const make of [
+        () => Deno.writeTextFileSync(path, "text"),
+        () => Deno.mkdirSync(path),
+        () => Deno.symlinkSync("nowhere", path),
+      ]
+    ) {
+      make();
+      assertEquals(code({ reclaim: true }), "EADDRINUSE");
+      assertEquals(dir.list(), ["socket"]);
+      Deno.removeSync(path);
+    }
+    stale(path);
+    using packets = UnixListener.listen(path, {
+      reclaim: true,
+      type: "seqpacket",
+    });
+    using client = UnixSeqpacket.connectSync(path);
+    assertEquals(client.remoteAddress, path);
+    using server = packets.acceptSync();
+    server.sendSync(Uint8Array.of(1));
+    assertEquals(client.receiveSync()?.data, Uint8Array.of(1));
+  },
+);
+
+leakTest(
+  "UnixListener.listen() does not reclaim one that is bound and does not listen yet",
+  async () => {
+    using dir = scratch();
+    const path = dir.file("socket");
+    const { sysSocket } = await import("../ffi/libc/sys_socket.ts");
+    const { unistd } = await import("../ffi/libc/unistd.ts");
+    const { encodeAddress } = await import("../ffi/socket/address.ts");
+    const name = encodeAddress(path);
+    const fd = sysSocket().socket(1, 1 | 0x80000, 0);
+    assertEquals(sysSocket().bind(fd, name, name.length), 0);
+    assertThrows(
+      () => UnixListener.listen(path, { reclaim: true }),
+      IpcError,
+      "EADDRINUSE",
+    );
+    unistd().close(fd);
+    UnixListener.listen(path, { reclaim: true }).close();
+  },
+);
+
+leakTest(
+  "of many processes that reclaim, at most one serves, and is never unlinked",
+  { limit: 120_000 },
+  async () => {
+    using dir = scratch();
+    const racer = dir.file(
+      "racer.ts",
+      `import { UnixListener, UnixStream } from "${SOCKET}";
+       const [path, holder, rounds] = Deno.args;
+       const same = (a, b) => a.ino === b.ino && a.dev === b.dev;
+       let served = 0, refused = 0;
+       console.log("ready");
+       await Deno.stdin.read(new Uint8Array(1));
+       for (let round = 0; round < Number(rounds); round++) {
+         let listener;
+         try {
+           listener = UnixListener.listen(path, { reclaim: true });
+         } catch (error) {
+           if (error.code !== "EADDRINUSE") throw error;
+           refused++;
+           continue;
+         }
+         // Alone: nobody else may have made this at the same time.
+         Deno.openSync(holder, { createNew: true, write: true }).close();
+         const mine = Deno.lstatSync(path);
+         for (let look = 0; look < 3; look++) {
+           using client = UnixStream.connectSync(path);
+           using server = listener.acceptSync({ timeout: 5000 });
+           if (client.peerCredentials.pid !== Deno.pid) throw new Error("not mine");
+           if (!same(mine, Deno.lstatSync(path))) throw new Error("unlinked");
+         }
+         Deno.removeSync(holder);
+         served++;
+         // A kill every other time: the socket is gone, its file is not.
+         if (round % 2 === 0) listener.close();
+         else UnixListener.fromFd(listener.release()).close();
+       }
+       console.log(served, refused);`,
+    );
+    const children = Array.from({ length: 8 }, () =>
+      spawnDeno(racer, {
+        args: [dir.file("socket"), dir.file("holder"), "1500"],
+        limit: 100_000,
+      }));
+    let served = 0;
+    let refused = 0;
+    try {
+      for (const child of children) await child.expect("ready\n");
+      for (const child of children) await child.send("go");
+      for (const child of children) {
+        const { code, stdout, transcript } = await child.ended();
+        assertEquals(code, 0, transcript);
+        const [, yes, no] = stdout.match(/(\d+) (\d+)/)!;
+        served += Number(yes);
+        refused += Number(no);
+      }
+    } finally {
+      for (const child of children) await child[Symbol.asyncDispose]();
+    }
+    assertEquals(served + refused, 8 * 1500);
+    assert(served > 100, `served ${served}, refused ${refused}`);
+    assert(refused > 0, "there was no race");
+  },
+);
+
+leakTest(
+  "a socket file with mode 600 keeps other users out",
+  { needs: [noOtherUser] },
+  async () => {
+    using dir = scratch();
+    Deno.chmodSync(dir.path, 0o755);
+    using closed = UnixListener.listen(dir.file("closed"));
+    using open = UnixListener.listen(dir.file("open"), { mode: 0o666 });
+    Deno.chmodSync(dir.file("open"), 0o666); // whatever the umask is
+    await using child = spawnAsNobody(
+      `import { UnixStream } from "@linux/ipc/socket";
+       try { UnixStream.connectSync(Deno.args[0]!); } catch (error) { console.log(error.code); }
+       using stream = UnixStream.connectSync(Deno.args[1]!);
+       console.log(stream.peerCredentials.uid);
+       stream.readSync(new Uint8Array(1));`,
+      { args: [dir.file("closed"), dir.file("open")] },
+    );
+    using server = await open.accept({ timeout: 20_000 });
+    assertEquals(await child.line(), "EACCES");
+    assertEquals(await child.line(), String(Deno.uid()));
+    const { pid, uid, gid } = server.peerCredentials;
+    assertEquals([pid, uid, gid], [child.pid, 65534, 65534]);
+    server.writeSync(Uint8Array.of(1));
+    await child.ended();
+    assertEquals(closed.tryAccept(), null);
+  },
+);
+
+leakTest("UnixListener.fromFd() adopts what a parent has passed", async () => {
+  using dir = scratch();
+  using listener = UnixListener.listen(dir.file("socket"));
+  assertThrows(
+    () => UnixListener.fromFd(listener.fd, { type: "seqpacket" }),
+    TypeError,
+  );
+  using ends = UnixStream.pair();
+  assertThrows(() => UnixListener.fromFd(ends[0].fd), TypeError);
+  const script = dir.file(
+    "child.ts",
+    `import { UnixListener } from "${SOCKET}";
+     using listener = UnixListener.fromFd(Number(Deno.args[0]));
+     using client = await listener.accept();
+     await client.readable.pipeTo(client.writable);`,
+  );
+  const child = listener.inherit((fd) =>
+    spawnDeno(script, { args: [String(fd)] })
+  );
+  await using _ = child;
+  using client = UnixStream.connectSync(dir.file("socket"));
+  client.writeSync(Uint8Array.of(1, 2, 3));
+  client.closeWrite();
+  assertEquals(
+    new Uint8Array(await new Response(client.readable).arrayBuffer()),
+    Uint8Array.of(1, 2, 3),
+  );
+  assertEquals((await child.ended()).code, 0);
+  assert(exists(dir.file("socket"))); // the child has left the file alone
+});
+
+leakTest("listenFds() takes what systemd passes, once", async () => {
+  using dir = scratch();
+  using listener = UnixListener.listen(dir.file("socket"));
+  const script = dir.file(
+    "service.ts",
+    `import { listenFds, UnixListener } from "${SOCKET}";
+     const found = listenFds();
+     console.log(JSON.stringify(found), listenFds().length, Deno.env.has("LISTEN_FDS"));
+     for (const { fd } of found) {
+       using listener = UnixListener.fromFd(fd);
+       using client = await listener.accept();
+       client.writeSync(new TextEncoder().encode(String(Deno.pid)));
+     }`,
+  );
+  const command = [
+    Deno.execPath(),
+    "run",
+    "--allow-ffi",
+    "--allow-env",
+    "--quiet",
+    script,
+  ].join(" ");
+  const start = (variables: string) =>
+    listener.inherit((fd) =>
+      run("bash", {
+        args: ["-c", `exec 3<&${fd} ${fd}<&-; ${variables} exec ${command}`],
+      })
+    );
+  const serving = start("LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web");
+  using client = await UnixStream.connect(dir.file("socket"));
+  assert(await client.read(new Uint8Array(16), { timeout: 20_000 }));
+  assertEquals(
+    (await serving).stdout,
+    '[{"fd":3,"name":"web"}] 0 false\n',
+  );
+  for (
+    const [variables, output] of [
+      ["", "[] 0 false\n"],
+      ["LISTEN_PID=1 LISTEN_FDS=1", "[] 0 false\n"],
+      ["LISTEN_PID=$$ LISTEN_FDS=0", "[] 0 false\n"],
+    ] as const
+  ) {
+    assertEquals((await start(variables)).stdout, output);
+  }
+  for (
+    const [variables, message] of [
+      ["LISTEN_PID=x LISTEN_FDS=1", '"LISTEN_PID" must be a number'],
+      ["LISTEN_PID=$$ LISTEN_FDS=-1", '"LISTEN_FDS" must be a number'],
+      ["LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=a:b", "must have 1 names"],
+    ] as const
+  ) {
+    const { code, stderr } = await start(variables);
+    assert(code !== 0 && stderr.includes(message), stderr);
+  }
+});
+
+leakTest(
+  "a listener out of descriptors says EMFILE, and the client goes on waiting",
+  async () => {
+    using dir = scratch();
+    const script = dir.file(
+      "limited.ts",
+      `import { UnixListener, UnixStream } from "${SOCKET}";
+     const listener = UnixListener.listen(null);
+     const client = UnixStream.connectSync(listener.localAddress);
+     const spare = UnixStream.pair();
+     const libc = Deno.dlopen("libc.so.6", {
+       setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+     });
+     libc.symbols.setrlimit(7, BigUint64Array.of(3n, 4096n));
+     try { listener.acceptSync(); } catch (error) { console.log(error.code); }
+     libc.symbols.setrlimit(7, BigUint64Array.of(1024n, 4096n));
+     console.log(listener.acceptSync().peerCredentials.pid === Deno.pid);`,
+    );
+    const { stdout, transcript } = await runDeno(script);
+    assertEquals(stdout, "EMFILE\ntrue\n", transcript);
+  },
+);
