@@ -235,12 +235,15 @@ leakTest("Memory.wait() and notify() take turns with a process", async () => {
       memory.notify(0);
     }
   }, { argument: { id: memory.id, times } });
+  // It gets its program from this thread, which must not block before.
+  await child.until(() => memory.stat().attachments === 2, "attachment");
   const { int32 } = memory.atomics;
   for (let turn = 0; turn < times; turn += 2) {
     int32[1]! += 1;
     Atomics.store(int32, 0, turn + 1);
     memory.notify(0);
-    assertEquals(memory.waitSync(0, turn + 1), turn + 2);
+    const next = memory.waitSync(0, turn + 1, { timeout: 20_000 });
+    assertEquals(next, turn + 2);
   }
   const ended = await child.ended();
   assertEquals([ended.code, int32[1]], [0, times], ended.transcript);
@@ -275,12 +278,13 @@ leakTest(
     const args = [`${memory.id}`, `${times}`];
     await using peer = spawn(await compileText(TURNS), { args });
     const { int32 } = memory.atomics;
+    const options = { timeout: 20_000 };
     for (let turn = 0; turn < times; turn += 2) {
       Atomics.store(int32, 0, turn + 1);
       memory.notify(0);
       const next = turn % 4 === 0
-        ? await memory.wait(0, turn + 1)
-        : memory.waitSync(0, turn + 1);
+        ? await memory.wait(0, turn + 1, options)
+        : memory.waitSync(0, turn + 1, options);
       assertEquals(next, turn + 2);
     }
     assertEquals((await peer.ended()).code, 0);

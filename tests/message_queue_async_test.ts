@@ -20,6 +20,7 @@ import { type Child, spawn } from "./support/process.ts";
 import { runAsNobody } from "./support/user.ts";
 import { noOtherUser } from "./support/user.ts";
 
+const LONG_MAX = 2n ** 63n - 1n;
 const MODULE = import.meta.resolve("../ffi/message_queue.ts");
 
 /** A queue of this test's own, removed at its end. */
@@ -226,6 +227,35 @@ leakTest("SysvMessageQueue.receive() truncates only when asked", async () => {
   for (const truncate of [-1, 1.5, NaN, 2 ** 31]) {
     assertThrows(() => own.queue.tryReceive({ truncate }), RangeError);
   }
+});
+
+leakTest("SysvMessageQueue.receive() fills the caller's buffer", async () => {
+  using own = new OwnQueue();
+  const buffer = new Uint8Array(4);
+  own.queue.sendSync(bytes(1, 2, 3), { type: 2 ** 32 + 5 });
+  const { type, data } = own.queue.receiveSync({ buffer });
+  assertEquals([type, data.buffer === buffer.buffer], [2 ** 32 + 5, true]);
+  assertEquals([...buffer], [1, 2, 3, 0]);
+  assertEquals(data, bytes(1, 2, 3));
+  const waiting = own.queue.receive({ buffer });
+  own.queue.sendSync(bytes(9, 8, 7, 6), { type: LONG_MAX });
+  assertEquals(await waiting, { type: LONG_MAX, data: bytes(9, 8, 7, 6) });
+  own.queue.sendSync(bytes(1, 2, 3, 4, 5));
+  for (
+    const receive of [
+      () => own.queue.receive({ buffer }),
+      // deno-lint-ignore require-await
+      async () => own.queue.receiveSync({ buffer }),
+    ]
+  ) {
+    const error = await assertRejects(receive, IpcError);
+    assertEquals(error.code, "E2BIG");
+    assertEquals(error.limit, { name: "buffer.byteLength", value: 4 });
+  }
+  assertEquals(
+    own.queue.receiveSync({ buffer, truncate: 2 }).data,
+    bytes(1, 2),
+  );
 });
 
 leakTest("SysvMessageQueue.peek() leaves the message", () => {

@@ -133,11 +133,13 @@ class Place implements Disposable {
 
   [Symbol.dispose](): void {
     try {
-      SharedMutex.fromId(this.mutex.id).remove();
+      // Whatever a test has made of it.
+      SysvSemaphoreSet.fromId(this.mutex.id).remove();
     } catch (error) {
       if ((error as Partial<IpcError>).code !== "EIDRM") throw error;
+    } finally {
+      this.memory.close();
     }
-    this.memory.close();
   }
 }
 
@@ -986,7 +988,6 @@ leakTest("SharedMutex goes on after values that it never has", async () => {
     const end = await outcome(place.mutex.lock({ timeout: 10 }));
     assert(["TimeoutError", "owner died"].includes(end), end);
   }
-  tamper(place.mutex, 0, 0);
 });
 
 leakTest("SharedMutex says what permissions forbid", {

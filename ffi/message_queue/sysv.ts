@@ -89,13 +89,21 @@ export interface SysvReceiveOptions {
    * @default {nothing is cut off}
    */
   truncate?: number | undefined;
+  /**
+   * Where to put the data, instead of into a new array: `data` is then the part of
+   * the buffer that was filled. A message that does not fit stays in the queue, and
+   * the call fails with E2BIG.
+   *
+   * @default {a new array}
+   */
+  buffer?: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** A message taken from a System V queue. */
 export interface SysvMessage {
   /** The type: a number where that is exact, else a bigint. */
   readonly type: number | bigint;
-  /** The bytes after the type: C's `mtext`. They are the caller's own. */
+  /** The bytes after the type: C's `mtext`. They are the receiver's own. */
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
@@ -219,22 +227,30 @@ function dateOf(seconds: bigint): Date | null {
 interface Selection {
   readonly type: bigint;
   readonly flags: number;
-  /** The most bytes of data; undefined for as many as there are. */
-  readonly truncate: number | undefined;
+  /** The most bytes of data that are taken. */
+  readonly most: number;
+  readonly buffer: Uint8Array<ArrayBuffer> | undefined;
 }
 
-const FIRST: Selection = { type: 0n, flags: 0, truncate: undefined };
+const FIRST: Selection = {
+  type: 0n,
+  flags: 0,
+  most: Infinity,
+  buffer: undefined,
+};
 
 function selectionOf(options: SysvReceiveOptions | undefined): Selection {
   if (options === undefined) return FIRST;
-  const { except = false, truncate } = options;
+  const { except = false, truncate, buffer } = options;
   const type = cLong("type", options.type ?? 0, except ? 1n : -LONG_MAX);
   if (truncate !== undefined) {
     checkInteger("truncate", truncate, 0, 0x7fffffff, "int");
   }
+  if (buffer !== undefined) checkBytes("buffer", buffer);
   const flags = (except ? MSG_EXCEPT : 0) |
     (truncate === undefined ? 0 : MSG_NOERROR);
-  return { type, flags, truncate };
+  const most = Math.min(truncate ?? Infinity, buffer?.byteLength ?? Infinity);
+  return { type, flags, most, buffer };
 }
 
 /** C's `struct msgbuf`: the type, then the data. */
@@ -242,6 +258,7 @@ class MessageBuffer {
   bytes!: Uint8Array<ArrayBuffer>;
   capacity!: number;
   #type!: BigInt64Array<ArrayBuffer>;
+  #halves!: Uint32Array<ArrayBuffer>;
 
   constructor(capacity: number) {
     this.grow(capacity);
@@ -251,6 +268,7 @@ class MessageBuffer {
     this.capacity = capacity;
     this.bytes = new Uint8Array(SIZEOF_LONG + capacity);
     this.#type = new BigInt64Array(this.bytes.buffer, 0, 1);
+    this.#halves = new Uint32Array(this.bytes.buffer, 0, 2);
   }
 
   put(type: bigint, data: Uint8Array): void {
@@ -258,14 +276,25 @@ class MessageBuffer {
     this.bytes.set(data, SIZEOF_LONG);
   }
 
-  /** The message of `size` bytes in the buffer, as a copy. */
-  take(size: number): SysvMessage {
-    const type = this.#type[0]!;
-    const exact = Number(type);
-    return {
-      type: Number.isSafeInteger(exact) ? exact : type,
-      data: this.bytes.slice(SIZEOF_LONG, SIZEOF_LONG + size),
-    };
+  /** The message of `size` bytes that is in here, as a copy. */
+  take(size: number, into?: Uint8Array<ArrayBuffer>): SysvMessage {
+    const end = SIZEOF_LONG + size;
+    if (into === undefined) {
+      return {
+        type: this.#readType(),
+        data: this.bytes.slice(SIZEOF_LONG, end),
+      };
+    }
+    into.set(this.bytes.subarray(SIZEOF_LONG, end));
+    const data = size === into.byteLength ? into : into.subarray(0, size);
+    return { type: this.#readType(), data };
+  }
+
+  #readType(): number | bigint {
+    const [low, high] = this.#halves;
+    if (high === 0) return low!; // nearly always, and without a bigint
+    const exact = Number(this.#type[0]!);
+    return Number.isSafeInteger(exact) ? exact : this.#type[0]!;
   }
 }
 
@@ -549,12 +578,13 @@ export class SysvMessageQueue implements Disposable {
    * `msgrcv(id, message, size, type, 0)`, blocking this thread until there is a
    * message. However large it is, it is received whole.
    *
-   * @param options `type`, `except`: which message; `truncate`.
+   * @param options `type`, `except`: which message; `truncate`, `buffer`.
    * @returns The message, which is then no longer in the queue.
    * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
-   * removed, before or during the wait.
+   * removed, before or during the wait; E2BIG if the message does not fit into
+   * `buffer`.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
@@ -572,8 +602,8 @@ export class SysvMessageQueue implements Disposable {
    * `Worker.terminate()` can lose one, as killing a process can: call `close()` in
    * the Worker first.
    *
-   * @param options `type`, `except`: which message; `truncate`; `timeout` in
-   * milliseconds, and `signal`.
+   * @param options `type`, `except`: which message; `truncate`, `buffer`; `timeout`
+   * in milliseconds, and `signal`.
    * @returns The message, which is then no longer in the queue.
    * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed, now or during the wait.
@@ -608,7 +638,7 @@ export class SysvMessageQueue implements Disposable {
   /**
    * `msgrcv(id, message, size, type, IPC_NOWAIT)`: takes a message that is there.
    *
-   * @param options `type`, `except`: which message; `truncate`.
+   * @param options `type`, `except`: which message; `truncate`, `buffer`.
    * @returns The message, or null when there is none of that type.
    * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed.
@@ -649,7 +679,7 @@ export class SysvMessageQueue implements Disposable {
    */
   peek(index: number): SysvMessage | null {
     checkInteger("index", index, 0, 0x7fffffff, "int");
-    const place = { type: BigInt(index), flags: MSG_COPY, truncate: undefined };
+    const place = { ...FIRST, type: BigInt(index), flags: MSG_COPY };
     return this.#receive(place, IPC_NOWAIT);
   }
 
@@ -901,22 +931,25 @@ export class SysvMessageQueue implements Disposable {
     const all = selection.flags | flags;
     for (;;) {
       const { bytes, capacity } = this.#buffer;
-      const most = Math.min(selection.truncate ?? capacity, capacity);
+      const most = Math.min(selection.most, capacity);
       const size = msgrcv(this.#id, bytes, most, selection.type, all);
-      if (size !== -1) return this.#buffer.take(size);
+      if (size !== -1) return this.#buffer.take(size, selection.buffer);
       const number = errno();
       if (number === ENOMSG) return null;
       // The message stays in the queue when the buffer is too small for it. The
       // bytes in the queue are the most that it can have.
-      if (number === E2BIG) {
+      if (number === E2BIG && selection.most > capacity) {
         this.#buffer.grow(Math.max(capacity * 2, this.stat().bytes));
+      } else if (number === E2BIG) {
+        const limit = { name: "buffer.byteLength", value: selection.most };
+        throw ipcError(number, "msgrcv", this.#subject, limit);
       } else if (number !== EINTR) throw this.#failure(number, "msgrcv");
     }
   }
 
   #receiveCall(selection: Selection): LaneCall<SysvMessage> {
-    const { type, flags, truncate } = selection;
-    const buffer = new MessageBuffer(truncate ?? this.#buffer.capacity);
+    const { type, flags, most } = selection;
+    const buffer = new MessageBuffer(Math.min(most, this.#buffer.capacity));
     const { bytes, capacity } = buffer;
     return {
       subject: this.#subject,
@@ -924,7 +957,7 @@ export class SysvMessageQueue implements Disposable {
       blocking: blocking(SYS_msgrcv, bytes, this.#closing.signal, async () => {
         const { msgrcv_nonblocking: call } = sysMsg();
         const size = await call(this.#id, bytes, capacity, type, flags);
-        return size === -1 ? undefined : buffer.take(size);
+        return size === -1 ? undefined : buffer.take(size, selection.buffer);
       }),
     };
   }

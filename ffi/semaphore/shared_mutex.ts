@@ -161,6 +161,11 @@ function failure(number: number, syscall: string, subject: string): IpcError {
  * Processes in different IPC namespaces (containers, mostly) do not share it. In
  * different pid namespaces they do.
  *
+ * To lock and unlock are two system calls, about 0.4 microseconds. A robust pthread
+ * mutex in shared memory needs none, but whatever overwrites or unmaps that memory
+ * crashes its owner; a lock on a file has no timeout. docs/shared-mutex.md compares
+ * them, and has the lines with which a C program takes part.
+ *
  * @example Repair what a dead owner left
  * ```ts
  * import { SharedMutex } from "@linux/ipc/semaphore";

@@ -3,7 +3,6 @@
 // as long.
 
 import { sched } from "../libc/sched.ts";
-import { isOverdue } from "./turn.ts";
 
 const MOMENT = 0.05; // ms
 const MAX_PENALTY = 255;
@@ -22,7 +21,6 @@ let skip = 0;
  * same, but a timer that short costs more than all the rest.)
  */
 export function waitBriefly(look: () => boolean): boolean {
-  if (isOverdue()) return false;
   if (look()) return true; // says nothing about the next time: no moment was spent
   if (skip > 0) {
     skip--;

@@ -56,10 +56,9 @@ export async function waitInLane<T>(
   signal?.throwIfAborted();
   let got = call.attempt();
   const look = () => (got = call.attempt()) !== undefined;
-  if (got !== undefined) {
-    if (isOverdue()) await turn();
-    return got;
-  }
+  if (isOverdue()) await turn();
+  if (got !== undefined) return got;
+  signal?.throwIfAborted(); // if it was in that turn
   if (waitBriefly(look)) return got!;
   const { blocking } = call;
   if (blocking === undefined || taken === MAX_LANES) {

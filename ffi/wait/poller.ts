@@ -19,6 +19,7 @@ import { unistd } from "../libc/unistd.ts";
 import { waitBriefly } from "./brief.ts";
 import { cancellable, type Settle } from "./cancellable.ts";
 import { remaining, timeoutError } from "./options.ts";
+import { isOverdue } from "./turn.ts";
 
 /** One pending wait. */
 interface Waiter extends Settle {
@@ -135,6 +136,10 @@ function arm(watch: Watch): void {
  * can begin to wait now has done so.
  */
 function settleFresh(): void {
+  if (isOverdue()) {
+    setImmediate(settleFresh);
+    return;
+  }
   const list = fresh.filter((watch) => watch.waiters.size > 0);
   fresh = [];
   if (list.length > 0 && list.length <= MAX_EVENTS) pollBriefly(list);
