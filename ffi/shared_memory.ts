@@ -40,6 +40,7 @@ export { ftok } from "./ftok.ts";
 export type { RangeOptions, ResizeOptions } from "./memory/file.ts";
 export { SequenceCell } from "./memory/cell.ts";
 export { type AtomicWords, Memory } from "./memory/memory.ts";
+export type { MemoryHandle } from "./memory/share.ts";
 export {
   type MemoryAdvice,
   MemoryMap,

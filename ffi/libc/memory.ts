@@ -153,20 +153,14 @@ export class Mapping {
   }
 
   /**
-   * `mremap(start, 0, ...)`: maps the same memory once more, that many bytes of
-   * it. The two have nothing to do with each other: each is closed for itself.
+   * `mremap(start, 0, ...)`: maps the same memory once more, and returns where. The
+   * two have nothing to do with each other: each is unmapped for itself.
    */
-  duplicate(length: number, unmap?: Unmap): Mapping {
+  duplicate(): bigint {
     const skip = this.address - this.start;
-    const start = checkAddress(
-      sysMman().mremap(this.start, 0n, skip + BigInt(length), MREMAP_MAYMOVE),
-      "mremap",
-      this.subject,
-    );
-    const { subject, access } = this;
-    const address = start + skip;
-    const init = { address, length, subject, access };
-    return new Mapping(unmap === undefined ? init : { ...init, unmap });
+    const { mremap } = sysMman();
+    const start = mremap(this.start, 0n, this.span, MREMAP_MAYMOVE);
+    return checkAddress(start, "mremap", this.subject) + skip;
   }
 
   /**

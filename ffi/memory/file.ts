@@ -128,21 +128,52 @@ function identity(status: FileStatus): string {
   return `${status.stx_dev_major}:${status.stx_dev_minor}:${status.stx_ino}`;
 }
 
-// Where the mappings of this thread end in their files, by where they begin in
-// memory. To shrink a file below that would take memory away under views that may
-// be alive: SIGBUS.
-const ends = new Map<string, Map<bigint, number>>();
-
-function remember(key: string, start: bigint, end: number): void {
-  const known = ends.get(key);
-  if (known === undefined) ends.set(key, new Map([[start, end]]));
-  else known.set(start, end);
+/** Where a mapping ends in its file. */
+export interface FileEnd {
+  /** Which file. */
+  readonly key: string;
+  readonly end: number;
 }
 
-function forget(key: string, start: bigint): void {
-  const known = ends.get(key);
+/** A mapping that a file has. */
+interface Extent {
+  readonly end: number;
+  /** Of one that another thread has: whether it has closed it. */
+  readonly closed: () => boolean;
+}
+
+// The mappings of this thread, by where they begin in memory. To shrink a file
+// below their ends would take memory away under views that may be alive: SIGBUS.
+const extents = new Map<string, Map<bigint, Extent>>();
+const ends = new WeakMap<Mapping, FileEnd>();
+
+/** Where a mapping ends in its file; undefined if it has none. */
+export function fileEndOf(mapping: Mapping): FileEnd | undefined {
+  return ends.get(mapping);
+}
+
+/** Notes that a file is mapped at this address, here or by another thread. */
+export function remember(
+  { key, end }: FileEnd,
+  start: bigint,
+  closed: () => boolean = () => false,
+): void {
+  const known = extents.get(key);
+  if (known !== undefined) known.set(start, { end, closed });
+  else extents.set(key, new Map([[start, { end, closed }]]));
+}
+
+/** Notes where a mapping of this thread ends in its file. */
+export function track(mapping: Mapping, end: FileEnd): void {
+  remember(end, mapping.start);
+  ends.set(mapping, end);
+}
+
+/** Notes that a file is not mapped there any more. */
+export function forget({ key }: FileEnd, start: bigint): void {
+  const known = extents.get(key);
   known?.delete(start);
-  if (known?.size === 0) ends.delete(key);
+  if (known?.size === 0) extents.delete(key);
 }
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
@@ -162,7 +193,10 @@ export function mapFile(
   status: FileStatus = regularStatus(file),
 ): Mapping {
   const { fd, subject } = file;
-  const key = identity(status);
+  const end = {
+    key: identity(status),
+    end: range.offset + range.length,
+  };
   const unit = pageSizeOf(file, status);
   const readonly = access === "readonly";
   const protection = readonly ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -186,10 +220,10 @@ export function mapFile(
     access,
     unmap(start, span) {
       munmap(start, roundUp(span, unit));
-      forget(key, start);
+      forget(end, start);
     },
   });
-  remember(key, start, range.offset + range.length);
+  track(mapping, end);
   return mapping;
 }
 
@@ -217,9 +251,11 @@ function checkShrink(
   own?: Mapping,
 ): void {
   const { fd, subject } = file;
-  const known = ends.get(identity(statusOfFd(fd, subject))) ?? [];
-  for (const [start, end] of known) {
-    if (end <= size || (start === own?.start && !own.pinned)) continue;
+  const key = identity(statusOfFd(fd, subject));
+  for (const [start, { end, closed }] of extents.get(key) ?? []) {
+    if (closed()) forget({ key, end }, start);
+    if (end <= size || closed()) continue;
+    if (start === own?.start && !own.pinned) continue;
     throw new TypeError(
       `Cannot shrink ${subject} to ${size} bytes: this process has mapped, or ` +
         `waits in, what is beyond`,

@@ -9,6 +9,7 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { wait, waitSync, wake, type Word } from "./futex.ts";
+import { adopt, type MemoryHandle, share } from "./share.ts";
 
 /** The words of a memory, for `Atomics`. */
 export interface AtomicWords {
@@ -81,6 +82,29 @@ export class Memory implements Disposable {
       memory.#atomics = undefined;
       old.close();
     };
+  }
+
+  /**
+   * `void *`: takes over memory that another thread of this process has shared.
+   *
+   * @param handle What {@linkcode Memory.share} returned there, as it came in a
+   * message.
+   * @returns The memory, closed by its `close()`.
+   * @throws {TypeError} If it is no handle, or if it was adopted already.
+   *
+   * @example A Worker
+   * ```ts ignore
+   * import { Memory } from "@linux/ipc/shared-memory";
+   *
+   * self.onmessage = ({ data }) => {
+   *   using memory = Memory.adopt(data);
+   *   Atomics.add(memory.atomics.int32, 0, 1);
+   *   memory.notify(0);
+   * };
+   * ```
+   */
+  static adopt(handle: MemoryHandle): Memory {
+    return new Memory(adopt(handle));
   }
 
   /** How many bytes there are; 0 after `close()`. */
@@ -309,6 +333,40 @@ export class Memory implements Disposable {
     const deadline = deadlineOf(options);
     checkWord(value);
     return waitSync(wordOf(this, offset), value | 0, deadline);
+  }
+
+  /**
+   * `mremap(address, 0, length, MREMAP_MAYMOVE)`: maps the memory once more, for
+   * another thread of this process, which adopts it. The two are closed each for
+   * itself, so neither takes memory away from the other. (To pass `bytes.buffer`
+   * itself would take it away from here.)
+   *
+   * A handle that nobody adopts stays mapped until the process ends; to give one up,
+   * adopt and close it.
+   *
+   * @returns The handle, for one `postMessage` and one {@linkcode Memory.adopt}.
+   * @throws {TypeError} If the memory is private.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} ENOMEM if there are not as many addresses; EINVAL for huge
+   * pages.
+   *
+   * @example To a Worker, or here to oneself
+   * ```ts
+   * import { Memory, MemoryMap } from "@linux/ipc/memory-map";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const map = MemoryMap.anonymous(64);
+   * const handle = structuredClone(map.share()); // what postMessage does
+   * using other = Memory.adopt(handle);
+   * map.bytes[0] = 80;
+   * map.close();
+   * assertEquals(other.bytes[0], 80);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/mremap.2.html | mremap(2)}
+   */
+  share(): MemoryHandle {
+    return share(this.#mapping);
   }
 
   /**

@@ -257,6 +257,8 @@ export function longestMessage(): number {
 
 // Where messages arrive before they are copied out: memory that no page is spent
 // on before bytes have come that far.
+// To find out where a caller's buffer is costs as much as to copy some kilobytes.
+const MAX_COPY = 4096;
 let scratch = new Uint8Array(0);
 let scratchPointer = 0n;
 
@@ -303,7 +305,8 @@ export function receiveOnce(
 ): UnixMessage | undefined {
   const call = receiving ??= new Call();
   const { buffer, size: room, descriptors } = how;
-  const pointer = buffer === null ? scratchOf(room) : pointerTo(buffer);
+  const direct = buffer !== null && room > MAX_COPY;
+  const pointer = direct ? pointerTo(buffer) : scratchOf(room);
   const name = named ? call.name.length : 0;
   const control = controlRoom(descriptors, socket.passCredentials);
   const { recvmsg } = sysSocket();
@@ -328,6 +331,9 @@ function messageOf(
 ): UnixMessage {
   const { buffer } = how;
   const length = Math.min(size, how.size);
+  if (buffer !== null && how.size <= MAX_COPY) {
+    buffer.set(scratch.subarray(0, length));
+  }
   const data = buffer === null
     ? scratch.slice(0, length)
     : buffer.subarray(0, length);
