@@ -49,12 +49,27 @@ export {
 export { Fifo, type FifoCreateOptions } from "./ffi/fifo.ts";
 
 export {
+  ftok,
+  type PosixMessage,
+  PosixMessageQueue,
+  type PosixMessageQueueAttributes,
+  type PosixMessageQueueCreateOptions,
+  type PosixMessageQueueEntry,
+  type PosixMessageQueueOpenOptions,
+  type PosixSendOptions,
   type SysvMessage,
   SysvMessageQueue,
+  type SysvMessageQueueChange,
   type SysvMessageQueueCreateOptions,
+  type SysvMessageQueueEntry,
   type SysvMessageQueueStat,
   type SysvReceiveOptions,
+  SysvRequest,
   type SysvSendOptions,
+  type TypedPosixMessage,
+  TypedPosixMessageQueue,
+  type TypedSysvMessage,
+  TypedSysvMessageQueue,
 } from "./ffi/message_queue.ts";
 
 export {
@@ -74,6 +89,19 @@ export {
   PosixSemaphore,
   type PosixSemaphoreCreateOptions,
   type SemaphorePermit,
+  SharedMutex,
+  type SharedMutexCreateOptions,
+  type SharedMutexGuard,
+  SysvSemaphore,
+  type SysvSemaphoreOperation,
+  type SysvSemaphoreOptions,
+  SysvSemaphoreSet,
+  type SysvSemaphoreSetChange,
+  type SysvSemaphoreSetCreateOptions,
+  type SysvSemaphoreSetEntry,
+  type SysvSemaphoreSetOpenOptions,
+  type SysvSemaphoreSetStat,
+  type SysvSemaphoreWaiters,
 } from "./ffi/semaphore.ts";
 
 export {

@@ -145,8 +145,12 @@ async function showMemoryMap(): Promise<void> {
 }
 
 async function showSemaphore(): Promise<void> {
-  heading("6. Semaphore", "Four threads take turns, a second each.");
+  heading(
+    "6. Semaphore",
+    "Four threads take turns, a second each. Then, what happens without a lock.",
+  );
   await new Program("semaphore.ts").ended("Hello from thread 3");
+  await new Program("lost_update.ts").ended("the number is 3");
 }
 
 async function showSocket(): Promise<void> {

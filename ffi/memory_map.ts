@@ -10,7 +10,9 @@
  *
  * A file that another process truncates takes memory away under the mapping:
  * touching it then ends this process with SIGBUS. Map files only that their users
- * agree not to shrink; a `MemoryFile` can be sealed against it.
+ * agree not to shrink; a `MemoryFile` can be sealed against it. The same happens
+ * when a hole of a file is written to and the disk is full: what is made here is
+ * no hole, unless asked for.
  *
  * ```ts
  * import { MemoryMap } from "@linux/ipc/memory-map";

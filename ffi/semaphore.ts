@@ -9,9 +9,12 @@
  * **POSIX or System V?** A {@linkcode PosixSemaphore} has a name like a file's, or a
  * place in shared memory, and costs no system call where nobody has to wait. But a
  * process that dies with a permit never gives it back. From a
- * {@linkcode SysvSemaphoreSet} the kernel takes back what the dead had: choose it for a
- * lock that must not stay locked. It also does operations on several semaphores at
+ * {@linkcode SysvSemaphoreSet} the kernel takes back what the dead had: choose it
+ * when places must not stay taken. It also does operations on several semaphores at
  * once, all or none, and can wait until a count is 0.
+ *
+ * **To guard data** that a killed process may have left half-written, take a
+ * {@linkcode SharedMutex}: it tells the next owner that the last one died.
  *
  * **Choose something else** when the data itself can be sent: a pipe, a queue or
  * a socket carries it and wakes the receiver at once.

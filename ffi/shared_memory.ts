@@ -1,28 +1,44 @@
 /**
- * Shared memory: `shmget(2)`, the same bytes in the memory of several processes.
+ * Shared memory: `shmget(2)`, `shm_open(3)` and `memfd_create(2)`, the same bytes
+ * in the memory of several processes.
  *
  * **Choose shared memory** when processes exchange much data, or the same data
  * again and again: nothing is copied and no system call is made. It is the
- * fastest of all, and the one with the least help: it does not tell a reader
- * when there is something to read, nor keep two writers apart. Put a semaphore
- * beside it.
+ * fastest of all, and the one with the least help: nobody keeps two writers apart.
+ * Put a semaphore beside it.
  *
  * **Choose something else** when a message now and then is all there is (a pipe,
  * a queue, a socket), or when the data shall be in a file (a memory map).
  *
+ * | which                          | others find it by           | size     | for                          |
+ * | ------------------------------ | --------------------------- | -------- | ---------------------------- |
+ * | {@linkcode PosixSharedMemory}  | a name                      | can grow | processes that know a name   |
+ * | {@linkcode SysvSharedMemory}   | a number                    | fixed    | C programs that use it       |
+ * | {@linkcode MemoryFile}         | a descriptor that they get  | sealable | peers that are not trusted   |
+ *
+ * All of them are a {@linkcode Memory} when they are mapped: bytes, C structs,
+ * words for `Atomics`. And though shared memory tells nobody when there is something
+ * to read, {@linkcode Memory.wait} and {@linkcode Memory.notify} do, and a
+ * {@linkcode SequenceCell} never shows half of what is written.
+ *
  * ```ts
- * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+ * import { PosixSharedMemory } from "@linux/ipc/shared-memory";
  * import { i32, struct } from "@linux/ipc/struct";
  *
- * // One process makes it and tells the others its id, or all agree on a key.
- * using memory = SysvSharedMemory.create(null, 4);
- * memory.remove(); // it goes when the last one closes it, even after a crash
+ * // One process makes it and tells the others its name, or all agree on one.
+ * using memory = PosixSharedMemory.create(null, 8);
  *
  * // Another process:
- * using other = SysvSharedMemory.fromId(memory.id);
- * other.view(struct({ value: i32 })).value = 80;
+ * using other = PosixSharedMemory.open(memory.name);
+ * PosixSharedMemory.unlink(memory.name); // it goes when the last one closes it
+ * const { count } = other.view(struct({ ready: i32, count: i32 }));
+ * other.view(struct({ ready: i32, count: i32 })).count = count + 80;
+ * Atomics.store(other.atomics.int32, 0, 1);
+ * other.notify(0);
  *
- * console.log(memory.bytes[0]); // 80
+ * // The first one again:
+ * await memory.wait(0, 0);
+ * console.log(memory.bytes[4]); // 80
  * ```
  *
  * @module

@@ -14,9 +14,12 @@ import {
   i32,
   MemoryMap,
   pipe,
+  PosixMessageQueue,
   PosixSemaphore,
+  SharedMutex,
   struct,
   SysvMessageQueue,
+  SysvSemaphoreSet,
   SysvSharedMemory,
   UnixDatagram,
   UnixListener,
@@ -567,6 +570,21 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
     PosixSemaphore.unlink(object.name!);
     return { object, rest: [] };
   },
+  PosixMessageQueue: () => {
+    const object = PosixMessageQueue.create(null);
+    PosixMessageQueue.unlink(object.name);
+    return { object, rest: [] };
+  },
+  SysvSemaphoreSet: () => {
+    const object = SysvSemaphoreSet.create(null, [1, 1]);
+    object.remove();
+    return { object, rest: [] };
+  },
+  SharedMutex: () => {
+    const object = SharedMutex.create(null);
+    object.remove();
+    return { object, rest: [] };
+  },
   FramedStream: () => {
     const [one, other] = UnixStream.pair();
     return { object: new FramedStream(one), rest: [other] };
@@ -597,6 +615,13 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
   },
 };
 
+/** Those whose object is known by its id alone: nothing of it is open here. */
+const HOLDS_NOTHING = new Set([
+  "SharedMutex",
+  "SysvMessageQueue",
+  "SysvSemaphoreSet",
+]);
+
 /**
  * What methods may want. Some of it gets every method as far as the question
  * whether its object is closed; and nothing of it may get any further.
@@ -608,6 +633,8 @@ const ARGUMENTS: unknown[][] = [
   [struct({ value: i32 })],
   [{}],
   [[]],
+  [[{ index: 0, delta: 1 }]],
+  [[1, 1]],
   [0],
   [1],
   [4096],
@@ -626,6 +653,14 @@ const STILL: Record<string, (value: unknown) => unknown> = {
   "PipeWriter.writable": (stream) => assertClosedStream(stream),
   "UnixStream.readable": (stream) => assertClosedStream(stream),
   "UnixStream.writable": (stream) => assertClosedStream(stream),
+  "SharedMutex.id": (id) => assertEquals(typeof id, "number"),
+  "SysvSemaphoreSet.semaphore": (semaphore) =>
+    assertThrows(
+      () => (semaphore as { tryAcquire(): unknown }).tryAcquire(),
+      ClosedError,
+    ),
+  "SysvSemaphoreSet.id": (id) => assertEquals(typeof id, "number"),
+  "SysvSemaphoreSet.size": (size) => assertEquals(size, 2),
   "SysvMessageQueue.id": (id) => assertEquals(typeof id, "number"),
   "SysvMessageQueue.typed": (typed) =>
     assertThrows(
@@ -648,6 +683,7 @@ async function assertClosedStream(stream: unknown): Promise<void> {
 /** What those need that want something. */
 const ARGUMENTS_OF: Record<string, unknown[]> = {
   "SysvMessageQueue.typed": [struct({ value: i32 })],
+  "SysvSemaphoreSet.semaphore": [0],
 };
 
 /** Reads a getter, or calls a method, and waits if it says so. */
@@ -759,7 +795,7 @@ for (const [name, make] of Object.entries(MAKERS)) {
       const closed = counts();
       const change = before.descriptors - closed.descriptors +
         Math.sign(before.mappings - closed.mappings);
-      assertEquals(change, name === "SysvMessageQueue" ? 0 : 1, first);
+      assertEquals(change, HOLDS_NOTHING.has(name) ? 0 : 1, first);
       // Somebody else's, with the number or the place that it had.
       using ends = pipe();
       using map = MemoryMap.anonymous(64);

@@ -7,8 +7,8 @@ import { MREMAP_MAYMOVE, sysMman } from "./sys_mman.ts";
 import { pageSize } from "./unistd.ts";
 
 const string = header({
-  // void *memcpy(void *dest, const void *src, size_t n)
-  memcpy: { parameters: ["buffer", "usize", "usize"], result: "void" },
+  // void *memmove(void *dest, const void *src, size_t n)
+  memmove: { parameters: ["buffer", "usize", "usize"], result: "void" },
 });
 
 /**
@@ -17,8 +17,8 @@ const string = header({
  */
 export type Access = "shared" | "readonly" | "private";
 
-/** Takes a range of whole pages out of the address space. */
-export type Unmap = (start: bigint, span: bigint) => void;
+/** Takes a mapping out of the address space. */
+export type Unmap = (mapping: Mapping) => void;
 
 /** What a {@linkcode Mapping} is made of. */
 export interface MappingInit {
@@ -37,7 +37,7 @@ export interface MappingInit {
 // that a call of libc may be given; a slice of anything else is refused.
 const mappings = new WeakMap<ArrayBufferLike, Mapping>();
 
-function munmap(start: bigint, span: bigint): void {
+function munmap({ start, span }: Mapping): void {
   sysMman().munmap(start, span);
 }
 
@@ -53,31 +53,18 @@ export class Mapping {
   readonly length: number;
   readonly subject: string;
   readonly access: Access;
-  readonly #bytes: Uint8Array<ArrayBuffer> | undefined;
   readonly #unmap: Unmap;
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
   #open = true;
   #pins = 0;
 
-  /** Takes over mapped bytes, and unmaps them when it fails. */
+  /** Takes over mapped bytes. */
   constructor(init: MappingInit) {
     this.address = init.address;
     this.length = init.length;
     this.subject = init.subject;
     this.access = init.access;
     this.#unmap = init.unmap ?? munmap;
-    if (this.access === "readonly") return;
-    try {
-      const pointer = Deno.UnsafePointer.create(this.address)!;
-      const buffer = Deno.UnsafePointerView.getArrayBuffer(
-        pointer,
-        this.length,
-      );
-      this.#bytes = new Uint8Array(buffer);
-    } catch (error) {
-      this.#unmap(this.start, this.span);
-      throw error;
-    }
-    mappings.set(this.#bytes.buffer, this);
   }
 
   /** The beginning of the first page: what mmap returned. */
@@ -92,11 +79,22 @@ export class Mapping {
 
   /** All the memory, of length 0 after `close()`. */
   get bytes(): Uint8Array<ArrayBuffer> {
-    if (this.#bytes !== undefined) return this.#bytes;
-    throw new TypeError(
-      `Cannot write to ${this.subject}: it is read-only, and its bytes can be ` +
-        "had by read() only",
-    );
+    return this.#bytes ??= this.#show();
+  }
+
+  #show(): Uint8Array<ArrayBuffer> {
+    if (this.access === "readonly") {
+      throw new TypeError(
+        `Cannot write to ${this.subject}: it is read-only, and its bytes can be ` +
+          "had by read() only",
+      );
+    }
+    if (!this.#open) return new Uint8Array();
+    const pointer = Deno.UnsafePointer.create(this.address)!;
+    const { getArrayBuffer } = Deno.UnsafePointerView;
+    const buffer = getArrayBuffer(pointer, this.length);
+    mappings.set(buffer, this);
+    return new Uint8Array(buffer);
   }
 
   get closed(): boolean {
@@ -132,12 +130,12 @@ export class Mapping {
   }
 
   /**
-   * Copies bytes out of the memory. Unlike a typed array, memcpy is nothing that
+   * Copies bytes out of the memory. Unlike a typed array, memmove is nothing that
    * the compiler could move, or do once instead of twice.
    */
   copyTo(target: Uint8Array<ArrayBuffer>, offset: number): void {
     const { byteLength } = target;
-    string().memcpy(target, this.address + BigInt(offset), BigInt(byteLength));
+    string().memmove(target, this.address + BigInt(offset), BigInt(byteLength));
   }
 
   /**
@@ -190,7 +188,7 @@ export class Mapping {
   }
 
   #unmapIfUnused(): void {
-    if (!this.#open && this.#pins === 0) this.#unmap(this.start, this.span);
+    if (!this.#open && this.#pins === 0) this.#unmap(this);
   }
 }
 

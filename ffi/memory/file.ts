@@ -218,7 +218,7 @@ export function mapFile(
     length: range.length,
     subject,
     access,
-    unmap(start, span) {
+    unmap({ start, span }) {
       munmap(start, roundUp(span, unit));
       forget(end, start);
     },

@@ -180,7 +180,7 @@ export class Memory implements Disposable {
   }
 
   /**
-   * `memcpy(target, memory + offset, length)`: copies bytes out of the memory.
+   * `memmove(target, memory + offset, length)`: copies bytes out of the memory.
    *
    * @param offset Where to begin, in bytes.
    * @param target How many bytes to read, or an array to fill.
@@ -189,7 +189,7 @@ export class Memory implements Disposable {
    * @throws {RangeError} If the memory does not have as many bytes there.
    * @throws {ClosedError} If this object is closed.
    *
-   * @see {@link https://man7.org/linux/man-pages/man3/memcpy.3.html | memcpy(3)}
+   * @see {@link https://man7.org/linux/man-pages/man3/memmove.3.html | memmove(3)}
    */
   read(
     offset: number,
@@ -206,7 +206,7 @@ export class Memory implements Disposable {
   }
 
   /**
-   * `memcpy(memory + offset, bytes, length)`: copies bytes into the memory. They
+   * `memmove(memory + offset, bytes, length)`: copies bytes into the memory. They
    * may be those of another memory, or of another place of this one.
    *
    * @param offset Where to begin, in bytes.
@@ -229,7 +229,7 @@ export class Memory implements Disposable {
    * assertThrows(() => to.write(0, from.bytes), RangeError);
    * ```
    *
-   * @see {@link https://man7.org/linux/man-pages/man3/memcpy.3.html | memcpy(3)}
+   * @see {@link https://man7.org/linux/man-pages/man3/memmove.3.html | memmove(3)}
    */
   write(offset: number, bytes: Uint8Array): void {
     this.#mapping.checkOwn();

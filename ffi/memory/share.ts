@@ -67,7 +67,7 @@ export function adopt(handle: MemoryHandle): Mapping {
     length,
     subject,
     access: handle.access,
-    unmap(start, span) {
+    unmap({ start, span }) {
       sysMman().munmap(start, span);
       if (file !== null) forget(file, start);
       Atomics.store(state, 0, CLOSED);

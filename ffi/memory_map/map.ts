@@ -427,7 +427,7 @@ export class MemoryMap extends Memory {
       length: size,
       subject,
       access,
-      unmap: (start, span) => munmap(start, roundUp(span, unit)),
+      unmap: ({ start, span }) => munmap(start, roundUp(span, unit)),
     });
     const movable = access === "private" && !huge;
     return new MemoryMap(mapping, movable ? "none" : undefined, 0);

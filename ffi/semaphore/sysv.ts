@@ -41,7 +41,7 @@ import {
   SETVAL,
   sysSem,
 } from "../libc/sys_sem.ts";
-import { timespec } from "../libc/time.ts";
+import { durationOf } from "../libc/time.ts";
 import { type LaneCall, waitInLane } from "../wait/lanes.ts";
 import {
   deadlineOf,
@@ -188,14 +188,6 @@ function valuesOf(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
   return Uint16Array.from(values, (value, index) => {
     checkInteger(`values[${index}]`, value, 0, SEMVMX, "SEMVMX");
     return value;
-  });
-}
-
-/** How long a call may take, for C. */
-function durationOf(milliseconds: number): Uint8Array<ArrayBuffer> {
-  return timespec.encode({
-    tv_sec: BigInt(Math.floor(milliseconds / 1000)),
-    tv_nsec: BigInt(milliseconds % 1000) * 1_000_000n,
   });
 }
 

@@ -158,17 +158,25 @@ function control(
   return bytes;
 }
 
+const scratch = new Uint8Array(shmidDs.size);
+const scratchView = shmidDs.view(scratch);
+
 function sizeOf(id: number, subject: string): number {
-  return Number(shmidDs.decode(control(id, IPC_STAT, subject)).shm_segsz);
+  control(id, IPC_STAT, subject, scratch);
+  return Number(scratchView.shm_segsz);
+}
+
+function detach({ address }: Mapping): void {
+  sysShm().shmdt(address);
 }
 
 function attach(id: number, subject: string, readonly = false): Mapping {
   const length = sizeOf(id, subject);
-  const { shmat, shmdt } = sysShm();
   const flags = readonly ? SHM_RDONLY : 0;
+  const { shmat } = sysShm();
   const address = checkAddress(shmat(id, 0n, flags), "shmat", subject);
   const access = readonly ? "readonly" : "shared";
-  return new Mapping({ address, length, subject, access, unmap: shmdt });
+  return new Mapping({ address, length, subject, access, unmap: detach });
 }
 
 /**

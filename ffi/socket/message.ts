@@ -262,12 +262,20 @@ const MAX_COPY = 4096;
 let scratch = new Uint8Array(0);
 let scratchPointer = 0n;
 
+let arrived = scratch;
+
 function scratchOf(size: number): bigint {
   if (scratch.length < size) {
-    scratch = new Uint8Array(size);
+    scratch = arrived = new Uint8Array(size);
     scratchPointer = pointerTo(scratch);
   }
   return scratchPointer;
+}
+
+/** The first bytes of the scratch; messages mostly are as long as those before. */
+function arrivedIn(length: number): Uint8Array {
+  if (arrived.length !== length) arrived = scratch.subarray(0, length);
+  return arrived;
 }
 
 /** How a message is received. */
@@ -331,11 +339,11 @@ function messageOf(
 ): UnixMessage {
   const { buffer } = how;
   const length = Math.min(size, how.size);
-  if (buffer !== null && how.size <= MAX_COPY) {
-    buffer.set(scratch.subarray(0, length));
-  }
+  if (buffer !== null && how.size <= MAX_COPY) buffer.set(arrivedIn(length));
   const data = buffer === null
     ? scratch.slice(0, length)
+    : length === buffer.length
+    ? buffer
     : buffer.subarray(0, length);
   const from = named ? decodeAddress(call.name, call.view.msg_namelen) : null;
   const truncated = (call.view.msg_flags & MSG_CTRUNC) !== 0;

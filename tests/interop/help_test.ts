@@ -13,6 +13,8 @@ const EXAMPLES: Record<string, string[]> = {
   "remove_shm.ts": ["--key"],
   "mmap.ts": ["FILE"],
   "semaphore.ts": [],
+  "lost_update.ts": [],
+  "demo.ts": [],
   "socket_server.ts": ["PATH"],
   "socket_client.ts": ["PATH"],
 };
