@@ -667,7 +667,8 @@ const WOULD_BLOCK = -1;
 /** SPLICE_F_NONBLOCK says nothing of a socket or terminal at the other side. */
 function makeNonblocking({ fd, subject }: Waitable): void {
   const { fcntl: call } = fcntl();
-  const flags = check(call(fd, F_GETFL, 0), "fcntl", subject);
+  const flags = call(fd, F_GETFL, 0);
+  // Where there is no such descriptor (-1), the call itself will say so.
   if ((flags & O_NONBLOCK) !== 0) return;
   check(call(fd, F_SETFL, flags | O_NONBLOCK), "fcntl", subject);
 }

@@ -53,8 +53,8 @@ export { ftok } from "./ftok.ts";
 export {
   PosixSemaphore,
   type PosixSemaphoreCreateOptions,
-  type SemaphorePermit,
 } from "./semaphore/posix.ts";
+export type { SemaphorePermit } from "./semaphore/permit.ts";
 export {
   SysvSemaphore,
   type SysvSemaphoreOperation,

@@ -57,7 +57,11 @@ leakTest("MemoryFile refuses what is no size or range", () => {
     ]
   ) assertThrows(() => file.map(options), RangeError);
   using empty = MemoryFile.create("test", 0);
-  assertThrows(() => empty.map(), RangeError, "it is empty");
+  assertThrows(
+    () => empty.map(),
+    RangeError,
+    "Cannot map memory file test: it is empty",
+  );
   // A hole may be larger than the address space.
   using hole = MemoryFile.create("test", 2 ** 52);
   assertThrows(() => hole.map(), IpcError, "ENOMEM");

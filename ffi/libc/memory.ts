@@ -54,17 +54,25 @@ export class Mapping {
   readonly subject: string;
   readonly access: Access;
   readonly #unmap: Unmap;
-  #bytes: Uint8Array<ArrayBuffer> | undefined;
+  #pointer: Deno.PointerValue = null;
+  #bytes: Uint8Array<ArrayBuffer> | undefined; // made when it is wanted
   #open = true;
   #pins = 0;
 
-  /** Takes over mapped bytes. */
+  /** Takes over mapped bytes, and unmaps them when it fails. */
   constructor(init: MappingInit) {
     this.address = init.address;
     this.length = init.length;
     this.subject = init.subject;
     this.access = init.access;
     this.#unmap = init.unmap ?? munmap;
+    if (this.access === "readonly") return;
+    try { // fails under a permission that is for libc's path only
+      this.#pointer = Deno.UnsafePointer.create(this.address);
+    } catch (error) {
+      this.#unmap(this);
+      throw error;
+    }
   }
 
   /** The beginning of the first page: what mmap returned. */
@@ -90,9 +98,8 @@ export class Mapping {
       );
     }
     if (!this.#open) return new Uint8Array();
-    const pointer = Deno.UnsafePointer.create(this.address)!;
     const { getArrayBuffer } = Deno.UnsafePointerView;
-    const buffer = getArrayBuffer(pointer, this.length);
+    const buffer = getArrayBuffer(this.#pointer!, this.length);
     mappings.set(buffer, this);
     return new Uint8Array(buffer);
   }

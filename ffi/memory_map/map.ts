@@ -76,7 +76,7 @@ import { mappingOf, Memory, replaceMapping } from "../memory/memory.ts";
 import { Mutex } from "../wait/mutex.ts";
 
 /** Which part of a file is mapped, and how. */
-export interface MemoryMapFdOptions extends RangeOptions {
+export interface MemoryMapOpenOptions extends RangeOptions {
   /**
    * `MAP_PRIVATE`: writes stay in this process and never reach the file. The
    * file need only be readable then.
@@ -108,8 +108,15 @@ export interface MemoryMapFdOptions extends RangeOptions {
   populate?: boolean | undefined;
 }
 
-/** Which part of a file is mapped, and how. */
-export type MemoryMapOpenOptions = MemoryMapFdOptions;
+/** Which part of an open file is mapped, and how. */
+export interface MemoryMapFdOptions extends MemoryMapOpenOptions {
+  /**
+   * What errors call it, such as the path of the file.
+   *
+   * @default {`descriptor ${fd}`}
+   */
+  name?: string | undefined;
+}
 
 /** How a file that is mapped is created. */
 export interface MemoryMapCreateOptions {
@@ -217,7 +224,7 @@ function duplicate({ fd, subject }: MappableFile): Descriptor {
   return new Descriptor(copy, subject);
 }
 
-function accessOf(options: MemoryMapFdOptions | undefined): Access {
+function accessOf(options: MemoryMapOpenOptions | undefined): Access {
   if (options?.private && options.readonly) {
     throw new TypeError(
       'Argument "options" must not have both "private" and "readonly"',
@@ -328,7 +335,7 @@ export class MemoryMap extends Memory {
    * @param fd The number of the descriptor, open for reading and writing (with
    * `private` or `readonly`: for reading).
    * @param options `offset`, `length`, `private`, `readonly`, `resizable`,
-   * `populate`.
+   * `populate`; `name`: what errors call it.
    * @returns The mapping, closed by its `close()`.
    * @throws {TypeError} If it is not a regular file.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647, if the file is
@@ -341,7 +348,8 @@ export class MemoryMap extends Memory {
   static fromFd(fd: number, options?: MemoryMapFdOptions): MemoryMap {
     checkFd(fd);
     checkRange(options);
-    return MemoryMap.#map({ fd, subject: `descriptor ${fd}` }, options);
+    const subject = options?.name ?? `descriptor ${fd}`;
+    return MemoryMap.#map({ fd, subject }, options);
   }
 
   /**
@@ -433,7 +441,7 @@ export class MemoryMap extends Memory {
     return new MemoryMap(mapping, movable ? "none" : undefined, 0);
   }
 
-  static #map(file: MappableFile, options?: MemoryMapFdOptions): MemoryMap {
+  static #map(file: MappableFile, options?: MemoryMapOpenOptions): MemoryMap {
     const access = accessOf(options);
     const status = regularStatus(file);
     const size = Number(status.stx_size);

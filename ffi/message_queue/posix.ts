@@ -1,7 +1,7 @@
 // POSIX message queues.
 
 import { checkBytes, checkInteger, checkMode, cName } from "../arguments.ts";
-import { ClosedError, type IpcError, type SystemLimit } from "../errors.ts";
+import type { IpcError, SystemLimit } from "../errors.ts";
 import { Descriptor } from "../libc/descriptor.ts";
 import { namesIn } from "../libc/dirent.ts";
 import {
@@ -45,6 +45,7 @@ import {
 import { ready, readySync } from "../wait/poller.ts";
 import { isOverdue, turn } from "../wait/turn.ts";
 import { TypedPosixMessageQueue } from "./posix_typed.ts";
+import { untilClosed } from "../wait/iteration.ts";
 
 /** How a POSIX message queue is opened. */
 export interface PosixMessageQueueOpenOptions {
@@ -685,19 +686,10 @@ export class PosixMessageQueue implements Disposable {
    * assertEquals(received, [1, 0]);
    * ```
    */
-  async *messages(
+  messages(
     options?: WaitOptions,
   ): AsyncGenerator<PosixMessage, void, unknown> {
-    while (!this.#descriptor.closed) {
-      let message;
-      try {
-        message = await this.receive(options);
-      } catch (error) {
-        if (error instanceof ClosedError) return;
-        throw error;
-      }
-      yield message;
-    }
+    return untilClosed(() => this.receive(options));
   }
 
   /** The messages as they come, until this object is closed. */

@@ -3,7 +3,6 @@
 import { checkBytes, checkInteger, checkMode, cKey } from "../arguments.ts";
 import { ClosedError, type SystemLimit } from "../errors.ts";
 import {
-  check,
   E2BIG,
   EACCES,
   EAGAIN,
@@ -12,7 +11,6 @@ import {
   EINVAL,
   ENOMSG,
   ENOSPC,
-  EPERM,
   errno,
   ipcError,
 } from "../libc/errno.ts";
@@ -44,6 +42,7 @@ import { deadlineOf, type WaitOptions } from "../wait/options.ts";
 import { isOverdue, turn } from "../wait/turn.ts";
 import { Leftovers, request, requests, type SysvRequest } from "./request.ts";
 import { TypedSysvMessageQueue } from "./typed.ts";
+import { untilClosed } from "../wait/iteration.ts";
 
 /** How a System V message queue is created. */
 export interface SysvMessageQueueCreateOptions {
@@ -690,20 +689,10 @@ export class SysvMessageQueue implements Disposable {
    * @param options As those of {@linkcode SysvMessageQueue.receive}, for each one.
    * @throws What {@linkcode SysvMessageQueue.receive} throws, but for the ClosedError.
    */
-  async *messages(
+  messages(
     options?: SysvReceiveOptions & WaitOptions,
   ): AsyncGenerator<SysvMessage, void, unknown> {
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      let message;
-      try {
-        message = await this.receive(options);
-      } catch (error) {
-        if (error instanceof ClosedError) return;
-        throw error;
-      }
-      yield message;
-    }
+    return untilClosed(() => this.receive(options));
   }
 
   /** The messages as they come, until this object is closed. */
@@ -977,10 +966,11 @@ export class SysvMessageQueue implements Disposable {
   /** msgctl, with the condition of a removed queue made one. */
   #control(
     operation: number,
-    bytes: Uint8Array<ArrayBuffer> = new Uint8Array(msqidDs.size),
+    change?: Uint8Array<ArrayBuffer>,
     limit?: SystemLimit,
   ): Uint8Array<ArrayBuffer> {
     this.#checkOpen();
+    const bytes = change ?? new Uint8Array(msqidDs.size);
     if (sysMsg().msgctl(this.#id, operation, bytes) !== -1) return bytes;
     const number = errno();
     const gone = number === EINVAL || number === EIDRM;

@@ -27,6 +27,7 @@ import {
 } from "../libc/semaphore.ts";
 import { S_IFMT, S_IFREG, statusOfPath } from "../libc/sys_stat.ts";
 import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
+import { Permit, type SemaphorePermit } from "./permit.ts";
 import { type LaneCall, waitInLane } from "../wait/lanes.ts";
 import {
   deadlineOf,
@@ -45,16 +46,6 @@ export interface PosixSemaphoreCreateOptions {
    * @default {0o600}
    */
   mode?: number | undefined;
-}
-
-/**
- * What {@linkcode PosixSemaphore.acquireSync} and
- * {@linkcode PosixSemaphore.tryAcquire} took from the semaphore. Disposing of it
- * gives it back, once.
- */
-export interface SemaphorePermit extends Disposable {
-  /** `sem_post(sem)`: gives the permit back. Twice does nothing. */
-  release(): void;
 }
 
 // glibc keeps the semaphore /name in this file, which it maps without looking at
@@ -486,23 +477,5 @@ export class PosixSemaphore implements Disposable {
   #closeIfUnused(): void {
     if (this.#open || this.#blocked > 0 || this.#mapping !== undefined) return;
     libc().sem_close(this.#address);
-  }
-}
-
-class Permit implements SemaphorePermit {
-  #semaphore: PosixSemaphore | undefined;
-
-  constructor(semaphore: PosixSemaphore) {
-    this.#semaphore = semaphore;
-  }
-
-  release(): void {
-    const semaphore = this.#semaphore;
-    this.#semaphore = undefined;
-    semaphore?.release();
-  }
-
-  [Symbol.dispose](): void {
-    this.release();
   }
 }

@@ -50,7 +50,7 @@ import {
   timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
-import type { SemaphorePermit } from "./posix.ts";
+import { Permit, type SemaphorePermit } from "./permit.ts";
 
 /** How a System V semaphore set is created. */
 export interface SysvSemaphoreSetCreateOptions {
@@ -1168,23 +1168,5 @@ export class SysvSemaphore {
     const { trying, count } = this.#give; // nobody wants it now
     sysSem().semop(this.#handle.id, trying, count);
     return undefined;
-  }
-}
-
-class Permit implements SemaphorePermit {
-  #semaphore: SysvSemaphore | undefined;
-
-  constructor(semaphore: SysvSemaphore) {
-    this.#semaphore = semaphore;
-  }
-
-  release(): void {
-    const semaphore = this.#semaphore;
-    this.#semaphore = undefined;
-    semaphore?.release();
-  }
-
-  [Symbol.dispose](): void {
-    this.release();
   }
 }

@@ -346,7 +346,8 @@ export class MemoryFile implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
    */
   map(options?: MemoryFileMapOptions): MemoryMap {
-    return MemoryMap.fromFd(this.fd, options);
+    const { fd, subject } = this.#descriptor;
+    return MemoryMap.fromFd(fd, { ...options, name: subject });
   }
 
   /**

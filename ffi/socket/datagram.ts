@@ -39,6 +39,7 @@ import {
   type UnixFromFdOptions,
   type UnixPair,
 } from "./socket.ts";
+import { untilClosed } from "../wait/iteration.ts";
 
 /** How a datagram socket is bound. */
 export interface UnixDatagramCreateOptions extends UnixBindOptions {
@@ -416,18 +417,8 @@ export class UnixDatagram extends UnixChannel {
   }
 
   /** The messages, one after another, until this socket is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
-    const socket = descriptorOf(this);
-    while (!socket.closed) {
-      let message;
-      try {
-        message = await this.receive();
-      } catch (error) {
-        if (socket.closed) return;
-        throw error;
-      }
-      yield message;
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
+    return untilClosed(() => this.receive());
   }
 
   /**

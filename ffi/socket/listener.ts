@@ -41,6 +41,7 @@ import {
   UnixSocket,
 } from "./socket.ts";
 import { streamOver, type UnixStream } from "./stream.ts";
+import { untilClosed } from "../wait/iteration.ts";
 
 /** How a listening socket is made. */
 export interface UnixListenOptions extends UnixBindOptions {
@@ -310,18 +311,8 @@ export class UnixListener<
   }
 
   /** The connections, one after another, until this listener is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Connection, void, unknown> {
-    const socket = descriptorOf(this);
-    while (!socket.closed) {
-      let connection;
-      try {
-        connection = await this.accept();
-      } catch (error) {
-        if (socket.closed) return;
-        throw error;
-      }
-      yield connection;
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Connection, void, unknown> {
+    return untilClosed(() => this.accept());
   }
 
   /**

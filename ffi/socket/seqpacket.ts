@@ -35,6 +35,7 @@ import {
   type UnixFromFdOptions,
   type UnixPair,
 } from "./socket.ts";
+import { untilClosed } from "../wait/iteration.ts";
 
 /** Whether the peer sends nothing more than what is there already. */
 function peerIsDone(fd: number): boolean {
@@ -330,18 +331,7 @@ export class UnixSeqpacket extends UnixConnection {
   }
 
   /** The messages, one after another, until the peer or this side is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
-    const socket = descriptorOf(this);
-    while (!socket.closed) {
-      let message;
-      try {
-        message = await this.receive();
-      } catch (error) {
-        if (socket.closed) return;
-        throw error;
-      }
-      if (message === null) return;
-      yield message;
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
+    return untilClosed(() => this.receive());
   }
 }
