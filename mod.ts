@@ -73,16 +73,36 @@ export {
 } from "./ffi/message_queue.ts";
 
 export {
+  MemoryFile,
+  type MemoryFileCreateOptions,
+  type MemoryFileFromFdOptions,
+  type MemoryFileMapOptions,
+  PosixSharedMemory,
+  type PosixSharedMemoryCreateOptions,
+  type PosixSharedMemoryOpenOptions,
+  type Seal,
   SysvSharedMemory,
+  type SysvSharedMemoryAttachOptions,
+  type SysvSharedMemoryChange,
   type SysvSharedMemoryCreateOptions,
+  type SysvSharedMemoryEntry,
   type SysvSharedMemoryOpenOptions,
   type SysvSharedMemoryStat,
 } from "./ffi/shared_memory.ts";
 
 export {
+  type AtomicWords,
+  Memory,
+  type MemoryAdvice,
+  type MemoryHandle,
   MemoryMap,
+  type MemoryMapAnonymousOptions,
   type MemoryMapCreateOptions,
+  type MemoryMapFdOptions,
   type MemoryMapOpenOptions,
+  type RangeOptions,
+  type ResizeOptions,
+  SequenceCell,
 } from "./ffi/memory_map.ts";
 
 export {

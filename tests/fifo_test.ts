@@ -22,8 +22,10 @@ import {
 } from "../ffi/fifo.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../ffi/libc/fcntl.ts";
 import { pendingWaits } from "../ffi/wait/poller.ts";
+import { assertRefused, assertSucceeded } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
+import { flagsOf } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { type Scratch, scratch } from "./support/names.ts";
 import {
@@ -31,13 +33,13 @@ import {
   exists,
   spawn,
   spawnDeno,
+  succeeds,
   until,
 } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
+import { SECOND, soon, turns } from "./support/waits.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-
-const SECOND = 1000; // ms: more than anything takes here that ends "at once"
 
 // --- Helpers ----------------------------------------------------------------
 
@@ -52,27 +54,6 @@ async function say(reader: PipeReader): Promise<string | null> {
   return count === null
     ? null
     : new TextDecoder().decode(buffer.subarray(0, count));
-}
-
-async function turns(count = 3): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-}
-
-async function soon<T>(promise: Promise<T>, limit = SECOND): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`not within ${limit} ms`)),
-      limit,
-    );
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function outcome(promise: Promise<unknown>): Promise<unknown> {
@@ -100,17 +81,6 @@ async function assertTimesOut(
   assert(took >= timeout, `${took} ms is earlier than ${timeout} ms`);
 }
 
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-  subject?: string,
-): void {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall]);
-  if (subject !== undefined) assertEquals(error.subject, subject);
-}
-
 /** How many descriptors lead to a path; those that only hold it, too. */
 function opened(path: string, pid: number | "self" = "self"): number {
   let count = 0;
@@ -122,11 +92,6 @@ function opened(path: string, pid: number | "self" = "self"): number {
     }
   }
   return count;
-}
-
-function flagsOf(fd: number): number {
-  const info = Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`);
-  return parseInt(info.match(/^flags:\s*(\d+)/m)![1]!, 8);
 }
 
 function modeOf(path: string): number {
@@ -179,26 +144,11 @@ async function opening(child: Child): Promise<void> {
   assertEquals(child.stdout, "");
 }
 
-async function assertSucceeded(child: Child): Promise<void> {
-  const ended = await child.ended();
-  assertEquals([ended.code, ended.stderr], [0, ""], ended.transcript);
-}
-
 /** Why nothing can be mounted here, or null. */
-const noMounts = mayMount() ? null : "no right to mount";
-
-function mayMount(): boolean {
-  try {
-    return new Deno.Command("unshare", {
-      args: ["-m", "mount", "-t", "tmpfs", "none", "/mnt"],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
+const noMounts =
+  succeeds("unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt")
+    ? null
+    : "no right to mount";
 
 // --- Fifo.create() ----------------------------------------------------------
 

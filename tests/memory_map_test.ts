@@ -8,9 +8,12 @@ import {
 import { statfsSync } from "node:fs";
 import { ClosedError, IpcError, MemoryMap } from "../ffi/memory_map.ts";
 import { cstring, i16, i32, struct } from "../ffi/struct.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
+import { codeWith } from "./support/code.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
+import { unshareFlags } from "./support/namespaces.ts";
 import {
   type Child,
   type Ended,
@@ -20,73 +23,14 @@ import {
 } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
-const MODULE = import.meta.resolve("../ffi/memory_map.ts");
 const PAGE = 4096; // the boundaries below are those of any larger page, too
 const GIB = 2 ** 30;
 
 // --- Helpers ----------------------------------------------------------------
 
-/** What the code of all children begins with. */
-const PRELUDE = `
-  /** What a call returns, or how it fails, as one line. */
-  function told(call) {
-    try {
-      return String(call());
-    } catch (error) {
-      return [error.name, error.code, error.syscall].join(" ").trim();
-    }
-  }
-`;
-
-/** The arguments of a Deno that runs this code. */
-function code(text: string): string[] {
-  const imports = `import { MemoryMap } from "${MODULE}";`;
-  return ["eval", "--quiet", `${imports}${PRELUDE}${text}`];
-}
-
-function spawnCode(text: string): Child {
-  return spawn(Deno.execPath(), { args: code(text) });
-}
-
-function runCode(text: string): Promise<Ended> {
-  return run(Deno.execPath(), { args: code(text) });
-}
-
-/** Runs code after some lines of shell: "umask 027". */
-function runCodeAfter(shell: string, text: string): Promise<Ended> {
-  return run("/bin/sh", {
-    args: ["-c", `${shell}\nexec "$0" "$@"`, Deno.execPath(), ...code(text)],
-  });
-}
-
-/** As another user. */
-function nobodys(text: string): Promise<Ended> {
-  return runAsNobody(
-    `import { MemoryMap } from "@linux/ipc/memory-map";${PRELUDE}${text}`,
-  );
-}
-
-/** The child has ended well, and this is all that it printed. */
-function assertPrinted(ended: Ended, ...lines: string[]): void {
-  const { code, signal, stdout, stderr } = ended;
-  const text = lines.map((line) => `${line}\n`).join("");
-  assertEquals(
-    { code, signal, stdout, stderr },
-    { code: 0, signal: null, stdout: text, stderr: "" },
-    ended.transcript,
-  );
-}
-
-/** The kernel says no to a call, for this reason. */
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall], error.message);
-  return error;
-}
+const { code, spawnCode, runCode, runCodeAfter, nobodys } = codeWith({
+  MemoryMap: "memory-map",
+});
 
 /** As many bytes, each different from its neighbours near and far. */
 function pattern(size: number): Uint8Array<ArrayBuffer> {
@@ -682,21 +626,10 @@ leakTest(
 );
 
 /** `unshare` with which a child may mount file systems for itself; or null. */
-const unshare: string[] | undefined = [
-  ["--mount"],
-  ["--user", "--map-root-user", "--mount"],
-].find((flags) => {
-  try {
-    return new Deno.Command("unshare", {
-      args: [...flags, "mount", "-t", "tmpfs", "-o", "size=64k", "ipc", "/tmp"],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).outputSync().success;
-  } catch {
-    return false;
-  }
-});
+const unshare = unshareFlags(
+  "--mount",
+  ...["mount", "-t", "tmpfs", "-o", "size=64k", "ipc", "/tmp"],
+);
 
 leakTest(
   "MemoryMap.create() leaves no file for which the disk has no room",

@@ -13,9 +13,12 @@ import {
   SysvMessageQueue,
 } from "../ffi/message_queue.ts";
 import { cstring, i16, struct } from "../ffi/struct.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
+import { codeWith, TOLD } from "./support/code.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
+import { unshareFlags } from "./support/namespaces.ts";
 import {
   type Child,
   type Ended,
@@ -30,7 +33,6 @@ import {
   spawnAsNobody,
 } from "./support/user.ts";
 
-const MODULE = import.meta.resolve("../ffi/message_queue.ts");
 const LONG_MAX = 2n ** 63n - 1n;
 const MSGMAX = "/proc/sys/kernel/msgmax";
 const MSGMNI = "/proc/sys/kernel/msgmni";
@@ -43,61 +45,15 @@ function sysctl(path: string): number {
 
 // --- Helpers ----------------------------------------------------------------
 
-/** What the code of all children begins with. */
-const PRELUDE = `
-  /** What a call returns, or how it fails, as one line. */
-  function told(call) {
-    try {
-      return String(call());
-    } catch (error) {
-      return [error.name, error.code, error.syscall].join(" ").trim();
-    }
-  }
+const { prelude, code, spawnCode, runCode, nobodys } = codeWith(
+  { SysvMessageQueue: "message-queue" },
+  `${TOLD}
   /** A message, or null, as one line. */
   function shown(message) {
     return message && message.type + ": " + message.data;
   }
-`;
-
-/** The arguments of a Deno that runs this code. */
-function code(text: string): string[] {
-  const imports = `import { SysvMessageQueue } from "${MODULE}";`;
-  return ["eval", "--quiet", `${imports}${PRELUDE}${text}`];
-}
-
-function spawnCode(text: string): Child {
-  return spawn(Deno.execPath(), { args: code(text) });
-}
-
-/** As another user. */
-function nobodys(text: string, ...args: (string | number)[]): Promise<Ended> {
-  return runAsNobody(
-    `import { SysvMessageQueue } from "@linux/ipc/message-queue";
-    ${PRELUDE}${text}`,
-    { args: args.map(String) },
-  );
-}
-
-/** The child has ended well, and this is all that it printed. */
-function assertPrinted(ended: Ended, ...lines: string[]): void {
-  const { code, signal, stdout, stderr } = ended;
-  assertEquals(
-    { code, signal, stdout, stderr },
-    { code: 0, signal: null, stdout: lines.join("\n") + "\n", stderr: "" },
-    ended.transcript,
-  );
-}
-
-/** The kernel says no to a call, for this reason. */
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall], error.message);
-  return error;
-}
+`,
+);
 
 /** To who uses a queue, removed is EIDRM. */
 function assertRemoved(call: () => unknown, ...also: string[]): void {
@@ -143,21 +99,7 @@ function fill(queue: SysvMessageQueue, size = 512): number {
 }
 
 /** `unshare` with which a child has System V IPC, and limits, of its own. */
-const unshare: string[] | undefined = [
-  ["--ipc"],
-  ["--user", "--map-root-user", "--ipc"],
-].find((flags) => {
-  try {
-    return new Deno.Command("unshare", {
-      args: [...flags, "sh", "-c", `echo 8192 > ${MSGMAX}`],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).outputSync().success;
-  } catch {
-    return false;
-  }
-});
+const unshare = unshareFlags("--ipc", "sh", "-c", `echo 8192 > ${MSGMAX}`);
 
 const noOwnLimits = unshare === undefined
   ? "no IPC namespace, in which msgmax could be set"
@@ -373,11 +315,9 @@ leakTest("SysvMessageQueue.fromId() finds a private queue", async () => {
   using queue = newQueue();
   queue.sendSync(bytes(7, 8));
   assertPrinted(
-    await run(Deno.execPath(), {
-      args: code(`
+    await runCode(`
         using queue = SysvMessageQueue.fromId(${queue.id});
         console.log(queue.id, shown(queue.receiveSync()));`),
-    }),
     `${queue.id} 1: 7,8`,
   );
 });
@@ -473,8 +413,7 @@ for (
       fill(queue);
       const worker = dir.file(
         "worker.js",
-        `import { SysvMessageQueue } from "${MODULE}";
-        ${PRELUDE}
+        `${prelude}
         using queue = SysvMessageQueue.fromId(${queue.id});
         postMessage("up");
         postMessage(told(() => ${call}));

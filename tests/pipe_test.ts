@@ -19,12 +19,7 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../ffi/libc/fcntl.ts";
-import {
-  AF_UNIX,
-  SOCK_CLOEXEC,
-  SOCK_STREAM,
-  sysSocket,
-} from "../ffi/libc/sys_socket.ts";
+import { sysSocket } from "../ffi/libc/sys_socket.ts";
 import { unistd } from "../ffi/libc/unistd.ts";
 import {
   ClosedError,
@@ -39,17 +34,19 @@ import {
   tee,
 } from "../ffi/pipe.ts";
 import { pendingWaits } from "../ffi/wait/poller.ts";
+import { assertRefused, assertSucceeded } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
+import { flagsOf, openRaw, socketPair } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { type Scratch, scratch } from "./support/names.ts";
 import { type Child, spawn, spawnDeno, until } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
+import { SECOND, soon, turns } from "./support/waits.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const MAX_SIZE = "/proc/sys/fs/pipe-max-size";
-const SECOND = 1000; // ms: more than any wait here takes that ends "at once"
 
 // --- Helpers ----------------------------------------------------------------
 
@@ -111,41 +108,6 @@ function fill(writer: PipeWriter): number {
   return total;
 }
 
-/** Resolves when the event loop has had a few turns. */
-async function turns(count = 3): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-}
-
-/** The promise, unless it takes longer than what "at once" may mean. */
-async function soon<T>(promise: Promise<T>, limit = SECOND): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new Error(`not within ${limit} ms`)),
-          limit,
-        );
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall]);
-  return error;
-}
-
 async function assertRefusedLater(
   call: () => Promise<unknown>,
   code: string,
@@ -170,35 +132,8 @@ async function assertTimesOut(
   assert(took >= timeout, `${took} ms is earlier than ${timeout} ms`);
 }
 
-/** The flags of a descriptor, as open(2) has them. */
-function flagsOf(fd: number): number {
-  const info = Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`);
-  return parseInt(info.match(/^flags:\s*(\d+)/m)![1]!, 8);
-}
-
 function isCloseOnExec(fd: number): boolean {
   return (flagsOf(fd) & O_CLOEXEC) !== 0;
-}
-
-/** A raw descriptor, closed at the end of the block. */
-class Raw implements Disposable {
-  constructor(readonly fd: number) {
-    assertNotEquals(fd, -1);
-  }
-  [Symbol.dispose](): void {
-    unistd().close(this.fd);
-  }
-}
-
-function openRaw(path: string, flags: number): Raw {
-  return new Raw(fcntl().open(bytes(`${path}\0`), flags | O_CLOEXEC, 0o600));
-}
-
-function socketPair(): [Raw, Raw] {
-  const fds = new Int32Array(2);
-  const type = SOCK_STREAM | SOCK_CLOEXEC | O_NONBLOCK;
-  assertEquals(sysSocket().socketpair(AF_UNIX, type, 0, fds), 0);
-  return [new Raw(fds[0]!), new Raw(fds[1]!)];
 }
 
 const PEER = `
@@ -309,12 +244,6 @@ function giveDeno(
   const child = end.inherit((fd) => spawnDeno(script, { args: [`${fd}`] }));
   end.close();
   return child;
-}
-
-async function assertSucceeded(child: Child): Promise<string> {
-  const ended = await child.ended();
-  assertEquals([ended.code, ended.stderr], [0, ""], ended.transcript);
-  return ended.stdout;
 }
 
 // --- pipe() -----------------------------------------------------------------

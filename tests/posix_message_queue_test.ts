@@ -16,11 +16,14 @@ import {
 import { cstring, i16, struct, u32 } from "../ffi/struct.ts";
 import { waitAny } from "../ffi/wait.ts";
 import { pendingWaits } from "../ffi/wait/poller.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch, uniqueName } from "./support/names.ts";
+import { reasonAgainst } from "./support/namespaces.ts";
 import type { Child, Ended } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
+import { abortSoon, settled } from "./support/waits.ts";
 
 const LIMITS = "/proc/sys/fs/mqueue";
 const MAX_PRIORITY = 32767;
@@ -67,28 +70,6 @@ function drain(queue: PosixMessageQueue): number[] {
   return all;
 }
 
-/** The kernel says no to a call, for this reason. */
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall], error.message);
-  return error;
-}
-
-/** The child has ended well, and this is all that it printed. */
-function assertPrinted(ended: Ended, ...lines: string[]): void {
-  const { code, signal, stdout, stderr } = ended;
-  const text = lines.map((line) => `${line}\n`).join("");
-  assertEquals(
-    { code, signal, stdout, stderr },
-    { code: 0, signal: null, stdout: text, stderr: "" },
-    ended.transcript,
-  );
-}
-
 /** What the code of another user's children begins with. */
 const PRELUDE = `
   import { PosixMessageQueue } from "@linux/ipc/message-queue";
@@ -121,18 +102,6 @@ function limited(queues: number): string[] {
 // To whom CAP_SYS_RESOURCE is left, the limits are none.
 const NAMESPACE = ["unshare", "-i", "setpriv", "--bounding-set=-sys_resource"];
 
-/** Why a command does not work here, which takes root; or null. */
-function reasonAgainst(what: string, [command, ...args]: string[]) {
-  if (Deno.uid() !== 0) return `only root can ${what}`;
-  const ignored = { stdin: "null", stdout: "null", stderr: "null" } as const;
-  try {
-    const { success } = new Deno.Command(command!, { args, ...ignored })
-      .outputSync();
-    return success ? null : `this root may not ${what}`;
-  } catch {
-    return `no ${command}(1)`;
-  }
-}
 const noMount = reasonAgainst("mount", ["unshare", "-m", "true"]);
 const noNamespace = reasonAgainst("make an IPC namespace", [
   ...NAMESPACE,
@@ -829,12 +798,6 @@ leakTest(
   },
 );
 
-async function settled(
-  promises: Promise<unknown>[],
-): Promise<{ status: string; reason?: unknown; value?: unknown }[]> {
-  return await Promise.allSettled(promises);
-}
-
 leakTest(
   "PosixMessageQueue: an abort in line leaves the others their turn",
   async () => {
@@ -971,19 +934,6 @@ leakTest(
     assertPrinted(await sender.ended(), "up");
   },
 );
-
-/** Aborts now, after a few turns of the event loop, or after a moment of work. */
-function abortSoon(controller: AbortController, round: number): void {
-  const kind = round % 4;
-  if (kind === 0) controller.abort();
-  else if (kind === 1) setTimeout(() => controller.abort());
-  else if (kind === 2) setImmediate(() => controller.abort());
-  else {
-    const end = performance.now() + (round % 100) / 200;
-    while (performance.now() < end);
-    queueMicrotask(() => controller.abort());
-  }
-}
 
 async function sendOnDemand(name: string) {
   const { PosixMessageQueue } = await import("../ffi/message_queue.ts");

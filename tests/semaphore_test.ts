@@ -8,7 +8,9 @@ import {
 import { MemoryMap } from "../ffi/memory_map.ts";
 import { ClosedError, IpcError, PosixSemaphore } from "../ffi/semaphore.ts";
 import { SysvSharedMemory } from "../ffi/shared_memory.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compile, noCompiler, runC } from "./support/c.ts";
+import { codeWith, TOLD } from "./support/code.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
 import {
@@ -20,73 +22,16 @@ import {
 } from "./support/process.ts";
 import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
 
-const MODULE = import.meta.resolve("../ffi/semaphore.ts");
 const MAX = 2 ** 31 - 1;
 const SIZE = PosixSemaphore.SIZE;
 
 // --- Helpers ----------------------------------------------------------------
 
-const IMPORTS = `
-  import { PosixSemaphore } from "${MODULE}";
-  import { MemoryMap } from "${import.meta.resolve("../ffi/memory_map.ts")}";
-  import { SysvSharedMemory } from "${
-  import.meta.resolve("../ffi/shared_memory.ts")
-}";
-`;
-
-/** What the code of all children begins with. */
-const PRELUDE = `
-  /** What a call returns, or how it fails, as one line. */
-  function told(call) {
-    try {
-      return String(call());
-    } catch (error) {
-      return [error.name, error.code, error.syscall].join(" ").trim();
-    }
-  }
-`;
-
-/** The arguments of a Deno that runs this code. */
-function code(text: string): string[] {
-  return ["eval", "--quiet", IMPORTS + PRELUDE + text];
-}
-
-function spawnCode(text: string): Child {
-  return spawn(Deno.execPath(), { args: code(text) });
-}
-
-function runCode(text: string): Promise<Ended> {
-  return run(Deno.execPath(), { args: code(text) });
-}
-
-/** Runs code after some lines of shell: "umask 027". */
-function runCodeAfter(shell: string, text: string): Promise<Ended> {
-  return run("/bin/sh", {
-    args: ["-c", `${shell}\nexec "$0" "$@"`, Deno.execPath(), ...code(text)],
-  });
-}
-
-/** The child has ended well, and this is all that it printed. */
-function assertPrinted(ended: Ended, ...lines: string[]): void {
-  const { code, signal, stdout, stderr } = ended;
-  const text = lines.map((line) => `${line}\n`).join("");
-  assertEquals(
-    { code, signal, stdout, stderr },
-    { code: 0, signal: null, stdout: text, stderr: "" },
-    ended.transcript,
-  );
-}
-
-/** The kernel says no to a call, for this reason. */
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall], error.message);
-  return error;
-}
+const { prelude, spawnCode, runCode, runCodeAfter } = codeWith({
+  PosixSemaphore: "semaphore",
+  MemoryMap: "memory-map",
+  SysvSharedMemory: "shared-memory",
+});
 
 /** Where the C library keeps a named semaphore. */
 function fileOf(name: string): string {
@@ -516,7 +461,7 @@ leakTest(
     assertPrinted(
       await runAsNobody(
         `import { PosixSemaphore } from "@linux/ipc/semaphore";
-        ${PRELUDE}
+        ${TOLD}
         for (const name of ${JSON.stringify([own, readable])}) {
           console.log(told(() => PosixSemaphore.open(name)));
           console.log(told(() => PosixSemaphore.openOrCreate(name, 1)));
@@ -975,7 +920,7 @@ for (const [where, make] of places) {
       using dir = scratch();
       const worker = dir.file(
         "worker.js",
-        `${IMPORTS}${PRELUDE}${place.code}
+        `${prelude}${place.code}
         postMessage("up");
         semaphore.acquireSync();
         postMessage("taken");

@@ -12,9 +12,12 @@ import {
   SysvSharedMemory,
 } from "../ffi/shared_memory.ts";
 import { array, cstring, i16, i32, struct, u32 } from "../ffi/struct.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
+import { codeWith } from "./support/code.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
+import { unshareFlags } from "./support/namespaces.ts";
 import { type Child, type Ended, run, spawn } from "./support/process.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
 
@@ -26,62 +29,9 @@ const PAGE = 4096; // or more: nothing here needs it to be exact
 
 // --- Helpers ----------------------------------------------------------------
 
-/** What the code of all children begins with. */
-const PRELUDE = `
-  /** What a call returns, or how it fails, as one line. */
-  function told(call) {
-    try {
-      return String(call());
-    } catch (error) {
-      return [error.name, error.code, error.syscall].join(" ").trim();
-    }
-  }
-`;
-
-/** The arguments of a Deno that runs this code. */
-function code(text: string): string[] {
-  const imports = `import { SysvSharedMemory } from "${MODULE}";`;
-  return ["eval", "--quiet", `${imports}${PRELUDE}${text}`];
-}
-
-function spawnCode(text: string): Child {
-  return spawn(Deno.execPath(), { args: code(text) });
-}
-
-function runCode(text: string): Promise<Ended> {
-  return run(Deno.execPath(), { args: code(text) });
-}
-
-/** As another user. */
-function nobodys(text: string, ...args: number[]): Promise<Ended> {
-  return runAsNobody(
-    `import { SysvSharedMemory } from "@linux/ipc/shared-memory";
-    ${PRELUDE}${text}`,
-    { args: args.map(String) },
-  );
-}
-
-/** The child has ended well, and this is all that it printed. */
-function assertPrinted(ended: Ended, ...lines: string[]): void {
-  const { code, signal, stdout, stderr } = ended;
-  const text = lines.map((line) => `${line}\n`).join("");
-  assertEquals(
-    { code, signal, stdout, stderr },
-    { code: 0, signal: null, stdout: text, stderr: "" },
-    ended.transcript,
-  );
-}
-
-/** The kernel says no to a call, for this reason. */
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall], error.message);
-  return error;
-}
+const { code, spawnCode, runCode, nobodys } = codeWith({
+  SysvSharedMemory: "shared-memory",
+});
 
 /** The segment's row in the system's table, if it exists. */
 function row(id: number): Record<string, number> | undefined {
@@ -96,21 +46,7 @@ function newMemory(size: number): SysvSharedMemory {
 }
 
 /** `unshare` with which a child has System V IPC, and limits, of its own. */
-const unshare: string[] | undefined = [
-  ["--ipc"],
-  ["--user", "--map-root-user", "--ipc"],
-].find((flags) => {
-  try {
-    return new Deno.Command("unshare", {
-      args: [...flags, "sh", "-c", `echo 4096 > ${SHMMNI}`],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).outputSync().success;
-  } catch {
-    return false;
-  }
-});
+const unshare = unshareFlags("--ipc", "sh", "-c", `echo 4096 > ${SHMMNI}`);
 
 const noOwnLimits = unshare === undefined
   ? "no IPC namespace, in which shmmni could be set"

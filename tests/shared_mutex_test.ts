@@ -7,7 +7,9 @@ import {
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
 import { SysvSharedMemory } from "../ffi/shared_memory.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compile, noCompiler } from "./support/c.ts";
+import { codeWith } from "./support/code.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
 import {
@@ -143,28 +145,7 @@ class Place implements Disposable {
   }
 }
 
-function spawnCode(text: string): Child {
-  return spawn(Deno.execPath(), {
-    args: ["eval", "--quiet", "--no-check", PRELUDE + text],
-  });
-}
-
-function runCode(text: string): Promise<Ended> {
-  return run(Deno.execPath(), {
-    args: ["eval", "--quiet", "--no-check", PRELUDE + text],
-  });
-}
-
-/** The child has ended well, and this is all that it printed. */
-function assertPrinted(ended: Ended, ...lines: string[]): void {
-  const { code, signal, stdout, stderr } = ended;
-  const text = lines.map((line) => `${line}\n`).join("");
-  assertEquals(
-    { code, signal, stdout, stderr },
-    { code: 0, signal: null, stdout: text, stderr: "" },
-    ended.transcript,
-  );
-}
+const { code, spawnCode, runCode } = codeWith({}, PRELUDE);
 
 /** Ends a child with SIGKILL; it is reaped then. */
 async function kill(child: Child): Promise<void> {
@@ -181,16 +162,6 @@ async function outcome(lock: Promise<SharedMutexGuard>): Promise<string> {
     if (!(error instanceof Error)) return String(error);
     return error instanceof IpcError ? error.code : error.name;
   }
-}
-
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall], error.message);
-  return error;
 }
 
 /** Takes a semaphore of a mutex out of its order, as no user of it would. */
@@ -1047,10 +1018,7 @@ function withLimits(limits: string, text: string): Promise<Ended> {
       "-c",
       `echo "${limits}" > /proc/sys/kernel/sem && exec "$0" "$@"`,
       Deno.execPath(),
-      "eval",
-      "--quiet",
-      "--no-check",
-      PRELUDE + text,
+      ...code(text),
     ],
   });
 }
@@ -1104,14 +1072,11 @@ leakTest("SharedMutex works between pid namespaces", {
       "--mount-proc",
       "--kill-child",
       Deno.execPath(),
-      "eval",
-      "--quiet",
-      "--no-check",
-      `${PRELUDE} ${place.code}
+      ...code(`${place.code}
         console.log(mutex.owner);
         globalThis.guard = await mutex.lock();
         console.log(mutex.owner === Deno.pid && "holds");
-        await Deno.stdin.read(new Uint8Array(1));`,
+        await Deno.stdin.read(new Uint8Array(1));`),
     ],
   });
   const guard = place.mutex.lockSync();

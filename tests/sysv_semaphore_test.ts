@@ -15,12 +15,15 @@ import {
 } from "../ffi/semaphore.ts";
 import { SysvSharedMemory } from "../ffi/shared_memory.ts";
 import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
+import { reasonAgainst } from "./support/namespaces.ts";
 import { type Child, type Ended, run } from "./support/process.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
+import { abortSoon, settled } from "./support/waits.ts";
 
 const MAX = 32767;
 const SEM = "/proc/sys/kernel/sem";
@@ -43,34 +46,6 @@ function exists(id: number): boolean {
 
 function take(index: number, delta = -1): SysvSemaphoreOperation[] {
   return [{ index, delta }];
-}
-
-/** The kernel says no to a call, for this reason. */
-function assertRefused(
-  call: () => unknown,
-  code: string,
-  syscall: string,
-): IpcError {
-  const error = assertThrows(call, IpcError);
-  assertEquals([error.code, error.syscall], [code, syscall], error.message);
-  return error;
-}
-
-/** The child has ended well, and this is all that it printed. */
-function assertPrinted(ended: Ended, ...lines: string[]): void {
-  const { code, signal, stdout, stderr } = ended;
-  const text = lines.map((line) => `${line}\n`).join("");
-  assertEquals(
-    { code, signal, stdout, stderr },
-    { code: 0, signal: null, stdout: text, stderr: "" },
-    ended.transcript,
-  );
-}
-
-async function settled(
-  promises: Promise<unknown>[],
-): Promise<{ status: string; reason?: unknown; value?: unknown }[]> {
-  return await Promise.allSettled(promises);
 }
 
 /** Waits until somebody waits in the kernel. */
@@ -99,20 +74,10 @@ const PRELUDE = `
   }
 `;
 
-function findNoNamespace(): string | null {
-  if (Deno.uid() !== 0) return "only root can make an IPC namespace";
-  try {
-    const { success } = new Deno.Command("unshare", {
-      args: ["-i", "sh", "-c", `cat ${SEM} > ${SEM}`],
-      stdout: "null",
-      stderr: "null",
-    }).outputSync();
-    return success ? null : "this root may not make an IPC namespace";
-  } catch {
-    return "no unshare(1)";
-  }
-}
-const noNamespace = findNoNamespace();
+const noNamespace = reasonAgainst(
+  "make an IPC namespace",
+  ["unshare", "-i", "sh", "-c", `cat ${SEM} > ${SEM}`],
+);
 
 /** A wrapper that runs a command among these limits, and among no other sets. */
 function limited(limits: string): string[] {
@@ -1061,19 +1026,6 @@ for (const lanes of ["with", "without"]) {
       await giver.ended();
     },
   );
-}
-
-/** Aborts now, after a turn of the event loop, or after a moment of work. */
-function abortSoon(controller: AbortController, round: number): void {
-  const kind = round % 4;
-  if (kind === 0) controller.abort();
-  else if (kind === 1) setTimeout(() => controller.abort());
-  else if (kind === 2) setImmediate(() => controller.abort());
-  else {
-    const end = performance.now() + (round % 100) / 200;
-    while (performance.now() < end);
-    queueMicrotask(() => controller.abort());
-  }
 }
 
 async function giveOnDemand(id: number) {

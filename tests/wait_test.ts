@@ -43,13 +43,14 @@ import {
 import { pendingWaits } from "../ffi/wait/poller.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild, runCall } from "./support/child.ts";
+import { openRaw, Raw, socketPair } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { spawn } from "./support/process.ts";
+import { SECOND, soon, turns } from "./support/waits.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-const SECOND = 1000; // ms: more than anything takes here that ends "at once"
 const ONE = Uint8Array.of(1);
 
 // --- Helpers ----------------------------------------------------------------
@@ -62,22 +63,8 @@ const more = header({
 });
 const SYS_pidfd_open = 434n;
 
-/** A raw descriptor, closed at the end of the block. */
-class Raw implements Disposable {
-  constructor(readonly fd: number) {
-    assertNotEquals(fd, -1);
-  }
-  [Symbol.dispose](): void {
-    unistd().close(this.fd);
-  }
-}
-
 function bytes(text: string): Bytes {
   return new TextEncoder().encode(text);
-}
-
-function openRaw(path: string, flags: number): Raw {
-  return new Raw(fcntl().open(bytes(`${path}\0`), flags | O_CLOEXEC, 0o600));
 }
 
 function eventfd(): Raw {
@@ -96,13 +83,6 @@ function pidfd(pid: number): Raw {
   return new Raw(Number(more().syscall(SYS_pidfd_open, pid, 0)));
 }
 
-function socketPair(): [Raw, Raw] {
-  const fds = new Int32Array(2);
-  const type = SOCK_STREAM | SOCK_CLOEXEC | O_NONBLOCK;
-  assertEquals(sysSocket().socketpair(AF_UNIX, type, 0, fds), 0);
-  return [new Raw(fds[0]!), new Raw(fds[1]!)];
-}
-
 /** A listening Unix socket, made without this library's own. */
 function listener(path: string): Raw {
   const { bind, listen, socket } = sysSocket();
@@ -118,29 +98,6 @@ function listener(path: string): Raw {
 /** Fills a pipe to its last byte. */
 function fill({ writer }: Pipe): void {
   while (writer.tryWrite(new Uint8Array(4096)) !== null);
-}
-
-/** Resolves when the event loop has had a few turns. */
-async function turns(count = 3): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-}
-
-/** The promise, unless it takes longer than what "at once" may mean. */
-async function soon<T>(promise: Promise<T>, limit = SECOND): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`not within ${limit} ms`)),
-      limit,
-    );
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Still pending after some turns of the event loop. */

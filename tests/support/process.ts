@@ -382,6 +382,20 @@ export function runDeno(
   });
 }
 
+/** True if a command is there and succeeds, whatever it says. */
+export function succeeds(command: string, ...args: string[]): boolean {
+  try {
+    return new Deno.Command(command, {
+      args,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).outputSync().success;
+  } catch {
+    return false;
+  }
+}
+
 /** Waits until a condition holds; throws with its description otherwise. */
 export async function until(
   condition: () => boolean | Promise<boolean>,

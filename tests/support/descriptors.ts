@@ -1,0 +1,41 @@
+/** Descriptors that this library has not made, and what the kernel tells of one. */
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { fcntl, O_CLOEXEC, O_NONBLOCK } from "../../ffi/libc/fcntl.ts";
+import {
+  AF_UNIX,
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+  sysSocket,
+} from "../../ffi/libc/sys_socket.ts";
+import { unistd } from "../../ffi/libc/unistd.ts";
+
+/** A raw descriptor, closed at the end of the block. */
+export class Raw implements Disposable {
+  /** The descriptor, or -1, which is an error. */
+  constructor(readonly fd: number) {
+    assertNotEquals(fd, -1);
+  }
+  [Symbol.dispose](): void {
+    unistd().close(this.fd);
+  }
+}
+
+/** open(2), with close-on-exec. */
+export function openRaw(path: string, flags: number): Raw {
+  const name = new TextEncoder().encode(`${path}\0`);
+  return new Raw(fcntl().open(name, flags | O_CLOEXEC, 0o600));
+}
+
+/** Both ends of a nonblocking Unix stream socket. */
+export function socketPair(): [Raw, Raw] {
+  const fds = new Int32Array(2);
+  const type = SOCK_STREAM | SOCK_CLOEXEC | O_NONBLOCK;
+  assertEquals(sysSocket().socketpair(AF_UNIX, type, 0, fds), 0);
+  return [new Raw(fds[0]!), new Raw(fds[1]!)];
+}
+
+/** The flags of a descriptor, as open(2) has them. */
+export function flagsOf(fd: number): number {
+  const info = Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`);
+  return parseInt(info.match(/^flags:\s*(\d+)/m)![1]!, 8);
+}
