@@ -14,14 +14,8 @@ import { codeWith } from "./support/code.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
 import { unshareFlags } from "./support/namespaces.ts";
-import {
-  type Child,
-  type Ended,
-  exists,
-  run,
-  spawn,
-} from "./support/process.ts";
-import { noOtherUser, runAsNobody } from "./support/user.ts";
+import { exists, run, spawn } from "./support/process.ts";
+import { noOtherUser } from "./support/user.ts";
 
 const PAGE = 4096; // the boundaries below are those of any larger page, too
 const GIB = 2 ** 30;

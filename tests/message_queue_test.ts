@@ -20,18 +20,12 @@ import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import { unshareFlags } from "./support/namespaces.ts";
 import {
-  type Child,
   type Ended,
   run,
   spawn,
   type SpawnOptions,
 } from "./support/process.ts";
-import {
-  NOBODY,
-  noOtherUser,
-  runAsNobody,
-  spawnAsNobody,
-} from "./support/user.ts";
+import { NOBODY, noOtherUser, spawnAsNobody } from "./support/user.ts";
 
 const LONG_MAX = 2n ** 63n - 1n;
 const MSGMAX = "/proc/sys/kernel/msgmax";

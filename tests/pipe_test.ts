@@ -12,14 +12,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { createHash } from "node:crypto";
-import {
-  fcntl,
-  O_CLOEXEC,
-  O_NONBLOCK,
-  O_RDONLY,
-  O_RDWR,
-} from "../ffi/libc/fcntl.ts";
-import { sysSocket } from "../ffi/libc/sys_socket.ts";
+import { fcntl, O_CLOEXEC, O_RDONLY, O_RDWR } from "../ffi/libc/fcntl.ts";
 import { unistd } from "../ffi/libc/unistd.ts";
 import {
   ClosedError,
@@ -40,7 +33,13 @@ import { inChild } from "./support/child.ts";
 import { flagsOf, openRaw, socketPair } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { type Scratch, scratch } from "./support/names.ts";
-import { type Child, spawn, spawnDeno, until } from "./support/process.ts";
+import {
+  type Child,
+  concatenate,
+  spawn,
+  spawnDeno,
+  until,
+} from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { SECOND, soon, turns } from "./support/waits.ts";
 
@@ -81,21 +80,9 @@ async function readAll(reader: PipeReader): Promise<Bytes> {
   for (;;) {
     const buffer = new Uint8Array(65536);
     const count = await reader.read(buffer);
-    if (count === null) return join(chunks);
+    if (count === null) return concatenate(chunks);
     chunks.push(buffer.subarray(0, count));
   }
-}
-
-function join(chunks: Uint8Array[]): Bytes {
-  const all = new Uint8Array(
-    chunks.reduce((sum, { length }) => sum + length, 0),
-  );
-  let offset = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return all;
 }
 
 /** Fills a pipe to its last byte. */
@@ -728,7 +715,7 @@ leakTest("PipeWriter.write() writes all in parts", async () => {
     total += count!;
   }
   assertEquals(await writing, all.length);
-  assertBytes(join(got), all);
+  assertBytes(concatenate(got), all);
 });
 
 leakTest("PipeWriter.tryWrite() writes what there is room for", () => {
@@ -886,7 +873,7 @@ leakTest(
     const all = readAll(reader);
     assertEquals(await soon(Promise.all(writes), 10_000), sizes);
     writer.close();
-    const expected = join(
+    const expected = concatenate(
       sizes.map((size, index) => new Uint8Array(size).fill(index + 1)),
     );
     assertBytes(await all, expected); // in the order of the calls, each in one piece
@@ -1104,7 +1091,7 @@ leakTest(
     }
     assertEquals(await writing, size);
     assertEquals(counts, [...new Array(30).fill(PIPE_BUF), 100]);
-    assertBytes(join(got), pattern(size));
+    assertBytes(concatenate(got), pattern(size));
   },
 );
 
@@ -1147,7 +1134,7 @@ leakTest("PipeReader.readable is one stream of bytes to the end", async () => {
   const got: Bytes[] = [];
   for await (const chunk of reader.readable) got.push(chunk);
   await writing;
-  assertBytes(join(got), all);
+  assertBytes(concatenate(got), all);
   assertThrows(() => reader.fd, ClosedError); // its end closes the pipe's end
 });
 

@@ -21,7 +21,7 @@ import { inChild, runCall, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch, uniqueName } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
-import type { Child, Ended } from "./support/process.ts";
+import type { Child } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { abortSoon, settled } from "./support/waits.ts";
 

@@ -13,13 +13,7 @@ import { compile, noCompiler, runC } from "./support/c.ts";
 import { codeWith, TOLD } from "./support/code.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
-import {
-  type Child,
-  type Ended,
-  exists,
-  run,
-  spawn,
-} from "./support/process.ts";
+import { type Child, exists, spawn } from "./support/process.ts";
 import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
 
 const MAX = 2 ** 31 - 1;

@@ -18,8 +18,8 @@ import { codeWith } from "./support/code.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import { unshareFlags } from "./support/namespaces.ts";
-import { type Child, type Ended, run, spawn } from "./support/process.ts";
-import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
+import { type Ended, run, spawn } from "./support/process.ts";
+import { NOBODY, noOtherUser } from "./support/user.ts";
 
 const MODULE = import.meta.resolve("../ffi/shared_memory.ts");
 const SHMMAX = "/proc/sys/kernel/shmmax";

@@ -21,7 +21,7 @@ import { inChild, runCall, spawnCall } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
-import { type Child, type Ended, run } from "./support/process.ts";
+import { type Child, run } from "./support/process.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
 import { abortSoon, settled } from "./support/waits.ts";
 

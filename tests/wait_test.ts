@@ -6,18 +6,11 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
-  assertNotEquals,
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
 import { Fifo } from "../ffi/fifo.ts";
-import {
-  fcntl,
-  O_CLOEXEC,
-  O_NONBLOCK,
-  O_RDONLY,
-  O_RDWR,
-} from "../ffi/libc/fcntl.ts";
+import { O_RDONLY, O_RDWR } from "../ffi/libc/fcntl.ts";
 import { header } from "../ffi/libc/library.ts";
 import {
   EFD_CLOEXEC,

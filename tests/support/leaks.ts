@@ -297,9 +297,42 @@ export function sysvTable(
   });
 }
 
+/** A process, its parent, the parent's parent ... */
+function ancestry(pid: number): number[] {
+  const pids: number[] = [];
+  while (pid > 1) {
+    pids.push(pid);
+    try {
+      const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+      pid = Number(stat.slice(stat.lastIndexOf(")")).split(" ")[2]);
+    } catch {
+      break; // it has ended
+    }
+  }
+  return pids;
+}
+
+/** Whether a Deno is running that has nothing to do with this one. */
+function othersAtWork(): boolean {
+  const exe = Deno.execPath();
+  const family = new Set(ancestry(Deno.pid));
+  return Array.from(Deno.readDirSync("/proc")).some(({ name }) => {
+    const pid = Number(name);
+    if (!(pid > 0) || family.has(pid)) return false;
+    try {
+      if (Deno.readLinkSync(`/proc/${pid}/exe`) !== exe) return false;
+    } catch {
+      return false; // another user's, or a process that has ended
+    }
+    return !ancestry(pid).includes(Deno.pid);
+  });
+}
+
 function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
   const all = new Map<string, number>();
   const uid = Deno.uid();
+  // A private object that nobody has used has no trace of who made it.
+  const takeUnused = !parallel && !othersAtWork();
   for (const kind of ["msg", "shm", "sem"] as const) {
     for (const row of sysvTable(kind)) {
       const pids = [row.cpid, row.lpid, row.lspid, row.lrpid].filter((pid) =>
@@ -308,8 +341,7 @@ function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
       const ours = issuedKeys.has(row.key! | 0) ||
         pids.some((pid) => spawnedPids.has(pid)) ||
         (!parallel && pids.includes(Deno.pid)) ||
-        // A private object that nobody has used: no trace of who made it.
-        (!parallel && pids.length === 0 && row.key === 0 && row.cuid === uid);
+        (takeUnused && pids.length === 0 && row.key === 0 && row.cuid === uid);
       if (ours) {
         count(all, `${kind} ${row[ID[kind]]} (key ${row.key})`);
       }

@@ -467,7 +467,7 @@ function opensForReading(pid: number, path: string): boolean {
 }
 
 /** All bytes of the chunks. */
-function concatenate(chunks: Uint8Array[]): Uint8Array {
+export function concatenate(chunks: Uint8Array[]): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(
     chunks.reduce((sum, { length }) => sum + length, 0),
   );
