@@ -56,6 +56,7 @@ export {
   type PosixMessageQueueCreateOptions,
   type PosixMessageQueueEntry,
   type PosixMessageQueueOpenOptions,
+  type PosixReceiveOptions,
   type PosixSendOptions,
   type SysvMessage,
   SysvMessageQueue,

@@ -4,6 +4,7 @@
 import { parseArgs } from "@std/cli";
 import { fifo } from "./cases/fifo.ts";
 import { posixSemaphore } from "./cases/posix_semaphore.ts";
+import { posixQueue } from "./cases/posix_queue.ts";
 import { sysvQueue } from "./cases/sysv_queue.ts";
 import { unixSeqpacket } from "./cases/unix_seqpacket.ts";
 import { unixStream } from "./cases/unix_stream.ts";
@@ -14,7 +15,14 @@ import type { Times } from "./harness/run.ts";
 import { type Job, jobsOf, measure, type Result } from "./harness/suite.ts";
 import { heading, lines, Progress } from "./harness/table.ts";
 
-const MECHANISMS = [fifo, unixStream, unixSeqpacket, sysvQueue, posixSemaphore];
+const MECHANISMS = [
+  fifo,
+  unixStream,
+  unixSeqpacket,
+  sysvQueue,
+  posixQueue,
+  posixSemaphore,
+];
 
 const HELP = `Usage: deno task bench [options]
 

@@ -69,6 +69,7 @@ export {
   type PosixMessageQueueCreateOptions,
   type PosixMessageQueueEntry,
   type PosixMessageQueueOpenOptions,
+  type PosixReceiveOptions,
   type PosixSendOptions,
 } from "./message_queue/posix.ts";
 export {

@@ -204,6 +204,49 @@ leakTest(
   },
 );
 
+leakTest(
+  "SysvMessageQueue brings the messages of 32 senders to 32 receivers",
+  { limit: 120_000 },
+  async () => {
+    using own = new OwnQueue();
+    const [PROCESSES, EACH, MESSAGES] = [4, 8, 200];
+    const children: Child[] = [];
+    for (let process = 0; process < PROCESSES; process++) {
+      const first = 1 + process * EACH;
+      const types = Array.from({ length: EACH }, (_, index) => first + index);
+      children.push(
+        spawnWith(
+          own.queue,
+          `await Promise.all(${JSON.stringify(types)}.map(async (type) => {
+             for (let n = 0; n < ${MESSAGES}; n++) {
+               const { data } = await queue.receive({ type });
+               const got = data[0] << 8 | data[1];
+               if (got !== n) throw new Error(type + ": " + got + ", not " + n);
+             }
+           }));
+           console.log("all in order");`,
+        ),
+        spawnWith(
+          own.queue,
+          `await Promise.all(${JSON.stringify(types)}.map(async (type) => {
+             for (let n = 0; n < ${MESSAGES}; n++) {
+               await queue.send(Uint8Array.of(n >> 8, n), { type });
+             }
+           }));
+           console.log("all sent");`,
+        ),
+      );
+    }
+    for (const child of children) {
+      await using ended = child;
+      const { code, stdout, transcript } = await ended.ended();
+      assertEquals(code, 0, transcript);
+      assert(stdout.startsWith("all "), transcript);
+    }
+    assertEquals(own.queue.stat().messages, 0);
+  },
+);
+
 leakTest("SysvMessageQueue.receive() takes all types but one", async () => {
   using own = new OwnQueue();
   own.queue.sendSync(bytes(1), { type: 1 });

@@ -1277,3 +1277,24 @@ leakTest(
     assertEquals(left.filter((name) => mine.test(name)), []);
   },
 );
+
+leakTest("PosixMessageQueue.receive() fills the caller's buffer", async () => {
+  using queue = PosixMessageQueue.create(null, { maxSize: 4 });
+  PosixMessageQueue.unlink(queue.name);
+  const buffer = new Uint8Array(6);
+  queue.sendSync(Uint8Array.of(1, 2, 3), { priority: 5 });
+  const { priority, data } = queue.receiveSync({ buffer });
+  assertEquals([priority, data.buffer === buffer.buffer], [5, true]);
+  assertEquals(data, Uint8Array.of(1, 2, 3));
+  queue.sendSync(Uint8Array.of(4, 5, 6, 7));
+  assertEquals(
+    (await queue.receive({ buffer })).data,
+    Uint8Array.of(4, 5, 6, 7),
+  );
+  queue.sendSync(Uint8Array.of(8));
+  const small = new Uint8Array(3);
+  assertThrows(() => queue.receiveSync({ buffer: small }), RangeError);
+  assertThrows(() => queue.tryReceive({ buffer: small }), RangeError);
+  await assertRejects(() => queue.receive({ buffer: small }), RangeError);
+  assertEquals(queue.tryReceive({ buffer })?.data, Uint8Array.of(8));
+});

@@ -102,6 +102,18 @@ export interface PosixMessage {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
+/** How a message is received. */
+export interface PosixReceiveOptions {
+  /**
+   * Where to put the data, instead of into a new array: `data` is then the part of the
+   * buffer that was filled. It has to be large enough for every message of the queue:
+   * {@linkcode PosixMessageQueue.maxSize} bytes.
+   *
+   * @default {a new array}
+   */
+  buffer?: Uint8Array<ArrayBuffer> | undefined;
+}
+
 /** What the kernel tells of a POSIX message queue: `struct mq_attr`. */
 export interface PosixMessageQueueAttributes {
   /** How many messages the queue holds at most. */
@@ -555,20 +567,22 @@ export class PosixMessageQueue implements Disposable {
   /**
    * `mq_receive(fd, ...)`, blocking this thread until there is a message.
    *
-   * @param options `timeout` in milliseconds.
+   * @param options `buffer`; `timeout` in milliseconds.
    * @returns The oldest message of the highest priority, which is then no longer in
    * the queue.
+   * @throws {RangeError} If the buffer is too small, or the timeout negative or NaN.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EBADF if the queue was opened to send only.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_receive.3.html | mq_receive(3)}
    */
-  receiveSync(options?: SyncWaitOptions): PosixMessage {
+  receiveSync(options?: PosixReceiveOptions & SyncWaitOptions): PosixMessage {
+    const buffer = this.#bufferOf(options);
     const deadline = deadlineOf(options);
     if (deadline !== Infinity) this.#descriptor.makeNonblocking();
     for (;;) {
-      const message = this.#receive();
+      const message = this.#receive(buffer);
       if (message !== undefined) return message;
       readySync(this.#descriptor, POLLIN, deadline);
     }
@@ -578,7 +592,7 @@ export class PosixMessageQueue implements Disposable {
    * `mq_receive(fd, ...)`, waiting without blocking the thread until there is a
    * message. Several calls get their messages in the order of the calls.
    *
-   * @param options `timeout` in milliseconds, and `signal`.
+   * @param options `buffer`; `timeout` in milliseconds, and `signal`.
    * @returns The oldest message of the highest priority, which is then no longer in
    * the queue.
    * @throws {ClosedError} If this object is closed, now or during the wait.
@@ -600,27 +614,32 @@ export class PosixMessageQueue implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_receive.3.html | mq_receive(3)}
    */
-  async receive(options?: WaitOptions): Promise<PosixMessage> {
+  async receive(
+    options?: PosixReceiveOptions & WaitOptions,
+  ): Promise<PosixMessage> {
+    const buffer = this.#bufferOf(options);
     return await this.#inTurn(
       this.#receiving,
       POLLIN,
       options,
-      () => this.#receive(),
+      () => this.#receive(buffer),
     );
   }
 
   /**
    * `mq_receive(fd, ...)` with `O_NONBLOCK`: takes a message that is there.
    *
+   * @param options `buffer`.
    * @returns The oldest message of the highest priority, or null when there is none.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EBADF if the queue was opened to send only.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_receive.3.html | mq_receive(3)}
    */
-  tryReceive(): PosixMessage | null {
+  tryReceive(options?: PosixReceiveOptions): PosixMessage | null {
+    const buffer = this.#bufferOf(options);
     this.#descriptor.makeNonblocking();
-    return this.#receive() ?? null;
+    return this.#receive(buffer) ?? null;
   }
 
   /**
@@ -772,16 +791,42 @@ export class PosixMessageQueue implements Disposable {
     }
   }
 
+  /** The caller's buffer, if it takes every message of this queue. */
+  #bufferOf(
+    options: PosixReceiveOptions | undefined,
+  ): Uint8Array<ArrayBuffer> | undefined {
+    const buffer = options?.buffer;
+    if (buffer === undefined) return undefined;
+    checkBytes("buffer", buffer);
+    const least = this.maxSize;
+    const origin = `mq_msgsize of ${this.name}, as mq_receive wants it`;
+    checkInteger(
+      "buffer.byteLength",
+      buffer.byteLength,
+      least,
+      Number.MAX_SAFE_INTEGER,
+      origin,
+    );
+    return buffer;
+  }
+
   /** One mq_receive; undefined when the queue is empty. */
-  #receive(): PosixMessage | undefined {
+  #receive(
+    into: Uint8Array<ArrayBuffer> | undefined,
+  ): PosixMessage | undefined {
     const { fd, subject } = this.#descriptor;
     const { mq_receive } = mqueue();
     const priority = this.#priority;
-    const buffer = this.#buffer ??= new Uint8Array(this.maxSize);
+    const buffer = into ?? (this.#buffer ??= new Uint8Array(this.maxSize));
     for (;;) {
-      const size = mq_receive(fd, buffer, buffer.length, priority);
+      const size = mq_receive(fd, buffer, this.maxSize, priority);
       if (size !== -1) {
-        return { priority: priority[0]!, data: buffer.slice(0, size) };
+        const data = into === undefined
+          ? buffer.slice(0, size)
+          : size === into.byteLength
+          ? into
+          : into.subarray(0, size);
+        return { priority: priority[0]!, data };
       }
       const number = errno();
       if (number === EAGAIN) return undefined;
