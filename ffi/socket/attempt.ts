@@ -9,6 +9,7 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { poll } from "../libc/poll.ts";
+import { waitBriefly } from "../wait/brief.ts";
 import { ready, readySync } from "../wait/poller.ts";
 import { isOverdue, turn } from "../wait/turn.ts";
 
@@ -51,15 +52,13 @@ export async function attemptAsync<Result>(
 ): Promise<Result> {
   const deadline = deadlineOf(options);
   options?.signal?.throwIfAborted();
-  for (;;) {
-    const result = attempt(MSG_DONTWAIT);
-    if (result === undefined) {
-      await ready(descriptor, events, deadline, options?.signal);
-      continue;
-    }
-    if (isOverdue()) await turn();
-    return result;
+  let result: Result | undefined;
+  const look = () => (result = attempt(MSG_DONTWAIT)) !== undefined;
+  while (!look() && !waitBriefly(look)) {
+    await ready(descriptor, events, deadline, options?.signal);
   }
+  if (isOverdue()) await turn();
+  return result!;
 }
 
 const LONGEST = 20; // ms: how late a change may be noticed

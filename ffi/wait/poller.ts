@@ -16,10 +16,8 @@ import {
 } from "../libc/sys_epoll.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, sysEventfd } from "../libc/sys_eventfd.ts";
 import { unistd } from "../libc/unistd.ts";
-import { waitBriefly } from "./brief.ts";
 import { cancellable, type Settle } from "./cancellable.ts";
 import { remaining, timeoutError } from "./options.ts";
-import { isOverdue } from "./turn.ts";
 
 /** One pending wait. */
 interface Waiter extends Settle {
@@ -64,11 +62,8 @@ const arrivedViews = Array.from(
   (_, index) => epollEvent.view(arrived, index * epollEvent.size),
 );
 
-const table = new Uint8Array(pollfd.size * MAX_EVENTS);
-const requests = Array.from(
-  { length: MAX_EVENTS },
-  (_, index) => pollfd.view(table, index * pollfd.size),
-);
+const request = new Uint8Array(pollfd.size);
+const requestView = pollfd.view(request);
 
 /** How many waits are pending on this thread. For tests. */
 export function pendingWaits(): number {
@@ -130,35 +125,13 @@ function arm(watch: Watch): void {
   else rejectAll(watch, (w) => ipcError(number, "epoll_ctl", w.subject));
 }
 
-/**
- * Looks after the waits that began since the last time: briefly on this thread,
- * where an answer may come at once, and else through epoll. It runs when all that
- * can begin to wait now has done so.
- */
-function settleFresh(): void {
-  if (isOverdue()) {
-    setImmediate(settleFresh);
-    return;
-  }
-  const list = fresh.filter((watch) => watch.waiters.size > 0);
+/** Tells epoll of the waits that began since the last time, all together. */
+function armFresh(): void {
+  const list = fresh;
   fresh = [];
-  if (list.length > 0 && list.length <= MAX_EVENTS) pollBriefly(list);
   for (const watch of list) if (watch.waiters.size > 0) arm(watch);
-  if (pending === 0) stopIfIdle(); // all were answered at once
+  if (pending === 0) stopIfIdle(); // none of them had to wait, after all
   else if (!outstanding) run();
-}
-
-function pollBriefly(list: readonly Watch[]): void {
-  list.forEach((watch, index) => {
-    requests[index]!.fd = watch.fd;
-    requests[index]!.events = wanted(watch);
-  });
-  // Not 0 is an event, or an error that whoever tries will meet.
-  if (!waitBriefly(() => poll().poll(table, list.length, 0) !== 0)) return;
-  for (let index = 0; index < list.length; index++) {
-    const { fd, revents } = requests[index]!;
-    if (revents !== 0) dispatch(fd, revents);
-  }
 }
 
 /** Waits, and wakes who waited, for as long as anybody waits. */
@@ -247,7 +220,7 @@ export function ready(
     const waiter: Waiter = { events, subject: target.subject, ...settle };
     watch.waiters.add(waiter);
     pending++;
-    if (fresh.push(watch) === 1) queueMicrotask(settleFresh);
+    if (fresh.push(watch) === 1) queueMicrotask(armFresh);
     return () => {
       remove(watch, waiter);
       stopIfIdle();
@@ -262,10 +235,10 @@ export function readySync(
   deadline: number,
 ): void {
   for (;;) {
-    requests[0]!.fd = target.fd;
-    requests[0]!.events = events;
+    requestView.fd = target.fd;
+    requestView.events = events;
     const limit = deadline === Infinity ? -1 : remaining(deadline);
-    const count = checkPoll(poll().poll(table, 1, limit));
+    const count = checkPoll(poll().poll(request, 1, limit));
     if (count > 0) return;
     if (deadline !== Infinity && remaining(deadline) === 0) {
       throw timeoutError(target.subject);

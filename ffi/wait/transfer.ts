@@ -11,6 +11,7 @@ import {
   type WaitOptions,
 } from "./options.ts";
 import { Mutex } from "./mutex.ts";
+import { waitBriefly } from "./brief.ts";
 import { ready, readySync } from "./poller.ts";
 import { isOverdue, turn } from "./turn.ts";
 
@@ -98,15 +99,17 @@ export async function read(
   checkBytes("buffer", buffer);
   const deadline = deadlineOf(options);
   options?.signal?.throwIfAborted();
-  for (;;) {
+  let count = WOULD_BLOCK;
+  const look = () => {
     source.makeNonblocking(); // each time: a child that inherits undoes it
-    const count = readOnce(source, buffer);
-    if (count !== WOULD_BLOCK) {
-      if (isOverdue()) await turn();
-      return countOrEnd(count, buffer);
-    }
+    count = readOnce(source, buffer);
+    return count !== WOULD_BLOCK;
+  };
+  while (!look() && !waitBriefly(look)) {
     await ready(source, POLLIN, deadline, options?.signal);
   }
+  if (isOverdue()) await turn();
+  return countOrEnd(count, buffer);
 }
 
 /** Writes all the bytes, blocking this thread while there is no room. */
