@@ -130,8 +130,9 @@ function armFresh(): void {
   const list = fresh;
   fresh = [];
   for (const watch of list) if (watch.waiters.size > 0) arm(watch);
-  if (pending === 0) stopIfIdle(); // none of them had to wait, after all
-  else if (!outstanding) run();
+  if (outstanding) stopIfIdle(); // they may have been the last, and aborted
+  else if (pending > 0) run();
+  else stop();
 }
 
 /** Waits, and wakes who waited, for as long as anybody waits. */
