@@ -497,7 +497,9 @@ export class SysvMessageQueue implements Disposable {
     if (this.trySend(data, options)) return;
     this.#checkFits(data);
     const { bytes } = this.#put(cLong("type", options?.type ?? 1, 1n), data);
-    this.#send(bytes, data.byteLength, 0);
+    // A call that may block says EAGAIN only where the runtime's signal handler has
+    // left that in errno.
+    while (!this.#send(bytes, data.byteLength, 0));
   }
 
   /**
@@ -932,7 +934,9 @@ export class SysvMessageQueue implements Disposable {
       } else if (number === E2BIG) {
         const limit = { name: "buffer.byteLength", value: selection.most };
         throw ipcError(number, "msgrcv", this.#subject, limit);
-      } else if (number !== EINTR) throw this.#failure(number, "msgrcv");
+      } else if (number !== EINTR && number !== EAGAIN) { // as in sendSync
+        throw this.#failure(number, "msgrcv");
+      }
     }
   }
 

@@ -348,7 +348,8 @@ export class PosixSemaphore implements Disposable {
         : sem_clockwait(this.#address, CLOCK_MONOTONIC, monotonicIn(left));
       if (result === 0) return new Permit(this);
       const number = errno();
-      if (number === EINTR) continue;
+      // EAGAIN is of the runtime's signal handler: sem_wait knows none.
+      if (number === EINTR || number === EAGAIN) continue;
       if (number !== ETIMEDOUT) {
         const syscall = deadline === Infinity ? "sem_wait" : "sem_clockwait";
         throw ipcError(number, syscall, this.#subject);

@@ -3,7 +3,15 @@
 
 import { ClosedError } from "../errors.ts";
 import { closing } from "../libc/descriptor.ts";
-import { check, EINTR, ENOENT, EPERM, errno, ipcError } from "../libc/errno.ts";
+import {
+  check,
+  EAGAIN,
+  EINTR,
+  ENOENT,
+  EPERM,
+  errno,
+  ipcError,
+} from "../libc/errno.ts";
 import { poll, POLLERR, pollfd, POLLHUP, POLLIN } from "../libc/poll.ts";
 import {
   EPOLL_CLOEXEC,
@@ -251,6 +259,7 @@ export function readySync(
 function checkPoll(count: number): number {
   if (count !== -1) return count;
   const number = errno();
-  if (number === EINTR) return 0;
+  // The runtime's signal handler may leave the EAGAIN of its own write in errno.
+  if (number === EINTR || number === EAGAIN) return 0;
   throw ipcError(number, "poll");
 }
