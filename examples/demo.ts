@@ -15,7 +15,7 @@ Options:
   --help  show this`;
 
 const LIMIT = 30_000; // ms that one program may take
-const directory = Deno.makeTempDirSync({ prefix: "ipc-demo-" });
+let directory = ""; // made when the command line is understood
 const key = 1 + crypto.getRandomValues(new Uint32Array(1))[0]! % 0x7ffffffe;
 const ran: boolean[] = [];
 const running = new Set<Deno.ChildProcess>();
@@ -183,6 +183,7 @@ function cleanUp(): void {
 
 await main(async () => {
   commandLine(HELP);
+  directory = Deno.makeTempDirSync({ prefix: "ipc-demo-" });
   try {
     await showPipe();
     await showFifo();
