@@ -1,7 +1,8 @@
 // <sys/ipc.h>
 
-import { i32, struct, u16, u32, u64 } from "../struct.ts";
+import { i32, struct, u16, u32, u64, type ViewOf } from "../struct.ts";
 import { header } from "./library.ts";
+import { checkInteger, checkMode } from "../arguments.ts";
 
 export const sysIpc = header({
   // key_t ftok(const char *pathname, int proj_id)
@@ -29,3 +30,27 @@ export const ipcPerm = struct({
   reserved1: u64,
   reserved2: u64,
 });
+
+/** What IPC_SET changes of every System V object; what is absent stays. */
+export interface PermChange {
+  uid?: number | undefined;
+  gid?: number | undefined;
+  mode?: number | undefined;
+}
+
+/** Checks a change, before anything is asked of the kernel. */
+export function checkPermChange({ uid, gid, mode }: PermChange): void {
+  if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
+  if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
+  if (mode !== undefined) checkMode(mode);
+}
+
+/** Writes a change into the struct that IPC_STAT has filled. */
+export function changePerm(
+  perm: ViewOf<typeof ipcPerm>,
+  { uid, gid, mode }: PermChange,
+): void {
+  if (uid !== undefined) perm.uid = uid;
+  if (gid !== undefined) perm.gid = gid;
+  if (mode !== undefined) perm.mode = mode;
+}

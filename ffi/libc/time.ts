@@ -35,3 +35,8 @@ export function durationOf(milliseconds: number): Uint8Array<ArrayBuffer> {
     tv_nsec: BigInt(milliseconds % 1000) * 1_000_000n,
   });
 }
+
+/** The moment of a time_t; 0 says never. */
+export function dateOf(seconds: bigint): Date | null {
+  return seconds === 0n ? null : new Date(Number(seconds) * 1000);
+}

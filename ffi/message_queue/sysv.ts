@@ -17,6 +17,8 @@ import {
 import { systemLimit } from "../libc/limits.ts";
 import { readProc } from "../libc/proc.ts";
 import {
+  changePerm,
+  checkPermChange,
   IPC_CREAT,
   IPC_EXCL,
   IPC_NOWAIT,
@@ -24,6 +26,7 @@ import {
   IPC_SET,
   IPC_STAT,
 } from "../libc/sys_ipc.ts";
+import { dateOf } from "../libc/time.ts";
 import {
   MSG_COPY,
   MSG_EXCEPT,
@@ -215,11 +218,6 @@ function limitOn(
 function checkData(data: unknown): void {
   checkBytes("data", data);
   checkInteger("data.byteLength", data.byteLength, 0, 0x7fffffff, "int");
-}
-
-/** A time_t; 0 says never. */
-function dateOf(seconds: bigint): Date | null {
-  return seconds === 0n ? null : new Date(Number(seconds) * 1000);
 }
 
 /** What msgrcv is asked for. */
@@ -833,18 +831,14 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   set(change: SysvMessageQueueChange): void {
-    const { uid, gid, mode, maxBytes } = change;
-    if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
-    if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
-    if (mode !== undefined) checkMode(mode);
+    const { maxBytes } = change;
+    checkPermChange(change);
     if (maxBytes !== undefined) {
       checkInteger("maxBytes", maxBytes, 0, 0x7fffffff, "int");
     }
     const bytes = this.#control(IPC_STAT);
     const ds = msqidDs.view(bytes);
-    if (uid !== undefined) ds.msg_perm.uid = uid;
-    if (gid !== undefined) ds.msg_perm.gid = gid;
-    if (mode !== undefined) ds.msg_perm.mode = mode;
+    changePerm(ds.msg_perm, change);
     if (maxBytes !== undefined) ds.msg_qbytes = BigInt(maxBytes);
     this.#control(IPC_SET, bytes, limitOn(change, ds.msg_perm));
   }

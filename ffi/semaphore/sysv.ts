@@ -20,6 +20,8 @@ import { poll } from "../libc/poll.ts";
 import { readProc } from "../libc/proc.ts";
 import { sched } from "../libc/sched.ts";
 import {
+  changePerm,
+  checkPermChange,
   IPC_CREAT,
   IPC_EXCL,
   IPC_NOWAIT,
@@ -41,7 +43,7 @@ import {
   SETVAL,
   sysSem,
 } from "../libc/sys_sem.ts";
-import { durationOf } from "../libc/time.ts";
+import { dateOf, durationOf } from "../libc/time.ts";
 import { type LaneCall, waitInLane } from "../wait/lanes.ts";
 import {
   deadlineOf,
@@ -168,11 +170,6 @@ const SPINS = 100; // of sched_yield, before sleeping between looks
 function limitOf(field: typeof FIELDS[number]): SystemLimit | undefined {
   const limit = systemLimit(SEM, FIELDS.indexOf(field));
   return limit && { name: `${field} (${SEM})`, value: limit.value };
-}
-
-/** A time_t; 0 says never. */
-function dateOf(seconds: bigint): Date | null {
-  return seconds === 0n ? null : new Date(Number(seconds) * 1000);
 }
 
 /** The values of a set for C: `unsigned short[]`. */
@@ -980,18 +977,13 @@ export class SysvSemaphoreSet implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   set(change: SysvSemaphoreSetChange): void {
-    const { uid, gid, mode } = change;
-    if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
-    if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
-    if (mode !== undefined) checkMode(mode);
+    checkPermChange(change);
     const { id } = this.#checked();
     const bytes = new Uint8Array(semidDs.size);
     const { semctl_buf } = sysSem();
     this.#handle.check(semctl_buf(id, 0, IPC_STAT, bytes));
     const { sem_perm } = semidDs.view(bytes);
-    if (uid !== undefined) sem_perm.uid = uid;
-    if (gid !== undefined) sem_perm.gid = gid;
-    if (mode !== undefined) sem_perm.mode = mode;
+    changePerm(sem_perm, change);
     this.#handle.check(semctl_buf(id, 0, IPC_SET, bytes));
   }
 

@@ -16,12 +16,15 @@ import { systemLimit } from "../libc/limits.ts";
 import { Mapping } from "../libc/memory.ts";
 import { readProc } from "../libc/proc.ts";
 import {
+  changePerm,
+  checkPermChange,
   IPC_CREAT,
   IPC_EXCL,
   IPC_RMID,
   IPC_SET,
   IPC_STAT,
 } from "../libc/sys_ipc.ts";
+import { dateOf } from "../libc/time.ts";
 import {
   SHM_DEST,
   SHM_HUGETLB,
@@ -141,11 +144,6 @@ const SHMMAX = "/proc/sys/kernel/shmmax";
 const SHMMNI = "/proc/sys/kernel/shmmni";
 const SHMALL = "/proc/sys/kernel/shmall";
 const LIST = "/proc/sysvipc/shm";
-
-/** A time_t; 0 says never. */
-function dateOf(seconds: bigint): Date | null {
-  return seconds === 0n ? null : new Date(Number(seconds) * 1000);
-}
 
 /** `shmctl` with a struct shmid_ds, which it fills or takes. */
 function control(
@@ -452,15 +450,10 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   set(change: SysvSharedMemoryChange): void {
-    const { uid, gid, mode } = change;
-    if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
-    if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
-    if (mode !== undefined) checkMode(mode);
+    checkPermChange(change);
     const bytes = this.#control(IPC_STAT);
     const { shm_perm } = shmidDs.view(bytes);
-    if (uid !== undefined) shm_perm.uid = uid;
-    if (gid !== undefined) shm_perm.gid = gid;
-    if (mode !== undefined) shm_perm.mode = mode;
+    changePerm(shm_perm, change);
     this.#control(IPC_SET, bytes);
   }
 
