@@ -26,6 +26,7 @@ import {
   IPC_SET,
   IPC_STAT,
 } from "../libc/sys_ipc.ts";
+import { copyBytes } from "../libc/string.ts";
 import { dateOf } from "../libc/time.ts";
 import {
   MSG_COPY,
@@ -179,10 +180,15 @@ const MSGMNI = "/proc/sys/kernel/msgmni";
 const MSGMNB = "/proc/sys/kernel/msgmnb";
 const LIST = "/proc/sysvipc/msg";
 
+// The last type that was a number, and the same as a bigint: mostly the next one, too.
+let lastNumber = 0;
+let lastLong = 0n;
+
 /** A C long that is not above LONG_MAX, nor below its negative. */
 function cLong(name: string, value: unknown, min: bigint): bigint {
   if (typeof value === "number" && Number.isSafeInteger(value)) {
-    value = BigInt(value);
+    if (value !== lastNumber) lastLong = BigInt(lastNumber = value);
+    value = lastLong;
   }
   if (typeof value === "number") {
     throw new RangeError(
@@ -250,12 +256,22 @@ function selectionOf(options: SysvReceiveOptions | undefined): Selection {
   return { type, flags, most, buffer };
 }
 
+/** The beginning of the caller's buffer, or bytes of the message's own. */
+function bytesFor(
+  size: number,
+  into: Uint8Array<ArrayBuffer> | undefined,
+): Uint8Array<ArrayBuffer> {
+  if (into === undefined) return new Uint8Array(size);
+  return size === into.byteLength ? into : into.subarray(0, size);
+}
+
 /** C's `struct msgbuf`: the type, then the data. */
 class MessageBuffer {
   bytes!: Uint8Array<ArrayBuffer>;
   capacity!: number;
   #type!: BigInt64Array<ArrayBuffer>;
   #halves!: Uint32Array<ArrayBuffer>;
+  #data!: Uint8Array<ArrayBuffer>; // the bytes after the type
 
   constructor(capacity: number) {
     this.grow(capacity);
@@ -266,24 +282,18 @@ class MessageBuffer {
     this.bytes = new Uint8Array(SIZEOF_LONG + capacity);
     this.#type = new BigInt64Array(this.bytes.buffer, 0, 1);
     this.#halves = new Uint32Array(this.bytes.buffer, 0, 2);
+    this.#data = this.bytes.subarray(SIZEOF_LONG);
   }
 
-  put(type: bigint, data: Uint8Array): void {
+  put(type: bigint, data: Uint8Array<ArrayBuffer>): void {
     this.#type[0] = type;
-    this.bytes.set(data, SIZEOF_LONG);
+    copyBytes(this.#data, data, data.byteLength);
   }
 
   /** The message of `size` bytes that is in here, as a copy. */
   take(size: number, into?: Uint8Array<ArrayBuffer>): SysvMessage {
-    const end = SIZEOF_LONG + size;
-    if (into === undefined) {
-      return {
-        type: this.#readType(),
-        data: this.bytes.slice(SIZEOF_LONG, end),
-      };
-    }
-    into.set(this.bytes.subarray(SIZEOF_LONG, end));
-    const data = size === into.byteLength ? into : into.subarray(0, size);
+    const data = bytesFor(size, into);
+    copyBytes(data, this.#data, size);
     return { type: this.#readType(), data };
   }
 
@@ -319,7 +329,8 @@ class MessageBuffer {
 export class SysvMessageQueue implements Disposable {
   readonly #id: number;
   readonly #subject: string;
-  readonly #closing = new AbortController();
+  readonly #closing = new AbortController(); // ends the calls that block elsewhere
+  #open = true; // its signal says the same, but takes longer to ask
   readonly #sending = new Mutex(); // messages go in the order of their send()
   readonly #leftovers = new Leftovers(this);
   #buffer = new MessageBuffer(FIRST_CAPACITY);
@@ -862,6 +873,7 @@ export class SysvMessageQueue implements Disposable {
    * with a ClosedError.
    */
   close(): void {
+    this.#open = false;
     this.#closing.abort();
   }
 
@@ -871,11 +883,11 @@ export class SysvMessageQueue implements Disposable {
   }
 
   #checkOpen(): void {
-    if (this.#closing.signal.aborted) throw new ClosedError(this.#subject);
+    if (!this.#open) throw new ClosedError(this.#subject);
   }
 
   /** A buffer with the message: a large one is not kept. */
-  #put(type: bigint, data: Uint8Array): MessageBuffer {
+  #put(type: bigint, data: Uint8Array<ArrayBuffer>): MessageBuffer {
     const fits = data.byteLength <= this.#buffer.capacity;
     const buffer = fits ? this.#buffer : new MessageBuffer(data.byteLength);
     buffer.put(type, data);
