@@ -144,8 +144,43 @@ for (const [name, { open }] of Object.entries(KINDS)) {
         () => memory.write(0, new Uint8Array(1)),
         () => memory.view(layout),
         () => memory.atomics,
+        () => memory.indexOf(0),
       ]
     ) assertThrows(call, ClosedError);
+  });
+}
+
+for (const [name, { open, reopen }] of Object.entries(KINDS)) {
+  leakTest(`Memory (${name}) finds bytes in it`, () => {
+    using memory = open();
+    memory.write(10, Uint8Array.of(1, 2, 1, 2, 3));
+    memory.write(SIZE - 1, Uint8Array.of(9));
+    using reader = reopen?.(memory);
+    for (const one of [memory, reader]) {
+      if (one === undefined) continue;
+      assertEquals([1, 2, 9, 0, 7].map((byte) => one.indexOf(byte)), [
+        10,
+        11,
+        SIZE - 1,
+        0,
+        -1,
+      ]);
+      assertEquals(one.indexOf(1, 11), 12);
+      assertEquals(one.indexOf(Uint8Array.of(1, 2, 3)), 12);
+      assertEquals(one.indexOf(Uint8Array.of(1, 2, 3), 13), -1);
+      assertEquals(one.indexOf(Uint8Array.of(9, 0)), -1); // ends with the memory
+      assertEquals(one.indexOf(new Uint8Array(SIZE + 1)), -1);
+      assertEquals(one.indexOf(new Uint8Array(), 5), 5);
+      assertEquals(one.indexOf(9, SIZE), -1);
+      for (const offset of [SIZE + 1, -1, 1.5, NaN, 2 ** 53]) {
+        assertThrows(() => one.indexOf(1, offset), RangeError, "offset");
+      }
+      for (const byte of [256, -1, 1.5, NaN]) {
+        assertThrows(() => one.indexOf(byte), RangeError, "search");
+      }
+      const text = "1" as unknown as number;
+      assertThrows(() => one.indexOf(text), TypeError, "search");
+    }
   });
 }
 

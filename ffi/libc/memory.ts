@@ -9,6 +9,11 @@ import { pageSize } from "./unistd.ts";
 const string = header({
   // void *memmove(void *dest, const void *src, size_t n)
   memmove: { parameters: ["buffer", "usize", "usize"], result: "void" },
+  // void *memmem(const void *hay, size_t hay_size, const void *needle, size_t size)
+  memmem: {
+    parameters: ["usize", "usize", "buffer", "usize"],
+    result: "usize",
+  },
 });
 
 /**
@@ -143,6 +148,15 @@ export class Mapping {
   copyTo(target: Uint8Array<ArrayBuffer>, offset: number): void {
     const { byteLength } = target;
     string().memmove(target, this.address + BigInt(offset), BigInt(byteLength));
+  }
+
+  /** Where bytes are, from the beginning; -1 for nowhere. */
+  indexOf(bytes: Uint8Array<ArrayBuffer>, offset: number): number {
+    const { memmem } = string();
+    const from = this.address + BigInt(offset);
+    const left = BigInt(this.length - offset);
+    const found = memmem(from, left, bytes, BigInt(bytes.byteLength));
+    return found === 0n ? -1 : Number(BigInt(found) - this.address);
   }
 
   /**

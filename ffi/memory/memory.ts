@@ -37,6 +37,7 @@ const WORD = 8; // bytes: the widest that Atomics know
  * | work on a C struct in it             | {@linkcode Memory.view}                  |
  * | count, and publish, between processes | {@linkcode Memory.atomics}              |
  * | copy from it or into it              | {@linkcode Memory.read}, {@linkcode Memory.write} |
+ * | look through it                      | {@linkcode Memory.indexOf}               |
  * | tell the other side, and be told     | {@linkcode Memory.notify}, {@linkcode Memory.wait} |
  *
  * **Closing** detaches: every array and view of the memory has length 0 then, and
@@ -237,6 +238,53 @@ export class Memory implements Disposable {
     checkBytes("bytes", bytes);
     this.#checkRange(offset, bytes.length, "bytes.length");
     all.set(bytes, offset);
+  }
+
+  /**
+   * `memmem(memory + offset, size - offset, search, n)`: finds bytes in the memory,
+   * of a read-only one, too, without copying it. It blocks this thread until it has
+   * looked through, which takes as long as in C, and several times less than
+   * `bytes.indexOf()` or a loop does.
+   *
+   * Where others write at the same time, it may miss what comes and find what goes.
+   *
+   * @param search One byte from 0 to 255, or some.
+   * @param offset Where to begin, in bytes.
+   * @returns Where they are, in bytes from the beginning of the memory; -1 if they
+   * are nowhere. Of no bytes at all it is `offset`.
+   * @throws {TypeError} If `search` is neither a number nor a Uint8Array, or if the
+   * memory's ArrayBuffer was transferred.
+   * @throws {RangeError} If `search` is a number and no byte, or if the offset is out
+   * of range.
+   * @throws {ClosedError} If this object is closed.
+   *
+   * @example The lines of a log, one after another
+   * ```ts
+   * import { MemoryMap } from "@linux/ipc/memory-map";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = await Deno.makeTempFile();
+   * await Deno.writeTextFile(path, "one\ntwo\nthree\n");
+   * using log = MemoryMap.open(path, { readonly: true });
+   * const lines = [];
+   * const newline = "\n".charCodeAt(0);
+   * for (let at = 0, end; (end = log.indexOf(newline, at)) !== -1; at = end + 1) {
+   *   lines.push(new TextDecoder().decode(log.read(at, end - at)));
+   * }
+   * assertEquals(lines, ["one", "two", "three"]);
+   * await Deno.remove(path);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/memmem.3.html | memmem(3)}
+   */
+  indexOf(search: number | Uint8Array<ArrayBuffer>, offset = 0): number {
+    this.#mapping.checkOwn();
+    const isByte = typeof search === "number";
+    if (isByte) checkInteger("search", search, 0, 255, "a byte");
+    else checkBytes("search", search);
+    this.#checkRange(offset, 0, "offset");
+    const bytes = isByte ? Uint8Array.of(search) : search;
+    return this.#mapping.indexOf(bytes, offset);
   }
 
   /**
