@@ -47,7 +47,24 @@ export function checkFd(fd: unknown): asserts fd is number {
   checkInteger("fd", fd, 0, 0x7fffffff, "int");
 }
 
-/** Bytes that a system call may read or fill. */
+/** What all kinds of typed array have in common. */
+const typedArray: Uint8Array = Object.getPrototypeOf(Uint8Array.prototype);
+
+/** A property of bytes, whatever a subclass says of it. */
+export function truly<K extends "buffer" | "byteOffset">(
+  bytes: Uint8Array,
+  key: K,
+): Uint8Array[K] {
+  return Reflect.get(typedArray, key, bytes);
+}
+
+const byteLengthOf: (this: Uint8Array) => number = Object
+  .getOwnPropertyDescriptor(typedArray, "byteLength")!.get!;
+
+/**
+ * Bytes that a system call may read or fill. The kernel believes the length that
+ * they say they have, so a subclass that says another one is refused.
+ */
 export function checkBytes(
   name: string,
   value: unknown,
@@ -55,6 +72,12 @@ export function checkBytes(
   if (!(value instanceof Uint8Array)) {
     throw new TypeError(`Argument "${name}" must be a Uint8Array`);
   }
+  const length = byteLengthOf.call(value);
+  if (value.byteLength === length && value.length === length) return;
+  throw new TypeError(
+    `Argument "${name}" must be a Uint8Array with its own length: it has ` +
+      `${length} bytes, and says ${value.byteLength}`,
+  );
 }
 
 /** A string as C sees it: UTF-8, closed by the only NUL in it. */

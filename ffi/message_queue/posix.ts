@@ -812,11 +812,16 @@ export class PosixMessageQueue implements Disposable {
 
   /** One mq_receive; undefined when the queue is empty. */
   #receive(
-    into: Uint8Array<ArrayBuffer> | undefined,
+    wanted: Uint8Array<ArrayBuffer> | undefined,
   ): PosixMessage | undefined {
     const { fd, subject } = this.#descriptor;
     const { mq_receive } = mqueue();
     const priority = this.#priority;
+    // The caller's may be gone since it was looked at: memory that was closed during
+    // the wait. The kernel would take the message from the queue all the same.
+    const into = wanted && wanted.byteLength >= this.maxSize
+      ? wanted
+      : undefined;
     const buffer = into ?? (this.#buffer ??= new Uint8Array(this.maxSize));
     for (;;) {
       const size = mq_receive(fd, buffer, this.maxSize, priority);

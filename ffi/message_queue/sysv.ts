@@ -256,12 +256,17 @@ function selectionOf(options: SysvReceiveOptions | undefined): Selection {
   return { type, flags, most, buffer };
 }
 
-/** The beginning of the caller's buffer, or bytes of the message's own. */
+/**
+ * The beginning of the caller's buffer; or bytes of the message's own, also when the
+ * buffer has become too small during the wait: memory that was closed.
+ */
 function bytesFor(
   size: number,
   into: Uint8Array<ArrayBuffer> | undefined,
 ): Uint8Array<ArrayBuffer> {
-  if (into === undefined) return new Uint8Array(size);
+  if (into === undefined || into.byteLength < size) {
+    return new Uint8Array(size);
+  }
   return size === into.byteLength ? into : into.subarray(0, size);
 }
 
@@ -547,7 +552,7 @@ export class SysvMessageQueue implements Disposable {
     const free = this.#sending.acquire(this.#subject, deadline, signal);
     if (free !== undefined) await free;
     try {
-      if (this.#send(mine.bytes, data.byteLength, IPC_NOWAIT)) {
+      if (this.#send(mine.bytes, mine.capacity, IPC_NOWAIT)) {
         if (isOverdue()) await turn();
         return;
       }

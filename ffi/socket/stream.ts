@@ -79,7 +79,7 @@ function sendingAll(
       }, flags);
       if (count === undefined) return undefined;
       sent += count;
-      if (sent === data.byteLength) return sent;
+      if (sent >= data.byteLength) return sent; // it may be smaller by now
     }
   };
 }

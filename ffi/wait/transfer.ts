@@ -130,7 +130,7 @@ export function writeSync(
       continue;
     }
     written += count;
-    if (written === bytes.byteLength) return written;
+    if (written >= bytes.byteLength) return written;
     rest = bytes.subarray(written);
   }
 }
@@ -170,7 +170,8 @@ export async function write(
       }
       written += count;
       if (isOverdue()) await turn();
-      if (written === bytes.byteLength) return written;
+      // Of a resizable buffer there may be less left than was written already.
+      if (written >= bytes.byteLength) return written;
     }
   } finally {
     lock.release();
