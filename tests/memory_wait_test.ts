@@ -16,6 +16,8 @@ import { runCall, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { spawn, until } from "./support/process.ts";
 
+const PAGE = 4096;
+
 /** An object whose name is gone already. */
 function newMemory(size = 64): PosixSharedMemory {
   const memory = PosixSharedMemory.create(null, size);
@@ -145,16 +147,25 @@ leakTest("Memory.close() ends the waits in it", async () => {
 });
 
 leakTest("Memory.wait() goes on when the memory is resized", async () => {
-  using memory = newMemory(8);
-  const waiting = memory.wait(4, 0);
+  using memory = newMemory(PAGE + 8);
+  const waiting = memory.wait(PAGE + 4, 0);
   await until(() => lanesTaken() === 1, "a lane");
-  for (const size of [5_000, 100_000, 1_000_000]) memory.resize(size);
-  const shrink = () => memory.resize(4, { shrink: true });
+  for (const size of [2 * PAGE, 100_000, 1_000_000]) memory.resize(size);
+  const shrink = () => memory.resize(PAGE, { shrink: true });
   if (lanesTaken() === 1) assertThrows(shrink, TypeError, "waits");
-  Atomics.store(memory.atomics.int32, 1, 5);
-  memory.notify(4);
+  Atomics.store(memory.atomics.int32, PAGE / 4 + 1, 5);
+  memory.notify(PAGE + 4);
   assertEquals(await waiting, 5);
   shrink();
+});
+
+leakTest("Memory.wait() ends when the word is gone", async () => {
+  using memory = newMemory(8);
+  const waiting = assertRejects(() => memory.wait(4, 0), RangeError, "a word");
+  await until(() => lanesTaken() === 1, "a lane");
+  memory.resize(16); // so that the wait is in a mapping of before
+  memory.resize(4, { shrink: true });
+  await waiting;
 });
 
 leakTest("Memory.wait() works where nothing may be written", async () => {

@@ -1,5 +1,6 @@
 // Addresses <-> ArrayBuffers, and detaching them.
 
+import { truly } from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
 import { checkAddress } from "./errno.ts";
 import { header } from "./library.ts";
@@ -60,7 +61,8 @@ export class Mapping {
   readonly access: Access;
   readonly #unmap: Unmap;
   #pointer: Deno.PointerValue = null;
-  #bytes: Uint8Array<ArrayBuffer> | undefined; // made when it is wanted
+  #buffer: ArrayBuffer | undefined; // made when it is wanted
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
   #open = true;
   #pins = 0;
 
@@ -106,6 +108,7 @@ export class Mapping {
     const { getArrayBuffer } = Deno.UnsafePointerView;
     const buffer = getArrayBuffer(this.#pointer!, this.length);
     mappings.set(buffer, this);
+    this.#buffer = buffer;
     return new Uint8Array(buffer);
   }
 
@@ -126,7 +129,7 @@ export class Mapping {
   /** Throws when the memory is gone, or has become somebody else's. */
   checkOwn(): void {
     this.checkOpen();
-    if (this.#bytes?.buffer.detached) {
+    if (this.#buffer?.detached) {
       throw new TypeError(
         `Cannot use ${this.subject}: its ArrayBuffer was transferred`,
       );
@@ -191,21 +194,21 @@ export class Mapping {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    if (this.#bytes?.buffer.detached) {
+    if (this.#buffer?.detached) {
       this.#pins = Infinity;
       throw new Error(
         `Cannot unmap ${this.subject}: its ArrayBuffer was transferred, so ` +
           "the memory stays mapped until the process ends",
       );
     }
-    this.#bytes?.buffer.transfer(0);
+    this.#buffer?.transfer(0);
     this.#unmapIfUnused();
   }
 
   /** Detaches the buffer of memory that is not here any more. */
   release(): void {
     this.#open = false;
-    this.#bytes?.buffer.transfer(0);
+    this.#buffer?.transfer(0);
   }
 
   #unmapIfUnused(): void {
@@ -221,17 +224,19 @@ export interface Place {
 
 /** Finds the mapping that bytes belong to; `name` is what errors call them. */
 export function placeOf(name: string, bytes: Uint8Array): Place {
-  const mapping = mappings.get(bytes.buffer);
+  const buffer = truly(bytes, "buffer");
+  const mapping = mappings.get(buffer);
   if (mapping === undefined) {
     throw new TypeError(
       `Argument "${name}" must be bytes of a shared memory or memory map of this module`,
     );
   }
   mapping.checkOpen();
-  if (bytes.buffer.byteLength === 0) {
+  if (buffer.byteLength === 0) {
     throw new TypeError(
       `Argument "${name}" must not be bytes of a buffer that was transferred`,
     );
   }
-  return { mapping, address: mapping.address + BigInt(bytes.byteOffset) };
+  const offset = BigInt(truly(bytes, "byteOffset"));
+  return { mapping, address: mapping.address + offset };
 }

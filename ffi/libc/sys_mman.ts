@@ -12,6 +12,8 @@ export const sysMman = header({
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // void *mremap(void *old_address, size_t old_size, size_t new_size, int flags)
   mremap: { parameters: ["usize", "usize", "usize", "i32"], result: "usize" },
+  // int mprotect(void *addr, size_t size, int prot)
+  mprotect: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int msync(void *addr, size_t length, int flags)
   msync: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // The same, on a thread of the pool.
@@ -37,11 +39,13 @@ export const sysMman = header({
   shm_unlink: { parameters: ["buffer"], result: "i32" },
 });
 
+export const PROT_NONE = 0;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
 export const MAP_ANONYMOUS = 0x20;
+export const MAP_NORESERVE = 0x4000;
 export const MAP_POPULATE = 0x8000;
 export const MAP_HUGETLB = 0x40000;
 export const MREMAP_MAYMOVE = 1;

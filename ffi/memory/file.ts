@@ -11,11 +11,14 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { type Access, Mapping } from "../libc/memory.ts";
 import { fcntl } from "../libc/fcntl.ts";
+import { type MappedRange, mappedRanges } from "../libc/maps.ts";
+import { type Access, Mapping } from "../libc/memory.ts";
 import {
+  MAP_NORESERVE,
   MAP_PRIVATE,
   MAP_SHARED,
+  PROT_NONE,
   PROT_READ,
   PROT_WRITE,
   sysMman,
@@ -63,8 +66,9 @@ export interface MappableFile {
 /** How a file is made larger, or smaller. */
 export interface ResizeOptions {
   /**
-   * Whether the file may become smaller. Whoever has mapped what goes is ended by
-   * SIGBUS when he touches it.
+   * Whether the file may become smaller. A process that has mapped pages that go is
+   * ended by SIGBUS when it touches them, so it is refused while this one has. It
+   * asks /proc/self/maps; what another thread maps in that very moment is not seen.
    *
    * @default {false}
    */
@@ -78,10 +82,24 @@ export interface ResizeOptions {
   reserve?: boolean | undefined;
 }
 
+// What callers hand in is read once, and before anything is looked at: a getter
+// could say something else the second time, or close the memory.
+
 /** Checks a range before anything is known of the file. */
-export function checkRange(options: RangeOptions | undefined): void {
-  checkSize("offset", options?.offset ?? 0, 0);
-  checkSize("length", options?.length ?? 1);
+export function checkRange(options: RangeOptions | undefined): RangeOptions {
+  const { offset, length } = options ?? {};
+  checkSize("offset", offset ?? 0, 0);
+  checkSize("length", length ?? 1);
+  return { offset, length };
+}
+
+/** How to change a size, with what is the default filled in. */
+export function resizeOptions(
+  options: ResizeOptions | undefined,
+  reserveByDefault = true,
+): Required<ResizeOptions> {
+  const { shrink = false, reserve = reserveByDefault } = options ?? {};
+  return { shrink, reserve };
 }
 
 /** The part of a file that was asked for, if there is that much. */
@@ -123,59 +141,6 @@ export function sizeOf(file: MappableFile): number {
   return Number(statusOfFd(file.fd, file.subject).stx_size);
 }
 
-/** Which file it is, whatever it is called. */
-function identity(status: FileStatus): string {
-  return `${status.stx_dev_major}:${status.stx_dev_minor}:${status.stx_ino}`;
-}
-
-/** Where a mapping ends in its file. */
-export interface FileEnd {
-  /** Which file. */
-  readonly key: string;
-  readonly end: number;
-}
-
-/** A mapping that a file has. */
-interface Extent {
-  readonly end: number;
-  /** Of one that another thread has: whether it has closed it. */
-  readonly closed: () => boolean;
-}
-
-// The mappings of this thread, by where they begin in memory. To shrink a file
-// below their ends would take memory away under views that may be alive: SIGBUS.
-const extents = new Map<string, Map<bigint, Extent>>();
-const ends = new WeakMap<Mapping, FileEnd>();
-
-/** Where a mapping ends in its file; undefined if it has none. */
-export function fileEndOf(mapping: Mapping): FileEnd | undefined {
-  return ends.get(mapping);
-}
-
-/** Notes that a file is mapped at this address, here or by another thread. */
-export function remember(
-  { key, end }: FileEnd,
-  start: bigint,
-  closed: () => boolean = () => false,
-): void {
-  const known = extents.get(key);
-  if (known !== undefined) known.set(start, { end, closed });
-  else extents.set(key, new Map([[start, { end, closed }]]));
-}
-
-/** Notes where a mapping of this thread ends in its file. */
-export function track(mapping: Mapping, end: FileEnd): void {
-  remember(end, mapping.start);
-  ends.set(mapping, end);
-}
-
-/** Notes that a file is not mapped there any more. */
-export function forget({ key }: FileEnd, start: bigint): void {
-  const known = extents.get(key);
-  known?.delete(start);
-  if (known?.size === 0) extents.delete(key);
-}
-
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 const FLAGS: Record<Access, number> = {
@@ -193,10 +158,6 @@ export function mapFile(
   status: FileStatus = regularStatus(file),
 ): Mapping {
   const { fd, subject } = file;
-  const end = {
-    key: identity(status),
-    end: range.offset + range.length,
-  };
   const unit = pageSizeOf(file, status);
   const readonly = access === "readonly";
   const protection = readonly ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -213,18 +174,13 @@ export function mapFile(
   if (start === MAP_FAILED && readonly && errno() === EPERM) {
     start = map(MAP_PRIVATE);
   }
-  const mapping = new Mapping({
+  return new Mapping({
     address: checkAddress(start, "mmap", subject) + BigInt(skip),
     length: range.length,
     subject,
     access,
-    unmap({ start, span }) {
-      munmap(start, roundUp(span, unit));
-      forget(end, start);
-    },
+    unmap: ({ start, span }) => munmap(start, roundUp(span, unit)),
   });
-  track(mapping, end);
-  return mapping;
 }
 
 /** What munmap counts in: a huge file is mapped in huge pages only. */
@@ -241,26 +197,51 @@ export function roundUp(span: bigint, page: bigint): bigint {
   return (span + page - 1n) / page * page;
 }
 
+const PROBE = "---p"; // what nobody may touch
+
 /**
- * Makes sure that nothing of this thread's is mapped beyond what a file will
- * have, but for the mapping that makes room itself.
+ * Where in this process a file is mapped, on whichever thread. What it is called in
+ * /proc/self/maps, is asked by mapping it: on some file systems not as fstat says.
  */
-function checkShrink(
-  file: MappableFile,
-  size: number,
-  own?: Mapping,
-): void {
-  const { fd, subject } = file;
-  const key = identity(statusOfFd(fd, subject));
-  for (const [start, { end, closed }] of extents.get(key) ?? []) {
-    if (closed()) forget({ key, end }, start);
-    if (end <= size || closed()) continue;
-    if (start === own?.start && !own.pinned) continue;
-    throw new TypeError(
-      `Cannot shrink ${subject} to ${size} bytes: this process has mapped, or ` +
-        `waits in, what is beyond`,
+function rangesOf({ fd, subject }: MappableFile, unit: bigint): MappedRange[] {
+  const { mmap, munmap } = sysMman();
+  const flags = MAP_PRIVATE | MAP_NORESERVE;
+  const address = mmap(0n, unit, PROT_NONE, flags, fd, 0n);
+  const probe = checkAddress(address, "mmap", subject);
+  const ranges = mappedRanges() ?? [];
+  munmap(probe, unit);
+  const own = ranges.find(({ start, end }) => start <= probe && probe < end);
+  if (own === undefined) {
+    throw new Deno.errors.NotSupported(
+      `Cannot shrink ${subject}: /proc/self/maps does not tell who has mapped it`,
     );
   }
+  return ranges.filter(({ file, permissions }) =>
+    file === own.file && permissions !== PROBE
+  );
+}
+
+/**
+ * Makes sure that nobody in this process has mapped pages beyond what a file will
+ * have: to touch them would end the process with SIGBUS. The mapping that makes room
+ * itself is none of them, unless a call on another thread uses it.
+ */
+function checkShrink(file: MappableFile, size: number, own?: Mapping): void {
+  const unit = pageSizeOf(file, statusOfFd(file.fd, file.subject));
+  const left = roundUp(BigInt(size), unit);
+  const isOwn = (from: bigint, to: bigint) =>
+    own !== undefined && own.start <= from &&
+    to <= own.start + roundUp(own.span, unit);
+  const inTheWay = own?.pinned ||
+    rangesOf(file, unit).some(({ start, end, offset }) => {
+      const from = offset > left ? start : start + left - offset;
+      return from < end && !isOwn(from, end);
+    });
+  if (!inTheWay) return;
+  throw new TypeError(
+    `Cannot shrink ${file.subject} to ${size} bytes: this process has mapped, or ` +
+      "waits in, what is beyond",
+  );
 }
 
 /** Refuses a size at which the kernel would end the process with SIGXFSZ. */
@@ -303,18 +284,18 @@ export function allocate(
 export function resizeFile(
   file: MappableFile,
   size: number,
-  options: ResizeOptions | undefined,
+  { shrink, reserve }: ResizeOptions,
   own?: Mapping,
   replace: () => void = () => {},
 ): void {
   const present = sizeOf(file);
   if (size >= present) {
-    const from = options?.reserve ?? true ? present : size - 1;
+    const from = reserve ? present : size - 1;
     if (size > present) allocate(file, from, size);
     replace();
     return;
   }
-  if (!options?.shrink) {
+  if (!shrink) {
     throw new RangeError(
       `Argument "size" must be at least ${present} (the size of ` +
         `${file.subject}, without "shrink"): ${size}`,

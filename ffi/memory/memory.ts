@@ -46,6 +46,11 @@ const WORD = 8; // bytes: the widest that Atomics know
  * because its views may be alive. Neither an ArrayBuffer that was transferred away
  * (`postMessage`, `transfer`) is ever unmapped.
  *
+ * What reads into the memory from another thread must be over before. The calls of
+ * this module see to that, or to the bytes being there; but Deno's own
+ * (`file.read(memory.bytes)`) keep the address, and would write to whatever is in
+ * that place by then.
+ *
  * **Read-only** memory is mapped without permission to write, so a write to an
  * array over it would end the process with SIGSEGV. It has no arrays, therefore:
  * `read` copies from it, and what would show it (`bytes`, `view`, `atomics`,
@@ -91,7 +96,8 @@ export class Memory implements Disposable {
    * @param handle What {@linkcode Memory.share} returned there, as it came in a
    * message.
    * @returns The memory, closed by its `close()`.
-   * @throws {TypeError} If it is no handle, or if it was adopted already.
+   * @throws {TypeError} If it is no handle, if it was adopted already, or if there is
+   * no such memory on its way in this process.
    *
    * @example A Worker
    * ```ts ignore

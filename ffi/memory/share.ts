@@ -1,8 +1,10 @@
 // Memory that goes to another thread of this process.
 
-import { Mapping } from "../libc/memory.ts";
-import { sysMman } from "../libc/sys_mman.ts";
-import { type FileEnd, fileEndOf, forget, remember, track } from "./file.ts";
+import { check } from "../libc/errno.ts";
+import { mappedRanges } from "../libc/maps.ts";
+import { Mapping, type MappingInit } from "../libc/memory.ts";
+import { PROT_NONE, PROT_READ, PROT_WRITE, sysMman } from "../libc/sys_mman.ts";
+import { pageSize } from "../libc/unistd.ts";
 
 /**
  * What `Memory.share` makes for another thread: a message, for `postMessage`, which
@@ -18,16 +20,25 @@ export interface MemoryHandle {
   readonly subject: string;
   /** Whether it can be written to. */
   readonly access: "shared" | "readonly";
-  /** Which file it is of, and up to where. */
-  readonly file: { readonly key: string; readonly end: number } | null;
-  /** Whether somebody has adopted it, and closed it. */
+  /** Whether somebody has adopted it. */
   readonly state: Int32Array<SharedArrayBuffer>;
 }
 
 // What the state is: it begins with OFFERED.
 const OFFERED = 0;
 const ADOPTED = 1;
-const CLOSED = 2;
+
+// On its way memory is nobody's: without a permission, by which adopt() knows it
+// from all other memory, whatever the handle says.
+function protect(
+  { address, length, subject }: Omit<MappingInit, "access">,
+  protection: number,
+): void {
+  const skip = address % BigInt(pageSize());
+  const span = BigInt(length) + skip;
+  const { mprotect } = sysMman();
+  check(mprotect(address - skip, span, protection), "mprotect", subject);
+}
 
 /** Makes a mapping of its own for another thread. */
 export function share(mapping: Mapping): MemoryHandle {
@@ -37,42 +48,50 @@ export function share(mapping: Mapping): MemoryHandle {
     throw new TypeError(`Cannot share ${subject}: it is private`);
   }
   const address = mapping.duplicate();
+  protect({ address, length, subject }, PROT_NONE);
   const state = new Int32Array(new SharedArrayBuffer(4));
-  const file: FileEnd | null = fileEndOf(mapping) ?? null;
-  if (file !== null) {
-    remember(file, address, () => Atomics.load(state, 0) === CLOSED);
-  }
-  return { address, length, subject, access, file, state };
+  return { address, length, subject, access, state };
 }
 
-function isHandle(handle: unknown): handle is MemoryHandle {
-  const { address, length, state } = (handle ?? {}) as Partial<MemoryHandle>;
-  return typeof address === "bigint" && typeof length === "number" &&
-    state instanceof Int32Array && state.buffer instanceof SharedArrayBuffer;
+function isHandle(handle: MemoryHandle): boolean {
+  const { address, length, subject, access, state } = handle;
+  return typeof address === "bigint" && Number.isSafeInteger(length) &&
+    length > 0 && typeof subject === "string" &&
+    (access === "shared" || access === "readonly") &&
+    state instanceof Int32Array && state.length === 1 &&
+    state.buffer instanceof SharedArrayBuffer;
+}
+
+/** Whether all the memory there is on its way, as share() has left it. */
+function isOffered(address: bigint, length: number): boolean {
+  const ranges = mappedRanges();
+  if (ranges === undefined) return true; // there is no /proc to ask
+  let covered = address;
+  for (const { start, end, permissions } of ranges) {
+    if (start > covered || end <= covered) continue;
+    if (permissions === "---s") covered = end;
+  }
+  return covered >= address + BigInt(length);
 }
 
 /** Takes over the mapping that another thread has made. */
 export function adopt(handle: MemoryHandle): Mapping {
-  if (!isHandle(handle)) {
+  const own = { ...handle }; // read once: a getter could change its mind
+  if (!isHandle(own)) {
     throw new TypeError('Argument "handle" must be what share() returned');
   }
-  const { address, length, subject, file, state } = handle;
+  const { address, length, subject, access, state } = own;
   if (Atomics.compareExchange(state, 0, OFFERED, ADOPTED) !== OFFERED) {
     throw new TypeError(
       `Cannot adopt ${subject}: somebody has adopted it already`,
     );
   }
-  const mapping = new Mapping({
-    address,
-    length,
-    subject,
-    access: handle.access,
-    unmap({ start, span }) {
-      sysMman().munmap(start, span);
-      if (file !== null) forget(file, start);
-      Atomics.store(state, 0, CLOSED);
-    },
-  });
-  if (file !== null) track(mapping, file);
-  return mapping;
+  if (!isOffered(address, length)) {
+    throw new TypeError(
+      `Cannot adopt ${subject}: nobody in this process has shared it`,
+    );
+  }
+  const write = access === "shared" ? PROT_WRITE : 0;
+  protect(own, PROT_READ | write);
+  return new Mapping({ address, length, subject, access });
 }

@@ -68,6 +68,7 @@ import {
   regularStatus,
   resizeFile,
   type ResizeOptions,
+  resizeOptions,
   roundUp,
   sizeOf,
   truncate,
@@ -224,14 +225,28 @@ function duplicate({ fd, subject }: MappableFile): Descriptor {
   return new Descriptor(copy, subject);
 }
 
-function accessOf(options: MemoryMapOpenOptions | undefined): Access {
-  if (options?.private && options.readonly) {
+/** How a file is mapped: the caller's options, read once. */
+interface How {
+  readonly range: RangeOptions;
+  readonly access: Access;
+  readonly resizable: boolean;
+  readonly populate: boolean;
+}
+
+function mappingOptions(options: MemoryMapOpenOptions = {}): How {
+  const range = checkRange(options);
+  const { private: isPrivate, readonly, resizable, populate } = options;
+  if (isPrivate && readonly) {
     throw new TypeError(
       'Argument "options" must not have both "private" and "readonly"',
     );
   }
-  if (options?.private) return "private";
-  return options?.readonly ? "readonly" : "shared";
+  return {
+    range,
+    access: isPrivate ? "private" : readonly ? "readonly" : "shared",
+    resizable: resizable ?? false,
+    populate: populate ?? false,
+  };
 }
 
 /** The size of the huge pages that MAP_HUGETLB gives, as /proc has it. */
@@ -322,9 +337,9 @@ export class MemoryMap extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
    */
   static open(path: string, options?: MemoryMapOpenOptions): MemoryMap {
-    checkRange(options);
-    using file = openRegular(path, accessOf(options));
-    return MemoryMap.#map(file, options);
+    const how = mappingOptions(options);
+    using file = openRegular(path, how.access);
+    return MemoryMap.#map(file, how);
   }
 
   /**
@@ -347,9 +362,9 @@ export class MemoryMap extends Memory {
    */
   static fromFd(fd: number, options?: MemoryMapFdOptions): MemoryMap {
     checkFd(fd);
-    checkRange(options);
+    const how = mappingOptions(options);
     const subject = options?.name ?? `descriptor ${fd}`;
-    return MemoryMap.#map({ fd, subject }, options);
+    return MemoryMap.#map({ fd, subject }, how);
   }
 
   /**
@@ -373,14 +388,14 @@ export class MemoryMap extends Memory {
     options?: MemoryMapCreateOptions,
   ): MemoryMap {
     checkSize("size", size);
-    const mode = options?.mode ?? 0o600;
+    const { mode = 0o600, reserve = true, resizable } = options ?? {};
     checkMode(mode);
     using file = openFile(path, O_RDWR | O_CREAT | O_EXCL, mode);
     let map;
     try {
       truncate(file, size);
-      map = MemoryMap.#map(file, { resizable: options?.resizable });
-      if (options?.reserve ?? true) allocate(file, 0, size);
+      map = MemoryMap.#map(file, mappingOptions({ resizable }));
+      if (reserve) allocate(file, 0, size);
       return map;
     } catch (error) {
       map?.close();
@@ -441,15 +456,14 @@ export class MemoryMap extends Memory {
     return new MemoryMap(mapping, movable ? "none" : undefined, 0);
   }
 
-  static #map(file: MappableFile, options?: MemoryMapOpenOptions): MemoryMap {
-    const access = accessOf(options);
+  static #map(file: MappableFile, how: How): MemoryMap {
     const status = regularStatus(file);
     const size = Number(status.stx_size);
-    const range = rangeIn(size, file.subject, options);
-    const flags = options?.populate ? MAP_POPULATE : 0;
-    const kept = options?.resizable ? duplicate(file) : undefined;
+    const range = rangeIn(size, file.subject, how.range);
+    const flags = how.populate ? MAP_POPULATE : 0;
+    const kept = how.resizable ? duplicate(file) : undefined;
     try {
-      const mapping = mapFile(file, range, access, flags, status);
+      const mapping = mapFile(file, range, how.access, flags, status);
       return new MemoryMap(mapping, kept, range.offset);
     } catch (error) {
       kept?.close();
@@ -483,7 +497,7 @@ export class MemoryMap extends Memory {
    * @throws {RangeError} If the size is out of range, or smaller without `shrink`.
    * @throws {TypeError} If this mapping is neither resizable nor private memory
    * without a file, or if it is read-only; if what is to go is mapped once more in
-   * this thread, or waited in.
+   * this process, on any of its threads, or waited in.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC, EFBIG, ENOMEM if there is not enough room; EPERM if
    * the file is sealed against it.
@@ -508,17 +522,18 @@ export class MemoryMap extends Memory {
    */
   resize(size: number, options?: ResizeOptions): void {
     checkSize("size", size, this.#offset + 1);
+    const how = resizeOptions(options);
     const own = mappingOf(this);
     own.checkOwn();
     if (this.#file === "none") {
-      checkResize(own, size, options);
+      checkResize(own, size, how);
       replaceMapping(this, remap(own, size));
       return;
     }
     const file = this.#resizable();
     own.checkWritable();
     const range = { offset: this.#offset, length: size - this.#offset };
-    resizeFile(file, size, options, own, () => {
+    resizeFile(file, size, how, own, () => {
       replaceMapping(this, mapFile(file, range, "shared"));
     });
   }
@@ -812,8 +827,8 @@ export class MemoryMap extends Memory {
   }
 
   /** The pages that a range of the mapping is in. */
-  #pages(range: RangeOptions | undefined): Pages {
-    checkRange(range);
+  #pages(options: RangeOptions | undefined): Pages {
+    const range = checkRange(options);
     const mapping = mappingOf(this);
     mapping.checkOwn();
     const { offset, length } = rangeIn(mapping.length, mapping.subject, range);
@@ -829,12 +844,12 @@ const LOCK_LIMIT_ERRORS = new Set([EPERM, EAGAIN, ENOMEM]);
 function checkResize(
   own: Mapping,
   size: number,
-  options: ResizeOptions | undefined,
+  { shrink }: ResizeOptions,
 ): void {
   if (own.pinned) {
     throw new TypeError(`Cannot move ${own.subject}: it is in use`);
   }
-  if (size >= own.length || options?.shrink) return;
+  if (size >= own.length || shrink) return;
   throw new RangeError(
     `Argument "size" must be at least ${own.length} (the size of ` +
       `${own.subject}, without "shrink"): ${size}`,

@@ -26,6 +26,7 @@ import {
   type RangeOptions,
   resizeFile,
   type ResizeOptions,
+  resizeOptions,
   sizeOf,
   truncate,
 } from "../memory/file.ts";
@@ -318,9 +319,11 @@ export class MemoryFile implements Disposable {
    * mapped stays as it is; map again what is new.
    *
    * @param size The size in bytes.
-   * @param options `shrink`, without which the file becomes no smaller; `reserve`.
+   * @param options `shrink`, without which the file becomes no smaller; `reserve`,
+   * which is false here, if absent.
    * @throws {RangeError} If the size is out of range, or smaller without `shrink`.
-   * @throws {TypeError} If what is to go is mapped in this thread.
+   * @throws {TypeError} If what is to go is mapped in this process, on any of its
+   * threads.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if it is sealed against that; EFBIG, ENOMEM.
    *
@@ -328,7 +331,7 @@ export class MemoryFile implements Disposable {
    */
   resize(size: number, options?: ResizeOptions): void {
     checkSize("size", size, 0);
-    resizeFile(this.#descriptor, size, { reserve: false, ...options });
+    resizeFile(this.#descriptor, size, resizeOptions(options, false));
   }
 
   /**

@@ -21,6 +21,7 @@ import {
   regularStatus,
   resizeFile,
   type ResizeOptions,
+  resizeOptions,
   sizeOf,
   truncate,
 } from "../memory/file.ts";
@@ -149,7 +150,7 @@ export class PosixSharedMemory extends Memory {
     options?: PosixSharedMemoryCreateOptions,
   ): PosixSharedMemory {
     checkSize("size", size);
-    const mode = options?.mode ?? 0o600;
+    const { mode = 0o600, reserve = true } = options ?? {};
     checkMode(mode);
     const chosen = name === null ? randomName() : name;
     const file = openObject(chosen, O_RDWR | O_CREAT | O_EXCL, mode);
@@ -157,7 +158,7 @@ export class PosixSharedMemory extends Memory {
     try {
       truncate(file, size);
       mapping = mapFile(file, { offset: 0, length: size }, "shared");
-      if (options?.reserve ?? true) allocate(file, 0, size);
+      if (reserve) allocate(file, 0, size);
     } catch (error) {
       mapping?.close();
       file.close();
@@ -194,12 +195,12 @@ export class PosixSharedMemory extends Memory {
     name: string,
     options?: PosixSharedMemoryOpenOptions,
   ): PosixSharedMemory {
-    checkRange(options);
+    const wanted = checkRange(options);
     const readonly = options?.readonly ?? false;
     const file = openObject(name, readonly ? O_RDONLY : O_RDWR);
     try {
       const status = regularStatus(file);
-      const range = rangeIn(Number(status.stx_size), file.subject, options);
+      const range = rangeIn(Number(status.stx_size), file.subject, wanted);
       const access = readonly ? "readonly" : "shared";
       const mapping = mapFile(file, range, access, 0, status);
       return new PosixSharedMemory(name, file, mapping, range.offset);
@@ -258,7 +259,7 @@ export class PosixSharedMemory extends Memory {
    * `reserve`.
    * @throws {RangeError} If the size is out of range, or smaller without `shrink`.
    * @throws {TypeError} If this mapping is read-only; or if what is to go is mapped
-   * once more in this thread, or waited in.
+   * once more in this process, on any of its threads, or waited in.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC if /dev/shm is full, EFBIG, ENOMEM.
    *
@@ -282,11 +283,12 @@ export class PosixSharedMemory extends Memory {
    */
   resize(size: number, options?: ResizeOptions): void {
     checkSize("size", size, this.#offset + 1);
+    const how = resizeOptions(options);
     const own = mappingOf(this);
     own.checkWritable();
     const file = this.#descriptor;
     const range = { offset: this.#offset, length: size - this.#offset };
-    resizeFile(file, size, options, own, () => {
+    resizeFile(file, size, how, own, () => {
       replaceMapping(this, mapFile(file, range, "shared"));
     });
   }

@@ -169,11 +169,17 @@ function detach({ address }: Mapping): void {
 }
 
 function attach(id: number, subject: string, readonly = false): Mapping {
-  const length = sizeOf(id, subject);
   const flags = readonly ? SHM_RDONLY : 0;
-  const { shmat } = sysShm();
+  const { shmat, shmdt } = sysShm();
   const address = checkAddress(shmat(id, 0n, flags), "shmat", subject);
   const access = readonly ? "readonly" : "shared";
+  let length;
+  try { // now that the id cannot become that of another segment any more
+    length = sizeOf(id, subject);
+  } catch (error) {
+    shmdt(address);
+    throw error;
+  }
   return new Mapping({ address, length, subject, access, unmap: detach });
 }
 
