@@ -76,6 +76,21 @@ leakTest("MemoryMap.resize() keeps the offset", () => {
   assertEquals(decoder.decode(map.bytes), "3");
 });
 
+leakTest("MemoryMap.resize() moves memory that is partly locked", () => {
+  for (const grown of [2 * PAGE, 100 * PAGE + 1]) {
+    using map = MemoryMap.anonymous(5 * PAGE, { private: true });
+    map.bytes.fill(7);
+    map.lock({ offset: PAGE, length: PAGE });
+    map.advise("dontdump", { offset: 3 * PAGE });
+    const { bytes: old } = map;
+    map.resize(grown, { shrink: true });
+    assertEquals([old.length, map.byteLength], [0, grown]);
+    const kept = Math.min(grown, 5 * PAGE);
+    assert(map.bytes.subarray(0, kept).every((byte) => byte === 7));
+    assert(map.bytes.subarray(kept).every((byte) => byte === 0));
+  }
+});
+
 leakTest("MemoryMap.resize() takes nothing that is mapped here", () => {
   using dir = scratch();
   const path = dir.file("data", new Uint8Array(3 * PAGE));

@@ -68,6 +68,14 @@ leakTest("Memory.share() keeps the offset, and what is read-only", () => {
   assertThrows(() => again.bytes, TypeError, "read-only");
 });
 
+leakTest("Memory.share() takes all of what is partly locked", () => {
+  using map = MemoryMap.anonymous(5 * PAGE);
+  map.lock({ offset: PAGE, length: PAGE }); // to the kernel that is three mappings
+  map.bytes.fill(7);
+  using other = Memory.adopt(map.share());
+  assertEquals(other.bytes, map.bytes);
+});
+
 leakTest("Memory.adopt() takes a handle once", () => {
   using memory = MemoryMap.anonymous(64);
   const handle = memory.share();

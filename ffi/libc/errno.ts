@@ -152,6 +152,7 @@ export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
+export const EFAULT = 14;
 export const EEXIST = 17;
 export const EINVAL = 22;
 export const EMFILE = 24;
@@ -233,14 +234,17 @@ export function checkNumber(
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn; // (void *) -1
 
+/** Whether a C call that returns an address says "see errno". */
+export function isNoAddress(address: bigint): boolean {
+  return address === ALL_ONES || address === 0n;
+}
+
 /** The address that a C call returns, (void *) -1 or NULL for "see errno". */
 export function checkAddress(
   address: bigint,
   syscall: string,
   subject?: Subject,
 ): bigint {
-  if (address === ALL_ONES || address === 0n) {
-    throw ipcError(errno(), syscall, subject);
-  }
+  if (isNoAddress(address)) throw ipcError(errno(), syscall, subject);
   return address;
 }

@@ -10,6 +10,7 @@ import {
   EPERM,
   errno,
   ipcError,
+  isNoAddress,
 } from "../libc/errno.ts";
 import { fcntl } from "../libc/fcntl.ts";
 import { type MappedRange, mappedRanges } from "../libc/maps.ts";
@@ -141,8 +142,6 @@ export function sizeOf(file: MappableFile): number {
   return Number(statusOfFd(file.fd, file.subject).stx_size);
 }
 
-const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
-
 const FLAGS: Record<Access, number> = {
   shared: MAP_SHARED,
   readonly: MAP_SHARED,
@@ -171,7 +170,7 @@ export function mapFile(
   let start = map(FLAGS[access]);
   // Before Linux 6.7 a file that is sealed against writes can be mapped as private
   // only, which is the same then.
-  if (start === MAP_FAILED && readonly && errno() === EPERM) {
+  if (isNoAddress(start) && readonly && errno() === EPERM) {
     start = map(MAP_PRIVATE);
   }
   return new Mapping({

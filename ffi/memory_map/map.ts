@@ -13,11 +13,13 @@ import {
   checkAddress,
   checkRetrying,
   EAGAIN,
+  EFAULT,
   EIO,
   ENOMEM,
   EPERM,
   errno,
   ipcError,
+  isNoAddress,
 } from "../libc/errno.ts";
 import {
   F_DUPFD_CLOEXEC,
@@ -258,16 +260,38 @@ function hugePageSize(): bigint {
     : BigInt(kilobytes) * 1024n;
 }
 
+const ANONYMOUS = "anonymous memory"; // what errors call it
+
+/** `mmap` without a file. */
+function mapAnonymous(size: number, flags: number): bigint {
+  const { mmap } = sysMman();
+  const protection = PROT_READ | PROT_WRITE;
+  const all = MAP_ANONYMOUS | flags;
+  const address = mmap(0n, BigInt(size), protection, all, -1, 0n);
+  return checkAddress(address, "mmap", ANONYMOUS);
+}
+
 /** Changes the size of private memory without a file, which may move it. */
 function remap(old: Mapping, length: number): Mapping {
   const { start, span, subject, access } = old;
-  const address = checkAddress(
-    sysMman().mremap(start, span, BigInt(length), MREMAP_MAYMOVE),
-    "mremap",
-    subject,
-  );
+  const { mremap } = sysMman();
+  const address = mremap(start, span, BigInt(length), MREMAP_MAYMOVE);
+  if (isNoAddress(address) && errno() === EFAULT) return copied(old, length);
+  checkAddress(address, "mremap", subject);
   old.release();
   return new Mapping({ address, length, subject, access });
+}
+
+/**
+ * The same for memory of which a part is locked or advised: to the kernel that is
+ * several mappings, which mremap does not take at once.
+ */
+function copied(old: Mapping, length: number): Mapping {
+  const { subject, access } = old;
+  const address = mapAnonymous(length, MAP_PRIVATE);
+  const mapping = new Mapping({ address, length, subject, access });
+  old.copyTo(mapping.bytes.subarray(0, old.length), 0);
+  return mapping;
 }
 
 // One flush at a time has a thread of the pool: more would not be faster, and file
@@ -430,27 +454,21 @@ export class MemoryMap extends Memory {
     options?: MemoryMapAnonymousOptions,
   ): MemoryMap {
     checkSize("size", size);
-    const subject = "anonymous memory";
-    const access = options?.private ? "private" : "shared";
-    const flags = MAP_ANONYMOUS |
-      (options?.private ? MAP_PRIVATE : MAP_SHARED) |
-      (options?.hugePages ? MAP_HUGETLB : 0) |
-      (options?.populate ? MAP_POPULATE : 0);
-    const { mmap, munmap } = sysMman();
-    const protection = PROT_READ | PROT_WRITE;
-    const address = checkAddress(
-      mmap(0n, BigInt(size), protection, flags, -1, 0n),
-      "mmap",
-      subject,
+    const { private: isPrivate, hugePages: huge, populate } = options ?? {};
+    const access = isPrivate ? "private" : "shared";
+    const address = mapAnonymous(
+      size,
+      (isPrivate ? MAP_PRIVATE : MAP_SHARED) |
+        (huge ? MAP_HUGETLB : 0) |
+        (populate ? MAP_POPULATE : 0),
     );
-    const huge = options?.hugePages ?? false;
     const unit = huge ? hugePageSize() : 1n;
     const mapping = new Mapping({
       address,
       length: size,
-      subject,
+      subject: ANONYMOUS,
       access,
-      unmap: ({ start, span }) => munmap(start, roundUp(span, unit)),
+      unmap: ({ start, span }) => sysMman().munmap(start, roundUp(span, unit)),
     });
     const movable = access === "private" && !huge;
     return new MemoryMap(mapping, movable ? "none" : undefined, 0);
@@ -500,7 +518,10 @@ export class MemoryMap extends Memory {
    * this process, on any of its threads, or waited in.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC, EFBIG, ENOMEM if there is not enough room; EPERM if
-   * the file is sealed against it.
+   * the file is sealed against it; EAGAIN if private memory is locked and may not
+   * be locked as large (RLIMIT_MEMLOCK).
+   * @throws {Deno.errors.NotSupported} If it is to become smaller and /proc is not
+   * mounted.
    *
    * @example A file that grows
    * ```ts

@@ -320,12 +320,15 @@ export class MemoryFile implements Disposable {
    *
    * @param size The size in bytes.
    * @param options `shrink`, without which the file becomes no smaller; `reserve`,
-   * which is false here, if absent.
+   * which is false here, if absent. Room is taken as long as there is memory: to
+   * reserve more than that is no error, but the end of this or another process.
    * @throws {RangeError} If the size is out of range, or smaller without `shrink`.
    * @throws {TypeError} If what is to go is mapped in this process, on any of its
    * threads.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if it is sealed against that; EFBIG, ENOMEM.
+   * @throws {Deno.errors.NotSupported} If it is to become smaller and /proc is not
+   * mounted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/ftruncate.2.html | ftruncate(2)}
    */

@@ -262,6 +262,8 @@ export class PosixSharedMemory extends Memory {
    * once more in this process, on any of its threads, or waited in.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC if /dev/shm is full, EFBIG, ENOMEM.
+   * @throws {Deno.errors.NotSupported} If it is to become smaller and /proc is not
+   * mounted.
    *
    * @example Twice as large
    * ```ts

@@ -1,0 +1,140 @@
+/**
+ * What the man pages say of mmap(2), mremap(2), mlock(2), shmget(2), shmctl(2) and
+ * memfd_create(2) under ERRORS, where the tests of one class do not provoke it.
+ */
+import { assertEquals } from "@std/assert";
+import { fcntl, O_RDONLY, O_WRONLY } from "../ffi/libc/fcntl.ts";
+import { unistd } from "../ffi/libc/unistd.ts";
+import { MemoryMap } from "../ffi/memory_map.ts";
+import { MemoryFile } from "../ffi/shared_memory.ts";
+import { assertRefused } from "./support/asserts.ts";
+import { inChild } from "./support/child.ts";
+import { leakTest } from "./support/leaks.ts";
+import { scratch } from "./support/names.ts";
+import { exists } from "./support/process.ts";
+import { noOtherUser, runAsNobody } from "./support/user.ts";
+
+/** A regular file of 4096 bytes that cannot be mapped. */
+const UNMAPPABLE = "/sys/kernel/uevent_seqnum";
+
+/** Runs a function with a raw descriptor. */
+function withFd(path: string, flags: number, use: (fd: number) => void): void {
+  const fd = fcntl().open(new TextEncoder().encode(`${path}\0`), flags, 0);
+  try {
+    use(fd);
+  } finally {
+    unistd().close(fd);
+  }
+}
+
+leakTest("mmap: EACCES if the descriptor is not open for that", () => {
+  using dir = scratch();
+  const path = dir.file("data", "hello");
+  const ways = [{}, { private: true }, { readonly: true }];
+  withFd(path, O_WRONLY, (fd) => {
+    for (const how of ways) {
+      assertRefused(() => MemoryMap.fromFd(fd, how), "EACCES", "mmap");
+    }
+  });
+  withFd(path, O_RDONLY, (fd) => {
+    assertRefused(() => MemoryMap.fromFd(fd), "EACCES", "mmap");
+    for (const how of ways.slice(1)) MemoryMap.fromFd(fd, how).close();
+  });
+});
+
+leakTest("mmap: EBADF if there is no such descriptor", () => {
+  const none = 0x7fffffff;
+  assertRefused(() => MemoryMap.fromFd(none), "EBADF", "statx");
+  assertRefused(() => MemoryFile.fromFd(none), "EBADF", "fcntl");
+});
+
+leakTest("mmap: EPERM if the file is sealed against writes", () => {
+  using file = MemoryFile.create("test", 1);
+  file.seal(["write"]);
+  assertRefused(() => file.map(), "EPERM", "mmap", "memory file test");
+  file.seal(["seal"]);
+  assertRefused(() => file.seal(["grow"]), "EPERM", "fcntl");
+});
+
+leakTest("mmap: ENODEV if there is nothing behind the file", {
+  needs: [exists(UNMAPPABLE) ? null : `there is no ${UNMAPPABLE}`],
+}, () => {
+  const open = () => MemoryMap.open(UNMAPPABLE, { readonly: true });
+  assertRefused(open, "ENODEV", "mmap", UNMAPPABLE);
+});
+
+leakTest("mremap: ENOMEM if there are not as many addresses", () => {
+  using map = MemoryMap.anonymous(8, { private: true });
+  map.bytes[7] = 80;
+  assertRefused(() => map.resize(2 ** 46), "ENOMEM", "mremap");
+  assertEquals(map.bytes[7], 80);
+});
+
+leakTest("memfd_create: EMFILE, and nothing is left", async () => {
+  const told = await inChild(async () => {
+    const { MemoryFile } = await import("../ffi/shared_memory.ts");
+    const { outcome } = await import("./support/child.ts");
+    MemoryFile.create("before", 1).close();
+    const files = [];
+    try {
+      for (;;) files.push(Deno.openSync("/dev/null"));
+    } catch {
+      // No descriptor is left.
+    }
+    const error = await outcome(() => MemoryFile.create("test", 1));
+    files.pop()!.close();
+    const file = MemoryFile.create("test", 1);
+    const own = await outcome(() => file.map().close());
+    const kept = await outcome(() => file.map({ readonly: true }).close());
+    for (const file of files) file.close();
+    return [error, own, kept];
+  }, { wrapper: ["/bin/sh", "-c", 'ulimit -n 60; exec "$0" "$@"'] });
+  assertEquals(told, [
+    "IpcError: memfd_create memory file test: Too many open files (EMFILE)",
+    "returns",
+    "returns",
+  ]);
+});
+
+leakTest("mremap, mlock, shmctl, shmget: what others may not lock", {
+  needs: [noOtherUser],
+}, async () => {
+  const { stdout } = await runAsNobody(`
+    import { MemoryMap } from "@linux/ipc/memory-map";
+    import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+    const RLIMIT_MEMLOCK = 8;
+    const { setrlimit } = Deno.dlopen("libc.so.6", {
+      setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+    }).symbols;
+    function limit(bytes) {
+      setrlimit(RLIMIT_MEMLOCK, new BigUint64Array([bytes, bytes]));
+    }
+    function tell(call) {
+      try {
+        console.log(call());
+      } catch ({ syscall, code }) {
+        console.log(syscall, code);
+      }
+    }
+    using map = MemoryMap.anonymous(65536, { private: true });
+    using segment = SysvSharedMemory.create(null, 1 << 20);
+    segment.remove();
+    limit(65536n);
+    tell(() => map.lock());
+    tell(() => map.resize(1 << 20));
+    tell(() => segment.lock());
+    map.unlock();
+    limit(0n);
+    tell(() => map.lock());
+    tell(() => segment.lock());
+    tell(() => SysvSharedMemory.create(null, 1 << 21, { hugePages: true }));
+  `);
+  assertEquals(stdout.trimEnd().split("\n"), [
+    "undefined",
+    "mremap EAGAIN",
+    "shmctl ENOMEM",
+    "mlock EPERM",
+    "shmctl EPERM",
+    "shmget EPERM",
+  ]);
+});
