@@ -125,11 +125,17 @@ async function showMessageQueue(): Promise<void> {
 }
 
 async function showSharedMemory(): Promise<void> {
-  heading("4. Shared memory", "The number outlives each of the programs.");
+  heading(
+    "4. Shared memory",
+    "The number outlives each of the programs. Then memory that is sealed, and a\n" +
+      "  struct of which no reader gets a half.",
+  );
   const args = ["--key", String(key)];
   await new Program("shm.ts", args).ended("shared memory value :1");
   await new Program("shm.ts", args).ended("shared memory value :2");
   await new Program("remove_shm.ts", args).ended("shared memory value :3");
+  await new Program("memory_file.ts").ended("child changes it: EPERM");
+  await new Program("sequence_cell.ts").ended("reader: 0 of");
 }
 
 async function showMemoryMap(): Promise<void> {

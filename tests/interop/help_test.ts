@@ -11,6 +11,8 @@ const EXAMPLES: Record<string, string[]> = {
   "message_receiver.ts": ["--key"],
   "shm.ts": ["--key"],
   "remove_shm.ts": ["--key"],
+  "memory_file.ts": ["--fd"],
+  "sequence_cell.ts": ["--id"],
   "mmap.ts": ["FILE"],
   "semaphore.ts": [],
   "lost_update.ts": [],

@@ -1,4 +1,5 @@
-import { assertEquals, assertNotEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { assertPrinted } from "../support/asserts.ts";
 import { runC } from "../support/c.ts";
 import { sysvTable } from "../support/leaks.ts";
 import { uniqueKey } from "../support/names.ts";
@@ -163,3 +164,32 @@ for (const script of ["shm.ts", "remove_shm.ts"]) {
     }
   });
 }
+
+// --- Examples without a C program -------------------------------------------
+
+exampleTest("memory_file.ts hands over what is sealed, only", async () => {
+  const ended = await runExample("memory_file.ts");
+  assertPrinted(
+    ended,
+    "child refuses the memory: it is not sealed",
+    "child reads: message from parent",
+    "child changes it: EPERM",
+    "parent makes it smaller: EPERM",
+  );
+});
+
+exampleTest("memory_file.ts says what it cannot take", async () => {
+  const ended = await runExample("memory_file.ts", ["--fd", "2147483647"]);
+  assertEquals([ended.code, ended.stdout], [1, ""], ended.transcript);
+  assertMatch(ended.stderr, /EBADF/);
+});
+
+exampleTest("sequence_cell.ts reads no price that is torn", async () => {
+  const ended = await runExample("sequence_cell.ts");
+  assertEquals([ended.code, ended.stderr], [0, ""], ended.transcript);
+  const [first, second, ...rest] = ended.stdout.split("\n");
+  for (const line of [first, second]) {
+    assertMatch(line!, /^reader: 0 of [1-9]\d* prices were torn$/);
+  }
+  assertEquals(rest, ["writer: 100000 prices written", ""]);
+});

@@ -1,0 +1,78 @@
+// Memory for a process that trusts nobody. It gets a descriptor and no name, and takes
+// the memory only when it is sealed: then nobody can change what it has checked, nor
+// take it away, which would end it with SIGBUS.
+
+import { IpcError, MemoryFile } from "@linux/ipc/shared-memory";
+import { commandLine, main } from "./_cli.ts";
+
+const HELP = `Usage: memory_file.ts
+
+A parent process hands memory to its child, first as it is, then sealed.
+
+Options:
+  --fd NUMBER  be the child, which gets the memory as this descriptor
+  --help       show this`;
+
+/** Says what becomes of a call that is not for everybody. */
+function attempt(what: string, call: () => void): void {
+  try {
+    call();
+    console.log(`${what}: done`);
+  } catch (error) {
+    if (!(error instanceof IpcError)) throw error;
+    console.log(`${what}: ${error.code}`);
+  }
+}
+
+function child(fd: number): void {
+  let taken;
+  try {
+    taken = MemoryFile.fromFd(fd, { seals: ["shrink", "write"] });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.log("child refuses the memory: it is not sealed");
+    return;
+  }
+  using file = taken;
+  using map = file.map({ readonly: true });
+  const text = new TextDecoder().decode(map.read(0, map.byteLength));
+  console.log(`child reads: ${text}`);
+  attempt("child changes it", () => file.map().close());
+}
+
+async function handOver(file: MemoryFile): Promise<void> {
+  const process = file.inherit((fd) =>
+    new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--quiet",
+        "--allow-ffi",
+        import.meta.url,
+        "--fd",
+        String(fd),
+      ],
+    }).spawn()
+  );
+  const { success } = await process.status;
+  if (!success) throw new Error("The child failed");
+}
+
+async function parent(): Promise<void> {
+  const text = new TextEncoder().encode("message from parent");
+  using file = MemoryFile.create("message", text.length);
+  {
+    using map = file.map(); // with a writable mapping it could not be sealed
+    map.bytes.set(text);
+  }
+  await handOver(file);
+  file.seal(["shrink", "grow", "write", "seal"]);
+  await handOver(file);
+  attempt("parent makes it smaller", () => file.resize(0, { shrink: true }));
+}
+
+await main(async () => {
+  const { flag } = commandLine(HELP, { string: ["fd"] });
+  const fd = flag("fd");
+  if (fd === undefined) await parent();
+  else child(Number(fd));
+});

@@ -1,0 +1,73 @@
+// A struct that one process writes while others read it. It is not written at once, so
+// who reads the memory itself may get the new bid and the old ask. Who reads a
+// SequenceCell gets what was written, and the writer never waits for him.
+
+import { SequenceCell, SysvSharedMemory } from "@linux/ipc/shared-memory";
+import { f64, struct, u32 } from "@linux/ipc/struct";
+import { commandLine, main } from "./_cli.ts";
+
+const HELP = `Usage: sequence_cell.ts
+
+One process writes a price again and again, two others read it.
+
+Options:
+  --id NUMBER  be a reader of the shared memory with this identifier
+  --help       show this`;
+
+const READERS = 2;
+const PRICES = 100_000;
+const SPREAD = 0.25;
+const price = struct({ bid: f64, ask: f64, number: u32 });
+const READY = SequenceCell.size(price); // behind the cell: how many readers there are
+
+function reader(id: number): void {
+  using memory = SysvSharedMemory.fromId(id);
+  const cell = new SequenceCell(memory, price);
+  Atomics.add(memory.atomics.int32, READY / 4, 1);
+  memory.notify(READY);
+  let reads = 0;
+  let torn = 0;
+  for (let last = 0; last < PRICES; reads++) {
+    const { bid, ask, number } = cell.readSync();
+    if (number > 0 && ask !== bid + SPREAD) torn++;
+    last = number;
+  }
+  console.log(`reader: ${torn} of ${reads} prices were torn`);
+}
+
+async function writer(): Promise<void> {
+  using memory = SysvSharedMemory.create(null, READY + 4);
+  memory.remove(); // gone when the last of the processes has closed it
+  const readers = Array.from(
+    { length: READERS },
+    () =>
+      new Deno.Command(Deno.execPath(), {
+        args: [
+          "run",
+          "--quiet",
+          "--allow-ffi",
+          import.meta.url,
+          "--id",
+          String(memory.id),
+        ],
+      }).spawn(),
+  );
+  for (let ready = 0; ready < READERS;) {
+    ready = await memory.wait(READY, ready, { timeout: 10_000 });
+  }
+  const cell = new SequenceCell(memory, price);
+  for (let number = 1; number <= PRICES; number++) {
+    cell.write({ bid: number, ask: number + SPREAD, number });
+  }
+  for (const { status } of readers) {
+    if (!(await status).success) throw new Error("A reader failed");
+  }
+  console.log(`writer: ${PRICES} prices written`);
+}
+
+await main(async () => {
+  const { flag } = commandLine(HELP, { string: ["id"] });
+  const id = flag("id");
+  if (id === undefined) await writer();
+  else reader(Number(id));
+});
