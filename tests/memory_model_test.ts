@@ -10,7 +10,7 @@ import {
 import { MemoryMap } from "../ffi/memory_map.ts";
 import {
   ClosedError,
-  type Memory,
+  Memory,
   MemoryFile,
   PosixSharedMemory,
   SysvSharedMemory,
@@ -224,6 +224,16 @@ for (const [name, { open, reopen }] of Object.entries(KINDS)) {
     assertEquals(reader.byteLength, 0);
   });
 }
+
+leakTest("Memory is made by this module alone", () => {
+  const mapping = { address: 4096n, start: 4096n, span: 8n, length: 8 };
+  for (const Kind of [Memory, MemoryMap, PosixSharedMemory]) {
+    const Public = Kind as unknown as new (...args: unknown[]) => unknown;
+    for (const args of [[], [mapping], [mapping, "none", 0], ["", mapping]]) {
+      assertThrows(() => new Public(...args), Error);
+    }
+  }
+});
 
 leakTest("Memory.write() copies between memories, and within one", () => {
   using from = KINDS.POSIX!.open();

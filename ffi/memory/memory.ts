@@ -1,7 +1,7 @@
 // The memory of shared memory and of memory maps: one model for all of them.
 
 import { checkBytes, checkInteger } from "../arguments.ts";
-import type { Mapping } from "../libc/memory.ts";
+import { Mapping } from "../libc/memory.ts";
 import type { Fields, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,
@@ -77,6 +77,10 @@ export class Memory implements Disposable {
 
   /** Made by this module alone. */
   protected constructor(mapping: Mapping) {
+    // To JavaScript the constructor is public.
+    if (!(mapping instanceof Mapping)) {
+      throw new TypeError("Cannot construct a Memory: it is made by create()");
+    }
     this.#mapping = mapping;
   }
 
