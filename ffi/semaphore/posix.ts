@@ -253,6 +253,9 @@ export class PosixSemaphore implements Disposable {
    * `sem_t *`: a semaphore in shared memory that another process, or another
    * thread, has initialised.
    *
+   * The C library believes what it finds there: it ends the process with SIGABRT
+   * when the bytes are no semaphore, or have been overwritten.
+   *
    * @param bytes Where: at least {@linkcode PosixSemaphore.SIZE} bytes of a shared
    * memory or memory map of this module, beginning at a multiple of 8.
    * @returns The semaphore. It fails with a ClosedError when the memory is closed.
