@@ -62,7 +62,7 @@ import {
   O_WRONLY,
   SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
-import { poll, pollfd, POLLHUP } from "./libc/poll.ts";
+import { pollfd, POLLHUP } from "./libc/poll.ts";
 import {
   isSameFile,
   S_IFIFO,
@@ -75,6 +75,7 @@ import { unistd } from "./libc/unistd.ts";
 import { type Pipe, pipe, PipeReader, PipeWriter } from "./pipe.ts";
 import { deadlineOf, type WaitOptions } from "./wait/options.ts";
 import { until } from "./wait/pause.ts";
+import { pollNow } from "./wait/poller.ts";
 
 export {
   ClosedError,
@@ -128,7 +129,7 @@ function hasWriter(fd: number, scratch: number, path: string): boolean {
     return true;
   }
   const request = pollfd.encode({ fd, events: 0, revents: 0 });
-  check(poll().poll(request, 1, 0), "poll", path);
+  pollNow(request, 1);
   return (pollfd.decode(request).revents & POLLHUP) !== 0;
 }
 

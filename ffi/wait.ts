@@ -24,11 +24,11 @@
  * @module
  */
 
-import { EBADF, EINTR, errno, ipcError } from "./libc/errno.ts";
-import { poll, pollfd, POLLIN, POLLNVAL, POLLOUT } from "./libc/poll.ts";
+import { EBADF, ipcError } from "./libc/errno.ts";
+import { pollfd, POLLIN, POLLNVAL, POLLOUT } from "./libc/poll.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
 import { deadlineOf, type WaitOptions } from "./wait/options.ts";
-import { ready, type Waitable } from "./wait/poller.ts";
+import { pollNow, ready, type Waitable } from "./wait/poller.ts";
 import { isOverdue, turn } from "./wait/turn.ts";
 
 export type { DescriptorLike } from "./wait/descriptors.ts";
@@ -59,10 +59,7 @@ function look(wanted: readonly Wanted[]): number {
     row.events = events;
     return row;
   });
-  while (poll().poll(table, wanted.length, 0) === -1) {
-    const number = errno();
-    if (number !== EINTR) throw ipcError(number, "poll");
-  }
+  pollNow(table, wanted.length);
   const unknown = rows.find((row) => (row.revents & POLLNVAL) !== 0);
   if (unknown !== undefined) throw ipcError(EBADF, "poll", unknown.fd);
   return rows.findIndex((row) => row.revents !== 0);
@@ -125,13 +122,13 @@ export async function waitAny<T extends WaitTarget>(
   targets: readonly T[],
   options?: WaitOptions,
 ): Promise<T> {
-  const wanted = targets.map(wantedOf);
-  if (wanted.length === 0) {
+  if (targets.length === 0) {
     throw new TypeError('Argument "targets" must not be empty');
   }
   const deadline = deadlineOf(options);
   options?.signal?.throwIfAborted();
   for (;;) {
+    const wanted = targets.map(wantedOf); // each time: one may be closed by now
     const index = look(wanted);
     if (index !== -1) {
       if (isOverdue()) await turn();

@@ -1119,3 +1119,39 @@ leakTest("Fifo lets a program end that has given up waiting", async () => {
   const ended = await child.ended();
   assertEquals([ended.code, ended.stdout], [0, "TimeoutError\n".repeat(2)]);
 });
+
+leakTest("Fifo.openReader() waits on in a storm of signals", {
+  parallel: true,
+}, async () => {
+  using dir = scratch();
+  const path = dir.file("fifo");
+  using fifo = Fifo.create(path);
+  const opened = await inChild(async (path: string) => {
+    const { Fifo } = await import("../ffi/fifo.ts");
+    let signals = 0;
+    const listen = () => signals++;
+    Deno.addSignalListener("SIGUSR1", listen);
+    using fifo = Fifo.open(path);
+    const storm = new Deno.Command("sh", {
+      args: ["-c", 'while kill -USR1 "$1"; do :; done', "sh", `${Deno.pid}`],
+      stderr: "null",
+    }).spawn();
+    const told = new Set<string>();
+    for (let round = 0; round < 100; round++) {
+      // One look each; about one in 500 is interrupted.
+      const looks = Array.from({ length: 100 }, () => {
+        return fifo.openReader({ timeout: 0 }).catch(({ name }) =>
+          told.add(name)
+        );
+      });
+      await Promise.all(looks);
+    }
+    storm.kill("SIGKILL");
+    await storm.status;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    Deno.removeSignalListener("SIGUSR1", listen);
+    return [...told, signals > 0];
+  }, { argument: path });
+  assertEquals(opened, ["TimeoutError", true]);
+  fifo.unlink();
+});

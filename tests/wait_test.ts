@@ -23,6 +23,7 @@ import {
   SOCK_STREAM,
   sysSocket,
 } from "../ffi/libc/sys_socket.ts";
+import { POLLIN } from "../ffi/libc/poll.ts";
 import { unistd } from "../ffi/libc/unistd.ts";
 import { type Pipe, pipe } from "../ffi/pipe.ts";
 import {
@@ -33,7 +34,7 @@ import {
   type WaitTarget,
   waitWritable,
 } from "../ffi/wait.ts";
-import { pendingWaits } from "../ffi/wait/poller.ts";
+import { pendingWaits, ready } from "../ffi/wait/poller.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild, runCall } from "./support/child.ts";
 import { openRaw, Raw, socketPair } from "./support/descriptors.ts";
@@ -458,6 +459,27 @@ leakTest("waitAny() ends when one is closed in the same turn", async () => {
   two.writer.close();
   assertEquals(pendingWaits(), 0);
 });
+
+leakTest(
+  "waitAny() ends when one is closed as another becomes ready",
+  async () => {
+    using one = pipe();
+    const two = pipe();
+    // Woken first, this takes what has come, and closes the other.
+    const first = ready({ fd: one.reader.fd, subject: "one" }, POLLIN, Infinity)
+      .then(() => {
+        one.reader.tryRead(new Uint8Array(1));
+        two.reader.close();
+      });
+    const waiting = outcome(waitAny([one.reader, two.reader]));
+    await turns();
+    one.writer.writeSync(Uint8Array.of(1));
+    await first;
+    assertInstanceOf(await soon(waiting), ClosedError);
+    assertEquals(pendingWaits(), 0);
+    two.writer.close();
+  },
+);
 
 leakTest("waitReadable() calls what was closed by its name", async () => {
   using dir = scratch();

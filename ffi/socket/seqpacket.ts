@@ -1,6 +1,6 @@
 // SOCK_SEQPACKET.
 
-import { poll, pollfd, POLLIN, POLLOUT, POLLRDHUP } from "../libc/poll.ts";
+import { pollfd, POLLIN, POLLOUT, POLLRDHUP } from "../libc/poll.ts";
 import { FIONREAD } from "../libc/sys_ioctl.ts";
 import { MSG_DONTWAIT, MSG_TRUNC, SOCK_SEQPACKET } from "../libc/sys_socket.ts";
 import {
@@ -36,11 +36,12 @@ import {
   type UnixPair,
 } from "./socket.ts";
 import { untilClosed } from "../wait/iteration.ts";
+import { pollNow } from "../wait/poller.ts";
 
 /** Whether the peer sends nothing more than what is there already. */
 function peerIsDone(fd: number): boolean {
   const request = pollfd.encode({ fd, events: POLLRDHUP, revents: 0 });
-  poll().poll(request, 1, 0);
+  pollNow(request, 1);
   return (pollfd.decode(request).revents & POLLRDHUP) !== 0;
 }
 

@@ -247,19 +247,24 @@ export function readySync(
     requestView.fd = target.fd;
     requestView.events = events;
     const limit = deadline === Infinity ? -1 : remaining(deadline);
-    const count = checkPoll(poll().poll(request, 1, limit));
+    const count = poll().poll(request, 1, limit);
     if (count > 0) return;
+    if (count === -1) checkInterrupted();
     if (deadline !== Infinity && remaining(deadline) === 0) {
       throw timeoutError(target.subject);
     }
   }
 }
 
-/** The result of poll; 0, as if nothing had come, when a signal interrupted it. */
-function checkPoll(count: number): number {
-  if (count !== -1) return count;
+/** poll(2) of so many rows of a table, which tells what is there without waiting. */
+export function pollNow(table: Uint8Array<ArrayBuffer>, rows: number): void {
+  // Where nothing is there, a signal can interrupt even a poll that does not wait.
+  while (poll().poll(table, rows, 0) === -1) checkInterrupted();
+}
+
+/** Throws unless it was a signal that poll has failed of. */
+function checkInterrupted(): void {
   const number = errno();
   // The runtime's signal handler may leave the EAGAIN of its own write in errno.
-  if (number === EINTR || number === EAGAIN) return 0;
-  throw ipcError(number, "poll");
+  if (number !== EINTR && number !== EAGAIN) throw ipcError(number, "poll");
 }
