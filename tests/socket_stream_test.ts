@@ -14,9 +14,11 @@ import {
 } from "@linux/ipc/socket";
 import { pipe } from "@linux/ipc/pipe";
 import { Socket } from "node:net";
+import { pendingWaits } from "../ffi/wait/poller.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch } from "./support/names.ts";
 import { spawnDeno } from "./support/process.ts";
+import { turns } from "./support/waits.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 const text = (string: string) => new TextEncoder().encode(string);
@@ -201,6 +203,22 @@ leakTest(
     assertThrows(() => other.fd, ClosedError);
   },
 );
+
+leakTest("UnixStream.readable, cancelled, waits no more", async () => {
+  const [one, other] = UnixStream.pair();
+  const reader = one.readable.getReader();
+  const reading = reader.read();
+  await turns(); // it waits
+  assertEquals(pendingWaits(), 1);
+  await reader.cancel();
+  assert((await reading).done);
+  assertEquals(pendingWaits(), 0); // the program could end
+  await one.write(bytes(1)); // this direction goes on
+  assertEquals(await other.read(new Uint8Array(2)), 1);
+  await one.writable.close();
+  assertThrows(() => one.fd, ClosedError);
+  other.close();
+});
 
 leakTest(
   "UnixStream.fromFd() refuses everything else, and closes nothing",

@@ -537,7 +537,7 @@ export class UnixStream extends UnixConnection {
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableStream(
-      (buffer) => this.read(buffer),
+      (buffer, signal) => this.read(buffer, { signal }),
       () => this.#end("readable"),
     );
   }

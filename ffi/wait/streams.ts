@@ -23,9 +23,11 @@ async function closingOnFailure<T>(
  * `close`.
  */
 export function readableStream(
-  read: (buffer: Bytes) => Promise<number | null>,
+  read: (buffer: Bytes, signal: AbortSignal) => Promise<number | null>,
   close: () => void,
 ): ReadableStream<Bytes> {
+  const cancellation = new AbortController();
+  const { signal } = cancellation;
   return new ReadableStream({
     type: "bytes",
     autoAllocateChunkSize: CHUNK,
@@ -33,14 +35,17 @@ export function readableStream(
       const request = controller.byobRequest!; // there is one: see above
       const { buffer, byteOffset, byteLength } = request.view!;
       const view = new Uint8Array(buffer, byteOffset, byteLength);
-      const count = await closingOnFailure(() => read(view), close);
+      const count = await closingOnFailure(() => read(view, signal), close);
       if (count === null) {
         close();
         controller.close();
       }
       request.respond(count ?? 0);
     },
-    cancel: close,
+    cancel() {
+      cancellation.abort(); // a read that waits would wait on, where close() leaves it
+      close();
+    },
   });
 }
 
