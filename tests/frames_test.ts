@@ -211,6 +211,17 @@ leakTest("FramedStream.close() ends pending waits", async () => {
   }
 });
 
+leakTest("FramedStream, closed, ends its iteration", async () => {
+  using it = framed();
+  it.raw.writeSync(bytes(0, 0, 0, 1, 9));
+  const received = [];
+  for await (const message of it.frames) {
+    received.push(message);
+    queueMicrotask(() => it.frames.close()); // while it waits for the next
+  }
+  assertEquals(received, [bytes(9)]);
+});
+
 leakTest("FramedStream works over two pipes", async () => {
   const there = pipe();
   const back = pipe();

@@ -327,6 +327,7 @@ leakTest("listenFds() takes what systemd passes, once", async () => {
       ["", "[] 0 false\n"],
       ["LISTEN_PID=1 LISTEN_FDS=1", "[] 0 false\n"],
       ["LISTEN_PID=$$ LISTEN_FDS=0", "[] 0 false\n"],
+      ["LISTEN_PID=$$ LISTEN_FDS=0 LISTEN_FDNAMES=", "[] 0 false\n"],
     ] as const
   ) {
     assertEquals((await start(variables)).stdout, output);

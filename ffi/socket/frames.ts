@@ -1,6 +1,7 @@
 // Messages over a stream of bytes.
 
 import { checkBytes, checkInteger } from "../arguments.ts";
+import { untilClosed } from "../wait/iteration.ts";
 import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
@@ -282,17 +283,13 @@ export class FramedStream implements Disposable {
     }
   }
 
-  /** The messages, one after another, until the end. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<
+  /** The messages, one after another, until the end, or until this is closed. */
+  [Symbol.asyncIterator](): AsyncGenerator<
     Uint8Array<ArrayBuffer>,
     void,
     unknown
   > {
-    for (;;) {
-      const message = await this.receive();
-      if (message === null) return;
-      yield message;
-    }
+    return untilClosed(() => this.receive());
   }
 
   /** Closes the stream, or both. Pending waits end with a ClosedError. */
