@@ -25,7 +25,8 @@ await main(() => {
     mode: 0o644,
   });
   const { size, isFile } = file.statSync();
-  if (isFile && size === 0) throw new Error(`${path}: the file is empty`);
+  if (!isFile) throw new Error(`${path}: not a regular file`);
+  if (size === 0) throw new Error(`${path}: the file is empty`);
   using map = MemoryMap.open(path, { length: Math.min(LENGTH, size) });
   const end = map.bytes.indexOf(0);
   print(end === -1 ? map.bytes : map.bytes.subarray(0, end));

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { scratch } from "../support/names.ts";
-import { type Ended, run } from "../support/process.ts";
+import { denoArgs, type Ended, run, succeeds } from "../support/process.ts";
 import {
   exampleTest,
   exampleUrl,
@@ -10,7 +10,6 @@ import {
   type Side,
   startPeer,
 } from "./peers.ts";
-import { denoArgs } from "../support/process.ts";
 
 const PROGRAMS = { TypeScript: "mmap.ts", C: "the C program" };
 
@@ -116,6 +115,17 @@ exampleTest("mmap.ts names an empty file, and leaves it empty", async () => {
   for (let round = 0; round < 2; round++) {
     assertNames(path, await map("TypeScript", path));
     assertEquals(Deno.statSync(path).size, 0);
+  }
+});
+
+exampleTest("mmap.ts names what is not a regular file", async () => {
+  using dir = scratch();
+  const fifo = dir.file("fifo");
+  assert(succeeds("mkfifo", fifo));
+  for (const path of [fifo, "/dev/null"]) {
+    const ended = await map("TypeScript", path);
+    assertNames(path, ended);
+    assert(ended.stderr.includes("not a regular file"), ended.transcript);
   }
 });
 
