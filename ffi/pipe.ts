@@ -40,7 +40,7 @@
  */
 
 import { checkFd, checkInteger } from "./arguments.ts";
-import { Descriptor } from "./libc/descriptor.ts";
+import { closeOnExec, Descriptor } from "./libc/descriptor.ts";
 import {
   check,
   EAGAIN,
@@ -53,11 +53,9 @@ import {
 import {
   F_GETFL,
   F_GETPIPE_SZ,
-  F_SETFD,
   F_SETFL,
   F_SETPIPE_SZ,
   fcntl,
-  FD_CLOEXEC,
   O_ACCMODE,
   O_CLOEXEC,
   O_DIRECT,
@@ -122,8 +120,7 @@ function adopt(
 ): Descriptor {
   checkFd(fd);
   const subject = options?.name ?? `descriptor ${fd}`;
-  const { fcntl: call } = fcntl();
-  const flags = check(call(fd, F_GETFL, 0), "fcntl", subject);
+  const flags = check(fcntl().fcntl(fd, F_GETFL, 0), "fcntl", subject);
   // Held only, neither end. (A read would say the same.)
   if ((flags & O_PATH) !== 0) throw ipcError(EBADF, "fcntl", subject);
   if ((statusOfFd(fd, subject).stx_mode & S_IFMT) !== S_IFIFO) {
@@ -136,7 +133,7 @@ function adopt(
       `Argument "fd" must be open for ${mode}: ${fd} is the other end`,
     );
   }
-  check(call(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
+  closeOnExec(fd, subject);
   return new Descriptor(fd, subject);
 }
 
@@ -335,7 +332,7 @@ export class PipeReader implements Disposable {
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableStream(
-      (buffer) => this.read(buffer),
+      (buffer, signal) => this.read(buffer, { signal }),
       () => this.close(),
     );
   }

@@ -761,6 +761,8 @@ leakTest(
       const calls: Record<string, (value: number) => unknown> = {
         "fd 0 int PipeReader.fromFd": (fd) => ipc.PipeReader.fromFd(fd),
         "fd 0 int PipeWriter.fromFd": (fd) => ipc.PipeWriter.fromFd(fd),
+        "fd 0 int PosixMessageQueue.fromFd": (fd) =>
+          ipc.PosixMessageQueue.fromFd(fd),
         "id 0 int SysvMessageQueue.fromId": (id) =>
           ipc.SysvMessageQueue.fromId(id),
         "id 0 int SysvSharedMemory.fromId": (id) =>

@@ -17,8 +17,8 @@ import { lanesTaken } from "../ffi/wait/lanes.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import { type Child, spawn } from "./support/process.ts";
-import { runAsNobody } from "./support/user.ts";
-import { noOtherUser } from "./support/user.ts";
+import { noOtherUser, runAsNobody } from "./support/user.ts";
+import { turns } from "./support/waits.ts";
 
 const LONG_MAX = 2n ** 63n - 1n;
 const MODULE = import.meta.resolve("../ffi/message_queue.ts");
@@ -300,6 +300,26 @@ leakTest("SysvMessageQueue.receive() fills the caller's buffer", async () => {
     bytes(1, 2),
   );
 });
+
+leakTest(
+  "SysvMessageQueue.receive() delivers also when the buffer is gone",
+  async () => {
+    using own = new OwnQueue();
+    const fixed = new Uint8Array(8);
+    const resizable = new ArrayBuffer(8, { maxByteLength: 8 });
+    const taken: [Uint8Array<ArrayBuffer>, () => unknown][] = [
+      [fixed, () => fixed.buffer.transfer()],
+      [new Uint8Array(resizable), () => resizable.resize(2)],
+    ];
+    for (const [buffer, take] of taken) {
+      const receiving = own.queue.receive({ buffer });
+      await turns(); // it waits
+      take();
+      own.queue.sendSync(bytes(1, 2, 3));
+      assertEquals((await receiving).data, bytes(1, 2, 3));
+    }
+  },
+);
 
 leakTest("SysvMessageQueue.peek() leaves the message", () => {
   using own = new OwnQueue();

@@ -30,7 +30,12 @@ import { pendingWaits } from "../ffi/wait/poller.ts";
 import { assertRefused, assertSucceeded } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
-import { flagsOf, openRaw, socketPair } from "./support/descriptors.ts";
+import {
+  flagsOf,
+  isCloseOnExec,
+  openRaw,
+  socketPair,
+} from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { type Scratch, scratch } from "./support/names.ts";
 import {
@@ -117,10 +122,6 @@ async function assertTimesOut(
   const took = performance.now() - start;
   assertEquals(error.name, "TimeoutError");
   assert(took >= timeout, `${took} ms is earlier than ${timeout} ms`);
-}
-
-function isCloseOnExec(fd: number): boolean {
-  return (flagsOf(fd) & O_CLOEXEC) !== 0;
 }
 
 const PEER = `

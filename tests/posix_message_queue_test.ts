@@ -13,17 +13,25 @@ import {
   type PosixMessage,
   PosixMessageQueue,
 } from "../ffi/message_queue.ts";
+import { pipe } from "../ffi/pipe.ts";
+import { UnixStream } from "../ffi/socket.ts";
 import { cstring, i16, struct, u32 } from "../ffi/struct.ts";
 import { waitAny } from "../ffi/wait.ts";
 import { pendingWaits } from "../ffi/wait/poller.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
+import {
+  duplicate,
+  isCloseOnExec,
+  openRaw,
+  Raw,
+} from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch, uniqueName } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
-import type { Child } from "./support/process.ts";
+import { type Child, spawnDeno } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
-import { abortSoon, settled } from "./support/waits.ts";
+import { abortSoon, settled, turns } from "./support/waits.ts";
 
 const LIMITS = "/proc/sys/fs/mqueue";
 const MAX_PRIORITY = 32767;
@@ -304,10 +312,7 @@ leakTest("PosixMessageQueue refuses what is no option", () => {
 
 leakTest("PosixMessageQueue makes close-on-exec descriptors", () => {
   using queue = newQueue();
-  const O_CLOEXEC = 0o2000000;
-  const info = Deno.readTextFileSync(`/proc/self/fdinfo/${queue.fd}`);
-  const flags = parseInt(info.match(/^flags:\s*(\d+)/m)![1]!, 8);
-  assert((flags & O_CLOEXEC) !== 0);
+  assert(isCloseOnExec(queue.fd));
 });
 
 leakTest("PosixMessageQueue leaves no descriptor behind", () => {
@@ -1297,4 +1302,141 @@ leakTest("PosixMessageQueue.receive() fills the caller's buffer", async () => {
   assertThrows(() => queue.tryReceive({ buffer: small }), RangeError);
   await assertRejects(() => queue.receive({ buffer: small }), RangeError);
   assertEquals(queue.tryReceive({ buffer })?.data, Uint8Array.of(8));
+});
+
+leakTest(
+  "PosixMessageQueue.receive() delivers the message when the buffer is gone",
+  async () => {
+    using queue = newQueue(2, 16);
+    const fixed = new Uint8Array(16);
+    const resizable = new ArrayBuffer(16, { maxByteLength: 16 });
+    const taken: [Uint8Array<ArrayBuffer>, () => unknown][] = [
+      [fixed, () => fixed.buffer.transfer()],
+      [new Uint8Array(resizable), () => resizable.resize(8)],
+    ];
+    for (const [buffer, take] of taken) {
+      const receiving = queue.receive({ buffer });
+      await turns(); // it waits
+      take();
+      queue.sendSync(bytes(1, 2, 3));
+      assertEquals((await receiving).data, bytes(1, 2, 3));
+    }
+  },
+);
+
+// --- inherit() and fromFd() -------------------------------------------------
+
+leakTest(
+  "PosixMessageQueue.inherit() gives the queue to a child without the name",
+  async () => {
+    using dir = scratch();
+    const script = dir.file(
+      "child.ts",
+      `import { PosixMessageQueue } from "${
+        import.meta.resolve("../ffi/message_queue.ts")
+      }";
+      const fd = Number(Deno.args[0]);
+      using queue = PosixMessageQueue.fromFd(fd);
+      const { priority, data } = queue.receiveSync();
+      await queue.send(data.map((byte) => byte * 2), { priority });
+      console.log(queue.name, queue.maxSize, queue.fd === fd);`,
+    );
+    using queue = newQueue(1, 64);
+    assertEquals(queue.tryReceive(), null); // which makes it non-blocking here
+    await using child = queue.inherit((fd) =>
+      spawnDeno(script, { args: [`${fd}`] })
+    );
+    const again = new Deno.Command("true").spawn();
+    assert(isCloseOnExec(queue.fd));
+    await again.status;
+    queue.sendSync(bytes(1, 2, 3), { priority: 7 });
+    assertPrinted(await child.ended(), `${queue.name} 64 true`);
+    assertEquals(queue.tryReceive(), { priority: 7, data: bytes(2, 4, 6) });
+  },
+);
+
+leakTest(
+  "PosixMessageQueue.inherit() does not make a pending wait block this thread",
+  { parallel: true },
+  async () => {
+    const result = await inChild(async () => {
+      const { PosixMessageQueue } = await import("../ffi/message_queue.ts");
+      using queue = PosixMessageQueue.create(null, {
+        maxMessages: 1,
+        maxSize: 1,
+      });
+      PosixMessageQueue.unlink(queue.name);
+      const one = new Uint8Array(1);
+      const received = [1, 2].map(() => queue.receive());
+      const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
+      await pause();
+      queue.inherit(() => 0); // which makes it blocking
+      queue.trySend(one);
+      await received[0]; // the other tries, and would block here
+      queue.trySend(one);
+      await received[1];
+      queue.trySend(one); // full
+      const sent = [1, 2].map(() => queue.send(one));
+      await pause();
+      queue.inherit(() => 0);
+      queue.tryReceive();
+      await sent[0];
+      queue.tryReceive();
+      await sent[1];
+      return queue.attributes.messages;
+    }, { limit: 5000 });
+    assertEquals(result, 1);
+  },
+);
+
+leakTest(
+  "PosixMessageQueue.fromFd() tells the name, also one that is gone",
+  () => {
+    const suffix = " (deleted)"; // what the kernel appends to the name of what is gone
+    for (
+      const name of [uniqueName(), uniqueName() + suffix, uniqueName() + "큐"]
+    ) {
+      using queue = PosixMessageQueue.create(name, {
+        maxMessages: 1,
+        maxSize: 8,
+      });
+      for (const unlink of [() => {}, () => PosixMessageQueue.unlink(name)]) {
+        unlink();
+        const fd = duplicate(queue.fd);
+        using same = PosixMessageQueue.fromFd(fd);
+        assertEquals([same.name, same.maxSize, same.fd], [name, 8, fd]);
+        assert(isCloseOnExec(fd));
+        same.sendSync(bytes(1));
+        assertEquals(queue.receiveSync().data, bytes(1));
+        same.close();
+        const error = assertThrows(() => same.tryReceive(), ClosedError);
+        assertEquals(
+          error.message,
+          `Cannot use queue ${name}: it is closed`,
+        );
+      }
+    }
+  },
+);
+
+leakTest("PosixMessageQueue.fromFd() refuses everything else", () => {
+  using ends = pipe();
+  using sockets = UnixStream.pair();
+  using file = openRaw("/dev/null", 0);
+  for (const { fd } of [ends.reader, sockets[0], file]) {
+    const copy = duplicate(fd, false);
+    assertThrows(
+      () => PosixMessageQueue.fromFd(copy),
+      TypeError,
+      `Argument "fd" must be a POSIX message queue: ${copy} is not`,
+    );
+    assert(!isCloseOnExec(copy)); // it is left as it was
+    new Raw(copy)[Symbol.dispose]();
+  }
+  assertRefused(() => PosixMessageQueue.fromFd(0x7fffffff), "EBADF", "fcntl");
+  for (const fd of [-1, 1.5, NaN, 2 ** 31]) {
+    assertThrows(() => PosixMessageQueue.fromFd(fd), RangeError, '"fd"');
+  }
+  const text = "3" as unknown as number;
+  assertThrows(() => PosixMessageQueue.fromFd(text), TypeError, '"fd"');
 });

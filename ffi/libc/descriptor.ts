@@ -1,7 +1,7 @@
 // An owned file descriptor.
 
 import { ClosedError } from "../errors.ts";
-import { check } from "./errno.ts";
+import { check, type Subject } from "./errno.ts";
 import {
   F_GETFL,
   F_SETFD,
@@ -23,6 +23,11 @@ const forgotten = new FinalizationRegistry<number>((fd) => {
  * waiting engine, which knows this file and not the reverse, ends its waits.
  */
 export const closing: { listener: (fd: number) => void } = { listener() {} };
+
+/** Programs that are started do not get the descriptor. */
+export function closeOnExec(fd: number, subject: Subject): void {
+  check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
+}
 
 /** A file descriptor that is closed exactly once. */
 export class Descriptor implements Disposable {

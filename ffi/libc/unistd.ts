@@ -1,5 +1,7 @@
 // <unistd.h>
 
+import { cPath, PATH_MAX } from "../arguments.ts";
+import { check } from "./errno.ts";
 import { header } from "./library.ts";
 
 export const unistd = header({
@@ -13,6 +15,8 @@ export const unistd = header({
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   // int unlink(const char *pathname)
   unlink: { parameters: ["buffer"], result: "i32" },
+  // ssize_t readlink(const char *pathname, char *buf, size_t bufsiz)
+  readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   // int ftruncate(int fd, off_t length)
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // ssize_t getdents64(int fd, void *dirp, size_t count)
@@ -36,4 +40,14 @@ let size = 0;
 /** The size of a page of memory, in bytes. */
 export function pageSize(): number {
   return size ||= Number(unistd().sysconf(_SC_PAGESIZE));
+}
+
+/** What a symbolic link names. */
+export function linkedTo(path: string): string {
+  const target = new Uint8Array(PATH_MAX);
+  const { readlink } = unistd();
+  const size = readlink(cPath(path), target, target.length);
+  return new TextDecoder().decode(
+    target.subarray(0, check(size, "readlink", path)),
+  );
 }

@@ -1,8 +1,14 @@
 // POSIX message queues.
 
-import { checkBytes, checkInteger, checkMode, cName } from "../arguments.ts";
+import {
+  checkBytes,
+  checkFd,
+  checkInteger,
+  checkMode,
+  cName,
+} from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
-import { Descriptor } from "../libc/descriptor.ts";
+import { closeOnExec, Descriptor } from "../libc/descriptor.ts";
 import { namesIn } from "../libc/dirent.ts";
 import {
   check,
@@ -16,6 +22,8 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import {
+  F_GETFD,
+  fcntl,
   O_CLOEXEC,
   O_CREAT,
   O_EXCL,
@@ -33,8 +41,8 @@ import {
   RLIMIT_MSGQUEUE,
   RLIMIT_NOFILE,
 } from "../libc/sys_resource.ts";
-import { statusOfPath } from "../libc/sys_stat.ts";
-import { unistd } from "../libc/unistd.ts";
+import { statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
+import { linkedTo, unistd } from "../libc/unistd.ts";
 import type { Fields, Struct } from "../struct.ts";
 import { Mutex } from "../wait/mutex.ts";
 import {
@@ -252,6 +260,14 @@ function entryOf(
   };
 }
 
+/** The name that an open queue has, or had until somebody unlinked it. */
+function nameOf(fd: number, subject: string): string {
+  const path = linkedTo(`/proc/self/fd/${fd}`); // the file system's own, or below /dev
+  const name = path.slice(path.lastIndexOf("/"));
+  const { stx_nlink } = statusOfFd(fd, subject);
+  return stx_nlink > 0 ? name : name.replace(/ \(deleted\)$/, "");
+}
+
 /**
  * A POSIX message queue.
  *
@@ -383,6 +399,57 @@ export class PosixMessageQueue implements Disposable {
     options?: PosixMessageQueueCreateOptions,
   ): PosixMessageQueue {
     return PosixMessageQueue.#get(name, O_CREAT, options);
+  }
+
+  /**
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes over the descriptor of a queue that this
+   * process was started with, or that another has passed. It needs neither the name,
+   * which may be gone, nor the permission. The number must not belong to anything else
+   * in this process: `close()` closes it.
+   *
+   * What the descriptor was opened for, to receive or to send, it is still good for. If
+   * other processes have the same one, use the blocking form only: what waits in other
+   * ways makes it non-blocking (`O_NONBLOCK`) for all of them.
+   *
+   * @param fd The number of the descriptor, as the parent process tells it.
+   * @returns The queue, closed by its `close()`.
+   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
+   * @throws {TypeError} If it is not a POSIX message queue. It stays open.
+   * @throws {IpcError} EBADF if no such descriptor is open; ENOENT if /proc, which
+   * tells the name, is not mounted.
+   *
+   * @example Through a socket, to a process that does not know the name
+   * ```ts
+   * import { PosixMessageQueue } from "@linux/ipc/message-queue";
+   * import { UnixStream } from "@linux/ipc/socket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using queue = PosixMessageQueue.create(null, { maxMessages: 1, maxSize: 8 });
+   * PosixMessageQueue.unlink(queue.name);
+   * using sockets = UnixStream.pair();
+   * sockets[0].sendSync(Uint8Array.of(1), { descriptors: [queue] });
+   *
+   * const [passed] = sockets[1].receiveSync({ maxDescriptors: 1 })!.descriptors;
+   * using same = PosixMessageQueue.fromFd(passed!.release());
+   * queue.sendSync(Uint8Array.of(42));
+   * assertEquals(same.receiveSync().data, Uint8Array.of(42));
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  static fromFd(fd: number): PosixMessageQueue {
+    checkFd(fd);
+    const subject = `descriptor ${fd}`;
+    if (mqueue().mq_getattr(fd, new Uint8Array(mqAttr.size)) === -1) {
+      // EBADF, whether there is no such descriptor or another kind of it.
+      check(fcntl().fcntl(fd, F_GETFD, 0), "fcntl", subject);
+      throw new TypeError(
+        `Argument "fd" must be a POSIX message queue: ${fd} is not`,
+      );
+    }
+    const name = nameOf(fd, subject);
+    closeOnExec(fd, subject);
+    return new PosixMessageQueue(name, new Descriptor(fd, `queue ${name}`));
   }
 
   /**
@@ -750,6 +817,45 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /**
+   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by it have
+   * the queue open under the same descriptor number, as C's `mqd_t` or for
+   * {@linkcode PosixMessageQueue.fromFd}. Others do not, unless another thread starts
+   * one in that moment.
+   *
+   * The child's is blocking, and both share that: if this process goes on to use the
+   * queue, let it use the blocking form, or let the child open its own by the name.
+   *
+   * @param spawn Starts the child; gets the descriptor's number.
+   * @returns What `spawn` returns.
+   * @throws {ClosedError} If this object is closed.
+   *
+   * @example A worker that needs neither name nor permission
+   * ```ts ignore
+   * import { PosixMessageQueue } from "@linux/ipc/message-queue";
+   *
+   * if (Deno.args[0] === "child") {
+   *   using jobs = PosixMessageQueue.fromFd(Number(Deno.args[1]));
+   *   console.log(jobs.receiveSync().data); // Uint8Array(1) [ 42 ]
+   * } else {
+   *   using jobs = PosixMessageQueue.create(null);
+   *   PosixMessageQueue.unlink(jobs.name); // gone with the last who has it open
+   *   const child = jobs.inherit((fd) =>
+   *     new Deno.Command(Deno.execPath(), {
+   *       args: ["run", "--allow-ffi", import.meta.filename!, "child", `${fd}`],
+   *     }).spawn()
+   *   );
+   *   jobs.sendSync(Uint8Array.of(42));
+   *   await child.status;
+   * }
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  inherit<T>(spawn: (fd: number) => T): T {
+    return this.#descriptor.inherit(spawn);
+  }
+
+  /**
    * `mq_close(fd)`. The queue and its messages stay, under its name. Pending waits end
    * with a ClosedError. Closing twice does nothing.
    *
@@ -850,11 +956,11 @@ export class PosixMessageQueue implements Disposable {
     const signal = options?.signal;
     signal?.throwIfAborted();
     const descriptor = this.#descriptor;
-    descriptor.makeNonblocking();
     const first = line.acquire(descriptor.subject, deadline, signal);
     if (first !== undefined) await first;
     try {
       for (;;) {
+        descriptor.makeNonblocking(); // each time: a child that inherits undoes it
         const got = attempt();
         if (got !== undefined) {
           if (isOverdue()) await turn();

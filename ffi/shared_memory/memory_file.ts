@@ -1,7 +1,7 @@
 // Memory files: memory without a name, with a descriptor.
 
 import { checkFd, checkInteger, checkSize, cString } from "../arguments.ts";
-import { Descriptor } from "../libc/descriptor.ts";
+import { closeOnExec, Descriptor } from "../libc/descriptor.ts";
 import { check, EINVAL, errno, ipcError } from "../libc/errno.ts";
 import {
   F_ADD_SEALS,
@@ -12,9 +12,7 @@ import {
   F_SEAL_SEAL,
   F_SEAL_SHRINK,
   F_SEAL_WRITE,
-  F_SETFD,
   fcntl,
-  FD_CLOEXEC,
 } from "../libc/fcntl.ts";
 import {
   MFD_ALLOW_SEALING,
@@ -258,7 +256,7 @@ export class MemoryFile implements Disposable {
         }`,
       );
     }
-    check(call(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
+    closeOnExec(fd, subject);
     return new MemoryFile(new Descriptor(fd, subject));
   }
 

@@ -1,9 +1,8 @@
 // What all Unix domain sockets have in common.
 
 import { checkFd, checkInteger } from "../arguments.ts";
-import { Descriptor } from "../libc/descriptor.ts";
+import { closeOnExec, Descriptor } from "../libc/descriptor.ts";
 import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
-import { F_SETFD, fcntl, FD_CLOEXEC } from "../libc/fcntl.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import {
   AF_UNIX,
@@ -101,7 +100,7 @@ export function adoptSocket(
       `Argument "fd" must be a ${wanted}: ${fd} is a ${found}`,
     );
   }
-  check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
+  closeOnExec(fd, subject);
   const descriptor = new SocketDescriptor(fd, subject);
   descriptor.passCredentials = option(fd, SO_PASSCRED, subject) !== 0;
   return descriptor;

@@ -1,8 +1,7 @@
 // Sockets that a service manager passes: sd_listen_fds(3), in plain TypeScript.
 
 import { checkInteger } from "../arguments.ts";
-import { check } from "../libc/errno.ts";
-import { F_SETFD, fcntl, FD_CLOEXEC } from "../libc/fcntl.ts";
+import { closeOnExec } from "../libc/descriptor.ts";
 
 /** A descriptor that the service manager has passed. */
 export interface ListenFd {
@@ -48,6 +47,7 @@ export function listenFds(): ListenFd[] {
   if (pid === undefined || fds === undefined) return [];
   if (integer("LISTEN_PID", pid, 1) !== Deno.pid) return [];
   const count = integer("LISTEN_FDS", fds, 0);
+  if (count === 0) return []; // "" would be one name, of none
   const labels = names?.split(":") ?? Array(count).fill("unknown");
   if (labels.length !== count) {
     throw new TypeError(
@@ -56,7 +56,7 @@ export function listenFds(): ListenFd[] {
   }
   return labels.map((name, index) => {
     const fd = SD_LISTEN_FDS_START + index;
-    check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", `descriptor ${fd}`);
+    closeOnExec(fd, `descriptor ${fd}`);
     return { fd, name };
   });
 }

@@ -70,7 +70,7 @@ export async function startPeer(
   args: string[] = [],
   options: SpawnOptions = {},
 ): Promise<Child> {
-  return spawn(await program(name), { ...options, args });
+  return spawn(await peerProgram(name), { ...options, args });
 }
 
 /** Runs a C peer to its end. */
@@ -79,9 +79,10 @@ export async function runPeer(
   args: string[] = [],
   options: SpawnOptions = {},
 ): Promise<Ended> {
-  return run(await program(name), { ...options, args });
+  return run(await peerProgram(name), { ...options, args });
 }
 
-function program(name: string): Promise<string> {
+/** Compiles a C peer; returns its path. */
+export function peerProgram(name: string): Promise<string> {
   return compile(new URL(`./c/${name}.c`, import.meta.url));
 }

@@ -4,8 +4,8 @@ import { cstring, i16, struct } from "../../ffi/struct.ts";
 import { noCompiler } from "../support/c.ts";
 import { leakTest } from "../support/leaks.ts";
 import { uniqueName } from "../support/names.ts";
-import type { Child } from "../support/process.ts";
-import { startPeer } from "./peers.ts";
+import { type Child, spawn } from "../support/process.ts";
+import { peerProgram, startPeer } from "./peers.ts";
 
 /** A queue that both sides have open, and whose name is gone already. */
 async function pair(maxMessages = 4, maxSize = 256) {
@@ -164,3 +164,57 @@ queueTest("PosixMessageQueue keeps what a killed C program sent", async () => {
     await peer[Symbol.asyncDispose]();
   }
 });
+
+queueTest(
+  "PosixMessageQueue.inherit() gives a C program its mqd_t",
+  async () => {
+    const name = uniqueName();
+    using queue = PosixMessageQueue.create(name, {
+      maxMessages: 1,
+      maxSize: 8,
+    });
+    PosixMessageQueue.unlink(name); // no other way leads to it
+    assertEquals(queue.tryReceive(), null); // non-blocking by now, and here alone
+    await using peer = await startInherited(queue, "mqueue_peer", name);
+    await say(peer, "attributes", "1 8 0");
+    await peer.send("receive");
+    await peer.settled(); // in its mq_receive, which blocks
+    queue.sendSync(Uint8Array.of(1, 2), { priority: 3 });
+    assertEquals(await peer.line(), "3 0102");
+    await say(peer, "send 4 ff", "sent");
+    assertEquals(queue.receiveSync(), {
+      priority: 4,
+      data: Uint8Array.of(255),
+    });
+  },
+);
+
+queueTest(
+  "PosixMessageQueue.inherit() gives what access there is",
+  async () => {
+    const name = uniqueName();
+    using queue = PosixMessageQueue.create(name, {
+      maxMessages: 1,
+      maxSize: 8,
+    });
+    using sender = PosixMessageQueue.open(name, { access: "send" });
+    PosixMessageQueue.unlink(name);
+    await using peer = await startInherited(sender, "mqueue_peer", name);
+    await say(peer, "send 0 07", "sent");
+    assertEquals(queue.receiveSync().data, Uint8Array.of(7));
+    await peer.send("receive");
+    const { code, stderr } = await peer.ended();
+    assertEquals(code, 1);
+    assert(stderr.startsWith("mq_receive: Bad file descriptor"), stderr);
+  },
+);
+
+/** Starts a C peer with the descriptor of a queue. */
+async function startInherited(
+  queue: PosixMessageQueue,
+  peer: string,
+  name: string,
+): Promise<Child> {
+  const program = await peerProgram(peer);
+  return queue.inherit((fd) => spawn(program, { args: [name, `${fd}`] }));
+}

@@ -1,6 +1,12 @@
 /** Descriptors that this library has not made, and what the kernel tells of one. */
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { fcntl, O_CLOEXEC, O_NONBLOCK } from "../../ffi/libc/fcntl.ts";
+import {
+  F_DUPFD_CLOEXEC,
+  F_SETFD,
+  fcntl,
+  O_CLOEXEC,
+  O_NONBLOCK,
+} from "../../ffi/libc/fcntl.ts";
 import {
   AF_UNIX,
   SOCK_CLOEXEC,
@@ -38,4 +44,18 @@ export function socketPair(): [Raw, Raw] {
 export function flagsOf(fd: number): number {
   const info = Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`);
   return parseInt(info.match(/^flags:\s*(\d+)/m)![1]!, 8);
+}
+
+/** Whether programs that are started do not get it. */
+export function isCloseOnExec(fd: number): boolean {
+  return (flagsOf(fd) & O_CLOEXEC) !== 0;
+}
+
+/** Another descriptor of the same open file; the caller's to close. */
+export function duplicate(fd: number, closeOnExec = true): number {
+  const { fcntl: call } = fcntl();
+  const copy = call(fd, F_DUPFD_CLOEXEC, 0);
+  assertNotEquals(copy, -1);
+  if (!closeOnExec) call(copy, F_SETFD, 0);
+  return copy;
 }

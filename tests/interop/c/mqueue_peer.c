@@ -1,5 +1,6 @@
-/* mqueue_peer NAME: uses a POSIX message queue as the lines on stdin say, and answers
- * each with a line. Bytes are written in hexadecimal, "-" for none. */
+/* mqueue_peer NAME [FD]: uses a POSIX message queue as the lines on stdin say, and
+ * answers each with a line. FD is a queue that it was started with. Bytes are written
+ * in hexadecimal, "-" for none. */
 #include <fcntl.h>
 #include <mqueue.h>
 #include <signal.h>
@@ -51,7 +52,7 @@ int main(int argc, char **argv) {
   static char text[2 * sizeof data];
   char word[20];
   const char *name = argument(argc, argv, 1, "");
-  mqd_t queue = -1;
+  mqd_t queue = atoi(argument(argc, argv, 2, "-1"));
   print_at_once();
   while (fgets(line, sizeof line, stdin) != NULL) {
     long first = 0;
