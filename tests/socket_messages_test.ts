@@ -15,6 +15,7 @@ import {
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch } from "./support/names.ts";
 import { exists } from "./support/process.ts";
+import { soon, turns } from "./support/waits.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
@@ -285,6 +286,28 @@ leakTest(
     await Promise.resolve();
     client.close();
     assertInstanceOf(await pending, ClosedError);
+  },
+);
+
+leakTest(
+  "UnixDatagram.send({ to }) ends when its socket is closed or given away",
+  async () => {
+    using server = UnixDatagram.create({ abstract: `${PREFIX}-full` });
+    const to = server.localAddress!;
+    for (
+      const end of [
+        (client: UnixDatagram) => client.close(),
+        (client: UnixDatagram) => UnixDatagram.fromFd(client.release()).close(),
+      ]
+    ) {
+      const client = UnixDatagram.create(null);
+      while (client.trySend(bytes(1), { to }));
+      const pending = failure(client.send(bytes(1), { to }));
+      await turns(); // it waits for room at the receiver
+      end(client);
+      assertInstanceOf(await soon(pending), ClosedError);
+      while (server.tryReceive() !== null);
+    }
   },
 );
 

@@ -422,13 +422,31 @@ export class UnixDatagram extends UnixChannel {
   }
 
   /**
+   * Gives the descriptor away, as of any socket. A socket file stays. Pending waits
+   * end with a ClosedError.
+   *
+   * @returns The number of the descriptor.
+   * @throws {ClosedError} If this socket is closed.
+   */
+  override release(): number {
+    const fd = super.release();
+    this.#endSends();
+    return fd;
+  }
+
+  /**
    * `close(2)`, after removing the socket file, if the path still names the one
    * that this socket made. Closing twice does nothing. Pending waits end with a
    * ClosedError.
    */
   override close(): void {
     if (!descriptorOf(this).closed) this.#file?.remove();
-    for (const probe of this.#probes) probe.close();
+    this.#endSends();
     super.close();
+  }
+
+  /** Sends that wait for a receiver go on, and find this socket closed. */
+  #endSends(): void {
+    for (const probe of this.#probes) probe.close();
   }
 }
