@@ -41,7 +41,7 @@
  */
 
 import { checkMode, cPath } from "./arguments.ts";
-import { Descriptor } from "./libc/descriptor.ts";
+import { Descriptor, owning } from "./libc/descriptor.ts";
 import {
   check,
   checkRetrying,
@@ -376,14 +376,7 @@ export class Fifo implements Disposable {
     const reader = this.#openReaderAtOnce();
     try {
       const writer = this.openWriterSync(); // the reader is there: no wait
-      return {
-        reader,
-        writer,
-        [Symbol.dispose]() {
-          reader.close();
-          writer.close();
-        },
-      };
+      return owning({ reader, writer }, reader, writer);
     } catch (error) {
       reader.close();
       throw error;

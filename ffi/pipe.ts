@@ -40,7 +40,7 @@
  */
 
 import { checkFd, checkInteger } from "./arguments.ts";
-import { closeOnExec, Descriptor } from "./libc/descriptor.ts";
+import { closeOnExec, Descriptor, owning } from "./libc/descriptor.ts";
 import {
   check,
   EAGAIN,
@@ -574,17 +574,6 @@ export interface PipeOptions {
   packets?: boolean | undefined;
 }
 
-function pipeOf(reader: PipeReader, writer: PipeWriter): Pipe {
-  return {
-    reader,
-    writer,
-    [Symbol.dispose]() {
-      reader.close();
-      writer.close();
-    },
-  };
-}
-
 /**
  * `pipe2(pipefd, O_CLOEXEC)`: makes a pipe. Its ends are not inherited by child
  * processes, except through {@linkcode PipeReader.inherit} and
@@ -613,10 +602,14 @@ export function pipe(options?: PipeOptions): Pipe {
   const fds = new Int32Array(2);
   const flags = O_CLOEXEC | (options?.packets ? O_DIRECT : 0);
   check(unistd().pipe2(fds, flags), "pipe2");
-  return pipeOf(
-    makeReader(new Descriptor(fds[0]!, "pipe")),
-    makeWriter(new Descriptor(fds[1]!, "pipe")),
-  );
+  const reader = makeReader(new Descriptor(fds[0]!, "pipe"));
+  const writer = makeWriter(new Descriptor(fds[1]!, "pipe"));
+  return owning({ reader, writer }, reader, writer);
+}
+
+/** The side that reads from one pipe and writes to another. */
+function sideOf({ reader }: Pipe, { writer }: Pipe): Pipe {
+  return owning({ reader, writer }, reader, writer);
 }
 
 /**
@@ -647,8 +640,8 @@ export function duplexPipe(): [Pipe, Pipe] {
   try {
     const back = pipe();
     return [
-      pipeOf(back.reader, there.writer),
-      pipeOf(there.reader, back.writer),
+      sideOf(back, there),
+      sideOf(there, back),
     ];
   } catch (error) {
     there[Symbol.dispose]();

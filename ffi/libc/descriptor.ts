@@ -29,6 +29,18 @@ export function closeOnExec(fd: number, subject: Subject): void {
   check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
 }
 
+/** The object, which disposes of what it owns when it is disposed of. */
+export function owning<T extends object>(
+  object: T,
+  ...owned: Disposable[]
+): T & Disposable {
+  return Object.assign(object, {
+    [Symbol.dispose]() {
+      for (const one of owned) one[Symbol.dispose]();
+    },
+  });
+}
+
 /** A file descriptor that is closed exactly once. */
 export class Descriptor implements Disposable {
   #fd: number;

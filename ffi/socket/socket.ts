@@ -1,7 +1,7 @@
 // What all Unix domain sockets have in common.
 
 import { checkFd, checkInteger } from "../arguments.ts";
-import { closeOnExec, Descriptor } from "../libc/descriptor.ts";
+import { closeOnExec, Descriptor, owning } from "../libc/descriptor.ts";
 import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import {
@@ -77,11 +77,7 @@ export function socketPair<Socket extends Disposable>(
   check(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), "socketpair");
   const end = (fd: number) => wrap(new SocketDescriptor(fd, "socket pair"));
   const ends = [end(fds[0]!), end(fds[1]!)] as const;
-  return Object.assign(ends, {
-    [Symbol.dispose]() {
-      for (const socket of ends) socket[Symbol.dispose]();
-    },
-  });
+  return owning(ends, ...ends);
 }
 
 /** Takes over a descriptor number, if it is a Unix domain socket of that type. */
