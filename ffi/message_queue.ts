@@ -10,8 +10,8 @@
  * receivers, and a reply finds whoever asked. A {@linkcode PosixMessageQueue} has a name
  * like a file's, and its messages have a priority: what is urgent comes first. It has a
  * descriptor, so that any number of waits for it take no thread, can be ended at once,
- * and go together with those for pipes and sockets. Choose POSIX unless you need types,
- * or the other side is System V.
+ * and go together with those for pipes and sockets; and a child can inherit it. Choose
+ * POSIX unless you need types, or the other side is System V.
  *
  * **Choose something else** when a sender must know that its message arrived (a
  * socket has a peer that answers), or when messages are large: unless the administrator

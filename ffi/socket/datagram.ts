@@ -176,7 +176,8 @@ export class UnixDatagram extends UnixChannel {
    * `bind(fd, address, length)`: a socket that others can send to.
    *
    * @param address A path, an abstract name, or null for a free abstract name of
-   * the kernel's choice: `localAddress` tells it.
+   * the kernel's choice: `localAddress` tells it. A path that is not absolute is of the
+   * working directory, also when `close()` removes the file: do not change that.
    * @param options `mode` and `reclaim`, for a path, and `passCredentials`.
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If the path is empty or contains NUL, or an abstract name is

@@ -151,7 +151,8 @@ export class UnixListener<
    * file has its final permissions from the first moment.
    *
    * @param address A path, an abstract name, or null for a free abstract name of
-   * the kernel's choice: `localAddress` tells it.
+   * the kernel's choice: `localAddress` tells it. A path that is not absolute is of the
+   * working directory, also when `close()` removes the file: do not change that.
    * @param options `type`, `mode`, `reclaim`, `backlog`, `passCredentials`.
    * @returns The listener; its `close()` removes the file.
    * @throws {TypeError} If the path is empty or contains NUL, or an abstract name is

@@ -532,8 +532,8 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * What the peer writes, read only as fast as it is taken. When this has ended or
-   * is cancelled, and `writable` as well, the socket is closed.
+   * What the peer writes, read only as fast as it is taken. When this has ended, has
+   * failed or is cancelled, and `writable` as well, the socket is closed.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableStream(

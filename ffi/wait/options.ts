@@ -1,10 +1,17 @@
 // How long a wait may take, and what ends it before that.
 
-/** What ends a wait that does not block the thread. */
+/**
+ * What ends a wait that does not block the thread.
+ *
+ * All waits for descriptors on a thread share two more descriptors, which are opened
+ * with the first wait and closed with the last: where there are none left, the wait
+ * ends with an `IpcError` EMFILE. What is ready at once needs no wait.
+ */
 export interface WaitOptions {
   /**
    * The most milliseconds to wait; 0 tries once. When they are over, the wait
-   * ends with a `DOMException` named `TimeoutError`, never early.
+   * ends with a `DOMException` named `TimeoutError`, never early. A negative number
+   * and NaN are a `RangeError`.
    *
    * @default {Infinity}
    */
@@ -17,7 +24,8 @@ export interface WaitOptions {
 export interface SyncWaitOptions {
   /**
    * The most milliseconds to wait; 0 tries once. When they are over, the wait
-   * ends with a `DOMException` named `TimeoutError`, never early.
+   * ends with a `DOMException` named `TimeoutError`, never early. A negative number
+   * and NaN are a `RangeError`.
    *
    * @default {Infinity}
    */
