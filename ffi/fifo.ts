@@ -389,7 +389,8 @@ export class Fifo implements Disposable {
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOENT if the name is gone, or is another file's by now,
-   * which is left alone (a path that is not absolute is of the working directory); EACCES or EPERM if the directory does not allow it.
+   * which is left alone (a path that is not absolute is of the working directory);
+   * EACCES or EPERM if the directory does not allow it.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/unlink.2.html | unlink(2)}
    */

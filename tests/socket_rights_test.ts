@@ -8,17 +8,13 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
+import { setOption } from "../ffi/socket/options.ts";
+import { isCloseOnExec } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { runDeno } from "./support/process.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
-const CLOEXEC = 0o2000000;
-
-function flagsOf(fd: number): number {
-  const info = Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`);
-  return parseInt(info.match(/flags:\s*(\d+)/)![1]!, 8);
-}
 
 const targetOf = (fd: number) => Deno.readLinkSync(`/proc/self/fd/${fd}`);
 const descriptorCount = () => [...Deno.readDirSync("/proc/self/fd")].length;
@@ -39,7 +35,7 @@ for (const Kind of [UnixStream, UnixSeqpacket, UnixDatagram]) {
       assertEquals(message.data, bytes(1));
       assertEquals(message.descriptorsTruncated, false);
       assertEquals(message.descriptors.map(({ fd }) => targetOf(fd)), numbers);
-      for (const { fd } of message.descriptors) assert(flagsOf(fd) & CLOEXEC);
+      for (const { fd } of message.descriptors) assert(isCloseOnExec(fd));
       const [first, second] = message.descriptors as [
         PassedDescriptor,
         PassedDescriptor,
@@ -170,6 +166,36 @@ leakTest(
     using received = UnixSeqpacket.fromFd(message.descriptors[0]!.release());
     assertEquals(received.receiveSync()?.data, bytes(5));
     mine.close();
+  },
+);
+
+/** SO_PASSPIDFD is there since Linux 6.5. */
+const SO_PASSPIDFD = 76;
+const noPidfd = (() => {
+  using ends = UnixStream.pair();
+  try {
+    setOption(ends[0].fd, SO_PASSPIDFD, 1, "socket");
+    return null;
+  } catch (error) {
+    return String(error);
+  }
+})();
+
+leakTest(
+  "a socket that was passed with SO_PASSPIDFD set leaves no descriptor behind",
+  { needs: [noPidfd] },
+  () => {
+    using ends = UnixStream.pair();
+    setOption(ends[1].fd, SO_PASSPIDFD, 1, "socket");
+    const before = descriptorCount();
+    for (const passCredentials of [false, true]) {
+      ends[1].passCredentials = passCredentials;
+      ends[0].sendSync(bytes(1));
+      using message = ends[1].receiveSync({ maxDescriptors: 1 })!;
+      assertEquals(message.data, bytes(1));
+      assertEquals(message.descriptors.length, 0);
+      assertEquals(descriptorCount(), before);
+    }
   },
 );
 

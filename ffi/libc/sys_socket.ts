@@ -72,6 +72,8 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const SCM_RIGHTS = 1;
 export const SCM_CREDENTIALS = 2;
+/** Since Linux 6.5; older headers do not have it. */
+export const SCM_PIDFD = 4;
 /** The most descriptors in one message, as unix(7) has it; no header does. */
 export const SCM_MAX_FD = 253;
 

@@ -10,6 +10,7 @@ import {
   cmsghdr,
   SCM_CREDENTIALS,
   SCM_MAX_FD,
+  SCM_PIDFD,
   SCM_RIGHTS,
   SOL_SOCKET,
   ucred,
@@ -173,6 +174,10 @@ export function readControl(
       }
     } else if (cmsg_level === SOL_SOCKET && cmsg_type === SCM_CREDENTIALS) {
       credentials = ucred.decode(control, data);
+    } else if (cmsg_level === SOL_SOCKET && cmsg_type === SCM_PIDFD) {
+      // Who has passed this socket has set SO_PASSPIDFD on it.
+      const [fd] = new Int32Array(control.slice(data, end).buffer);
+      unistd().close(fd!);
     }
     at += CMSG_ALIGN(Math.max(Number(cmsg_len), cmsghdr.size));
   }
