@@ -671,13 +671,13 @@ async function move(
   length: number,
   options?: WaitOptions,
 ): Promise<number> {
-  const from = waitableOf(source);
-  const to = waitableOf(target);
   checkInteger("length", length, 1, MAX_COUNT, "MAX_RW_COUNT of the kernel");
   const deadline = deadlineOf(options);
   const signal = options?.signal;
   signal?.throwIfAborted();
   for (;;) {
+    const from = waitableOf(source); // each time: one may be closed by now, and its
+    const to = waitableOf(target); // number another's
     makeNonblocking(from);
     makeNonblocking(to);
     const count = mover(from.fd, to.fd, length);

@@ -277,6 +277,8 @@ async function tryEverything(
     "PipeWriter.fromFd()": () => ipc.PipeWriter.fromFd(1),
     "Fifo.create()": () => ipc.Fifo.create(`${directory}/fifo`),
     "Fifo.open()": () => ipc.Fifo.open(`${directory}/fifo`),
+    "PosixMessageQueue.create()": () => ipc.PosixMessageQueue.create(null),
+    "PosixMessageQueue.fromFd()": () => ipc.PosixMessageQueue.fromFd(0),
     "SysvMessageQueue.create()": () => ipc.SysvMessageQueue.create(null),
     "SysvMessageQueue.open()": () => ipc.SysvMessageQueue.open(key),
     "SysvMessageQueue.openOrCreate()": () =>

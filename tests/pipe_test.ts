@@ -1637,6 +1637,33 @@ leakTest("splice() and tee() end by timeout, abort and close", async () => {
   }
 });
 
+leakTest(
+  "splice() and tee() take nothing of who has a closed source's number",
+  async () => {
+    for (const move of [splice, tee]) {
+      const one = pipe();
+      using two = pipe();
+      one.writer.writeSync(bytes("mine"));
+      while (two.writer.tryWrite(new Uint8Array(4096)) !== null);
+      const moving = assertRejects(
+        () => move(one.reader, two.writer, 100),
+        ClosedError,
+      );
+      await turns(); // it waits for room in the second
+      const { fd } = one.reader;
+      one.reader.close();
+      using other = pipe();
+      assertEquals(other.reader.fd, fd);
+      other.writer.writeSync(bytes("not mine"));
+      const size = two.reader.available;
+      two.reader.readSync(new Uint8Array(size));
+      await moving;
+      assertEquals([other.reader.available, two.reader.available], [8, 0]);
+      one.writer.close();
+    }
+  },
+);
+
 leakTest("splice() and tee() refuse what is out of range", async () => {
   using one = pipe();
   using two = pipe();

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { pipe, PipeReader, PipeWriter } from "@linux/ipc/pipe";
 import {
   ClosedError,
@@ -13,6 +13,7 @@ import { isCloseOnExec } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { runDeno } from "./support/process.ts";
+import { turns } from "./support/waits.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
@@ -107,6 +108,28 @@ for (const Kind of [UnixStream, UnixSeqpacket, UnixDatagram]) {
         () => sockets[0].sendSync(bytes(1), { descriptors: [ends.reader] }),
         ClosedError,
       );
+    },
+  );
+
+  leakTest(
+    `${name}.send() passes nothing that has a closed descriptor's number`,
+    async () => {
+      using sockets = Kind.pair();
+      const [one, other] = sockets;
+      const closed = pipe();
+      while (one.trySend(new Uint8Array(1000)));
+      const sending = assertRejects(
+        () => one.send(bytes(1), { descriptors: [closed.reader] }),
+        ClosedError,
+      );
+      await turns(); // it waits for room
+      const { fd } = closed.reader;
+      closed[Symbol.dispose]();
+      using secret = pipe();
+      assertEquals(secret.reader.fd, fd);
+      while (other.tryReceive());
+      await sending;
+      assert(!other.tryReceive({ maxDescriptors: 1 }));
     },
   );
 }

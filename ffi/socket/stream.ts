@@ -67,16 +67,18 @@ function readOnce(
 /** Sends what is left of the bytes until all are sent, from call to call. */
 function sendingAll(
   socket: SocketDescriptor,
-  { data, descriptors }: Outgoing,
+  data: Uint8Array<ArrayBuffer>,
+  options: UnixTrySendOptions | undefined,
   sent = 0,
 ): (flags: number) => number | undefined {
   return (flags) => {
     for (;;) {
-      const count = sendOnce(socket, {
-        data: data.subarray(sent),
-        descriptors: sent === 0 ? descriptors : null, // they go with the first byte
-        to: null,
-      }, flags);
+      // Descriptors go with the first byte. They are looked at each time: one may be
+      // closed by now, and its number another's.
+      const what = sent === 0
+        ? checkedOutgoing(data, options)
+        : { data: data.subarray(sent), descriptors: null, to: null };
+      const count = sendOnce(socket, what, flags);
       if (count === undefined) return undefined;
       sent += count;
       if (sent >= data.byteLength) return sent; // it may be smaller by now
@@ -399,7 +401,7 @@ export class UnixStream extends UnixConnection {
     const what = checkedOutgoing(data, options);
     const sent = sendOnce(socket, what, blockingFlags(deadline)) ?? 0;
     if (sent === data.byteLength) return sent;
-    const attempt = sendingAll(socket, what, sent);
+    const attempt = sendingAll(socket, data, options, sent);
     return retrySync(socket, POLLOUT, deadline, attempt);
   }
 
@@ -427,7 +429,8 @@ export class UnixStream extends UnixConnection {
     options?: UnixSendOptions,
   ): Promise<number> {
     const socket = descriptorOf(this);
-    const attempt = sendingAll(socket, checkedOutgoing(data, options));
+    checkedOutgoing(data, options);
+    const attempt = sendingAll(socket, data, options);
     const deadline = deadlineOf(options);
     const signal = options?.signal;
     signal?.throwIfAborted();
