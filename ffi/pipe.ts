@@ -344,7 +344,8 @@ export class PipeReader implements Disposable {
    * now; a write end that both keep open means that the reader never sees the
    * end.
    *
-   * @param spawn Starts the child; gets the descriptor's number.
+   * @param spawn Starts the child before it returns, or first awaits; gets the
+   * descriptor's number.
    * @returns What `spawn` returns.
    * @throws {ClosedError} If this end is closed.
    *
@@ -533,7 +534,8 @@ export class PipeWriter implements Disposable {
    * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by
    * it have this end under the same number. See {@linkcode PipeReader.inherit}.
    *
-   * @param spawn Starts the child; gets the descriptor's number.
+   * @param spawn Starts the child before it returns, or first awaits; gets the
+   * descriptor's number.
    * @returns What `spawn` returns.
    * @throws {ClosedError} If this end is closed.
    *

@@ -825,7 +825,8 @@ export class PosixMessageQueue implements Disposable {
    * The child's is blocking, and both share that: if this process goes on to use the
    * queue, let it use the blocking form, or let the child open its own by the name.
    *
-   * @param spawn Starts the child; gets the descriptor's number.
+   * @param spawn Starts the child before it returns, or first awaits; gets the
+   * descriptor's number.
    * @returns What `spawn` returns.
    * @throws {ClosedError} If this object is closed.
    *

@@ -359,7 +359,8 @@ export class MemoryFile implements Disposable {
    * have the file under the same descriptor number. Others do not, unless another
    * thread starts one in that moment.
    *
-   * @param spawn Starts the child; gets the descriptor's number.
+   * @param spawn Starts the child before it returns, or first awaits; gets the
+   * descriptor's number.
    * @returns What `spawn` returns.
    * @throws {ClosedError} If this object is closed.
    *

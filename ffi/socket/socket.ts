@@ -209,7 +209,8 @@ export abstract class UnixSocket implements Disposable {
    * starts one in that moment. Both share one socket then; close this end, if it
    * is the child's now, or the peer never sees the end.
    *
-   * @param spawn Starts the child; gets the descriptor's number.
+   * @param spawn Starts the child before it returns, or first awaits; gets the
+   * descriptor's number.
    * @returns What `spawn` returns.
    * @throws {ClosedError} If this socket is closed.
    *
