@@ -46,8 +46,10 @@ export function pageSize(): number {
 export function linkedTo(path: string): string {
   const target = new Uint8Array(PATH_MAX);
   const { readlink } = unistd();
-  const size = readlink(cPath(path), target, target.length);
-  return new TextDecoder().decode(
-    target.subarray(0, check(size, "readlink", path)),
+  const size = check(
+    readlink(cPath(path), target, target.length),
+    "readlink",
+    path,
   );
+  return new TextDecoder().decode(target.subarray(0, size));
 }
