@@ -40,7 +40,7 @@
  */
 
 import { checkFd, checkInteger } from "./arguments.ts";
-import { closeOnExec, Descriptor, owning } from "./libc/descriptor.ts";
+import { Descriptor, owning, takeOver } from "./libc/descriptor.ts";
 import {
   check,
   EAGAIN,
@@ -133,7 +133,7 @@ function adopt(
       `Argument "fd" must be open for ${mode}: ${fd} is the other end`,
     );
   }
-  closeOnExec(fd, subject);
+  takeOver(fd, subject);
   return new Descriptor(fd, subject);
 }
 
@@ -196,7 +196,8 @@ export class PipeReader implements Disposable {
    * @param options What errors call it.
    * @returns The read end, closed by its `close()`.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is not a pipe or FIFO, or is a write end.
+   * @throws {TypeError} If it is not a pipe or FIFO, is a write end, or belongs to
+   * an object of this module.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @example A descriptor of an unknown kind is refused
@@ -404,7 +405,8 @@ export class PipeWriter implements Disposable {
    * @param options What errors call it.
    * @returns The write end, closed by its `close()`.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is not a pipe or FIFO, or is a read end.
+   * @throws {TypeError} If it is not a pipe or FIFO, is a read end, or belongs to
+   * an object of this module.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}

@@ -843,6 +843,47 @@ leakTest("close() ends every wait with a ClosedError", async () => {
   }
 });
 
+leakTest("fromFd() takes over what is nobody's, and once", () => {
+  using ends = pipe();
+  using file = ipc.MemoryFile.create("file", 8);
+  using queue = ipc.PosixMessageQueue.create(null, {
+    maxMessages: 1,
+    maxSize: 1,
+  });
+  ipc.PosixMessageQueue.unlink(queue.name);
+  using listener = UnixListener.listen(null);
+  using streams = UnixStream.pair();
+  using packets = ipc.UnixSeqpacket.pair();
+  using datagrams = ipc.UnixDatagram.pair();
+  const takers: [number, (fd: number) => Disposable][] = [
+    [ends.reader.fd, (fd) => ipc.PipeReader.fromFd(fd)],
+    [ends.writer.fd, (fd) => ipc.PipeWriter.fromFd(fd)],
+    [file.fd, (fd) => ipc.MemoryFile.fromFd(fd, { seals: [] })],
+    [queue.fd, (fd) => ipc.PosixMessageQueue.fromFd(fd)],
+    [listener.fd, (fd) => UnixListener.fromFd(fd)],
+    [streams[0].fd, (fd) => UnixStream.fromFd(fd)],
+    [packets[0].fd, (fd) => ipc.UnixSeqpacket.fromFd(fd)],
+    [datagrams[0].fd, (fd) => ipc.UnixDatagram.fromFd(fd)],
+  ];
+  for (const [fd, take] of takers) {
+    const message =
+      `Argument "fd" must be nobody's: ${fd} belongs to an object of this module`;
+    assertThrows(() => take(fd), TypeError, message);
+    // What was passed has an owner, until that gives it away.
+    streams[0].sendSync(byte, { descriptors: [fd] });
+    const received = streams[1].receiveSync({ maxDescriptors: 1 })!;
+    const [passed] = received.descriptors;
+    const copy = passed!.fd;
+    assertThrows(() => take(copy), TypeError, "must be nobody's");
+    using taken = take(passed!.release());
+    assertThrows(() => take(copy), TypeError, "must be nobody's");
+    taken[Symbol.dispose]();
+    // The number is free again, also for what is made here.
+    using again = pipe();
+    assertEquals(again.reader.fd, copy);
+  }
+});
+
 leakTest("inherit() leaves a wait that is pending a wait", async () => {
   const read = await inChild(async () => {
     const { pipe } = await import("../mod.ts");

@@ -14,7 +14,13 @@ import {
 } from "@linux/ipc/socket";
 import { pipe } from "@linux/ipc/pipe";
 import { Socket } from "node:net";
+import {
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+  sysSocket,
+} from "../ffi/libc/sys_socket.ts";
 import { pendingWaits } from "../ffi/wait/poller.ts";
+import { Raw } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch } from "./support/names.ts";
 import { spawnDeno } from "./support/process.ts";
@@ -226,7 +232,10 @@ leakTest(
     using ends = pipe();
     using packets = UnixSeqpacket.pair();
     using listener = UnixListener.listen(null);
-    for (const fd of [ends.reader.fd, packets[0].fd, listener.fd]) {
+    const AF_INET = 2;
+    const type = SOCK_STREAM | SOCK_CLOEXEC;
+    using inet = new Raw(sysSocket().socket(AF_INET, type, 0));
+    for (const { fd } of [ends.reader, packets[0], listener, inet]) {
       assertThrows(
         () => UnixStream.fromFd(fd),
         TypeError,

@@ -15,8 +15,13 @@ import { unistd } from "./unistd.ts";
 // The safety net for owners that were forgotten: a descriptor is closed when
 // its owner is collected. (A mapping never is: views of it may be alive.)
 const forgotten = new FinalizationRegistry<number>((fd) => {
+  owned.delete(fd);
   unistd().close(fd);
 });
+
+// What the objects of this thread will close. A number with two owners would be
+// closed twice, and the second time it may be somebody else's.
+const owned = new Set<number>();
 
 /**
  * Called with each descriptor of this thread that is about to be closed: how the
@@ -29,14 +34,24 @@ export function closeOnExec(fd: number, subject: Subject): void {
   check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
 }
 
+/** Makes sure that a descriptor from elsewhere can get an owner here. */
+export function takeOver(fd: number, subject: Subject): void {
+  if (owned.has(fd)) {
+    throw new TypeError(
+      `Argument "fd" must be nobody's: ${fd} belongs to an object of this module`,
+    );
+  }
+  closeOnExec(fd, subject);
+}
+
 /** The object, which disposes of what it owns when it is disposed of. */
 export function owning<T extends object>(
   object: T,
-  ...owned: Disposable[]
+  ...parts: Disposable[]
 ): T & Disposable {
   return Object.assign(object, {
     [Symbol.dispose]() {
-      for (const one of owned) one[Symbol.dispose]();
+      for (const part of parts) part[Symbol.dispose]();
     },
   });
 }
@@ -51,6 +66,7 @@ export class Descriptor implements Disposable {
   constructor(fd: number, subject: string) {
     this.#fd = fd;
     this.subject = subject;
+    owned.add(fd);
     forgotten.register(this, fd, this);
   }
 
@@ -113,6 +129,7 @@ export class Descriptor implements Disposable {
     const fd = this.fd;
     closing.listener(fd);
     this.#fd = -1;
+    owned.delete(fd);
     forgotten.unregister(this);
     return fd;
   }

@@ -8,7 +8,7 @@ import {
   cName,
 } from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
-import { closeOnExec, Descriptor } from "../libc/descriptor.ts";
+import { Descriptor, takeOver } from "../libc/descriptor.ts";
 import { namesIn } from "../libc/dirent.ts";
 import {
   check,
@@ -414,7 +414,8 @@ export class PosixMessageQueue implements Disposable {
    * @param fd The number of the descriptor, as the parent process tells it.
    * @returns The queue, closed by its `close()`.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is not a POSIX message queue. It stays open.
+   * @throws {TypeError} If it is not a POSIX message queue, or belongs to an object of
+   * this module. It stays open.
    * @throws {IpcError} EBADF if no such descriptor is open; ENOENT if /proc, which
    * tells the name, is not mounted.
    *
@@ -448,7 +449,7 @@ export class PosixMessageQueue implements Disposable {
       );
     }
     const name = nameOf(fd, subject);
-    closeOnExec(fd, subject);
+    takeOver(fd, subject);
     return new PosixMessageQueue(name, new Descriptor(fd, `queue ${name}`));
   }
 

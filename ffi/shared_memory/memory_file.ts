@@ -1,7 +1,7 @@
 // Memory files: memory without a name, with a descriptor.
 
 import { checkFd, checkInteger, checkSize, cString } from "../arguments.ts";
-import { closeOnExec, Descriptor } from "../libc/descriptor.ts";
+import { Descriptor, takeOver } from "../libc/descriptor.ts";
 import { check, EINVAL, errno, ipcError } from "../libc/errno.ts";
 import {
   F_ADD_SEALS,
@@ -220,8 +220,8 @@ export class MemoryFile implements Disposable {
    * @param options `seals`.
    * @returns The file.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is no memory file, or if a seal is missing. The
-   * descriptor stays the caller's then.
+   * @throws {TypeError} If it is no memory file, if a seal is missing, or if it belongs
+   * to an object of this module. The descriptor stays the caller's then.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @example A file that its maker can still shrink
@@ -256,7 +256,7 @@ export class MemoryFile implements Disposable {
         }`,
       );
     }
-    closeOnExec(fd, subject);
+    takeOver(fd, subject);
     return new MemoryFile(new Descriptor(fd, subject));
   }
 

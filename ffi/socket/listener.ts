@@ -217,7 +217,7 @@ export class UnixListener<
    * @returns The listener, with close-on-exec set.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
    * @throws {TypeError} If it is anything else, such as a connection, or a listener of
-   * the other type. It stays open.
+   * the other type, or belongs to an object of this module. It stays open.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}

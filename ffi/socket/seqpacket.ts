@@ -185,8 +185,8 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options What errors call it.
    * @returns The socket, with close-on-exec set.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is anything else, such as a listening socket. It stays
-   * open.
+   * @throws {TypeError} If it is anything else, such as a listening socket, or belongs
+   * to an object of this module. It stays open.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}

@@ -1,7 +1,7 @@
 // What all Unix domain sockets have in common.
 
 import { checkFd, checkInteger } from "../arguments.ts";
-import { closeOnExec, Descriptor, owning } from "../libc/descriptor.ts";
+import { Descriptor, owning, takeOver } from "../libc/descriptor.ts";
 import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import {
@@ -96,7 +96,7 @@ export function adoptSocket(
       `Argument "fd" must be a ${wanted}: ${fd} is a ${found}`,
     );
   }
-  closeOnExec(fd, subject);
+  takeOver(fd, subject);
   const descriptor = new SocketDescriptor(fd, subject);
   descriptor.passCredentials = option(fd, SO_PASSCRED, subject) !== 0;
   return descriptor;
