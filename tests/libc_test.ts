@@ -541,9 +541,10 @@ leakTest(
       }`);
     const ours = Array.from({ length: 199 }, (_, index) => {
       const { message, code } = ipcError(index + 1, "call", "subject");
-      const [start, end] = ["call subject: ", ` (${code})`];
-      assert(message.startsWith(start) && message.endsWith(end), message);
-      return message.slice(start.length, -end.length);
+      // Some say a limit behind that.
+      const [start, end] = ["call subject: ", message.indexOf(` (${code})`)];
+      assert(message.startsWith(start) && end > 0, message);
+      return message.slice(start.length, end);
     });
     assertEquals(ours, text.trimEnd().split("\n"));
   },

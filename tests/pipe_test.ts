@@ -316,7 +316,7 @@ leakTest(
       "IpcError",
       "EMFILE",
       "pipe2",
-      "pipe2: Too many open files (EMFILE)",
+      "pipe2: Too many open files (EMFILE); RLIMIT_NOFILE is 64",
     ];
     assertEquals(result, [expected, expected, expected]);
   },

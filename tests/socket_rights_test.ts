@@ -9,10 +9,12 @@ import {
   UnixStream,
 } from "@linux/ipc/socket";
 import { setOption } from "../ffi/socket/options.ts";
+import { assertPrinted } from "./support/asserts.ts";
 import { isCloseOnExec } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { runDeno } from "./support/process.ts";
+import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { turns } from "./support/waits.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
@@ -261,4 +263,22 @@ leakTest("EMFILE on receipt is told, and what fits arrives", async () => {
   );
   const { stdout, transcript } = await runDeno(script);
   assertEquals(stdout, "0 true\n2 true\n6 false\n", transcript);
+});
+
+leakTest("ETOOMANYREFS names its limit", { needs: [noOtherUser] }, async () => {
+  const ended = await runAsNobody(`
+    import { UnixStream } from "@linux/ipc/socket";
+    const libc = Deno.dlopen("libc.so.6", {
+      setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+    });
+    const RLIMIT_NOFILE = 7;
+    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(1000n, 1000n));
+    using sockets = UnixStream.pair();
+    const descriptors = Array(253).fill(0);
+    try {
+      for (;;) sockets[0].sendSync(Uint8Array.of(1), { descriptors });
+    } catch (error) {
+      console.log(error.code, error.limit.name, error.limit.value);
+    }`);
+  assertPrinted(ended, "ETOOMANYREFS RLIMIT_NOFILE 1000");
 });

@@ -3,6 +3,7 @@
 
 import { IpcError, type SystemLimit } from "../errors.ts";
 import { errno, header } from "./library.ts";
+import { resourceLimit, RLIMIT_NOFILE } from "./sys_resource.ts";
 
 export { errno };
 
@@ -165,6 +166,7 @@ export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;
 export const EADDRINUSE = 98;
 export const ECONNABORTED = 103;
+export const ETOOMANYREFS = 109;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 
@@ -182,12 +184,19 @@ function describe(number: number): string {
   return new TextDecoder().decode(text.subarray(0, text.indexOf(0)));
 }
 
+/** The limit that an error number tells of, whatever the call. */
+function limitBehind(number: number): SystemLimit | undefined {
+  return number === EMFILE || number === ETOOMANYREFS
+    ? resourceLimit("RLIMIT_NOFILE", RLIMIT_NOFILE)
+    : undefined;
+}
+
 /** The error of a call that failed with this number. */
 export function ipcError(
   number: number,
   syscall: string,
   subject?: Subject,
-  limit?: SystemLimit,
+  limit: SystemLimit | undefined = limitBehind(number),
 ): IpcError {
   return new IpcError({
     code: NAMES[number] ?? `errno ${number}`,

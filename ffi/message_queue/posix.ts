@@ -36,11 +36,7 @@ import { MQ_PRIO_MAX, mqAttr, mqueue } from "../libc/mqueue.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { readProc } from "../libc/proc.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
-import {
-  resourceLimit,
-  RLIMIT_MSGQUEUE,
-  RLIMIT_NOFILE,
-} from "../libc/sys_resource.ts";
+import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
 import type { Fields, Struct } from "../struct.ts";
@@ -212,9 +208,9 @@ function limitOf(
   }
   if (number !== EMFILE) return undefined;
   // Two limits have this number. Where there is room for another descriptor, it is
-  // the one for the bytes of all the queues of this user.
+  // the one for the bytes of all the queues of this user, and not the usual one.
   const another = sysEventfd().eventfd(0, EFD_CLOEXEC);
-  if (another === -1) return resourceLimit("RLIMIT_NOFILE", RLIMIT_NOFILE);
+  if (another === -1) return undefined;
   unistd().close(another);
   return resourceLimit("RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE);
 }
