@@ -32,9 +32,9 @@ function urlOfWorker(text: string): string {
 }
 
 /** The ints in the memory that the processes of a test share; the C peer's, too. */
-const [FIRST, SECOND, BROKEN, REPORTS, SLOTS] = [0, 1, 2, 3, 4];
-/** Each process has two: where it is (0 to 3), and how often it was inside. */
-const [OUTSIDE, ENTERING, INSIDE, LEAVING] = [0, 1, 2, 3];
+const [FIRST, SECOND, BROKEN, REPORTS, STAYER, SLOTS] = [0, 1, 2, 3, 4, 5];
+/** Each process has two: where it is (0 to 4), and how often it was inside. */
+const [OUTSIDE, ENTERING, INSIDE, LEAVING, STAYING] = [0, 1, 2, 3, 4];
 const WORDS = 200;
 /** For what must not take long. */
 const LIMITED = { timeout: 10_000 };
@@ -755,7 +755,10 @@ leakTest(
   },
 );
 
-/** A program that goes in and out, and tells in the memory where it is. */
+/**
+ * A program that goes in and out, and tells in the memory where it is. The one
+ * whose number is in the memory stays inside, with half of its work done.
+ */
 function loop(slot: number): string {
   const [place, times] = [SLOTS + 2 * slot, SLOTS + 2 * slot + 1];
   return `
@@ -766,12 +769,59 @@ function loop(slot: number): string {
   };
       Atomics.store(words, ${place}, ${INSIDE});
       work(words, guard);
+      if (Atomics.load(words, ${STAYER}) === ${slot + 1}) {
+        Atomics.add(words, ${FIRST}, 1);
+        Atomics.store(words, ${place}, ${STAYING});
+        await new Promise(() => setInterval(() => {}, 1000));
+      }
       Atomics.store(words, ${place}, ${LEAVING});
       guard.release();
       Atomics.store(words, ${place}, ${OUTSIDE});
       Atomics.add(words, ${times}, 1);
     }`;
 }
+
+/** Kills a child that has the mutex: it has said so, and stays there. */
+async function killInside(
+  child: Child,
+  { words }: Place,
+  slot: number,
+): Promise<void> {
+  Atomics.store(words, STAYER, slot + 1);
+  const stays = () => Atomics.load(words, SLOTS + 2 * slot) === STAYING;
+  await child.until(stays, "stay");
+  await kill(child);
+}
+
+/** Kills a child that waits for the mutex, or is about to. */
+async function killWaiting(
+  child: Child,
+  { mutex, words }: Place,
+  slot: number,
+): Promise<void> {
+  using guard = await mutex.lock({ timeout: 20_000 });
+  assertEquals(guard.previousOwnerDied, false);
+  const waits = () => Atomics.load(words, SLOTS + 2 * slot) === ENTERING;
+  await child.until(waits, "wait");
+  await kill(child);
+}
+
+/** Kills a child anywhere. */
+async function killAnywhere(child: Child, { words }: Place): Promise<void> {
+  for (let spin = Math.random() * 2e4; spin > 0; spin--) {
+    Atomics.load(words, SLOTS);
+  }
+  await kill(child);
+}
+
+/** Of five, one is killed inside, one while it waits, the others anywhere. */
+const KILLS = [
+  killInside,
+  killWaiting,
+  killAnywhere,
+  killAnywhere,
+  killAnywhere,
+];
 
 leakTest(
   "SharedMutex: kill -9 at random points, 200 rounds",
@@ -808,8 +858,7 @@ leakTest(
         const times = words[at + 1]! + Math.floor(Math.random() * 20);
         const isThere = () => Atomics.load(words, at + 1) >= times;
         await child.until(isThere, "progress");
-        for (let spin = Math.random() * 2e4; spin > 0; spin--) isThere();
-        await kill(child);
+        await KILLS[slot % KILLS.length]!(child, place, slot);
         const where = Atomics.load(words, at);
 
         using guard = await mutex.lock({ timeout: 20_000 });
@@ -822,7 +871,7 @@ leakTest(
           guard.markConsistent();
         }
         assert(told === 0 || told === 1, `told ${told} times`);
-        if (where === INSIDE) {
+        if (where === INSIDE || where === STAYING) {
           assertEquals(told, 1, "it died inside, and nobody was told");
           seen.inside++;
         } else if (where === OUTSIDE) {
@@ -837,7 +886,11 @@ leakTest(
       }
       place.assertFree();
     }
-    assert(seen.inside > 0 && seen.calling > 0, JSON.stringify(seen));
+    const each = ROUNDS / KILLS.length;
+    assert(
+      seen.inside >= each && seen.calling >= each,
+      JSON.stringify(seen),
+    );
   },
 );
 

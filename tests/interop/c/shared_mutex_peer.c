@@ -10,7 +10,7 @@
 #include "peer.h"
 
 enum { LOCK, MARK };
-enum { FIRST, SECOND, BROKEN, REPORTS, SLOTS };
+enum { FIRST, SECOND, BROKEN, REPORTS, STAYER, SLOTS };
 
 static int mutex;
 static volatile int *words;
@@ -61,12 +61,18 @@ static void work(int dead) {
   words[SECOND] = value;
 }
 
-static void loop(volatile int *slot) {
+static void loop(int number) {
+  volatile int *slot = words + SLOTS + 2 * number;
   for (;;) {
     slot[0] = 1;
     int dead = lock() == EOWNERDEAD;
     slot[0] = 2;
     work(dead);
+    if (words[STAYER] == number + 1) {
+      words[FIRST]++;
+      slot[0] = 4;
+      for (;;) pause();
+    }
     slot[0] = 3;
     unlock(1);
     slot[0] = 0;
@@ -114,7 +120,7 @@ int main(int argc, char **argv) {
       }
       puts("forked");
     } else if (strcmp(word, "loop") == 0) {
-      loop(words + SLOTS + 2 * atoi(argument(argc, argv, 3, "0")));
+      loop(atoi(argument(argc, argv, 3, "0")));
     } else {
       return 2;
     }
