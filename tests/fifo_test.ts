@@ -749,10 +749,8 @@ for (const how of ["openReader", "openWriter"] as const) {
     const controller = new AbortController();
     const waiting = outcome(fifo[how]({ signal: controller.signal }));
     await assertWaits(waiting);
-    const start = performance.now();
     controller.abort(reason);
     assertStrictEquals(await soon(waiting), reason);
-    assert(performance.now() - start < SECOND);
     await until(() => opened(path) === 1, "closed end");
     const closed = outcome(fifo[how]({ timeout: 60_000 }));
     await assertWaits(closed);
@@ -952,9 +950,7 @@ leakTest(
       outcome(index % 2 === 0 ? fifo.openReader() : fifo.openWriter()),
     ]);
     await turns();
-    const start = performance.now();
-    assertEquals(await Deno.readTextFile(file), "content");
-    assert(performance.now() - start < SECOND);
+    assertEquals(await soon(Deno.readTextFile(file)), "content");
     for (const fifo of fifos) fifo.close();
     for (const error of await soon(Promise.all(waits), 5 * SECOND)) {
       assertInstanceOf(error, ClosedError);

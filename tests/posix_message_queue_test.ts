@@ -31,7 +31,7 @@ import { PREFIX, scratch, uniqueName } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
 import { type Child, spawnDeno } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
-import { abortSoon, settled, turns } from "./support/waits.ts";
+import { raceAborts, settled, turns } from "./support/waits.ts";
 
 const LIMITS = "/proc/sys/fs/mqueue";
 const MAX_PRIORITY = 32767;
@@ -909,31 +909,17 @@ leakTest(
   "PosixMessageQueue loses no message to an abort that races it",
   { limit: 120_000 },
   async () => {
-    const rounds = 10_000;
     using place = namedQueue(4, 8);
     using queue = PosixMessageQueue.open(place.name);
     await using sender = spawnCall(sendOnDemand, { argument: place.name });
     assertEquals(await sender.line(), "up");
     using demand = PosixMessageQueue.open(`${place.name}-demand`);
-    const view = (data: Uint8Array) => new DataView(data.buffer).getUint32(0);
-    let aborted = 0;
-    let next = 0;
-    for (let round = 0; round < rounds; round++) {
-      const controller = new AbortController();
-      const waiting = queue.receive({ signal: controller.signal });
-      await demand.send(bytes(1)); // the sender sends one
-      abortSoon(controller, round);
-      let message: PosixMessage | undefined;
-      try {
-        message = await waiting;
-      } catch (reason) {
-        assertStrictEquals(reason, controller.signal.reason);
-        aborted++;
-      }
-      message ??= await queue.receive({ timeout: 20_000 });
-      assertEquals(view(message.data), next++);
-    }
-    assert(aborted > 0 && aborted < rounds, `${aborted} of ${rounds}`);
+    await raceAborts(10_000, {
+      wait: (options) => queue.receive(options),
+      bring: () => demand.send(bytes(1)), // the sender sends one
+      check: ({ data }, round) =>
+        assertEquals(new DataView(data.buffer).getUint32(0), round),
+    });
     assertEquals(queue.tryReceive(), null);
     demand.sendSync(bytes(0));
     assertPrinted(await sender.ended(), "up");

@@ -111,7 +111,7 @@ async function assertTimesOut(
   const took = performance.now() - start;
   assertEquals(error.name, "TimeoutError");
   assert(took >= timeout, `${took} ms is earlier than ${timeout} ms`);
-  assert(took < timeout + 5 * SECOND, `${took} ms is late`);
+  assert(took < timeout + 10 * SECOND, `${took} ms is late`);
 }
 
 function outcome(promise: Promise<unknown>): Promise<unknown> {
@@ -422,10 +422,8 @@ leakTest("waitAny() ends with the reason of an abort", async () => {
     outcome(waitReadable(one.reader, { signal, timeout: 60_000 })),
   ];
   await turns();
-  const start = performance.now();
   controller.abort(reason);
   for (const wait of waits) assertStrictEquals(await soon(wait), reason);
-  assert(performance.now() - start < SECOND);
   assertEquals(pendingWaits(), 0);
   // A signal that fires by itself.
   const timer = AbortSignal.timeout(5);
@@ -442,10 +440,8 @@ leakTest("waitAny() ends when one of them is closed", async () => {
     outcome(two.reader.read(new Uint8Array(1), { timeout: 60_000 })),
   ];
   await turns();
-  const start = performance.now();
   two.reader.close();
   for (const wait of waits) assertInstanceOf(await soon(wait), ClosedError);
-  assert(performance.now() - start < SECOND);
   assertEquals(pendingWaits(), 0);
   two.writer.close();
 });
@@ -691,10 +687,7 @@ leakTest(
     const outcomes = waits.map(outcome);
     await turns();
     assertEquals(pendingWaits(), 100);
-    const start = performance.now();
-    assertEquals(await Deno.readTextFile(file), "content");
-    const took = performance.now() - start;
-    assert(took < SECOND, `Deno.readTextFile took ${took} ms`);
+    assertEquals(await soon(Deno.readTextFile(file)), "content");
     controller.abort("enough");
     assertEquals(
       await soon(Promise.all(outcomes)),
@@ -824,6 +817,19 @@ leakTest(
 
 // --- Fairness ---------------------------------------------------------------
 
+/** Timers of 10 ms fire, though the loop is never idle. */
+async function assertTimersFire(
+  loop: () => Promise<unknown>,
+  name = "loop",
+): Promise<void> {
+  let fired = 0;
+  const timer = setInterval(() => fired++, 10);
+  // So many rounds take several seconds.
+  for (let round = 0; fired < 3 && round < 1_000_000; round++) await loop();
+  clearInterval(timer);
+  assert(fired >= 3, `${name}: timers starve`);
+}
+
 leakTest(
   "PipeReader.read() of what is always there lets timers fire",
   async () => {
@@ -842,17 +848,7 @@ leakTest(
       waitAny: () => waitAny([zero.fd]),
     };
     for (const [name, loop] of Object.entries(loops)) {
-      const start = performance.now();
-      let fired = 0;
-      const timer = setTimeout(() => fired = performance.now() - start, 10);
-      while (
-        fired === 0 && performance.now() - start < 2 * SECOND
-      ) await loop();
-      clearTimeout(timer);
-      assert(
-        fired > 0 && fired < SECOND,
-        `${name}: a timer of 10 ms took ${fired}`,
-      );
+      await assertTimersFire(loop, name);
     }
   },
 );
@@ -860,7 +856,6 @@ leakTest(
 leakTest("PipeReader.read() with quick answers lets timers fire", async () => {
   const question = pipe();
   const answer = pipe();
-  let rounds = 0;
   const answering = (async () => {
     const buffer = new Uint8Array(8);
     while (await question.reader.read(buffer) !== null) {
@@ -868,16 +863,10 @@ leakTest("PipeReader.read() with quick answers lets timers fire", async () => {
     }
   })();
   const buffer = new Uint8Array(8);
-  const start = performance.now();
-  let fired = 0;
-  setTimeout(() => fired = performance.now() - start, 10);
-  while (fired === 0 && performance.now() - start < 2 * SECOND) {
+  await assertTimersFire(async () => {
     await question.writer.write(buffer);
     await answer.reader.read(buffer);
-    rounds++;
-  }
-  assert(fired > 0 && fired < SECOND, `a timer of 10 ms took ${fired}`);
-  assert(rounds > 10);
+  });
   question.writer.close();
   await answering;
   for (const ends of [question, answer]) ends[Symbol.dispose]();
@@ -908,18 +897,10 @@ leakTest("PipeReader.read() with a quick child lets timers fire", {
   question.reader.close();
   answer.writer.close();
   const buffer = new Uint8Array(1);
-  const start = performance.now();
-  let fired = 0;
-  let rounds = 0;
-  const timer = setInterval(() => fired++, 10);
-  while (performance.now() - start < 300) {
+  await assertTimersFire(async () => {
     await question.writer.write(buffer);
     assertEquals(await answer.reader.read(buffer), 1);
-    rounds++;
-  }
-  clearInterval(timer);
-  assert(fired >= 3, `a timer of 10 ms fired ${fired} times in 300 ms`);
-  assert(rounds > 100, `${rounds} round trips in 300 ms`);
+  });
   question.writer.close();
   answer.reader.close();
   assertEquals((await child.ended()).code, 0);
@@ -996,7 +977,7 @@ const WAYS: Record<string, () => Promise<unknown>> = {
   },
 };
 
-/** The child ended by itself, long before the engine's slice of ten seconds. */
+/** The child ended by itself, before the engine's slice of ten seconds. */
 async function assertEndsByItself(
   // deno-lint-ignore no-explicit-any
   body: (argument: any) => unknown,
@@ -1006,7 +987,7 @@ async function assertEndsByItself(
   const ended = await runCall(body, { argument });
   const took = performance.now() - start;
   assertEquals([ended.code, ended.stderr], [0, ""], ended.transcript);
-  assert(took < 5 * SECOND, `it took ${took} ms to end`);
+  assert(took < 10 * SECOND, `it took ${took} ms to end`);
   return ended.stdout;
 }
 
@@ -1091,7 +1072,7 @@ leakTest(
       for (const worker of workers) worker.terminate();
       const start = performance.now();
       await Deno.readTextFile("/proc/self/comm");
-      console.log(performance.now() - start < 1000);
+      console.log(performance.now() - start < 5000); // half of a slice
     }, MODULES);
     assertEquals(stdout, "true\n");
   },
@@ -1214,7 +1195,7 @@ leakTest("PipeReader.readSync() is not late, nor early, for signals", {
         ends.reader.readSync(new Uint8Array(1), { timeout });
       } catch (error) {
         const took = performance.now() - start;
-        const fine = took >= timeout && took < timeout + 1000;
+        const fine = took >= timeout && took < timeout + 10_000;
         console.log((error as Error).name, fine ? "in time" : took);
       }
     }
