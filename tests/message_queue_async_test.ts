@@ -14,6 +14,8 @@ import {
 } from "../ffi/message_queue.ts";
 import { cstring, i16, struct } from "../ffi/struct.ts";
 import { lanesTaken } from "../ffi/wait/lanes.ts";
+import type { WaitOptions } from "../ffi/wait/options.ts";
+import { killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import { type Child, spawn } from "./support/process.ts";
@@ -513,6 +515,52 @@ leakTest("SysvRequest.reply() knows that who asked is dead", async () => {
   assertEquals(await request.reply(bytes(1)), false);
   assertEquals(own.queue.stat().messages, 0);
 });
+
+leakTest(
+  "SysvMessageQueue.request() and requests() outlive those who are killed",
+  { limit: 120_000 },
+  async () => {
+    using own = new OwnQueue();
+    using mine = SysvMessageQueue.fromId(own.queue.id);
+    const serve = async (queue: SysvMessageQueue) => {
+      for await (const request of queue.requests()) {
+        await request.reply(request.data.map((byte) => byte * 2));
+      }
+    };
+    const ask = async (options: WaitOptions) => {
+      const byte = Math.floor(Math.random() * 128);
+      const reply = await mine.request(bytes(byte), options);
+      assertEquals(reply, bytes(byte * 2));
+    };
+    const serving = serve(own.queue);
+    for (let round = 0; round < 15; round++) {
+      const victims = [
+        `await (${serve})(queue);`,
+        ...Array(3).fill(
+          `for (;;) await queue.request(Uint8Array.of(1), { timeout: 100 })
+             .catch(({ name }) => name === "TimeoutError" || Deno.exit(1));`,
+        ),
+      ].map((code) => spawnWith(mine, `console.log("up"); ${code}`));
+      await killAll(victims, async () => {
+        // The server that has taken the request may be killed then.
+        const end = await outcome(ask({ timeout: 100 }));
+        const fine = end === undefined ||
+          (end as Error).name === "TimeoutError";
+        assert(fine, String(end));
+      });
+    }
+    await ask({ timeout: 20_000 });
+    own.queue.close();
+    await serving;
+    // What was sent to the dead goes with the next server.
+    const requests = mine.requests();
+    const asked = ask({ timeout: 20_000 });
+    const { value: request } = await requests.next();
+    await request!.reply(request!.data.map((byte) => byte * 2));
+    await asked;
+    assertEquals(mine.stat().messages, 0);
+  },
+);
 
 leakTest("SysvMessageQueue.request() takes away late replies", async () => {
   using own = new OwnQueue();

@@ -16,6 +16,7 @@ import { cstring, i16, struct } from "../ffi/struct.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { codeWith, TOLD } from "./support/code.ts";
+import { kill, killUsersOf } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import { unshareFlags } from "./support/namespaces.ts";
@@ -1332,10 +1333,19 @@ leakTest(
     );
     assertEquals(await receiver.line(), "up");
     await receiver.settled();
-    receiver.kill("SIGKILL");
-    assertEquals((await receiver.ended()).signal, "SIGKILL");
+    await kill(receiver);
     queue.sendSync(bytes(1));
     assertMessage(queue.tryReceive(), 1, bytes(1));
+  },
+);
+
+leakTest(
+  "SysvMessageQueue outlives those who are killed with it in hand",
+  { limit: 240_000 },
+  async () => {
+    using queue = newQueue();
+    queue.set({ maxBytes: 64 }); // so that senders wait, too
+    await killUsersOf(queue, 200);
   },
 );
 

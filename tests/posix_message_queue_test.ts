@@ -27,9 +27,10 @@ import {
   Raw,
 } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
+import { killUsersOf } from "./support/kills.ts";
 import { PREFIX, scratch, uniqueName } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
-import { type Child, spawnDeno } from "./support/process.ts";
+import { spawnDeno } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled, turns } from "./support/waits.ts";
 
@@ -1199,59 +1200,10 @@ leakTest(
   "PosixMessageQueue outlives those who are killed with it in hand",
   { limit: 240_000 },
   async () => {
-    const rounds = 200;
     using place = namedQueue(4, 16);
-    const { name, queue } = place;
-    const whole = (data: Uint8Array) =>
-      data.length === 16 && data.every((byte) => byte === data[0]);
-    for (let round = 0; round < rounds; round += 4) {
-      const batch = Array.from({ length: 4 }, async (_, i) => {
-        const kind = (round + i) % 4;
-        await using victim: Child = spawnCall(useForEver, {
-          argument: { name, kind },
-        });
-        assertEquals(await victim.line(), "up");
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
-        victim.kill("SIGKILL");
-        assertEquals((await victim.ended()).signal, "SIGKILL");
-      });
-      let done = false;
-      const all = Promise.all(batch).finally(() => done = true);
-      // The survivor goes on all the time.
-      while (!done) {
-        const controller = new AbortController();
-        all.finally(() => controller.abort()).catch(() => {});
-        const { signal } = controller;
-        const timeout = 20_000;
-        try {
-          await queue.send(new Uint8Array(16).fill(round), { signal, timeout });
-          const { data } = await queue.receive({ signal, timeout });
-          assert(whole(data), `${data}`);
-        } catch (error) {
-          if (error !== signal.reason) throw error;
-        }
-      }
-      await all;
-    }
-    let message: PosixMessage | null;
-    while ((message = queue.tryReceive()) !== null) assert(whole(message.data));
-    queue.sendSync(bytes(1));
-    assertEquals(drain(queue), [1]);
+    await killUsersOf(place.queue, 200);
   },
 );
-
-async function useForEver({ name, kind }: { name: string; kind: number }) {
-  const { PosixMessageQueue } = await import("../ffi/message_queue.ts");
-  using queue = PosixMessageQueue.open(name);
-  console.log("up");
-  for (let i = 0;; i = (i + 1) % 256) {
-    const data = new Uint8Array(16).fill(i);
-    if (kind === 0) queue.sendSync(data);
-    else if (kind === 1) queue.receiveSync();
-    else if (kind === 2) await queue.send(data);
-    else await queue.receive();
-  }
-}
 
 leakTest(
   "PosixMessageQueue: no queue of these tests is left",

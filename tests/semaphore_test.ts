@@ -11,6 +11,7 @@ import { SysvSharedMemory } from "../ffi/shared_memory.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compile, noCompiler, runC } from "./support/c.ts";
 import { codeWith, TOLD } from "./support/code.ts";
+import { kill, killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
 import { type Child, exists, spawn } from "./support/process.ts";
@@ -990,8 +991,7 @@ for (const [where, make] of places) {
         semaphore.acquireSync();`);
       assertEquals(await child.line(), "up");
       await child.settled();
-      child.kill("SIGKILL");
-      assertEquals((await child.ended()).signal, "SIGKILL");
+      await kill(child);
       place.semaphore.release();
       assertEquals(place.semaphore.value, 1);
       place.semaphore.acquireSync().release();
@@ -1027,6 +1027,64 @@ for (const [where, make] of places) {
     },
   );
 }
+
+leakTest(
+  "PosixSemaphore loses what the dead had, and nothing else: kill -9, 200 rounds",
+  { limit: 240_000 },
+  async () => {
+    const KINDS = {
+      "has one": "semaphore.acquireSync(); console.log('up'); await stay();",
+      "waits for one": "console.log('up'); none.acquireSync();",
+      "takes and gives": `
+        console.log("up");
+        for (;;) semaphore.acquireSync().release();`,
+      "takes and gives, without blocking": `
+        console.log("up");
+        for (;;) (await semaphore.acquire()).release();`,
+    };
+    using place = newShared(0);
+    const NONE = OFFSET + SIZE;
+    using none = PosixSemaphore.init(place.memory.bytes.subarray(NONE), 0);
+    const { semaphore } = place;
+    for (let round = 0; round < 200; round += 4) {
+      const most = 5; // more than can be lost
+      while (semaphore.value < most) semaphore.release();
+      const victims = Object.values(KINDS).map((text) =>
+        spawnCode(`${place.code}
+          const none = PosixSemaphore.at(memory.bytes.subarray(${NONE}));
+          const stay = () => new Promise(() => setInterval(() => {}, 1000));
+          ${text}`)
+      );
+      await killAll(victims, async () => {
+        using _permit = await semaphore.acquire({ timeout: 20_000 });
+      });
+      // Nobody gives it back: that is what SharedMutex and SEM_UNDO are for.
+      const lost = most - semaphore.value;
+      assert(lost >= 1 && lost <= 3, `${lost} lost`);
+      none.release();
+      assert(
+        none.tryAcquire() !== null,
+        "the one who waited took it",
+      );
+    }
+    // Who waits for the last one waits in vain, and can be told so.
+    while (semaphore.tryAcquire() !== null);
+    await using holder = spawnCode(`${place.code}
+      semaphore.acquireSync();
+      console.log("has");
+      await new Promise(() => setInterval(() => {}, 1000));`);
+    semaphore.release();
+    await holder.expect("has\n");
+    await kill(holder);
+    assertThrows(() => semaphore.acquireSync({ timeout: 1 }), DOMException);
+    assertEquals(
+      await outcome(semaphore.acquire({ timeout: 1 })),
+      "TimeoutError",
+    );
+    semaphore.release(); // of somebody who knows better
+    semaphore.acquireSync();
+  },
+);
 
 leakTest(
   "PosixSemaphore.acquireSync() does not give up early after signals",

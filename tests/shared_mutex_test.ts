@@ -10,6 +10,7 @@ import { SysvSharedMemory } from "../ffi/shared_memory.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
+import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
 import {
@@ -146,12 +147,6 @@ class Place implements Disposable {
 }
 
 const { code, spawnCode, runCode } = codeWith({}, PRELUDE);
-
-/** Ends a child with SIGKILL; it is reaped then. */
-async function kill(child: Child): Promise<void> {
-  child.kill("SIGKILL");
-  assertEquals((await child.ended()).signal, "SIGKILL");
-}
 
 /** How a wait ended. */
 async function outcome(lock: Promise<SharedMutexGuard>): Promise<string> {

@@ -18,10 +18,11 @@ import { lanesTaken } from "../ffi/wait/lanes.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
+import { kill, killAll } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
-import { type Child, run } from "./support/process.ts";
+import { run } from "./support/process.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled } from "./support/waits.ts";
 
@@ -1010,8 +1011,7 @@ for (const lanes of ["with", "without"]) {
       assertEquals(set.getAll(), [0, 0, 0]);
       end.abort();
       await others;
-      giver.kill("SIGKILL");
-      await giver.ended();
+      await kill(giver);
     },
   );
 }
@@ -1133,8 +1133,7 @@ leakTest("SysvSemaphoreSet.setAll() forgets what would be undone", async () => {
   await using child = spawnCall(holdLock, { argument: id });
   assertEquals(await child.line(), "has");
   set.setAll([9]);
-  child.kill("SIGKILL");
-  await child.ended();
+  await kill(child);
   assertEquals(set.getAll(), [9]);
 });
 
@@ -1232,28 +1231,17 @@ leakTest(
   "SysvSemaphore is given back when who has it, or waits for it, is killed",
   { limit: 240_000 },
   async () => {
-    const rounds = 200;
     using place = newSet(1, 3);
     const { set, id } = place;
     const lock = set.semaphore(0);
-    for (let round = 0; round < rounds; round += 4) {
-      const batch = Array.from({ length: 4 }, async (_, i) => {
-        const kind = (round + i) % 4;
-        await using victim: Child = spawnCall(useForEver, {
-          argument: { id, kind },
-        });
-        assertEquals(await victim.line(), "up");
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
-        victim.kill("SIGKILL");
-        assertEquals((await victim.ended()).signal, "SIGKILL");
-      });
-      let done = false;
-      const all = Promise.all(batch).finally(() => done = true);
-      while (!done) { // the survivor goes on all the time
+    for (let round = 0; round < 200; round += 5) {
+      const victims = [0, 1, 2, 3, 4].map((kind) =>
+        spawnCall(useForEver, { argument: { id, kind } })
+      );
+      await killAll(victims, async () => {
         using _permit = await lock.acquire({ timeout: 20_000 });
-        await new Promise((resolve) => setTimeout(resolve));
-      }
-      await all;
+        await null;
+      });
       assertEquals(set.getAll(), [1, 3]);
     }
     assertEquals(set.waiters(0), { increase: 0, zero: 0 });
@@ -1266,9 +1254,14 @@ async function useForEver({ id, kind }: { id: number; kind: number }) {
   const lock = set.semaphore(0);
   const places = [{ index: 1, delta: -2, undo: true }];
   const back = [{ index: 1, delta: 2, undo: true }];
+  if (kind === 4) { // is inside for certain
+    set.operateSync(places);
+    lock.acquireSync();
+  }
   console.log("up");
   for (;;) {
-    if (kind === 0) lock.acquireSync().release();
+    if (kind === 4) await new Promise(() => setInterval(() => {}, 1000));
+    else if (kind === 0) lock.acquireSync().release();
     else if (kind === 1) (await lock.acquire()).release();
     else if (kind === 2) {
       await set.operate(places);
