@@ -132,7 +132,10 @@ export interface SysvMessageQueueStat {
   readonly creatorGid: number;
   /** The process that sent last; 0 if none did. */
   readonly lastSender: number;
-  /** The process that received last; 0 if none did. */
+  /**
+   * The process that received last; 0 if none did. Of one that had to wait, Linux
+   * tells the thread that waited: with `receive()` that is another number.
+   */
   readonly lastReceiver: number;
   /** When somebody sent last; null if nobody did. To the second. */
   readonly sent: Date | null;

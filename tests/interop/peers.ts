@@ -2,6 +2,7 @@
  * The two sides of every test here: the examples, and C programs of our own that
  * do what the C programs do to which the examples correspond.
  */
+import { assertEquals } from "@std/assert";
 import { compile, noCompiler } from "../support/c.ts";
 import { leakTest } from "../support/leaks.ts";
 import {
@@ -80,6 +81,16 @@ export async function runPeer(
   options: SpawnOptions = {},
 ): Promise<Ended> {
   return run(await peerProgram(name), { ...options, args });
+}
+
+/** Tells a peer something, which has exactly this answer. */
+export async function say(
+  peer: Child,
+  line: string,
+  answer: string,
+): Promise<void> {
+  await peer.send(line);
+  assertEquals(await peer.line(), answer);
 }
 
 /** Compiles a C peer; returns its path. */

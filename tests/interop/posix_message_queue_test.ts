@@ -5,7 +5,7 @@ import { noCompiler } from "../support/c.ts";
 import { leakTest } from "../support/leaks.ts";
 import { uniqueName } from "../support/names.ts";
 import { type Child, spawn } from "../support/process.ts";
-import { peerProgram, startPeer } from "./peers.ts";
+import { peerProgram, say, startPeer } from "./peers.ts";
 
 /** A queue that both sides have open, and whose name is gone already. */
 async function pair(maxMessages = 4, maxSize = 256) {
@@ -22,11 +22,6 @@ async function pair(maxMessages = 4, maxSize = 256) {
       await peer[Symbol.asyncDispose]();
     },
   };
-}
-
-async function say(peer: Child, line: string, answer: string): Promise<void> {
-  await peer.send(line);
-  assertEquals(await peer.line(), answer);
 }
 
 function hex(data: Uint8Array): string {

@@ -3,13 +3,7 @@ import { IpcError, SysvSemaphoreSet } from "../../ffi/semaphore.ts";
 import { noCompiler } from "../support/c.ts";
 import { leakTest } from "../support/leaks.ts";
 import { uniqueKey } from "../support/names.ts";
-import type { Child } from "../support/process.ts";
-import { startPeer } from "./peers.ts";
-
-async function say(peer: Child, line: string, answer: string): Promise<void> {
-  await peer.send(line);
-  assertEquals(await peer.line(), answer);
-}
+import { say, startPeer } from "./peers.ts";
 
 /** A set of our making, which a C program has open, too. */
 async function pair(...values: number[]) {

@@ -1,0 +1,150 @@
+/** A hundred waits of all kinds at the same time, in one thread. */
+import { assertEquals } from "@std/assert";
+import {
+  MemoryMap,
+  pipe,
+  PosixMessageQueue,
+  PosixSemaphore,
+  SharedMutex,
+  SysvMessageQueue,
+  SysvSemaphoreSet,
+  UnixStream,
+} from "../mod.ts";
+import { lanesTaken } from "../ffi/wait/lanes.ts";
+import type { WaitOptions } from "../ffi/wait/options.ts";
+import { pendingWaits } from "../ffi/wait/poller.ts";
+import { leakTest } from "./support/leaks.ts";
+import { settled, turns } from "./support/waits.ts";
+
+const ONE = Uint8Array.of(1);
+
+/** One way to wait, and what ends it for one who waits. */
+interface Kind {
+  wait: (options: WaitOptions) => Promise<unknown>;
+  end: () => void;
+}
+
+function sysvQueues(all: DisposableStack): Kind[] {
+  const [empty, full] = [1, 2].map(() => {
+    const queue = all.use(SysvMessageQueue.create(null));
+    all.defer(() => queue.remove());
+    return queue;
+  });
+  full!.set({ maxBytes: 1 });
+  full!.sendSync(ONE);
+  return [
+    {
+      wait: (options) => empty!.receive(options),
+      end: () => empty!.sendSync(ONE),
+    },
+    {
+      wait: (options) => full!.send(ONE, options),
+      end: () => full!.receiveSync(),
+    },
+  ];
+}
+
+function posixQueues(all: DisposableStack): Kind[] {
+  const [empty, full] = [1, 2].map(() => {
+    const small = { maxMessages: 1, maxSize: 1 };
+    const queue = all.use(PosixMessageQueue.create(null, small));
+    PosixMessageQueue.unlink(queue.name);
+    return queue;
+  });
+  full!.sendSync(ONE);
+  return [
+    {
+      wait: (options) => empty!.receive(options),
+      end: () => empty!.sendSync(ONE),
+    },
+    {
+      wait: (options) => full!.send(ONE, options),
+      end: () => full!.receiveSync(),
+    },
+  ];
+}
+
+function semaphores(all: DisposableStack): Kind[] {
+  const memory = all.use(MemoryMap.anonymous(PosixSemaphore.SIZE));
+  const posix = all.use(PosixSemaphore.init(memory.bytes, 0));
+  const set = all.use(SysvSemaphoreSet.create(null, [0]));
+  all.defer(() => set.remove());
+  const sysv = set.semaphore(0, { undo: false });
+  return [
+    { wait: (options) => posix.acquire(options), end: () => posix.release() },
+    { wait: (options) => sysv.acquire(options), end: () => sysv.release() },
+  ];
+}
+
+function mutexes(all: DisposableStack): Kind[] {
+  const mutex = all.use(SharedMutex.create(null));
+  all.defer(() => mutex.remove());
+  const guard = mutex.lockSync();
+  return [{
+    wait: async (options) => (await mutex.lock(options)).release(),
+    end: () => guard.release(),
+  }];
+}
+
+function memories(all: DisposableStack): Kind[] {
+  const memory = all.use(MemoryMap.anonymous(4));
+  return [{
+    wait: (options) => memory.wait(0, 0, options),
+    end: () => {
+      Atomics.store(memory.atomics.int32, 0, 1);
+      memory.notify(0);
+    },
+  }];
+}
+
+function streams(all: DisposableStack): Kind[] {
+  const { reader, writer } = all.use(pipe());
+  const [one, other] = all.use(UnixStream.pair());
+  return [
+    {
+      wait: (options) => reader.read(new Uint8Array(1), options),
+      end: () => writer.writeSync(ONE),
+    },
+    {
+      wait: (options) => one.read(new Uint8Array(1), options),
+      end: () => other.writeSync(ONE),
+    },
+  ];
+}
+
+/** More than the runtime has threads. */
+async function readFiles(): Promise<void> {
+  const files = Array(40).fill("/proc/self/comm");
+  await Promise.all(files.map((file) => Deno.readTextFile(file)));
+}
+
+leakTest("100 waits of all kinds leave file I/O alone, and end", async () => {
+  using all = new DisposableStack();
+  const kinds = [
+    sysvQueues,
+    posixQueues,
+    semaphores,
+    mutexes,
+    memories,
+    streams,
+  ].flatMap((make) => make(all));
+  assertEquals(kinds.length, 10);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const waits = kinds.flatMap(({ wait }) =>
+    Array.from({ length: 10 }, () => wait({ signal }))
+  );
+  const aborted = settled(waits);
+  await turns(10);
+  await readFiles();
+  controller.abort("enough");
+  for (const { reason } of await aborted) assertEquals(reason, "enough");
+  assertEquals([pendingWaits(), lanesTaken()], [0, 0]);
+
+  // None of them has taken anything, and all go on.
+  const last = settled(kinds.map(({ wait }) => wait({ timeout: 20_000 })));
+  await readFiles();
+  for (const { end } of kinds) end();
+  for (const { status } of await last) assertEquals(status, "fulfilled");
+  assertEquals([pendingWaits(), lanesTaken()], [0, 0]);
+});
