@@ -23,12 +23,9 @@ import {
   UnixStream,
 } from "../mod.ts";
 import { noCompiler, runC } from "./support/c.ts";
-import { inChild, outcome } from "./support/child.ts";
+import { inChild, outcome, type Outcomes } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { issuedKeys, scratch, uniqueKey, uniqueName } from "./support/names.ts";
-
-/** What each call says of each value. */
-type Outcomes = Record<string, Record<string, string>>;
 
 /** Runs a table of calls and values in a child that may do nothing. */
 function withoutPermission(body: () => Promise<Outcomes>): Promise<Outcomes> {
@@ -50,7 +47,7 @@ leakTest(
   async () => {
     const outcomes = await withoutPermission(async () => {
       const ipc = await import("../mod.ts");
-      const { outcome } = await import("./support/child.ts");
+      const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (path: string) => unknown> = {
         "Fifo.create": (path) => ipc.Fifo.create(path),
         "Fifo.open": (path) => ipc.Fifo.open(path),
@@ -69,14 +66,7 @@ leakTest(
         bytes: new Uint8Array([97]),
         URL: new URL("file:///tmp/x"),
       };
-      const outcomes: Outcomes = {};
-      for (const [title, call] of Object.entries(calls)) {
-        outcomes[title] = {};
-        for (const [kind, value] of Object.entries(values)) {
-          outcomes[title][kind] = await outcome(() => call(value as string));
-        }
-      }
-      return outcomes;
+      return await outcomesOf(calls, values);
     });
     const refused = 'TypeError: Argument "path" must';
     assertAll(outcomes, {
@@ -100,7 +90,7 @@ leakTest(
   async () => {
     const outcomes = await withoutPermission(async () => {
       const ipc = await import("../mod.ts");
-      const { outcome } = await import("./support/child.ts");
+      const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (path: string) => unknown> = {
         "Fifo.create": (path) => ipc.Fifo.create(path),
         "Fifo.open": (path) => ipc.Fifo.open(path),
@@ -114,14 +104,7 @@ leakTest(
         "4096 bytes": "/a".repeat(2048),
         "4096 bytes of syllables": "/한".repeat(1024),
       };
-      const outcomes: Outcomes = {};
-      for (const [title, call] of Object.entries(calls)) {
-        outcomes[title] = {};
-        for (const [kind, value] of Object.entries(values)) {
-          outcomes[title][kind] = await outcome(() => call(value));
-        }
-      }
-      return outcomes;
+      return await outcomesOf(calls, values);
     });
     const component =
       'RangeError: Argument "path" must have components of at ' +
@@ -195,7 +178,7 @@ leakTest(
   async () => {
     const outcomes = await withoutPermission(async () => {
       const { PosixSemaphore } = await import("../mod.ts");
-      const { outcome } = await import("./support/child.ts");
+      const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (name: string) => unknown> = {
         "PosixSemaphore.create": (name) => PosixSemaphore.create(name, 1),
         "PosixSemaphore.open": (name) => PosixSemaphore.open(name),
@@ -218,14 +201,7 @@ leakTest(
         "84 syllables": "/" + "한".repeat(84),
         number: 5,
       };
-      const outcomes: Outcomes = {};
-      for (const [title, call] of Object.entries(calls)) {
-        outcomes[title] = {};
-        for (const [kind, value] of Object.entries(values)) {
-          outcomes[title][kind] = await outcome(() => call(value as string));
-        }
-      }
-      return outcomes;
+      return await outcomesOf(calls, values);
     });
     const argument = 'Argument "name" must';
     const slashes = (name: string) =>
@@ -423,7 +399,7 @@ leakTest(
   async () => {
     const outcomes = await withoutPermission(async () => {
       const { MemoryMap, SysvSharedMemory } = await import("../mod.ts");
-      const { outcome } = await import("./support/child.ts");
+      const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (size: number) => unknown> = {
         "size of SysvSharedMemory.create": (size) =>
           SysvSharedMemory.create(null, size),
@@ -450,14 +426,7 @@ leakTest(
         true: true,
         "[4]": [4],
       };
-      const outcomes: Outcomes = {};
-      for (const [title, call] of Object.entries(calls)) {
-        outcomes[title] = {};
-        for (const [kind, value] of Object.entries(values)) {
-          outcomes[title][kind] = await outcome(() => call(value as number));
-        }
-      }
-      return outcomes;
+      return await outcomesOf(calls, values);
     });
     for (const [call, actual] of Object.entries(outcomes)) {
       const name = call.match(/^\w+/)![0];
@@ -558,7 +527,7 @@ leakTest(
   async () => {
     const outcomes = await withoutPermission(async () => {
       const { SysvMessageQueue, SysvSharedMemory } = await import("../mod.ts");
-      const { outcome } = await import("./support/child.ts");
+      const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (key: number) => unknown> = {
         "SysvMessageQueue.create": (key) => SysvMessageQueue.create(key),
         "SysvMessageQueue.open": (key) => SysvMessageQueue.open(key),
@@ -579,14 +548,7 @@ leakTest(
         "12345n": 12345n,
         undefined: undefined,
       };
-      const outcomes: Outcomes = {};
-      for (const [title, call] of Object.entries(calls)) {
-        outcomes[title] = {};
-        for (const [kind, value] of Object.entries(values)) {
-          outcomes[title][kind] = await outcome(() => call(value as number));
-        }
-      }
-      return outcomes;
+      return await outcomesOf(calls, values);
     });
     const range = 'RangeError: Argument "key" must be an integer from ' +
       "-2147483648 to 4294967295 (key_t, or the same 32 bits unsigned): ";
@@ -607,7 +569,7 @@ leakTest(
 leakTest("a key of 0 is refused, and says what to do instead", async () => {
   const outcomes = await withoutPermission(async () => {
     const { SysvMessageQueue, SysvSharedMemory } = await import("../mod.ts");
-    const { outcome } = await import("./support/child.ts");
+    const { outcomesOf } = await import("./support/child.ts");
     const zero = {
       "0": 0,
       "-0": -0,
@@ -620,14 +582,7 @@ leakTest("a key of 0 is refused, and says what to do instead", async () => {
       "memory, open": (key) => SysvSharedMemory.open(key),
       "memory, open or create": (key) => SysvSharedMemory.openOrCreate(key, 1),
     };
-    const outcomes: Outcomes = {};
-    for (const [title, call] of Object.entries(calls)) {
-      outcomes[title] = {};
-      for (const [kind, value] of Object.entries(zero)) {
-        outcomes[title][kind] = await outcome(() => call(value));
-      }
-    }
-    return outcomes;
+    return await outcomesOf(calls, zero);
   });
   for (const [call, actual] of Object.entries(outcomes)) {
     const instead = call.endsWith(", create")
@@ -693,7 +648,7 @@ leakTest(
   async () => {
     const outcomes = await withoutPermission(async () => {
       const ipc = await import("../mod.ts");
-      const { outcome } = await import("./support/child.ts");
+      const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (mode: number) => unknown> = {
         "Fifo.create": (mode) => ipc.Fifo.create("/tmp/x", { mode }),
         "MemoryMap.create": (mode) =>
@@ -724,14 +679,7 @@ leakTest(
         '"600"': "600",
         "0o600n": 0o600n,
       };
-      const outcomes: Outcomes = {};
-      for (const [title, call] of Object.entries(calls)) {
-        outcomes[title] = {};
-        for (const [kind, value] of Object.entries(values)) {
-          outcomes[title][kind] = await outcome(() => call(value as number));
-        }
-      }
-      return outcomes;
+      return await outcomesOf(calls, values);
     });
     const range =
       'RangeError: Argument "mode" must be an integer from 0 to 511 ' +
@@ -756,7 +704,7 @@ leakTest(
   async () => {
     const outcomes = await withoutPermission(async () => {
       const ipc = await import("../mod.ts");
-      const { outcome } = await import("./support/child.ts");
+      const { outcomesOf } = await import("./support/child.ts");
       const bytes = new Uint8Array(32);
       const calls: Record<string, (value: number) => unknown> = {
         "fd 0 int PipeReader.fromFd": (fd) => ipc.PipeReader.fromFd(fd),
@@ -785,14 +733,7 @@ leakTest(
         '"3"': "3",
         "3n": 3n,
       };
-      const outcomes: Outcomes = {};
-      for (const [title, call] of Object.entries(calls)) {
-        outcomes[title] = {};
-        for (const [kind, value] of Object.entries(values)) {
-          outcomes[title][kind] = await outcome(() => call(value as number));
-        }
-      }
-      return outcomes;
+      return await outcomesOf(calls, values);
     });
     for (const [call, actual] of Object.entries(outcomes)) {
       const [name, least, origin] = call.split(" ");

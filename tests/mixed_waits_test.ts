@@ -24,6 +24,24 @@ interface Kind {
   end: () => void;
 }
 
+/** Waits for a message, and for room for one: each queue takes one. */
+function bothEnds(
+  empty: SysvMessageQueue | PosixMessageQueue,
+  full: SysvMessageQueue | PosixMessageQueue,
+): Kind[] {
+  full.sendSync(ONE);
+  return [
+    {
+      wait: (options) => empty.receive(options),
+      end: () => empty.sendSync(ONE),
+    },
+    {
+      wait: (options) => full.send(ONE, options),
+      end: () => full.receiveSync(),
+    },
+  ];
+}
+
 function sysvQueues(all: DisposableStack): Kind[] {
   const [empty, full] = [1, 2].map(() => {
     const queue = all.use(SysvMessageQueue.create(null));
@@ -31,17 +49,7 @@ function sysvQueues(all: DisposableStack): Kind[] {
     return queue;
   });
   full!.set({ maxBytes: 1 });
-  full!.sendSync(ONE);
-  return [
-    {
-      wait: (options) => empty!.receive(options),
-      end: () => empty!.sendSync(ONE),
-    },
-    {
-      wait: (options) => full!.send(ONE, options),
-      end: () => full!.receiveSync(),
-    },
-  ];
+  return bothEnds(empty!, full!);
 }
 
 function posixQueues(all: DisposableStack): Kind[] {
@@ -51,17 +59,7 @@ function posixQueues(all: DisposableStack): Kind[] {
     PosixMessageQueue.unlink(queue.name);
     return queue;
   });
-  full!.sendSync(ONE);
-  return [
-    {
-      wait: (options) => empty!.receive(options),
-      end: () => empty!.sendSync(ONE),
-    },
-    {
-      wait: (options) => full!.send(ONE, options),
-      end: () => full!.receiveSync(),
-    },
-  ];
+  return bothEnds(empty!, full!);
 }
 
 function semaphores(all: DisposableStack): Kind[] {

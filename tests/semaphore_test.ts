@@ -16,6 +16,7 @@ import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
 import { type Child, exists, spawn } from "./support/process.ts";
 import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
+import { Words } from "./support/words.ts";
 
 const MAX = 2 ** 31 - 1;
 const SIZE = PosixSemaphore.SIZE;
@@ -180,18 +181,16 @@ leakTest("PosixSemaphore.openOrCreate() makes one semaphore", () => {
 leakTest(
   "PosixSemaphore.openOrCreate() makes one semaphore for all who hurry",
   async () => {
-    using memory = SysvSharedMemory.create(null, 4);
-    memory.remove();
-    const start = new Int32Array(memory.bytes.buffer);
+    using start = new Words(1);
+    const { words } = start;
     const name = uniqueName();
     const rounds = 200;
     await using all = new AsyncDisposableStack();
     const children = [0, 1, 2, 3].map(() =>
       all.use(spawnCode(
-        `using memory = SysvSharedMemory.fromId(${memory.id});
-        const start = new Int32Array(memory.bytes.buffer);
-        Atomics.add(start, 0, 1);
-        while (Atomics.load(start, 0) < 5);
+        `${start.code}
+        Atomics.add(words, 0, 1);
+        while (Atomics.load(words, 0) < 5);
         for (let round = 0; round < ${rounds}; round++) {
           using semaphore = PosixSemaphore.openOrCreate("${name}." + round, 10);
           semaphore.release();
@@ -199,9 +198,9 @@ leakTest(
       ))
     );
     for (const child of children) {
-      await child.until(() => Atomics.load(start, 0) === 4, "start");
+      await child.until(() => Atomics.load(words, 0) === 4, "start");
     }
-    Atomics.add(start, 0, 1);
+    Atomics.add(words, 0, 1);
     const ended = await Promise.all(children.map((child) => child.ended()));
     const values = Array.from({ length: rounds }, (_, round) => {
       using semaphore = PosixSemaphore.open(`${name}.${round}`);
@@ -1283,14 +1282,10 @@ leakTest("PosixSemaphore.acquire() loses no permit that it took", async () => {
 
 leakTest("PosixSemaphore.acquire() lets one at a time count", async () => {
   using place = newShared(0);
-  using memory = SysvSharedMemory.create(null, 8);
-  memory.remove();
-  const words = new Int32Array(memory.bytes.buffer);
+  using counter = new Words(2);
   await using all = new AsyncDisposableStack();
   const children = [0, 1, 2].map((i) =>
-    all.use(spawnCode(`${place.code}
-      const counter = SysvSharedMemory.fromId(${memory.id});
-      const words = new Int32Array(counter.bytes.buffer);
+    all.use(spawnCode(`${place.code} ${counter.code}
       console.log("up");
       async function count() {
         for (let i = 0; i < 50; i++) {
@@ -1309,16 +1304,21 @@ leakTest("PosixSemaphore.acquire() lets one at a time count", async () => {
         : "await Promise.all(Array.from({ length: 6 }, count));"
     }`))
   );
-  for (const child of children) assertEquals(await child.line(), "up");
-  place.semaphore.release();
-  for (const child of children) {
-    const ended = await child.ended();
-    assertEquals(ended.code, 0, ended.transcript);
-  }
-  assertEquals([words[0], place.semaphore.value], [900, 1]);
+  await releaseWhenUp(place, children);
+  for (const child of children) assertPrinted(await child.ended(), "up");
+  assertEquals([counter.words[0], place.semaphore.value], [900, 1]);
 });
 
 // --- Mutual exclusion -------------------------------------------------------
+
+/** Gives the children what they wait for when all of them do. */
+async function releaseWhenUp(
+  { semaphore }: Place,
+  children: Child[],
+): Promise<void> {
+  for (const child of children) assertEquals(await child.line(), "up");
+  semaphore.release();
+}
 
 /** Code that adds to a counter, so that others could get in between. */
 const ADD = `
@@ -1335,24 +1335,16 @@ for (const [where, make] of places) {
     `PosixSemaphore lets one at a time count, ${where}`,
     async () => {
       using place = make(0); // all begin when there is a permit
-      using memory = SysvSharedMemory.create(null, 8);
-      memory.remove();
-      const words = new Int32Array(memory.bytes.buffer);
+      using counter = new Words(2);
       await using all = new AsyncDisposableStack();
       const children = [0, 1, 2, 3].map(() =>
-        all.use(spawnCode(`${place.code}
-          const counter = SysvSharedMemory.fromId(${memory.id});
-          const words = new Int32Array(counter.bytes.buffer);
+        all.use(spawnCode(`${place.code} ${counter.code}
           console.log("up");
           ${ADD}`))
       );
-      for (const child of children) assertEquals(await child.line(), "up");
-      place.semaphore.release();
-      for (const child of children) {
-        const ended = await child.ended();
-        assertEquals(ended.code, 0, ended.transcript);
-      }
-      assertEquals([words[0], place.semaphore.value], [40_000, 1]);
+      await releaseWhenUp(place, children);
+      for (const child of children) assertPrinted(await child.ended(), "up");
+      assertEquals([counter.words[0], place.semaphore.value], [40_000, 1]);
     },
   );
 }
@@ -1379,13 +1371,9 @@ for (const [where, make] of places.slice(1)) {
         all.use(await spawnPeer(place)),
         all.use(await spawnPeer(place)),
       ];
-      for (const child of children) assertEquals(await child.line(), "up");
       for (const peer of peers) await peer.send("add 10000");
-      place.semaphore.release();
-      for (const child of children) {
-        const ended = await child.ended();
-        assertEquals(ended.code, 0, ended.transcript);
-      }
+      await releaseWhenUp(place, children);
+      for (const child of children) assertPrinted(await child.ended(), "up");
       for (const peer of peers) {
         assertEquals(await peer.line(), "added");
         await peer.closeStdin();
@@ -1398,14 +1386,10 @@ for (const [where, make] of places.slice(1)) {
 
 leakTest("PosixSemaphore hands out n places", async () => {
   using place = newShared(0);
-  using memory = SysvSharedMemory.create(null, 8);
-  memory.remove();
-  const words = new Int32Array(memory.bytes.buffer);
+  using counter = new Words(2);
   await using all = new AsyncDisposableStack();
   const children = [0, 1, 2, 3].map(() =>
-    all.use(spawnCode(`${place.code}
-      const counter = SysvSharedMemory.fromId(${memory.id});
-      const words = new Int32Array(counter.bytes.buffer);
+    all.use(spawnCode(`${place.code} ${counter.code}
       console.log("up");
       let most = 0;
       for (let i = 0; i < 2_000; i++) {
@@ -1416,13 +1400,12 @@ leakTest("PosixSemaphore hands out n places", async () => {
       }
       console.log(most);`))
   );
-  for (const child of children) assertEquals(await child.line(), "up");
-  place.semaphore.release();
+  await releaseWhenUp(place, children);
   place.semaphore.release();
   for (const child of children) {
     const most = Number(await child.line());
     assert(most >= 1 && most <= 2, `${most} at a time`);
     assertEquals((await child.ended()).code, 0);
   }
-  assertEquals([words[0], place.semaphore.value], [0, 2]);
+  assertEquals([counter.words[0], place.semaphore.value], [0, 2]);
 });

@@ -6,7 +6,6 @@ import {
   type SharedMutexGuard,
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
-import { SysvSharedMemory } from "../ffi/shared_memory.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
@@ -21,11 +20,11 @@ import {
   spawn,
 } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
+import { Words } from "./support/words.ts";
 
 // --- Helpers ----------------------------------------------------------------
 
 const MODULE = import.meta.resolve("../ffi/semaphore.ts");
-const MEMORY = import.meta.resolve("../ffi/shared_memory.ts");
 
 /** The address of a module with that text. */
 function urlOfWorker(text: string): string {
@@ -43,7 +42,6 @@ const LIMITED = { timeout: 10_000 };
 /** What the code of all children begins with. */
 const PRELUDE = `
   import { SharedMutex } from "${MODULE}";
-  import { SysvSharedMemory } from "${MEMORY}";
 
   /** What a call returns, or how it fails, as one line. */
   async function told(call) {
@@ -77,18 +75,13 @@ const PRELUDE = `
 /** A mutex and memory, and how others get at them. */
 class Place implements Disposable {
   readonly mutex: SharedMutex = SharedMutex.create(null);
-  readonly memory: SysvSharedMemory = SysvSharedMemory.create(null, WORDS * 4);
-  readonly words: Int32Array = new Int32Array(this.memory.bytes.buffer);
+  readonly #shared: Words = new Words(WORDS);
+  readonly words: Int32Array = this.#shared.words;
   /** Code that has them as `mutex` and `words`. */
   readonly code: string = `
     const mutex = SharedMutex.fromId(${this.mutex.id});
-    const memory = SysvSharedMemory.fromId(${this.memory.id});
-    const words = new Int32Array(memory.bytes.buffer);
+    ${this.#shared.code}
   `;
-
-  constructor() {
-    this.memory.remove();
-  }
 
   /** A Deno that runs code, which says "up" first. */
   spawn(text: string): Child {
@@ -120,7 +113,7 @@ class Place implements Disposable {
       "./interop/c/shared_mutex_peer.c",
       import.meta.url,
     );
-    const args = [this.mutex.id, this.memory.id, slot].map(String);
+    const args = [this.mutex.id, this.#shared.id, slot].map(String);
     const child = spawn(await compile(source), { args });
     await child.expect("up\n");
     return child;
@@ -141,7 +134,7 @@ class Place implements Disposable {
     } catch (error) {
       if ((error as Partial<IpcError>).code !== "EIDRM") throw error;
     } finally {
-      this.memory.close();
+      this.#shared[Symbol.dispose]();
     }
   }
 }

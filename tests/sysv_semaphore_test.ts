@@ -13,7 +13,6 @@ import {
   type SysvSemaphoreOperation,
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
-import { SysvSharedMemory } from "../ffi/shared_memory.ts";
 import { lanesTaken } from "../ffi/wait/lanes.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
@@ -25,6 +24,7 @@ import { reasonAgainst } from "./support/namespaces.ts";
 import { run } from "./support/process.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled } from "./support/waits.ts";
+import { Words } from "./support/words.ts";
 
 const MAX = 32767;
 const SEM = "/proc/sys/kernel/sem";
@@ -493,9 +493,7 @@ leakTest(
   "SysvSemaphoreSet.openOrCreate() makes one set for all who hurry",
   { limit: 120_000 },
   async () => {
-    using memory = SysvSharedMemory.create(null, 4);
-    memory.remove();
-    const start = new Int32Array(memory.bytes.buffer);
+    using start = new Words(1);
     const rounds = 200;
     const first = uniqueKey();
     await using all = new AsyncDisposableStack();
@@ -512,10 +510,10 @@ leakTest(
           // Who saw it without its values would change them too early.
           set.operateSync([{ index: 1, delta: 1 }, { index: 0, delta: -1 }]);
         }
-      }, { argument: { id: memory.id, first, rounds }, limit: 100_000 }))
+      }, { argument: { id: start.id, first, rounds }, limit: 100_000 }))
     );
     for (const child of children) assertPrinted(await child.ended());
-    assertEquals(start[0], 4 * rounds);
+    assertEquals(start.words[0], 4 * rounds);
     for (let round = 0; round < rounds; round++) {
       using set = SysvSemaphoreSet.open(first + round);
       assertEquals(set.getAll(), [5, 14]);
@@ -1183,18 +1181,16 @@ leakTest(
   async () => {
     const each = 100;
     using place = newSet(1);
-    using memory = SysvSharedMemory.create(null, 8);
-    memory.remove();
-    const counter = new Int32Array(memory.bytes.buffer);
+    using counter = new Words(2);
     await using all = new AsyncDisposableStack();
     const children = [true, false, false, false].map((sync) =>
       all.use(spawnCall(count, {
-        argument: { set: place.id, memory: memory.id, each, sync },
+        argument: { set: place.id, memory: counter.id, each, sync },
         limit: 110_000,
       }))
     );
     for (const child of children) assertPrinted(await child.ended());
-    assertEquals([...counter], [64 * each, 0]);
+    assertEquals([...counter.words], [64 * each, 0]);
     assertEquals(place.set.getAll(), [1]);
   },
 );

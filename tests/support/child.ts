@@ -120,3 +120,23 @@ export async function outcome(call: () => unknown): Promise<string> {
     return String(error);
   }
 }
+
+/** What each call says of each value: {@linkcode outcome}. */
+export type Outcomes = Record<string, Record<string, string>>;
+
+/** Makes each call with each value. */
+export async function outcomesOf(
+  // deno-lint-ignore no-explicit-any
+  calls: Record<string, (value: any) => unknown>,
+  values: Record<string, unknown>,
+): Promise<Outcomes> {
+  const outcomes: Outcomes = {};
+  for (const [title, call] of Object.entries(calls)) {
+    const all: Record<string, string> = {};
+    for (const [kind, value] of Object.entries(values)) {
+      all[kind] = await outcome(() => call(value));
+    }
+    outcomes[title] = all;
+  }
+  return outcomes;
+}
