@@ -12,7 +12,13 @@ import {
   assertThrows,
 } from "@std/assert";
 import { createHash } from "node:crypto";
-import { fcntl, O_CLOEXEC, O_RDONLY, O_RDWR } from "../ffi/libc/fcntl.ts";
+import {
+  F_DUPFD_CLOEXEC,
+  fcntl,
+  O_CLOEXEC,
+  O_RDONLY,
+  O_RDWR,
+} from "../ffi/libc/fcntl.ts";
 import { unistd } from "../ffi/libc/unistd.ts";
 import {
   ClosedError,
@@ -1657,6 +1663,35 @@ leakTest(
       assertEquals([other.reader.available, two.reader.available], [8, 0]);
       one.writer.close();
     }
+  },
+);
+
+leakTest(
+  "splice() and tee() touch nothing under a number that was closed",
+  async () => {
+    using dir = scratch();
+    for (const move of [splice, tee]) {
+      for (const room of ["with", "without"]) {
+        using source = pipe();
+        using other = pipe();
+        const target = pipe();
+        if (room === "without") fill(target.writer);
+        const { fd } = target.writer;
+        const moving = move(source.reader, target.writer, 1)
+          .catch((error) => error);
+        await turns(); // it waits for the source
+        target.writer.close();
+        const { fcntl: call } = fcntl();
+        const again = call(other.writer.fd, F_DUPFD_CLOEXEC, fd);
+        assertEquals(again, fd); // is another's now
+        source.writer.writeSync(Uint8Array.of(1));
+        assertInstanceOf(await soon(moving), ClosedError);
+        assertEquals([source.reader.available, other.reader.available], [1, 0]);
+        target.reader.close();
+        unistd().close(fd);
+      }
+    }
+    assertEquals([dir.list(), pendingWaits()], [[], 0]);
   },
 );
 
