@@ -375,6 +375,8 @@ leakTest(
     const kinds: Record<string, () => unknown> = {
       "0 bytes": () => Deno.writeFileSync(path, new Uint8Array(0)),
       "31 bytes": () => Deno.writeFileSync(path, new Uint8Array(31)),
+      "32 bytes of something else": () =>
+        Deno.writeFileSync(path, new Uint8Array(32).fill(65)),
       directory: () => Deno.mkdirSync(path),
       FIFO: () => new Deno.Command("mkfifo", { args: [path] }).outputSync(),
     };
@@ -407,6 +409,14 @@ leakTest(
     }
   },
 );
+
+leakTest("PosixSemaphore.at() refuses bytes that are no semaphore", () => {
+  using map = MemoryMap.anonymous(SIZE);
+  map.bytes.fill(65); // with which sem_post would end the process
+  assertThrows(() => PosixSemaphore.at(map.bytes), TypeError, '"bytes"');
+  PosixSemaphore.init(map.bytes, 1).close();
+  assertEquals(PosixSemaphore.at(map.bytes).value, 1);
+});
 
 leakTest("PosixSemaphore.open() takes a file that C would take", () => {
   const name = uniqueName();

@@ -4,12 +4,11 @@ import { truly } from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
 import { checkAddress } from "./errno.ts";
 import { header } from "./library.ts";
+import { copyFrom } from "./string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "./sys_mman.ts";
 import { pageSize } from "./unistd.ts";
 
 const string = header({
-  // void *memmove(void *dest, const void *src, size_t n)
-  memmove: { parameters: ["buffer", "usize", "usize"], result: "void" },
   // void *memmem(const void *hay, size_t hay_size, const void *needle, size_t size)
   memmem: {
     parameters: ["usize", "usize", "buffer", "usize"],
@@ -145,12 +144,11 @@ export class Mapping {
   }
 
   /**
-   * Copies bytes out of the memory. Unlike a typed array, memmove is nothing that
-   * the compiler could move, or do once instead of twice.
+   * Copies bytes out of the memory. Unlike a typed array, a call of libc is nothing
+   * that the compiler could move, or do once instead of twice.
    */
   copyTo(target: Uint8Array<ArrayBuffer>, offset: number): void {
-    const { byteLength } = target;
-    string().memmove(target, this.address + BigInt(offset), BigInt(byteLength));
+    copyFrom(this.address + BigInt(offset), target);
   }
 
   /** Where bytes are, from the beginning; -1 for nowhere. */

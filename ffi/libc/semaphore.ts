@@ -1,6 +1,7 @@
 // <semaphore.h>
 
 import { header } from "./library.ts";
+import { copyFrom } from "./string.ts";
 
 export const semaphore = header({
   // sem_t *sem_open(const char *name, int oflag, mode_t mode, unsigned int value)
@@ -35,3 +36,18 @@ export const SIZEOF_SEM_T = 32;
 /** _Alignof (sem_t) */
 export const ALIGNOF_SEM_T = 8;
 export const SEM_VALUE_MAX = 0x7fffffff;
+
+// What glibc has after the 8 bytes of the count and the waiters: 128 for a semaphore
+// of processes, 0 for one of threads. (musl has the same two.)
+const OFFSET_OF_SHARED = 8n;
+const SHARED = [0, 128];
+
+/**
+ * Whether there may be a semaphore at an address: the C library takes the word that
+ * tells how it is shared for flags of futex(2), and aborts the process if it is another.
+ */
+export function maybeSemaphore(address: bigint): boolean {
+  const word = new Int32Array(1);
+  copyFrom(address + OFFSET_OF_SHARED, new Uint8Array(word.buffer));
+  return SHARED.includes(word[0]!);
+}

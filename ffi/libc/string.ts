@@ -10,6 +10,8 @@ const string = header({
     parameters: ["buffer", "buffer", "u32"],
     result: "void",
   },
+  // void *memmove(void *dest, const void *src, size_t n)
+  memmove: { parameters: ["buffer", "usize", "usize"], result: "void" },
 });
 
 /**
@@ -34,4 +36,12 @@ export function copyBytes(
  */
 export function pointerTo(bytes: Uint8Array<ArrayBuffer>): bigint {
   return string().memcpy(bytes, bytes, 0n);
+}
+
+/** Copies as many bytes from an address as the target has, which may overlap. */
+export function copyFrom(
+  address: bigint,
+  target: Uint8Array<ArrayBuffer>,
+): void {
+  string().memmove(target, address, BigInt(target.byteLength));
 }

@@ -21,6 +21,7 @@ import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
 import { type Mapping, placeOf } from "../libc/memory.ts";
 import {
   ALIGNOF_SEM_T,
+  maybeSemaphore,
   SEM_VALUE_MAX,
   semaphore as libc,
   SIZEOF_SEM_T,
@@ -58,9 +59,19 @@ function checkValue(value: unknown): asserts value is number {
   checkInteger("value", value, 0, SEM_VALUE_MAX, "SEM_VALUE_MAX");
 }
 
+function fileOf(name: string): string {
+  return `${DIRECTORY}/${PREFIX}${name.slice(1)}`;
+}
+
+function noSemaphore(name: string): TypeError {
+  return new TypeError(
+    `Cannot open semaphore ${name}: ${fileOf(name)} is no semaphore`,
+  );
+}
+
 /** Refuses a file that is too short for a semaphore: using it would be SIGBUS. */
 function checkFile(name: string): void {
-  const path = `${DIRECTORY}/${PREFIX}${name.slice(1)}`;
+  const path = fileOf(name);
   let status;
   try {
     status = statusOfPath(cPath(path), path);
@@ -68,10 +79,7 @@ function checkFile(name: string): void {
     return; // for sem_open to say why
   }
   const isFile = (status.stx_mode & S_IFMT) === S_IFREG;
-  if (isFile && status.stx_size >= SIZEOF_SEM_T) return;
-  throw new TypeError(
-    `Cannot open semaphore ${name}: ${path} is no semaphore, which has ${SIZEOF_SEM_T} bytes`,
-  );
+  if (!isFile || status.stx_size < SIZEOF_SEM_T) throw noSemaphore(name);
 }
 
 /** A name that nobody else has, and that says whose it is. */
@@ -243,7 +251,7 @@ export class PosixSemaphore implements Disposable {
    */
   static init(bytes: Uint8Array<ArrayBuffer>, value: number): PosixSemaphore {
     checkValue(value);
-    const semaphore = PosixSemaphore.at(bytes);
+    const semaphore = PosixSemaphore.#in(bytes);
     const result = libc().sem_init(semaphore.#address, 1, value | 0);
     check(result, "sem_init", semaphore.#subject);
     return semaphore;
@@ -253,19 +261,28 @@ export class PosixSemaphore implements Disposable {
    * `sem_t *`: a semaphore in shared memory that another process, or another
    * thread, has initialised.
    *
-   * The C library believes what it finds there: it ends the process with SIGABRT
-   * when the bytes are no semaphore, or have been overwritten.
+   * The C library believes what it finds there, and ends the process with SIGABRT when
+   * a semaphore has been overwritten later.
    *
    * @param bytes Where: at least {@linkcode PosixSemaphore.SIZE} bytes of a shared
    * memory or memory map of this module, beginning at a multiple of 8.
    * @returns The semaphore. It fails with a ClosedError when the memory is closed.
-   * @throws {TypeError} If the bytes are not of a mapping of this module.
+   * @throws {TypeError} If the bytes are not of a mapping of this module, or if they
+   * are no semaphore, as far as can be told.
    * @throws {RangeError} If there are too few, or if they are not aligned.
    * @throws {ClosedError} If the memory is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
    */
   static at(bytes: Uint8Array<ArrayBuffer>): PosixSemaphore {
+    const semaphore = PosixSemaphore.#in(bytes);
+    if (maybeSemaphore(semaphore.#address)) return semaphore;
+    throw new TypeError(
+      'Argument "bytes" must be a semaphore that was initialised',
+    );
+  }
+
+  static #in(bytes: Uint8Array<ArrayBuffer>): PosixSemaphore {
     checkBytes("bytes", bytes);
     const { address, mapping } = placeOf("bytes", bytes);
     if (bytes.length < SIZEOF_SEM_T) {
@@ -298,7 +315,9 @@ export class PosixSemaphore implements Disposable {
       "sem_open",
       name,
     );
-    return new PosixSemaphore(name, address);
+    if (maybeSemaphore(address)) return new PosixSemaphore(name, address);
+    libc().sem_close(address);
+    throw noSemaphore(name);
   }
 
   /**
