@@ -370,9 +370,9 @@ leakTest("SysvSharedMemory fails with the kernel's numbers", async () => {
   await assertIpcError(() => SysvSharedMemory.fromId(0x7fffffff), {
     code: "EINVAL",
     errno: 22,
-    syscall: "shmctl",
+    syscall: "shmat",
     subject: "shared memory id 2147483647",
-    message: `shmctl shared memory id 2147483647: ${INVALID}`,
+    message: `shmat shared memory id 2147483647: ${INVALID}`,
   });
   using memory = SysvSharedMemory.create(key, 100);
   try {
@@ -598,7 +598,7 @@ leakTest(
         "queue, stat": "msgctl EACCES",
         "queue, open or create": "msgget EACCES",
         "queue, remove": "msgctl EPERM",
-        "memory, open": "shmctl EACCES",
+        "memory, open": "shmat EACCES",
         "memory, create": "shmget EACCES",
         "map, open": "open EACCES",
         "map, private": "open EACCES",
