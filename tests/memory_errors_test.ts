@@ -90,7 +90,7 @@ leakTest("memfd_create: EMFILE, and nothing is left", async () => {
     return [error, own, kept];
   }, { wrapper: ["/bin/sh", "-c", 'ulimit -n 60; exec "$0" "$@"'] });
   assertEquals(told, [
-    "IpcError: memfd_create memory file test: Too many open files (EMFILE)",
+    "IpcError: memfd_create memory file test: Too many open files (EMFILE); RLIMIT_NOFILE is 60",
     "returns",
     "returns",
   ]);
