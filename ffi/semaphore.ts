@@ -67,8 +67,8 @@ export {
   type SysvSemaphoreSetStat,
   type SysvSemaphoreWaiters,
 } from "./semaphore/sysv.ts";
+export type { SharedMutexGuard } from "./semaphore/lock_guard.ts";
 export {
   SharedMutex,
   type SharedMutexCreateOptions,
-  type SharedMutexGuard,
 } from "./semaphore/shared_mutex.ts";

@@ -1,47 +1,17 @@
 // A lock that survives its holder's death: two System V semaphores, one of which
-// the kernel gives back for the dead. docs/shared-mutex.md tells why.
+// the kernel gives back for the dead. docs/shared-locks.md tells why.
 
-import { checkInteger, checkMode, cKey } from "../arguments.ts";
-import { ClosedError, type IpcError } from "../errors.ts";
-import {
-  E2BIG,
-  EAGAIN,
-  EDEADLK,
-  EIDRM,
-  EINTR,
-  EINVAL,
-  ENOSPC,
-  EPERM,
-  errno,
-  ipcError,
-} from "../libc/errno.ts";
-import { systemLimit } from "../libc/limits.ts";
-import {
-  IPC_CREAT,
-  IPC_EXCL,
-  IPC_NOWAIT,
-  IPC_RMID,
-  IPC_STAT,
-} from "../libc/sys_ipc.ts";
-import {
-  GETALL,
-  GETPID,
-  GETVAL,
-  SEM_UNDO,
-  sembuf,
-  semidDs,
-  sysSem,
-} from "../libc/sys_sem.ts";
-import { durationOf } from "../libc/time.ts";
-import { type LaneCall, waitInLane } from "../wait/lanes.ts";
+import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
+import { SEM_UNDO } from "../libc/sys_sem.ts";
 import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
-  remaining,
   type SyncWaitOptions,
-  timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
+import { isOwned, OwnerGuard, type SharedMutexGuard } from "./lock_guard.ts";
+import { LOCK, type LockKind, LockSet, MARK, Operations } from "./lock_set.ts";
+import { Taking } from "./taking.ts";
 
 /** How a shared mutex is created. */
 export interface SharedMutexCreateOptions {
@@ -54,98 +24,42 @@ export interface SharedMutexCreateOptions {
   mode?: number | undefined;
 }
 
-/**
- * What {@linkcode SharedMutex.lock} and its siblings give. Disposing of it unlocks
- * the mutex, once.
- */
-export interface SharedMutexGuard extends Disposable {
-  /**
-   * `EOWNERDEAD`: the process that held the mutex before has ended without
-   * unlocking it. What the mutex guards may be half changed: repair it, then say so
-   * with {@linkcode SharedMutexGuard.markConsistent}.
-   */
-  readonly previousOwnerDied: boolean;
+const KIND: LockKind = {
+  name: "mutex",
+  semaphores: 2,
+  isSound: (values) => {
+    const [lock, mark] = values as unknown as [number, number];
+    return lock <= mark && mark <= 1;
+  },
+};
 
-  /**
-   * `pthread_mutex_consistent(mutex)`: what the mutex guards is whole again. Takes
-   * effect when the guard unlocks. Without it the next owner is told, too; this
-   * process may die in the repair, or give it up.
-   *
-   * Where the previous owner did not die this does nothing.
-   *
-   * @throws {ClosedError} If the guard has unlocked already.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man3/pthread_mutex_consistent.3.html | pthread_mutex_consistent(3)}
-   */
-  markConsistent(): void;
-
-  /**
-   * `semop(id, ...)`: unlocks the mutex. Twice does nothing. It works after
-   * `close()` of the mutex, too.
-   *
-   * @throws {IpcError} EIDRM if the mutex was removed in the meantime, EPERM if
-   * somebody has reset its semaphores; who was excluded until now is unknown then.
-   * EACCES if its mode was changed.
-   */
-  release(): void;
-}
-
-// 1 while somebody holds the mutex. The kernel undoes it when that process ends.
-const LOCK = 0;
-// 1 from the locking to the unlocking, and nobody undoes it. So (0, 0) is free,
-// (1, 1) is held, and (0, 1) is free because its owner died. A new set has zeroes,
-// so it is a mutex from its first moment on.
-const MARK = 1;
-const SEMAPHORES = 2;
-
-/** What one semop does, all of it or nothing, in C's form. */
-class Operations {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly count: number;
-
-  constructor(...operations: [number: number, delta: number, flags: number][]) {
-    this.count = operations.length;
-    this.bytes = new Uint8Array(sembuf.size * this.count);
-    operations.forEach(([sem_num, sem_op, sem_flg], index) => {
-      const at = index * sembuf.size;
-      sembuf.write(this.bytes, { sem_num, sem_op, sem_flg }, at);
-    });
-  }
-}
-
-const TAKE = new Operations(
-  [LOCK, 0, IPC_NOWAIT], // it is free,
-  [MARK, 0, IPC_NOWAIT], // nobody died with it,
-  [LOCK, +1, SEM_UNDO],
-  [MARK, +1, 0],
-);
-const TAKE_FROM_DEAD = new Operations(
-  [LOCK, 0, IPC_NOWAIT], // it is free,
-  [MARK, -1, IPC_NOWAIT], // but somebody died with it,
-  [MARK, +1, 0], // and this stays as it is
-  [LOCK, +1, SEM_UNDO],
-);
-const UNLOCK = new Operations(
-  [LOCK, -1, IPC_NOWAIT | SEM_UNDO],
-  [MARK, -1, IPC_NOWAIT],
-);
-const UNLOCK_MARKED = new Operations([LOCK, -1, IPC_NOWAIT | SEM_UNDO]);
-// Waits without taking anything. Who takes is always the thread of JavaScript that
-// asked for it: what another thread took for a Worker that ends would stay locked.
+const TAKE = {
+  whole: new Operations(
+    [LOCK, 0, IPC_NOWAIT], // it is free,
+    [MARK, 0, IPC_NOWAIT], // nobody died with it,
+    [LOCK, +1, SEM_UNDO],
+    [MARK, +1, 0],
+  ),
+  marked: new Operations(
+    [LOCK, 0, IPC_NOWAIT], // it is free,
+    [MARK, -1, IPC_NOWAIT], // but somebody died with it,
+    [MARK, +1, 0], // and this stays as it is
+    [LOCK, +1, SEM_UNDO],
+  ),
+};
 const WAIT = new Operations([LOCK, 0, 0]);
 
-const SEM = "/proc/sys/kernel/sem"; // SEMMSL SEMMNS SEMOPM SEMMNI
-const SEMOPM = 2;
-const SEMMNI = 3;
+class Locking extends Taking<OwnerGuard> {
+  readonly waiting = WAIT;
 
-// What guards of this thread hold, by the ids of the mutexes.
-const held = new Set<number>();
+  attempt(): OwnerGuard | undefined {
+    const died = this.set.take(TAKE);
+    return died === undefined ? undefined : new OwnerGuard(this.set, died);
+  }
 
-/** To the caller, a mutex that was removed is one condition: EIDRM. */
-function failure(number: number, syscall: string, subject: string): IpcError {
-  const limit = number === E2BIG ? systemLimit(SEM, SEMOPM) : undefined;
-  const kind = number === EINVAL ? EIDRM : number;
-  return ipcError(kind, syscall, subject, limit);
+  get isInItsOwnWay(): boolean {
+    return isOwned(this.set);
+  }
 }
 
 /**
@@ -163,7 +77,7 @@ function failure(number: number, syscall: string, subject: string): IpcError {
  *
  * To lock and unlock are two system calls, about 0.4 microseconds. A robust pthread
  * mutex in shared memory needs none, but whatever overwrites or unmaps that memory
- * crashes its owner; a lock on a file has no timeout. docs/shared-mutex.md compares
+ * crashes its owner; a lock on a file has no timeout. docs/shared-locks.md compares
  * them, and has the lines with which a C program takes part.
  *
  * @example Repair what a dead owner left
@@ -192,20 +106,13 @@ function failure(number: number, syscall: string, subject: string): IpcError {
  * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
  */
 export class SharedMutex implements Disposable {
-  readonly #id: number;
-  readonly #subject: string;
-  readonly #line = new Mutex(); // one at a time waits on another thread
-  readonly #call: LaneCall<SharedMutexGuard>;
-  #open = true;
+  readonly #set: LockSet;
+  readonly #locking: Locking;
+  readonly #line = new Mutex();
 
-  private constructor(id: number, subject: string) {
-    this.#id = id;
-    this.#subject = subject;
-    this.#call = {
-      subject,
-      attempt: () => this.#attempt(),
-      blocking: { block: (milliseconds) => this.#block(milliseconds) },
-    };
+  private constructor(set: LockSet) {
+    this.#set = set;
+    this.#locking = new Locking(set);
   }
 
   /**
@@ -227,10 +134,7 @@ export class SharedMutex implements Disposable {
     key: number | null,
     options?: SharedMutexCreateOptions,
   ): SharedMutex {
-    const number = cKey(key, true);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    return SharedMutex.#get(number, IPC_CREAT | IPC_EXCL | mode);
+    return new SharedMutex(LockSet.create(KIND, key, options?.mode));
   }
 
   /**
@@ -255,7 +159,7 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
   static open(key: number): SharedMutex {
-    return SharedMutex.#get(cKey(key, false), 0);
+    return new SharedMutex(LockSet.open(KIND, key));
   }
 
   /**
@@ -277,10 +181,7 @@ export class SharedMutex implements Disposable {
     key: number,
     options?: SharedMutexCreateOptions,
   ): SharedMutex {
-    const number = cKey(key, false);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    return SharedMutex.#get(number, IPC_CREAT | mode);
+    return new SharedMutex(LockSet.openOrCreate(KIND, key, options?.mode));
   }
 
   /**
@@ -297,31 +198,12 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   static fromId(id: number): SharedMutex {
-    checkInteger("id", id, 0, 0x7fffffff, "int");
-    const subject = `mutex id ${id}`;
-    checkIsMutex(id, subject);
-    return new SharedMutex(id, subject);
-  }
-
-  static #get(key: number, flags: number): SharedMutex {
-    const { semget } = sysSem();
-    const subject = key === 0 ? "private mutex" : `mutex key ${key}`;
-    const id = semget(key, SEMAPHORES, flags);
-    if (id === -1) {
-      const number = errno();
-      // A set with fewer semaphores: the mutex itself is never too large.
-      const other = number === EINVAL ? semget(key, 0, 0) : -1;
-      if (other !== -1) checkIsMutex(other, subject);
-      const limit = number === ENOSPC ? systemLimit(SEM, SEMMNI) : undefined;
-      throw ipcError(number, "semget", subject, limit);
-    }
-    if ((flags & IPC_EXCL) === 0) checkIsMutex(id, subject);
-    return new SharedMutex(id, subject);
+    return new SharedMutex(LockSet.fromId(KIND, id));
   }
 
   /** The identifier: the same in every process, and never the key. */
   get id(): number {
-    return this.#id;
+    return this.#set.id;
   }
 
   /**
@@ -333,8 +215,7 @@ export class SharedMutex implements Disposable {
    * @throws {IpcError} EIDRM if the mutex was removed, EACCES if it may not be read.
    */
   get owner(): number | null {
-    const pid = this.#control(GETPID, MARK);
-    return this.#control(GETVAL) === 0 ? null : pid;
+    return this.#set.owner;
   }
 
   /**
@@ -367,15 +248,7 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   lockSync(options?: SyncWaitOptions): SharedMutexGuard {
-    const deadline = deadlineOf(options);
-    for (;;) {
-      const guard = this.#attempt();
-      if (guard !== undefined) return guard;
-      if (held.has(this.#id)) throw ipcError(EDEADLK, "semop", this.#subject);
-      const left = remaining(deadline);
-      if (left === 0) throw timeoutError(this.#subject);
-      this.#wait(deadline === Infinity ? null : durationOf(left));
-    }
+    return this.#locking.waitSync(deadlineOf(options));
   }
 
   /**
@@ -391,7 +264,7 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   tryLock(): SharedMutexGuard | null {
-    return this.#attempt() ?? null;
+    return this.#locking.attempt() ?? null;
   }
 
   /**
@@ -436,16 +309,7 @@ export class SharedMutex implements Disposable {
    */
   async lock(options?: WaitOptions): Promise<SharedMutexGuard> {
     const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    this.#checkOpen();
-    const free = this.#line.acquire(this.#subject, deadline, signal);
-    if (free !== undefined) await free;
-    try {
-      return await waitInLane(this.#call, deadline, signal);
-    } finally {
-      this.#line.release();
-    }
+    return await this.#locking.wait(this.#line, deadline, options?.signal);
   }
 
   /**
@@ -459,7 +323,7 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   remove(): void {
-    this.#control(IPC_RMID);
+    this.#set.remove();
   }
 
   /**
@@ -467,110 +331,11 @@ export class SharedMutex implements Disposable {
    * Pending waits end with a ClosedError. Closing twice does nothing.
    */
   close(): void {
-    this.#open = false;
+    this.#set.close();
   }
 
   /** Closes this object; the mutex stays. */
   [Symbol.dispose](): void {
     this.close();
-  }
-
-  #checkOpen(): void {
-    if (!this.#open) throw new ClosedError(this.#subject);
-  }
-
-  #attempt(): Guard | undefined {
-    this.#checkOpen();
-    if (this.#take(TAKE)) return new Guard(this.#id, this.#subject, false);
-    if (!this.#take(TAKE_FROM_DEAD)) return undefined;
-    return new Guard(this.#id, this.#subject, true);
-  }
-
-  #take({ bytes, count }: Operations): boolean {
-    if (sysSem().semop(this.#id, bytes, count) === 0) return true;
-    const number = errno();
-    if (number === EAGAIN) return false;
-    throw failure(number, "semop", this.#subject);
-  }
-
-  /** Blocks this thread until the mutex may be free. */
-  #wait(time: Uint8Array<ArrayBuffer> | null): void {
-    const { semtimedop } = sysSem();
-    if (semtimedop(this.#id, WAIT.bytes, WAIT.count, time) === 0) return;
-    const number = errno();
-    if (number === EAGAIN || number === EINTR) return; // time is up, or a signal
-    throw failure(number, "semtimedop", this.#subject);
-  }
-
-  /** Waits on another thread until the mutex may be free. */
-  async #block(milliseconds: number): Promise<undefined> {
-    const { semtimedop_nonblocking: call } = sysSem();
-    const time = durationOf(milliseconds);
-    await call(this.#id, WAIT.bytes, WAIT.count, time); // the next attempt tells why
-  }
-
-  #control(operation: number, semaphore = LOCK): number {
-    this.#checkOpen();
-    const result = sysSem().semctl(this.#id, semaphore, operation);
-    if (result === -1) throw failure(errno(), "semctl", this.#subject);
-    return result;
-  }
-}
-
-/** Refuses a set of semaphores that has another use. */
-function checkIsMutex(id: number, subject: string): void {
-  const { semctl_buf, semctl_array } = sysSem();
-  const ds = new Uint8Array(semidDs.size);
-  if (semctl_buf(id, 0, IPC_STAT, ds) === -1) {
-    throw failure(errno(), "semctl", subject);
-  }
-  const size = Number(semidDs.decode(ds).sem_nsems);
-  let state = `${size} semaphores`;
-  if (size === SEMAPHORES) {
-    const values = new Uint16Array(SEMAPHORES);
-    if (semctl_array(id, 0, GETALL, values) === -1) {
-      throw failure(errno(), "semctl", subject);
-    }
-    const [lock, mark] = values as unknown as [number, number];
-    if (lock <= mark && mark <= 1) return;
-    state = `the values ${lock} and ${mark}`;
-  }
-  throw new TypeError(
-    `Cannot open ${subject}: the semaphore set is no mutex, it has ${state}`,
-  );
-}
-
-class Guard implements SharedMutexGuard {
-  readonly previousOwnerDied: boolean;
-  readonly #id: number;
-  readonly #subject: string;
-  #consistent: boolean;
-  #locked = true;
-
-  constructor(id: number, subject: string, previousOwnerDied: boolean) {
-    this.#id = id;
-    this.#subject = subject;
-    this.previousOwnerDied = previousOwnerDied;
-    this.#consistent = !previousOwnerDied;
-    held.add(id);
-  }
-
-  markConsistent(): void {
-    if (!this.#locked) throw new ClosedError(`guard of ${this.#subject}`);
-    this.#consistent = true;
-  }
-
-  release(): void {
-    if (!this.#locked) return;
-    this.#locked = false;
-    held.delete(this.#id);
-    const { bytes, count } = this.#consistent ? UNLOCK : UNLOCK_MARKED;
-    if (sysSem().semop(this.#id, bytes, count) === 0) return;
-    const number = errno();
-    throw failure(number === EAGAIN ? EPERM : number, "semop", this.#subject);
-  }
-
-  [Symbol.dispose](): void {
-    this.release();
   }
 }
