@@ -14,7 +14,8 @@
  * once, all or none, and can wait until a count is 0.
  *
  * **To guard data** that a killed process may have left half-written, take a
- * {@linkcode SharedMutex}: it tells the next owner that the last one died.
+ * {@linkcode SharedMutex}: it tells the next owner that the last one died. Where many
+ * read at a time and it takes them long, a {@linkcode SharedRwLock}.
  *
  * **Choose something else** when the data itself can be sent: a pipe, a queue or
  * a socket carries it and wakes the receiver at once.
@@ -67,8 +68,15 @@ export {
   type SysvSemaphoreSetStat,
   type SysvSemaphoreWaiters,
 } from "./semaphore/sysv.ts";
-export type { SharedMutexGuard } from "./semaphore/lock_guard.ts";
+export type {
+  SharedMutexGuard,
+  SharedReadGuard,
+} from "./semaphore/lock_guard.ts";
 export {
   SharedMutex,
   type SharedMutexCreateOptions,
 } from "./semaphore/shared_mutex.ts";
+export {
+  SharedRwLock,
+  type SharedRwLockCreateOptions,
+} from "./semaphore/shared_rw_lock.ts";
