@@ -1,0 +1,197 @@
+/* shared_rw_lock_peer ID SHM [SLOT]: uses the reader-writer lock with that identifier
+ * as the lines on stdin say, and answers each with a line. The ints in the shared
+ * memory are described in shared_rw_lock_test.ts. */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <time.h>
+
+#include "peer.h"
+
+enum { LOCK, MARK, READERS, WAITING };
+enum { FIRST, SECOND, BROKEN, REPAIRS, SLOTS };
+enum { OUTSIDE, CALLING, READING, WRITING, ASKING };
+enum { GO_ON, STAY_READING, STAY_WRITING, WRITE };
+
+static int lock;
+static volatile int *words;
+
+/* 0, EOWNERDEAD, or EBUSY when it has to wait. */
+static int take(struct sembuf *whole, int count, struct sembuf *marked, int more) {
+  if (semop(lock, whole, count) == 0) return 0;
+  if (errno != EAGAIN) give_up("semop");
+  if (semop(lock, marked, more) == 0) return EOWNERDEAD;
+  if (errno != EAGAIN) give_up("semop");
+  return EBUSY;
+}
+
+static int try_write(void) {
+  struct sembuf whole[] = {{LOCK, 0, IPC_NOWAIT},
+                           {READERS, 0, IPC_NOWAIT},
+                           {MARK, 0, IPC_NOWAIT},
+                           {LOCK, 1, SEM_UNDO},
+                           {MARK, 1, 0}};
+  struct sembuf marked[] = {{LOCK, 0, IPC_NOWAIT},
+                            {READERS, 0, IPC_NOWAIT},
+                            {MARK, -1, IPC_NOWAIT},
+                            {MARK, 1, 0},
+                            {LOCK, 1, SEM_UNDO}};
+  return take(whole, 5, marked, 5);
+}
+
+static int write_lock(void) {
+  struct sembuf announce[] = {{WAITING, 1, SEM_UNDO}};
+  struct sembuf wait[] = {{LOCK, 0, 0}, {READERS, 0, 0}};
+  struct sembuf withdraw[] = {{WAITING, -1, IPC_NOWAIT | SEM_UNDO}};
+  int result = try_write();
+  if (result != EBUSY) return result;
+  if (semop(lock, announce, 1) != 0) give_up("semop");
+  while ((result = try_write()) == EBUSY) {
+    if (semop(lock, wait, 2) != 0 && errno != EINTR) give_up("semop");
+  }
+  if (semop(lock, withdraw, 1) != 0) give_up("semop");
+  return result;
+}
+
+static void unlock_write(int consistent) {
+  struct sembuf give[] = {{LOCK, -1, IPC_NOWAIT | SEM_UNDO},
+                          {MARK, -1, IPC_NOWAIT}};
+  if (semop(lock, give, consistent ? 2 : 1) != 0) give_up("semop");
+}
+
+static int try_read(void) {
+  struct sembuf whole[] = {{LOCK, 0, IPC_NOWAIT},
+                           {MARK, 0, IPC_NOWAIT},
+                           {READERS, 1, SEM_UNDO}};
+  struct sembuf marked[] = {{LOCK, 0, IPC_NOWAIT},
+                            {MARK, -1, IPC_NOWAIT},
+                            {MARK, 1, 0},
+                            {READERS, 1, SEM_UNDO}};
+  return take(whole, 3, marked, 4);
+}
+
+static int read_lock(void) {
+  struct sembuf after_writers[] = {{LOCK, 0, 0}, {WAITING, 0, 0}};
+  struct sembuf wait[] = {{LOCK, 0, 0}};
+  struct timespec second = {1, 0};
+  int result;
+  if (semtimedop(lock, after_writers, 2, &second) != 0 && errno != EAGAIN &&
+      errno != EINTR) {
+    give_up("semtimedop");
+  }
+  while ((result = try_read()) == EBUSY) {
+    if (semop(lock, wait, 1) != 0 && errno != EINTR) give_up("semop");
+  }
+  return result;
+}
+
+static void unlock_read(void) {
+  struct sembuf give[] = {{READERS, -1, IPC_NOWAIT | SEM_UNDO}};
+  if (semop(lock, give, 1) != 0) give_up("semop");
+}
+
+static void stay(volatile int *order, int here) {
+  while (*order == here) sched_yield();
+}
+
+/* Adds 1 to two ints, so that others could get in between. */
+static void change(int dead, volatile int *order) {
+  if (dead) {
+    words[SECOND] = words[FIRST];
+    words[REPAIRS]++;
+  } else if (words[FIRST] != words[SECOND]) {
+    words[BROKEN]++;
+  }
+  int value = words[FIRST] + 1;
+  words[FIRST] = value;
+  for (volatile int i = 0; i < 200; i++) continue;
+  stay(order, STAY_WRITING);
+  words[SECOND] = value;
+}
+
+static void write_once(volatile int *slot) {
+  slot[0] = ASKING;
+  int dead = write_lock() == EOWNERDEAD;
+  slot[0] = WRITING;
+  change(dead, slot + 2);
+  slot[0] = CALLING;
+  unlock_write(1);
+  slot[0] = OUTSIDE;
+}
+
+/* Whether it could read; if not, somebody has to write first. */
+static int read_once(volatile int *slot) {
+  slot[0] = CALLING;
+  int dead = read_lock() == EOWNERDEAD;
+  slot[0] = READING;
+  if (!dead) {
+    int value = words[FIRST];
+    for (volatile int i = 0; i < 200; i++) continue;
+    if (words[FIRST] != value || words[SECOND] != value) words[BROKEN]++;
+  }
+  stay(slot + 2, STAY_READING);
+  slot[0] = CALLING;
+  unlock_read();
+  slot[0] = OUTSIDE;
+  return !dead;
+}
+
+static void loop(volatile int *slot) {
+  for (int round = 0;; round++) {
+    int order = slot[2];
+    int reads = order == GO_ON ? round % 2 == 0 : order == STAY_READING;
+    if (!reads || !read_once(slot)) write_once(slot);
+    slot[1]++;
+    sched_yield();
+  }
+}
+
+static const char *told(int result) {
+  return result == 0 ? "locked" : result == EBUSY ? "busy" : "owner died";
+}
+
+int main(int argc, char **argv) {
+  char line[100];
+  char word[20];
+  lock = atoi(argument(argc, argv, 1, ""));
+  void *memory = shmat(atoi(argument(argc, argv, 2, "")), NULL, 0);
+  if (memory == (void *)-1) give_up("shmat");
+  words = memory;
+  volatile int *slot = words + SLOTS + 3 * atoi(argument(argc, argv, 3, "0"));
+  print_at_once();
+  puts("up");
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    int value = 0;
+    if (sscanf(line, "%19s %d", word, &value) < 1) return 2;
+    if (strcmp(word, "read") == 0) {
+      puts(told(read_lock()));
+    } else if (strcmp(word, "write") == 0) {
+      puts(told(write_lock()));
+    } else if (strcmp(word, "try-read") == 0) {
+      puts(told(try_read()));
+    } else if (strcmp(word, "try-write") == 0) {
+      puts(told(try_write()));
+    } else if (strcmp(word, "unlock-read") == 0) {
+      unlock_read();
+      puts("unlocked");
+    } else if (strcmp(word, "unlock-write") == 0) {
+      unlock_write(1);
+      puts("unlocked");
+    } else if (strcmp(word, "leave") == 0) {
+      unlock_write(0);
+      puts("unlocked");
+    } else if (strcmp(word, "count") == 0) {
+      while (value-- > 0) {
+        read_once(slot);
+        write_once(slot);
+      }
+      puts("counted");
+    } else if (strcmp(word, "loop") == 0) {
+      loop(slot);
+    } else {
+      return 2;
+    }
+  }
+  return 0;
+}

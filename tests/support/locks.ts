@@ -1,0 +1,148 @@
+/** For tests of locks between processes: where they meet, and how a lock ended. */
+import { assertEquals } from "@std/assert";
+import { IpcError, SysvSemaphoreSet } from "../../ffi/semaphore.ts";
+import { SysvSharedMemory } from "../../ffi/shared_memory.ts";
+import { compile } from "./c.ts";
+import { codeWith } from "./code.ts";
+import { type Child, spawn } from "./process.ts";
+
+/** Declares, in a child, `told()`. */
+const TOLD = `
+  /** What a call returns, or how it fails, as one line. */
+  async function told(call) {
+    try {
+      const result = await call();
+      return result === null || result === undefined
+        ? String(result)
+        : result.previousOwnerDied ? "owner died" : "locked";
+    } catch (error) {
+      const { name, code } = error;
+      return typeof code === "string" ? name + " " + code : name;
+    }
+  }
+`;
+
+/** A lock and memory that processes share, and how others get at them. */
+export class Place<Lock extends { readonly id: number }> implements Disposable {
+  readonly lock: Lock;
+  readonly memory: SysvSharedMemory;
+  readonly words: Int32Array;
+  readonly #prelude: string;
+
+  /** Children have the class's `lock`, and `words`, after these lines. */
+  constructor(lock: Lock, words: number, prelude = "") {
+    this.lock = lock;
+    this.memory = SysvSharedMemory.create(null, words * 4);
+    this.memory.remove(); // gone when everybody has closed it
+    this.words = new Int32Array(this.memory.bytes.buffer);
+    this.#prelude = prelude;
+  }
+
+  /** Code that has them as `lock` and `words`, for a Worker as well. */
+  get code(): string {
+    const { name } = this.lock.constructor;
+    return `
+      const { ${name} } = await import("${MODULE}");
+      const { SysvSharedMemory } = await import("${MEMORY}");
+      const lock = ${name}.fromId(${this.lock.id});
+      const memory = SysvSharedMemory.fromId(${this.memory.id});
+      const words = new Int32Array(memory.bytes.buffer);
+      ${TOLD} ${this.#prelude}`;
+  }
+
+  /** A Deno that runs code, which says "up" first. */
+  spawn(text: string): Child {
+    return spawnCode(`${this.code} console.log("up"); ${text}`);
+  }
+
+  /** The same, when it is up. */
+  async start(text: string): Promise<Child> {
+    const child = this.spawn(text);
+    await child.expect("up\n");
+    return child;
+  }
+
+  /** A Deno that holds what a call gives until a line tells it to unlock. */
+  async holder(call: string): Promise<Child> {
+    const child = await this.start(`
+      const guard = ${call};
+      console.log("holds");
+      await Deno.stdin.read(new Uint8Array(1));
+      guard.release();
+      console.log("unlocked");`);
+    await child.expect("holds\n");
+    return child;
+  }
+
+  /** A C program of tests/interop/c that uses the same lock and memory. */
+  async peer(program: string, slot = 0): Promise<Child> {
+    const source = new URL(`../interop/c/${program}.c`, import.meta.url);
+    const args = [this.lock.id, this.memory.id, slot].map(String);
+    const child = spawn(await compile(source), { args });
+    await child.expect("up\n");
+    return child;
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      // Whatever a test has made of it.
+      SysvSemaphoreSet.fromId(this.lock.id).remove();
+    } catch (error) {
+      if ((error as Partial<IpcError>).code !== "EIDRM") throw error;
+    } finally {
+      this.memory.close();
+    }
+  }
+}
+
+const MODULE = import.meta.resolve("../../ffi/semaphore.ts");
+const MEMORY = import.meta.resolve("../../ffi/shared_memory.ts");
+const { spawnCode } = codeWith({}, "");
+
+/** The address of a module with that text, for a Worker. */
+export function urlOfWorker(text: string): string {
+  return `data:text/javascript,${encodeURIComponent(text)}`;
+}
+
+/** Ends a child with SIGKILL; it is reaped then. */
+export async function kill(child: Child): Promise<void> {
+  child.kill("SIGKILL");
+  assertEquals((await child.ended()).signal, "SIGKILL");
+}
+
+/** How a wait for a lock ended; what it got is unlocked. */
+export async function outcome(
+  lock: Promise<Disposable & { readonly previousOwnerDied: boolean }>,
+): Promise<string> {
+  try {
+    using guard = await lock;
+    return guard.previousOwnerDied ? "owner died" : "locked";
+  } catch (error) {
+    if (!(error instanceof Error)) return String(error);
+    return error instanceof IpcError ? error.code : error.name;
+  }
+}
+
+/** Takes a semaphore of a lock out of its order, as no user of it would. */
+export function tamper(
+  lock: { readonly id: number },
+  ...values: number[]
+): void {
+  using set = SysvSemaphoreSet.fromId(lock.id);
+  set.setAll(values);
+}
+
+// semop and semtimedop
+const SEMOP = Deno.build.arch === "x86_64" ? ["65", "220"] : ["193", "192"];
+
+/** Whether one of a process's threads is in an operation on semaphores. */
+export function isInSemop(pid: number | "self"): boolean {
+  return Array.from(Deno.readDirSync(`/proc/${pid}/task`)).some(({ name }) => {
+    try {
+      const path = `/proc/${pid}/task/${name}/syscall`;
+      return SEMOP.includes(Deno.readTextFileSync(path).split(" ")[0]!);
+    } catch {
+      return false; // the thread has ended
+    }
+  });
+}
