@@ -110,6 +110,8 @@ export {
   PosixSemaphore,
   type PosixSemaphoreCreateOptions,
   type SemaphorePermit,
+  SharedCondition,
+  type SharedConditionCreateOptions,
   SharedMutex,
   type SharedMutexCreateOptions,
   type SharedMutexGuard,

@@ -80,3 +80,7 @@ export {
   SharedRwLock,
   type SharedRwLockCreateOptions,
 } from "./semaphore/shared_rw_lock.ts";
+export {
+  SharedCondition,
+  type SharedConditionCreateOptions,
+} from "./semaphore/shared_condition.ts";

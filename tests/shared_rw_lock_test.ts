@@ -448,7 +448,7 @@ leakTest("100 pending reads and writes leave the pool alone", async () => {
   using place = new RwPlace();
   await using holder = await place.holder("lock.lockWriteSync()");
   await using waiter = await place.start(`
-    const others = Array.from({ length: 9 }, () => SharedRwLock.fromId(lock.id));
+    const others = Array.from({ length: 9 }, () => ipc.SharedRwLock.fromId(lock.id));
     const all = Array.from({ length: 100 }, async (_, i) => {
       const one = [lock, ...others][i % 10];
       if (i % 3 === 0) {
@@ -847,7 +847,7 @@ leakTest(
   { limit: 240_000 },
   async () => {
     const ROUNDS = 200;
-    const BATCH = 20; // killed one after another; all others survive that
+    const BATCH = 10; // killed one after another; all others survive that
     using place = new RwPlace();
     const { lock, words } = place;
     const isC = (slot: number) => noCompiler === null && slot % 3 === 2;

@@ -207,6 +207,19 @@ export class LockSet {
     await call(this.id, bytes, count, durationOf(milliseconds));
   }
 
+  /** Does what never waits, as far as the set is still there and as it was. */
+  withdraw({ bytes, count }: Operations): void {
+    sysSem().semop(this.id, bytes, count);
+  }
+
+  /** `semctl(id, 0, GETALL)` */
+  values(size: number): Uint16Array {
+    this.checkOpen();
+    const values = new Uint16Array(size);
+    if (sysSem().semctl_array(this.id, 0, GETALL, values) === 0) return values;
+    throw failure(errno(), "semctl", this.subject);
+  }
+
   /** `semctl(id, index, GETVAL)` */
   valueOf(index: number): number {
     return this.#control(GETVAL, index);

@@ -57,7 +57,7 @@ class Locking extends Taking<OwnerGuard> {
     return died === undefined ? undefined : new OwnerGuard(this.set, died);
   }
 
-  get isInItsOwnWay(): boolean {
+  override get isInItsOwnWay(): boolean {
     return isOwned(this.set);
   }
 }

@@ -2,7 +2,7 @@
 // docs/shared-locks.md tells how, and what a C program does to take part.
 
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
-import { SEM_UNDO, sysSem } from "../libc/sys_sem.ts";
+import { SEM_UNDO } from "../libc/sys_sem.ts";
 import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
@@ -136,11 +136,11 @@ class Reading extends Taking<ReaderGuard> {
     return this.#waitsForWriters ? WAIT_FOR_WRITERS : WAIT_TO_READ;
   }
 
-  override get retry(): number {
+  override retryAt(): number {
     return this.#waitsForWriters ? this.#courteous : Infinity;
   }
 
-  get isInItsOwnWay(): boolean {
+  override get isInItsOwnWay(): boolean {
     return isOwned(this.set);
   }
 
@@ -162,14 +162,12 @@ class Writing extends Taking<OwnerGuard> implements Disposable {
     return guard;
   }
 
-  get isInItsOwnWay(): boolean {
+  override get isInItsOwnWay(): boolean {
     return isOwned(this.set) || isRead(this.set);
   }
 
   [Symbol.dispose](): void {
-    if (!this.#announced) return;
-    // Where the lock was removed or reset in the meantime, there is nothing left.
-    sysSem().semop(this.set.id, WITHDRAW.bytes, WITHDRAW.count);
+    if (this.#announced) this.set.withdraw(WITHDRAW);
   }
 }
 

@@ -25,10 +25,12 @@ export abstract class Taking<Guard>
   abstract readonly waiting: Operations;
 
   /** Whether a guard of this thread is in the way: it stays while the thread blocks. */
-  abstract readonly isInItsOwnWay: boolean;
+  get isInItsOwnWay(): boolean {
+    return false;
+  }
 
   /** When to try again even if nothing has happened. */
-  get retry(): number {
+  retryAt(): number {
     return Infinity;
   }
 
@@ -51,7 +53,7 @@ export abstract class Taking<Guard>
       if (guard !== undefined) return guard;
       if (this.isInItsOwnWay) throw ipcError(EDEADLK, "semop", this.subject);
       if (remaining(deadline) === 0) throw timeoutError(this.subject);
-      const until = Math.min(deadline, this.retry);
+      const until = Math.min(deadline, this.retryAt());
       this.set.wait(
         this.waiting,
         until === Infinity ? until : remaining(until),

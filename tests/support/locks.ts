@@ -29,7 +29,7 @@ export class Place<Lock extends { readonly id: number }> implements Disposable {
   readonly words: Int32Array;
   readonly #prelude: string;
 
-  /** Children have the class's `lock`, and `words`, after these lines. */
+  /** Children have `ipc`, `lock` and `words`, and then these lines. */
   constructor(lock: Lock, words: number, prelude = "") {
     this.lock = lock;
     this.memory = SysvSharedMemory.create(null, words * 4);
@@ -42,10 +42,12 @@ export class Place<Lock extends { readonly id: number }> implements Disposable {
   get code(): string {
     const { name } = this.lock.constructor;
     return `
-      const { ${name} } = await import("${MODULE}");
-      const { SysvSharedMemory } = await import("${MEMORY}");
-      const lock = ${name}.fromId(${this.lock.id});
-      const memory = SysvSharedMemory.fromId(${this.memory.id});
+      const ipc = {
+        ...await import("${MODULE}"),
+        ...await import("${MEMORY}"),
+      };
+      const lock = ipc.${name}.fromId(${this.lock.id});
+      const memory = ipc.SysvSharedMemory.fromId(${this.memory.id});
       const words = new Int32Array(memory.bytes.buffer);
       ${TOLD} ${this.#prelude}`;
   }
@@ -75,9 +77,9 @@ export class Place<Lock extends { readonly id: number }> implements Disposable {
   }
 
   /** A C program of tests/interop/c that uses the same lock and memory. */
-  async peer(program: string, slot = 0): Promise<Child> {
+  async peer(program: string, ...more: number[]): Promise<Child> {
     const source = new URL(`../interop/c/${program}.c`, import.meta.url);
-    const args = [this.lock.id, this.memory.id, slot].map(String);
+    const args = [this.lock.id, this.memory.id, ...more].map(String);
     const child = spawn(await compile(source), { args });
     await child.expect("up\n");
     return child;

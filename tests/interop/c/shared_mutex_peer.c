@@ -3,49 +3,16 @@
  * in shared_mutex_test.ts. */
 #include <sched.h>
 #include <signal.h>
-#include <sys/sem.h>
 #include <sys/shm.h>
 #include <unistd.h>
 
 #include "peer.h"
+#include "shared_mutex.h"
 
-enum { LOCK, MARK };
 enum { FIRST, SECOND, BROKEN, REPORTS, STAYER, SLOTS };
 
 static int mutex;
 static volatile int *words;
-
-/* 0, EOWNERDEAD, or EBUSY when it is locked. */
-static int try_lock(void) {
-  struct sembuf take[] = {{LOCK, 0, IPC_NOWAIT},
-                          {MARK, 0, IPC_NOWAIT},
-                          {LOCK, 1, SEM_UNDO},
-                          {MARK, 1, 0}};
-  struct sembuf take_from_dead[] = {{LOCK, 0, IPC_NOWAIT},
-                                    {MARK, -1, IPC_NOWAIT},
-                                    {MARK, 1, 0},
-                                    {LOCK, 1, SEM_UNDO}};
-  if (semop(mutex, take, 4) == 0) return 0;
-  if (errno != EAGAIN) give_up("semop");
-  if (semop(mutex, take_from_dead, 4) == 0) return EOWNERDEAD;
-  if (errno != EAGAIN) give_up("semop");
-  return EBUSY;
-}
-
-static int lock(void) {
-  for (;;) {
-    struct sembuf wait[] = {{LOCK, 0, 0}};
-    int result = try_lock();
-    if (result != EBUSY) return result;
-    if (semop(mutex, wait, 1) != 0 && errno != EINTR) give_up("semop");
-  }
-}
-
-static void unlock(int consistent) {
-  struct sembuf give[] = {{LOCK, -1, IPC_NOWAIT | SEM_UNDO},
-                          {MARK, -1, IPC_NOWAIT}};
-  if (semop(mutex, give, consistent ? 2 : 1) != 0) give_up("semop");
-}
 
 /* Adds 1 to two ints, so that others could get in between. */
 static void work(int dead) {
@@ -65,7 +32,7 @@ static void loop(int number) {
   volatile int *slot = words + SLOTS + 2 * number;
   for (;;) {
     slot[0] = 1;
-    int dead = lock() == EOWNERDEAD;
+    int dead = lock(mutex) == EOWNERDEAD;
     slot[0] = 2;
     work(dead);
     if (words[STAYER] == number + 1) {
@@ -74,7 +41,7 @@ static void loop(int number) {
       for (;;) pause();
     }
     slot[0] = 3;
-    unlock(1);
+    unlock(mutex, 1);
     slot[0] = 0;
     slot[1]++;
     sched_yield();
@@ -98,19 +65,19 @@ int main(int argc, char **argv) {
     int value = 0;
     if (sscanf(line, "%19s %d", word, &value) < 1) return 2;
     if (strcmp(word, "lock") == 0) {
-      puts(told(lock()));
+      puts(told(lock(mutex)));
     } else if (strcmp(word, "try") == 0) {
-      puts(told(try_lock()));
+      puts(told(try_lock(mutex)));
     } else if (strcmp(word, "unlock") == 0) {
-      unlock(1);
+      unlock(mutex, 1);
       puts("unlocked");
     } else if (strcmp(word, "leave") == 0) {
-      unlock(0);
+      unlock(mutex, 0);
       puts("unlocked");
     } else if (strcmp(word, "count") == 0) {
       while (value-- > 0) {
-        work(lock() == EOWNERDEAD);
-        unlock(1);
+        work(lock(mutex) == EOWNERDEAD);
+        unlock(mutex, 1);
       }
       puts("counted");
     } else if (strcmp(word, "fork") == 0) {
