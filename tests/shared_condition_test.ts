@@ -377,6 +377,24 @@ leakTest("SharedCondition: four take turns, and none misses its own", {
   assertEquals(place.condition.waiters, 0);
 });
 
+leakTest("SharedCondition is heard by who is late to listen", async () => {
+  using place = new ConditionPlace();
+  const { lock, condition } = place;
+  await using late = await place.taker("sync");
+  await late.settled();
+  late.kill("SIGSTOP");
+  place.add(1);
+  // Others come to wait before it has heard of that.
+  const controller = new AbortController();
+  const { signal } = controller;
+  const other = outcome(condition.lockWhen(lock, () => false, { signal }));
+  await until(() => condition.waiters === 1, "wait");
+  late.kill("SIGCONT");
+  await late.expect("taken\n");
+  controller.abort("aborted");
+  assertEquals(await other, "aborted");
+});
+
 leakTest("SharedCondition goes on when all its gates are taken", async () => {
   using place = new ConditionPlace();
   const { condition } = place;
@@ -441,7 +459,7 @@ leakTest("SharedCondition: kill -9 at any point, 200 rounds", {
     return {
       stay: `change(await ${how}.lock(), 3, () => {
         Atomics.store(words, ${INSIDE}, Deno.pid);
-        for (;;) Atomics.load(words, ${INSIDE});
+        while (Deno.stdin.readSync(new Uint8Array(1)) !== null);
       });`,
       wait: `await ${how}.when(() => false);`,
       add: `for (;;) {

@@ -707,15 +707,19 @@ leakTest(
 leakTest("SharedRwLock does not mind the death of readers", async () => {
   using place = new RwPlace();
   const { lock } = place;
-  await using one = await place.holder("lock.lockReadSync()");
-  await using two = await place.holder("await lock.lockRead()");
+  await using all = new AsyncDisposableStack();
+  const readers = await Promise.all(
+    ["lock.lockReadSync()", "lock.tryLockRead()", "await lock.lockRead()"]
+      .map((call) => place.holder(call)),
+  );
+  for (const reader of readers) all.use(reader);
   const mine = lock.lockReadSync();
-  assertEquals(lock.readers, 3);
-  await kill(one);
-  assertEquals([lock.readers, lock.tryLockWrite()], [2, null]);
   const written = outcome(lock.lockWrite(LIMITED));
   mine.release();
-  await kill(two); // which ends the wait
+  for (const [i, reader] of readers.entries()) {
+    assertEquals([lock.readers, lock.tryLockWrite()], [3 - i, null]);
+    await kill(reader); // the last of which ends the wait
+  }
   assertEquals(await written, "locked");
   place.assertFree();
 });
