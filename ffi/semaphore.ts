@@ -15,7 +15,8 @@
  *
  * **To guard data** that a killed process may have left half-written, take a
  * {@linkcode SharedMutex}: it tells the next owner that the last one died. Where many
- * read at a time and it takes them long, a {@linkcode SharedRwLock}.
+ * read at a time and it takes them long, a {@linkcode SharedRwLock}. To wait until the
+ * data is as one wants it, a {@linkcode SharedCondition}.
  *
  * **Choose something else** when the data itself can be sent: a pipe, a queue or
  * a socket carries it and wakes the receiver at once.

@@ -18,7 +18,9 @@ import {
   PosixMessageQueue,
   PosixSemaphore,
   PosixSharedMemory,
+  SharedCondition,
   SharedMutex,
+  SharedRwLock,
   struct,
   SysvMessageQueue,
   SysvSemaphoreSet,
@@ -588,8 +590,18 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
     object.remove();
     return { object, rest: [] };
   },
+  SharedCondition: () => {
+    const object = SharedCondition.create(null);
+    object.remove();
+    return { object, rest: [] };
+  },
   SharedMutex: () => {
     const object = SharedMutex.create(null);
+    object.remove();
+    return { object, rest: [] };
+  },
+  SharedRwLock: () => {
+    const object = SharedRwLock.create(null);
     object.remove();
     return { object, rest: [] };
   },
@@ -626,7 +638,9 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
 /** What an object has open, descriptors and mappings, if it is not one thing. */
 const HOLDS: Record<string, number> = {
   PosixSharedMemory: 2,
-  SharedMutex: 0, // known by its id alone, as the next two are
+  SharedCondition: 0, // known by its id alone, as the next four are
+  SharedMutex: 0,
+  SharedRwLock: 0,
   SysvMessageQueue: 0,
   SysvSemaphoreSet: 0,
 };
@@ -662,7 +676,9 @@ const STILL: Record<string, (value: unknown) => unknown> = {
   "PipeWriter.writable": (stream) => assertClosedStream(stream),
   "UnixStream.readable": (stream) => assertClosedStream(stream),
   "UnixStream.writable": (stream) => assertClosedStream(stream),
+  "SharedCondition.id": (id) => assertEquals(typeof id, "number"),
   "SharedMutex.id": (id) => assertEquals(typeof id, "number"),
+  "SharedRwLock.id": (id) => assertEquals(typeof id, "number"),
   "SysvSemaphoreSet.semaphore": (semaphore) =>
     assertThrows(
       () => (semaphore as { tryAcquire(): unknown }).tryAcquire(),

@@ -190,6 +190,29 @@ leakTest("SharedCondition.lockWhen() looks with the mutex locked", async () => {
   assertEquals([lock.owner, condition.waiters], [null, 0]);
 });
 
+leakTest(
+  "SharedCondition refuses what is no mutex and no predicate",
+  async () => {
+    using place = new ConditionPlace();
+    const { lock, condition } = place;
+    for (
+      const [name, ...args] of [
+        ["mutex", condition, () => true],
+        ["mutex", undefined, () => true],
+        ["predicate", lock, true],
+        ["predicate", lock],
+      ]
+    ) {
+      const [mutex, predicate] = args as [SharedMutex, () => boolean];
+      const call = () => condition.lockWhenSync(mutex, predicate);
+      assertThrows(call, TypeError, `"${name}"`);
+      const end = await outcome(condition.lockWhen(mutex, predicate));
+      assertEquals(end, "TypeError");
+    }
+    lock.tryLock()!.release();
+  },
+);
+
 leakTest("SharedCondition: what the predicate throws unlocks", async () => {
   using place = new ConditionPlace();
   const { lock, condition } = place;

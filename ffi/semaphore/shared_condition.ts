@@ -12,7 +12,7 @@ import {
 } from "../wait/options.ts";
 import type { SharedMutexGuard } from "./lock_guard.ts";
 import { type LockKind, LockSet, Operations } from "./lock_set.ts";
-import type { SharedMutex } from "./shared_mutex.ts";
+import { SharedMutex } from "./shared_mutex.ts";
 import { Taking } from "./taking.ts";
 
 /** How a shared condition is created. */
@@ -350,6 +350,7 @@ export class SharedCondition implements Disposable {
    * @param predicate Whether it is as one wants it; called with the mutex locked.
    * @param options `timeout` in milliseconds.
    * @returns The guard of the mutex.
+   * @throws {TypeError} If the mutex or the predicate is none.
    * @throws {ClosedError} If this object or the mutex is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EDEADLK if a guard of this thread holds the mutex; EIDRM if the
@@ -365,6 +366,7 @@ export class SharedCondition implements Disposable {
     predicate: () => boolean,
     options?: SyncWaitOptions,
   ): SharedMutexGuard {
+    this.#check(mutex, predicate);
     const deadline = deadlineOf(options);
     for (;;) {
       const guard = mutex.lockSync({ timeout: timeoutOf(deadline) });
@@ -391,6 +393,7 @@ export class SharedCondition implements Disposable {
    * @param predicate Whether it is as one wants it; called with the mutex locked.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard of the mutex.
+   * @throws {TypeError} If the mutex or the predicate is none.
    * @throws {ClosedError} If this object or the mutex is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the mutex or the condition was removed, before or during
@@ -407,6 +410,7 @@ export class SharedCondition implements Disposable {
     predicate: () => boolean,
     options?: WaitOptions,
   ): Promise<SharedMutexGuard> {
+    this.#check(mutex, predicate);
     const deadline = deadlineOf(options);
     const signal = options?.signal;
     for (;;) {
@@ -443,6 +447,16 @@ export class SharedCondition implements Disposable {
   /** Closes this object; the condition stays. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #check(mutex: unknown, predicate: unknown): void {
+    this.#set.checkOpen();
+    if (!(mutex instanceof SharedMutex)) {
+      throw new TypeError('Argument "mutex" must be a SharedMutex');
+    }
+    if (typeof predicate !== "function") {
+      throw new TypeError('Argument "predicate" must be a function');
+    }
   }
 
   /** Unlocks the mutex to wait for a change, unless the guard is to be had as it is. */
