@@ -8,8 +8,9 @@ import {
 } from "../ffi/semaphore.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
+import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
-import { kill, outcome, Place, urlOfWorker } from "./support/locks.ts";
+import { outcome, Place, urlOfWorker } from "./support/locks.ts";
 import { uniqueKey } from "./support/names.ts";
 import type { Child } from "./support/process.ts";
 import { until } from "./support/process.ts";

@@ -11,6 +11,7 @@ import { compile, noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
 import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
+import { outcome, tamper, urlOfWorker } from "./support/locks.ts";
 import { uniqueKey } from "./support/names.ts";
 import {
   type Child,
@@ -25,11 +26,6 @@ import { Words } from "./support/words.ts";
 // --- Helpers ----------------------------------------------------------------
 
 const MODULE = import.meta.resolve("../ffi/semaphore.ts");
-
-/** The address of a module with that text. */
-function urlOfWorker(text: string): string {
-  return `data:text/javascript,${encodeURIComponent(text)}`;
-}
 
 /** The ints in the memory that the processes of a test share; the C peer's, too. */
 const [FIRST, SECOND, BROKEN, REPORTS, STAYER, SLOTS] = [0, 1, 2, 3, 4, 5];
@@ -140,23 +136,6 @@ class Place implements Disposable {
 }
 
 const { code, spawnCode, runCode } = codeWith({}, PRELUDE);
-
-/** How a wait ended. */
-async function outcome(lock: Promise<SharedMutexGuard>): Promise<string> {
-  try {
-    using guard = await lock;
-    return guard.previousOwnerDied ? "owner died" : "locked";
-  } catch (error) {
-    if (!(error instanceof Error)) return String(error);
-    return error instanceof IpcError ? error.code : error.name;
-  }
-}
-
-/** Takes a semaphore of a mutex out of its order, as no user of it would. */
-function tamper(mutex: SharedMutex, ...values: number[]): void {
-  using set = SysvSemaphoreSet.fromId(mutex.id);
-  set.setAll(values);
-}
 
 // --- Create, open, remove ---------------------------------------------------
 

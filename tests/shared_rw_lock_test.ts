@@ -9,10 +9,10 @@ import {
 } from "../ffi/semaphore.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
+import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import {
   isInSemop,
-  kill,
   outcome,
   Place,
   tamper,

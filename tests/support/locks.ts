@@ -1,10 +1,9 @@
 /** For tests of locks between processes: where they meet, and how a lock ended. */
-import { assertEquals } from "@std/assert";
 import { IpcError, SysvSemaphoreSet } from "../../ffi/semaphore.ts";
-import { SysvSharedMemory } from "../../ffi/shared_memory.ts";
 import { compile } from "./c.ts";
 import { codeWith } from "./code.ts";
 import { type Child, spawn } from "./process.ts";
+import { Words } from "./words.ts";
 
 /** Declares, in a child, `told()`. */
 const TOLD = `
@@ -25,16 +24,15 @@ const TOLD = `
 /** A lock and memory that processes share, and how others get at them. */
 export class Place<Lock extends { readonly id: number }> implements Disposable {
   readonly lock: Lock;
-  readonly memory: SysvSharedMemory;
   readonly words: Int32Array;
+  readonly #shared: Words;
   readonly #prelude: string;
 
   /** Children have `ipc`, `lock` and `words`, and then these lines. */
   constructor(lock: Lock, words: number, prelude = "") {
     this.lock = lock;
-    this.memory = SysvSharedMemory.create(null, words * 4);
-    this.memory.remove(); // gone when everybody has closed it
-    this.words = new Int32Array(this.memory.bytes.buffer);
+    this.#shared = new Words(words);
+    this.words = this.#shared.words;
     this.#prelude = prelude;
   }
 
@@ -42,13 +40,9 @@ export class Place<Lock extends { readonly id: number }> implements Disposable {
   get code(): string {
     const { name } = this.lock.constructor;
     return `
-      const ipc = {
-        ...await import("${MODULE}"),
-        ...await import("${MEMORY}"),
-      };
+      const ipc = await import("${MODULE}");
       const lock = ipc.${name}.fromId(${this.lock.id});
-      const memory = ipc.SysvSharedMemory.fromId(${this.memory.id});
-      const words = new Int32Array(memory.bytes.buffer);
+      ${this.#shared.code}
       ${TOLD} ${this.#prelude}`;
   }
 
@@ -79,7 +73,7 @@ export class Place<Lock extends { readonly id: number }> implements Disposable {
   /** A C program of tests/interop/c that uses the same lock and memory. */
   async peer(program: string, ...more: number[]): Promise<Child> {
     const source = new URL(`../interop/c/${program}.c`, import.meta.url);
-    const args = [this.lock.id, this.memory.id, ...more].map(String);
+    const args = [this.lock.id, this.#shared.id, ...more].map(String);
     const child = spawn(await compile(source), { args });
     await child.expect("up\n");
     return child;
@@ -92,24 +86,17 @@ export class Place<Lock extends { readonly id: number }> implements Disposable {
     } catch (error) {
       if ((error as Partial<IpcError>).code !== "EIDRM") throw error;
     } finally {
-      this.memory.close();
+      this.#shared[Symbol.dispose]();
     }
   }
 }
 
 const MODULE = import.meta.resolve("../../ffi/semaphore.ts");
-const MEMORY = import.meta.resolve("../../ffi/shared_memory.ts");
 const { spawnCode } = codeWith({}, "");
 
 /** The address of a module with that text, for a Worker. */
 export function urlOfWorker(text: string): string {
   return `data:text/javascript,${encodeURIComponent(text)}`;
-}
-
-/** Ends a child with SIGKILL; it is reaped then. */
-export async function kill(child: Child): Promise<void> {
-  child.kill("SIGKILL");
-  assertEquals((await child.ended()).signal, "SIGKILL");
 }
 
 /** How a wait for a lock ended; what it got is unlocked. */
