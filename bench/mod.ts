@@ -10,9 +10,10 @@ import { unixSeqpacket } from "./cases/unix_seqpacket.ts";
 import { unixStream } from "./cases/unix_stream.ts";
 import { lastProcessor, whyNotPinned } from "./harness/affinity.ts";
 import { compile } from "./harness/compile.ts";
-import { type Machine, thisMachine } from "./harness/machine.ts";
-import type { Times } from "./harness/run.ts";
-import { type Job, jobsOf, measure, type Result } from "./harness/suite.ts";
+import { importing } from "./harness/import.ts";
+import { thisMachine } from "./harness/machine.ts";
+import type { Machine, Plan, Report, Result } from "./harness/results.ts";
+import { type Job, jobsOf, measure } from "./harness/suite.ts";
 import { heading, lines, Progress } from "./harness/table.ts";
 
 const MECHANISMS = [
@@ -30,8 +31,10 @@ Measures pairs of processes: this library, the same loop in C, and what Deno has
 itself. Needs a C compiler (cc) and takes a while; --quick takes less.
 
 Options:
-  --quick      shorter runs, three of each instead of five, no large messages
-  --rounds N   runs of each instead of five: more where the machine is busy
+  --quick      three short runs of each instead of five, with messages of 64 bytes
+               on one core, unless --only names others: about three minutes
+  --rounds N   so many runs of each: more where the machine is busy
+  --duration N so many milliseconds for each run, and as many before it counts
   --only NAME  only what begins with this, such as fifo or
                unix-stream/round-trip/sync/64; may be given more than once
   --list       say what there is, and measure nothing
@@ -44,36 +47,49 @@ The table has, for each case,
   spread  how far the runs are apart, from the least to the most
   mean    the same as µs, but with what other processes did in between
   x C     how many times as long as C it took, in the same round
+  more    how much more than C, in microseconds
   ours    how many times as long as this one our library took: below 1, it is ahead
 
-Cases: MECHANISM/WAY/WAITING/SIZE/PLACEMENT, where WAITING is
+Cases: MECHANISM/WAY/WAITING/SIZE/PLACEMENT, where WAY is
+  one-way       messages in one direction
+  round-trip    a message there, and one back
+  alone         one process, which never has to wait
+and WAITING is
   sync          both processes block
   async         both wait without blocking their threads (C always blocks)
   async-with-c  one of them does, and a C program answers it
 and PLACEMENT is
   one-core      both processes are pinned to the same processor
-  unpinned      the kernel places them`;
+  unpinned      the kernel places them
+and import: a program that imports an entry point, compared with one that does
+nothing instead of with C.`;
 
 /** A command line that nothing can be done with. */
 class UsageError extends Error {}
 
-/** How thorough the figures are. */
-interface Plan extends Times {
-  readonly rounds: number;
-  /** The largest message in bytes. */
-  readonly largest: number;
+const FULL: Plan = { rounds: 5, warmup: 250, duration: 300 };
+const QUICK: Plan = { rounds: 3, warmup: 100, duration: 150 };
+const START = 250; // ms that two processes take to start and to end, about
+
+function planOf(
+  quick: boolean,
+  rounds: string | undefined,
+  duration: string | undefined,
+): Plan {
+  const plan = quick ? QUICK : FULL;
+  const time = countOf("duration", duration);
+  return {
+    rounds: countOf("rounds", rounds) ?? plan.rounds,
+    warmup: time ?? plan.warmup,
+    duration: time ?? plan.duration,
+  };
 }
 
-const FULL: Plan = { rounds: 5, warmup: 300, duration: 400, largest: Infinity };
-const QUICK: Plan = { rounds: 3, warmup: 200, duration: 200, largest: 1024 };
-
-function planOf(quick: boolean, rounds: string | undefined): Plan {
-  const plan = quick ? QUICK : FULL;
-  if (rounds === undefined) return plan;
-  if (!/^[1-9]\d{0,3}$/.test(rounds)) {
-    throw new UsageError(`--rounds must be a number from 1: ${rounds}`);
+function countOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined || /^[1-9]\d{0,4}$/.test(text)) {
+    return text === undefined ? undefined : Number(text);
   }
-  return { ...plan, rounds: Number(rounds) };
+  throw new UsageError(`--${name} must be a number from 1: ${text}`);
 }
 
 /** A signal that is aborted by Ctrl-C, or by a polite kill. */
@@ -86,16 +102,28 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-function selected(only: readonly string[], plan: Plan): Job[] {
-  const all = jobsOf(MECHANISMS);
+/** What is to be measured: what is named, or else all that the plan has time for. */
+function selected(only: readonly string[], quick: boolean): Job[] {
+  const all = [...jobsOf(MECHANISMS), importing];
   for (const name of only) {
     if (all.some(({ id }) => id.startsWith(name))) continue;
     throw new UsageError(`Nothing begins with ${name}; see --list`);
   }
-  return all.filter(({ id, one }) =>
-    one.size <= plan.largest &&
-    (only.length === 0 || only.some((name) => id.startsWith(name)))
-  );
+  if (only.length > 0) {
+    return all.filter(({ id }) => only.some((name) => id.startsWith(name)));
+  }
+  return quick ? all.filter(isQuick) : all;
+}
+
+function isQuick({ id, size, placement }: Job): boolean {
+  return id === importing.id || size <= 64 && placement === "one-core";
+}
+
+/** About how many minutes it will take. */
+function minutesOf(jobs: readonly Job[], plan: Plan): number {
+  const runs = jobs.reduce((sum, { entrants }) => sum + entrants.length, 0);
+  const { rounds, warmup, duration } = plan;
+  return runs * rounds * (warmup + duration + START) / 60_000;
 }
 
 /** Measures all that can be measured, and prints the table as it grows. */
@@ -108,8 +136,10 @@ async function measureAll(
   const progress = new Progress();
   const results: Result[] = [];
   try {
-    const names = new Set(jobs.map(({ mechanism }) => mechanism.name));
-    for (const name of names) compile(directory, name.replaceAll("-", "_"));
+    const programs = new Set(jobs.map(({ program }) => program));
+    for (const name of programs) {
+      if (name !== undefined) compile(directory, name);
+    }
     console.log(heading());
     for (const [index, job] of jobs.entries()) {
       const processor = job.placement === "unpinned" ? null : lastProcessor();
@@ -142,30 +172,32 @@ function describe(machine: Machine): string {
 async function main(): Promise<void> {
   const args = parseArgs(Deno.args, {
     boolean: ["quick", "list", "help"],
-    string: ["json", "only", "rounds"],
+    string: ["json", "only", "rounds", "duration"],
     collect: ["only"],
     unknown(argument) {
       throw new UsageError(`Unknown argument ${argument}\n${HELP}`);
     },
   });
   if (args.help) return console.log(HELP);
-  const plan = planOf(args.quick, args.rounds);
-  const wanted = selected(args.only, plan);
+  const plan = planOf(args.quick, args.rounds, args.duration);
+  const wanted = selected(args.only, args.quick);
   if (args.list) return wanted.forEach(({ id }) => console.log(id));
 
   const signal = interruption();
   const machine = thisMachine();
-  console.log(describe(machine) + "\n");
+  console.log(describe(machine));
   const reason = whyNotPinned();
   const jobs = wanted.filter((job) =>
     reason === null || job.placement === "unpinned"
   );
+  const minutes = minutesOf(jobs, plan).toFixed(1);
+  console.log(`${jobs.length} cases, about ${minutes} minutes\n`);
   const results = await measureAll(jobs, plan, signal);
   const skipped = wanted.filter((job) => !jobs.includes(job))
-    .map(({ id }) => ({ id, reason }));
+    .map(({ id }) => ({ id, reason: reason! }));
   for (const { id } of skipped) console.log(`${id}: left out, ${reason}`);
   if (args.json === undefined) return;
-  const all = { machine, plan, results, skipped };
+  const all: Report = { machine, plan, results, skipped };
   Deno.writeTextFileSync(args.json, JSON.stringify(all, null, 2) + "\n");
 }
 

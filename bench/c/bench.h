@@ -3,7 +3,8 @@
  *
  * A peer is started as `peer PART MODE SIZE WARMUP DURATION ADDRESS...`, times in
  * milliseconds. The parts "ping" and "take" are timed; "echo" and "give" serve
- * them, and go on until they are killed. MODE is for the peers in TypeScript.
+ * them, and go on until they are killed. "alone" is "ping" with both ends in one
+ * process. MODE is for the peers in TypeScript.
  *
  * Who is timed says how many nanoseconds a round takes: in the middle one of slices
  * of 10 ms each, where what other processes do in between does not count, and on
@@ -23,10 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH 16 /* rounds between two looks at the clock */
 #define SLICE 10 /* milliseconds */
 #define MILLISECOND INT64_C(1000000)
 
+static int batch = 16;   /* rounds between two looks at the clock */
 static size_t size;      /* bytes of a message */
 static char *message;    /* as many bytes */
 static char **addresses; /* what the mechanism needs */
@@ -69,8 +70,8 @@ static double slice(void (*round)(void)) {
   const int64_t start = nanoseconds();
   int64_t count = 0, elapsed;
   do {
-    for (int i = 0; i < BATCH; i++) round();
-    count += BATCH;
+    for (int i = 0; i < batch; i++) round();
+    count += batch;
     elapsed = nanoseconds() - start;
   } while (elapsed < SLICE * MILLISECOND);
   return (double)elapsed / count;
@@ -94,6 +95,7 @@ int main(int argc, char **argv) {
   const int warmup = atoi(argv[4]), duration = atoi(argv[5]);
   const bool echoes = strcmp(part, "echo") == 0;
   const bool gives = strcmp(part, "give") == 0;
+  if (strcmp(part, "alone") == 0) batch = 1024;
   size = strtoul(argv[3], NULL, 10);
   message = calloc(1, size + 1);
   addresses = argv + 6;

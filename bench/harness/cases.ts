@@ -1,5 +1,7 @@
 // What is measured: data, one file per mechanism in ../cases.
 
+import type { Result } from "./results.ts";
+
 /** What the peers of a mechanism meet at, for one run. */
 export interface Meeting extends Disposable {
   /** The last arguments of both peers. */
@@ -9,20 +11,22 @@ export interface Meeting extends Disposable {
 /** A kind of peer: its programs are in ../peers/KIND, or in ../c. */
 export interface Player {
   readonly name: string;
-  readonly kind: "c" | "ours" | "bare" | "deno" | "stdio";
+  readonly kind: "c" | "ours" | "bare" | "deno" | "stdio" | "node" | "worker";
   readonly mode: "sync" | "async";
+  /** What it is told besides: the very last arguments. */
+  readonly extra?: readonly string[];
 }
 
 /** A pair of peers: the one that is timed, and the one that serves it. */
 export interface Contender {
   readonly name: string;
   readonly timed: Player;
-  /** Null if the timed one starts it itself. */
+  /** Null if the timed one starts it itself, or needs none. */
   readonly server: Player | null;
 }
 
-/** The direction of the messages. */
-export type Way = "one-way" | "round-trip";
+/** The direction of the messages; alone there is one process, and nobody waits. */
+export type Way = "one-way" | "round-trip" | "alone";
 
 /** What several pairs do alike, so that they can be compared. */
 export interface Case {
@@ -39,8 +43,10 @@ export interface Case {
 export interface Mechanism {
   readonly name: string;
   readonly cases: readonly Case[];
+  /** Microseconds, unless it says something else. */
+  readonly unit?: Result["unit"];
   /** Makes what the peers meet at; disposing of it leaves nothing behind. */
-  meet(directory: string): Meeting;
+  meet(directory: string, way: Way): Meeting;
 }
 
 /** Plain C. */
@@ -63,9 +69,24 @@ export const STDIO: Player = {
   kind: "stdio",
   mode: "async",
 };
+/** process.send() of node:child_process. */
+export const NODE: Player = {
+  name: "node:child_process",
+  kind: "node",
+  mode: "async",
+};
+/** postMessage() to and from a Worker: another thread, the same process. */
+export const WORKER: Player = {
+  name: "Worker",
+  kind: "worker",
+  mode: "async",
+};
+
+// They can only talk to whom they have started.
+const PARENTS: readonly Player["kind"][] = ["stdio", "node", "worker"];
 
 function pair(timed: Player, serving: Player): Contender {
-  const server = timed.kind === "stdio" ? null : serving;
+  const server = PARENTS.includes(timed.kind) ? null : serving;
   return { name: timed.name, timed, server };
 }
 
@@ -80,6 +101,18 @@ export function alike(
   return ways.flatMap((way) =>
     sizes.map((size) => ({ way, size, waiting, contenders }))
   );
+}
+
+/** Each by itself, with nobody to wait for. */
+export function alone(
+  waiting: string,
+  size: number,
+  players: readonly Player[],
+): Case {
+  const contenders = players.map((timed) => (
+    { name: timed.name, timed, server: null }
+  ));
+  return { way: "alone", size, waiting, contenders };
 }
 
 /** Round trips of each with a server in C, which answers as soon as can be. */

@@ -1,20 +1,7 @@
 // Where a run took place: figures of different machines are not to be compared.
 
 import { compilerName } from "./compile.ts";
-
-/** What the figures depend on. */
-export interface Machine {
-  readonly date: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly kernel: string;
-  readonly libc: string;
-  readonly compiler: string;
-  readonly deno: string;
-  readonly v8: string;
-  /** Processes that wanted to run, on average, in the last minute before. */
-  readonly load: number;
-}
+import type { Machine } from "./results.ts";
 
 function cpuModel(): string {
   const text = Deno.readTextFileSync("/proc/cpuinfo");

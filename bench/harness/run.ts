@@ -3,17 +3,10 @@
 import { fromFileUrl, join } from "@std/path";
 import type { Case, Contender, Mechanism, Player, Way } from "./cases.ts";
 import { Peer } from "./peer.ts";
-
-/** How long a run is. */
-export interface Times {
-  /** Milliseconds that are not counted: the compiler of V8 is at work. */
-  readonly warmup: number;
-  /** Milliseconds that are counted. */
-  readonly duration: number;
-}
+import type { Plan, Result, Run } from "./results.ts";
 
 /** Where and how a run takes place. */
-export interface Setting extends Times {
+export interface Setting extends Plan {
   /** Has the programs in C, and what the peers meet at. */
   readonly directory: string;
   /** The only processor of both; null for any. */
@@ -27,6 +20,7 @@ const LIMIT = 20_000; // ms that peers may take besides
 const PARTS: Record<Way, readonly [string, string]> = {
   "round-trip": ["ping", "echo"],
   "one-way": ["take", "give"],
+  "alone": ["alone", ""],
 };
 
 function program(player: Player, mechanism: string, setting: Setting) {
@@ -36,16 +30,11 @@ function program(player: Player, mechanism: string, setting: Setting) {
   return [Deno.execPath(), "run", "--quiet", "--allow-all", fromFileUrl(peer)];
 }
 
-/** How many microseconds one message, or one round trip, took. */
-export interface Run {
-  /** In the middle one of all slices of 10 milliseconds. */
-  readonly middle: number;
-  /** On average, with what other processes did in between. */
-  readonly mean: number;
-}
+// The peers say nanoseconds, or the bytes themselves.
+const PER: Record<Result["unit"], number> = { "µs": 1000, "B": 1 };
 
 /** Lets two peers do their parts. */
-export async function run(
+export async function runPair(
   mechanism: Mechanism,
   one: Case,
   contender: Contender,
@@ -53,7 +42,7 @@ export async function run(
 ): Promise<Run> {
   const complaints: string[] = [];
   try {
-    return await runPair(mechanism, one, contender, setting, complaints);
+    return await play(mechanism, one, contender, setting, complaints);
   } catch (error) {
     setting.signal.throwIfAborted();
     const { message } = error as Error;
@@ -62,7 +51,7 @@ export async function run(
   }
 }
 
-async function runPair(
+async function play(
   mechanism: Mechanism,
   { way, size }: Case,
   { timed, server }: Contender,
@@ -72,18 +61,20 @@ async function runPair(
   const { warmup, duration, processor, directory } = setting;
   const limit = AbortSignal.timeout(warmup + duration + LIMIT);
   const signal = AbortSignal.any([setting.signal, limit]);
-  using meeting = mechanism.meet(directory);
+  using meeting = mechanism.meet(directory, way);
   const [timedPart, servingPart] = PARTS[way];
   const start = (player: Player, part: string) => {
     const numbers = [size, warmup, duration].map(String);
-    const args = [part, player.mode, ...numbers, ...meeting.addresses];
+    const told = [...meeting.addresses, ...player.extra ?? []];
+    const args = [part, player.mode, ...numbers, ...told];
     const command = [...program(player, mechanism.name, setting), ...args];
     return new Peer(command, processor, complaints);
   };
   await using serving = server === null ? null : start(server, servingPart);
   await serving?.line(signal); // it is ready
   await using peer = start(timed, timedPart);
-  const nanoseconds = (await peer.line(signal)).split(" ").map(Number);
-  const [middle, mean] = nanoseconds.map((value) => value / 1000);
+  const said = (await peer.line(signal)).split(" ").map(Number);
+  const per = PER[mechanism.unit ?? "µs"];
+  const [middle, mean] = said.map((value) => value / per);
   return { middle: middle!, mean: mean! };
 }

@@ -14,13 +14,14 @@ export function spread(values: readonly number[]): number {
 }
 
 /**
- * How many times the others' value these are: the median of what the rounds say.
- * The runs of one round are close to each other in time, so that what slows the
- * machine down for a while slows down both.
+ * How these compare with the others: the median of what the rounds say. The runs of
+ * one round are close to each other in time, so that what slows the machine down for
+ * a while slows down both.
  */
-export function ratio(
+export function pairwise(
   values: readonly number[],
   others: readonly number[],
+  compare: (value: number, other: number) => number,
 ): number {
-  return median(values.map((value, round) => value / others[round]!));
+  return median(values.map((value, round) => compare(value, others[round]!)));
 }

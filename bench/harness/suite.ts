@@ -1,105 +1,105 @@
 // The runs of all cases, in an order that is fair to all.
 
-import type { Case, Contender, Mechanism } from "./cases.ts";
-import { type Run, run, type Setting } from "./run.ts";
-import { median, ratio, spread } from "./statistics.ts";
+import type { Case, Mechanism } from "./cases.ts";
+import type { Figure, Placement, Result, Run } from "./results.ts";
+import { runPair, type Setting } from "./run.ts";
+import { median, pairwise, spread } from "./statistics.ts";
 
-/** Whether the two processes share a processor. */
-export type Placement = "one-core" | "unpinned";
-
-/** A case, and where it takes place. */
-export interface Job {
-  /** What `--only` selects by. */
-  readonly id: string;
-  readonly mechanism: Mechanism;
-  readonly one: Case;
-  readonly placement: Placement;
+/** Who takes part in a job. */
+export interface Entrant {
+  readonly name: string;
+  /** Whether it is this library. */
+  readonly ours: boolean;
+  run(setting: Setting): Promise<Run>;
 }
 
-/** What came out for one pair of peers. */
-export interface Figure {
-  readonly contender: string;
-  /** Microseconds per message or round trip: the median of the runs. */
-  readonly median: number;
-  /** The same of the runs' averages, which other processes add to. */
-  readonly mean: number;
-  /** From the least to the most, as a part of the median. */
-  readonly spread: number;
-  /** How many times as long as C. */
-  readonly toC: number;
-  /** How many times as long this library takes: below 1 it is ahead. */
-  readonly ours: number;
-  readonly runs: readonly Run[];
+/** One case at one place: several who do the same. */
+export interface Job extends Omit<Result, "figures"> {
+  /** The first is what the others are compared with. */
+  readonly entrants: readonly Entrant[];
+  /** The program in C that takes part, if one does. */
+  readonly program?: string;
 }
 
-/** What came out for one case. */
-export interface Result {
-  readonly id: string;
-  readonly mechanism: string;
-  readonly way: string;
-  readonly size: number;
-  readonly waiting: string;
-  readonly placement: Placement;
-  readonly figures: readonly Figure[];
+/** The parts that an id has: what `--only` selects by. */
+export function idOf(job: Omit<Result, "id" | "unit" | "figures">): string {
+  const { mechanism, way, waiting, size, placement } = job;
+  return [mechanism, way, waiting, size, placement].join("/");
 }
 
-/** All that there is to do. */
+/** All that there is to do with pairs of processes. */
 export function jobsOf(mechanisms: readonly Mechanism[]): Job[] {
   return mechanisms.flatMap((mechanism) =>
     mechanism.cases.flatMap((one) =>
-      (["one-core", "unpinned"] as const).map((placement) => {
-        const { way, waiting, size } = one;
-        const parts = [mechanism.name, way, waiting, size, placement];
-        return { id: parts.join("/"), mechanism, one, placement };
-      })
+      placementsOf(one).map((placement) => jobOf(mechanism, one, placement))
     )
   );
 }
 
-/** Measures one case: each round has one run of every contender. */
-export async function measure(
-  { id, mechanism, one, placement }: Job,
-  rounds: number,
-  setting: Setting,
-  began: (contender: Contender, round: number) => void,
-): Promise<Result> {
-  const runs = one.contenders.map((): Run[] => []);
-  for (let round = 0; round < rounds; round++) {
-    // Every second round goes backwards, so that nobody is always the first.
-    const order = [...one.contenders.keys()];
-    for (const index of round % 2 === 0 ? order : order.reverse()) {
-      const contender = one.contenders[index]!;
-      began(contender, round);
-      runs[index]!.push(await run(mechanism, one, contender, setting));
-    }
-  }
+/** One process has nobody to share a processor with. */
+function placementsOf({ way }: Case): readonly Placement[] {
+  return way === "alone" ? ["one-core"] : ["one-core", "unpinned"];
+}
+
+function jobOf(mechanism: Mechanism, one: Case, placement: Placement): Job {
   const { way, waiting, size } = one;
-  const figures = figuresOf(one.contenders, runs);
+  const { name } = mechanism;
+  const what = { mechanism: name, way, waiting, size, placement };
+  const hasC = one.contenders.some(({ timed, server }) =>
+    timed.kind === "c" || server?.kind === "c"
+  );
   return {
-    id,
-    mechanism: mechanism.name,
-    way,
-    size,
-    waiting,
-    placement,
-    figures,
+    ...what,
+    id: idOf(what),
+    unit: mechanism.unit ?? "µs",
+    entrants: one.contenders.map((contender) => ({
+      name: contender.name,
+      ours: contender.timed.kind === "ours",
+      run: (setting) => runPair(mechanism, one, contender, setting),
+    })),
+    ...(hasC ? { program: name.replaceAll("-", "_") } : {}),
   };
 }
 
+/** Measures one case: each round has one run of every entrant. */
+export async function measure(
+  { entrants, program: _, ...what }: Job,
+  rounds: number,
+  setting: Setting,
+  began: (entrant: Entrant, round: number) => void,
+): Promise<Result> {
+  const runs = entrants.map((): Run[] => []);
+  for (let round = 0; round < rounds; round++) {
+    // Every second round goes backwards, so that nobody is always the first.
+    const order = [...entrants.keys()];
+    for (const index of round % 2 === 0 ? order : order.reverse()) {
+      const entrant = entrants[index]!;
+      setting.signal.throwIfAborted();
+      began(entrant, round);
+      runs[index]!.push(await entrant.run(setting));
+    }
+  }
+  return { ...what, figures: figuresOf(entrants, runs) };
+}
+
 function figuresOf(
-  contenders: readonly Contender[],
+  entrants: readonly Entrant[],
   runs: readonly (readonly Run[])[],
 ): Figure[] {
   const middles = runs.map((those) => those.map(({ middle }) => middle));
-  const of = (kind: string) =>
-    middles[contenders.findIndex(({ timed }) => timed.kind === kind)]!;
-  return contenders.map(({ name }, index) => ({
-    contender: name,
-    median: median(middles[index]!),
-    mean: median(runs[index]!.map(({ mean }) => mean)),
-    spread: spread(middles[index]!),
-    toC: ratio(middles[index]!, of("c")),
-    ours: ratio(of("ours"), middles[index]!),
-    runs: runs[index]!,
-  }));
+  const first = middles[0]!;
+  const ours = middles[entrants.findIndex(({ ours }) => ours)];
+  return entrants.map(({ name }, index) => {
+    const mine = middles[index]!;
+    return {
+      contender: name,
+      median: median(mine),
+      mean: median(runs[index]!.map(({ mean }) => mean)),
+      spread: spread(mine),
+      toFirst: pairwise(mine, first, (a, b) => a / b),
+      more: pairwise(mine, first, (a, b) => a - b),
+      ours: ours === undefined ? null : pairwise(ours, mine, (a, b) => a / b),
+      runs: runs[index]!,
+    };
+  });
 }

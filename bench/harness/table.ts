@@ -1,23 +1,30 @@
 // What is printed: the table on standard output, the progress on standard error.
 
-import type { Figure, Result } from "./suite.ts";
+import type { Figure, Result } from "./results.ts";
 
-const HEADINGS = ["case", "who", "µs", "spread", "mean", "x C", "ours"];
+const HEADINGS = ["case", "who", "µs", "spread", "mean", "x C", "more", "ours"];
 
 function row(cells: readonly string[]): string {
   const [first, who, ...numbers] = cells;
   const right = numbers.map((number) => number.padStart(8)).join("");
-  return `${first!.padEnd(54)}${who!.padEnd(12)}${right}`;
+  return `${first!.padEnd(52)}${who!.padEnd(20)}${right}`;
+}
+
+/** With a precision that means something. */
+function number(value: number): string {
+  const magnitude = Math.abs(value);
+  return value.toFixed(magnitude < 1 ? 3 : magnitude < 1000 ? 2 : 0);
 }
 
 function cellsOf(figure: Figure): string[] {
   return [
     figure.contender,
-    figure.median.toFixed(2),
+    number(figure.median),
     `${Math.round(figure.spread * 100)}%`,
-    figure.mean.toFixed(2),
-    figure.toC.toFixed(2),
-    figure.ours.toFixed(2),
+    number(figure.mean),
+    figure.toFirst.toFixed(2),
+    number(figure.more),
+    figure.ours?.toFixed(2) ?? "",
   ];
 }
 
