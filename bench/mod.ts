@@ -5,7 +5,10 @@ import { parseArgs } from "@std/cli";
 import { fifo } from "./cases/fifo.ts";
 import { posixSemaphore } from "./cases/posix_semaphore.ts";
 import { posixQueue } from "./cases/posix_queue.ts";
+import { sharedMutex } from "./cases/shared_mutex.ts";
 import { sysvQueue } from "./cases/sysv_queue.ts";
+import { sysvSemaphore } from "./cases/sysv_semaphore.ts";
+import { unixDatagram } from "./cases/unix_datagram.ts";
 import { unixSeqpacket } from "./cases/unix_seqpacket.ts";
 import { unixStream } from "./cases/unix_stream.ts";
 import { lastProcessor, whyNotPinned } from "./harness/affinity.ts";
@@ -20,9 +23,12 @@ const MECHANISMS = [
   fifo,
   unixStream,
   unixSeqpacket,
+  unixDatagram,
   sysvQueue,
   posixQueue,
   posixSemaphore,
+  sysvSemaphore,
+  sharedMutex,
 ];
 
 const HELP = `Usage: deno task bench [options]

@@ -4,7 +4,7 @@
 #include "bench.h"
 
 static mqd_t outgoing, incoming;
-static char *message, *received;
+static char *received;
 static size_t longest;
 
 static void open_channel(bool serves) {
@@ -14,7 +14,6 @@ static void open_channel(bool serves) {
   if (outgoing == (mqd_t)-1 || incoming == (mqd_t)-1) die("mq_open");
   if (mq_getattr(incoming, &attributes) < 0) die("mq_getattr");
   longest = attributes.mq_msgsize;
-  message = calloc(1, size);
   received = malloc(longest);
   if (serves) ready();
 }

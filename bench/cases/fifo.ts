@@ -27,8 +27,14 @@ export const fifo: Mechanism = {
       BARE,
       DENO,
     ]),
-    ...withC([64, 1024], [C, OURS_ASYNC, BARE_POLL, DENO_ASYNC]),
-    ...alike("async", ["round-trip"], [64, 1024], [
+    ...withC([64, 1024, 65536], [C, OURS_ASYNC, BARE_POLL, DENO_ASYNC]),
+    ...alike("async", ["one-way"], [64, 1024, 65536], [
+      C,
+      OURS_ASYNC,
+      DENO_ASYNC,
+      STDIO,
+    ]),
+    ...alike("async", ["round-trip"], [64, 1024, 65536], [
       C,
       OURS_ASYNC,
       BARE_POLL,

@@ -3,6 +3,7 @@
 import { SysvMessageQueue } from "@linux/ipc/message-queue";
 import {
   alike,
+  BARE,
   C,
   type Mechanism,
   OURS,
@@ -14,9 +15,13 @@ import {
 export const sysvQueue: Mechanism = {
   name: "sysv-queue",
   cases: [
-    ...alike("sync", ["one-way", "round-trip"], [64, 1024], [C, OURS]),
+    ...alike("sync", ["one-way", "round-trip"], [64, 1024], [
+      C,
+      OURS,
+      BARE,
+    ]),
     ...withC([64, 1024], [C, OURS_ASYNC]),
-    ...alike("async", ["round-trip"], [64, 1024], [C, OURS_ASYNC]),
+    ...alike("async", ["one-way", "round-trip"], [64, 1024], [C, OURS_ASYNC]),
   ],
   meet() {
     const queue = SysvMessageQueue.create(null);

@@ -22,13 +22,13 @@ export const unixStream: Mechanism = {
       OURS,
       BARE,
     ]),
-    ...withC([64, 1024], [C, OURS_ASYNC, BARE_POLL, DENO_ASYNC]),
+    ...withC([64, 1024, 65536], [C, OURS_ASYNC, BARE_POLL, DENO_ASYNC]),
     ...alike("async", ["one-way"], [64, 1024, 65536], [
       C,
       OURS_ASYNC,
       DENO_ASYNC,
     ]),
-    ...alike("async", ["round-trip"], [64, 1024], [
+    ...alike("async", ["round-trip"], [64, 1024, 65536], [
       C,
       OURS_ASYNC,
       BARE_POLL,

@@ -14,6 +14,7 @@ export interface Setting extends Plan {
   readonly signal: AbortSignal;
 }
 
+const UNSTABLE = ["--unstable-net"]; // Deno.listenDatagram
 const LIMIT = 20_000; // ms that peers may take besides
 
 // Who is timed does the first, who serves the second.
@@ -27,7 +28,14 @@ function program(player: Player, mechanism: string, setting: Setting) {
   const name = mechanism.replaceAll("-", "_");
   if (player.kind === "c") return [join(setting.directory, name)];
   const peer = import.meta.resolve(`../peers/${player.kind}/${name}.ts`);
-  return [Deno.execPath(), "run", "--quiet", "--allow-all", fromFileUrl(peer)];
+  return [
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    "--allow-all",
+    ...UNSTABLE,
+    fromFileUrl(peer),
+  ];
 }
 
 // The peers say nanoseconds, or the bytes themselves.

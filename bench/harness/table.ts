@@ -7,7 +7,7 @@ const HEADINGS = ["case", "who", "µs", "spread", "mean", "x C", "more", "ours"]
 function row(cells: readonly string[]): string {
   const [first, who, ...numbers] = cells;
   const right = numbers.map((number) => number.padStart(8)).join("");
-  return `${first!.padEnd(52)}${who!.padEnd(20)}${right}`;
+  return `${first!.padEnd(56)}${who!.padEnd(20)}${right}`;
 }
 
 /** With a precision that means something. */

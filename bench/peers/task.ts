@@ -37,9 +37,11 @@ export interface AsyncChannel {
 const SLICE = 10; // ms
 
 function taskOf(args: readonly string[]): Task {
-  const [part, mode, size, warmup, duration, ...addresses] = args;
+  const [first, mode, size, warmup, duration, ...addresses] = args;
+  // A Worker has the arguments of its parent, but a name of its own.
+  const part = (globalThis as { name?: string }).name || first!;
   return {
-    part: part!,
+    part,
     mode: mode!,
     serves: part === "echo" || part === "give",
     size: Number(size),
@@ -53,6 +55,12 @@ export const task: Task = taskOf(Deno.args);
 
 // Rounds between two looks at the clock.
 const BATCH = task.part === "alone" ? 1024 : 16;
+
+/** The arguments of the peer that serves this one. */
+export function serving(): string[] {
+  const [part, ...rest] = Deno.args;
+  return [part === "take" ? "give" : "echo", ...rest];
+}
 
 /** Says that the other side may start. */
 export function ready(): void {

@@ -1,11 +1,11 @@
 // A Unix seqpacket socket, through this library.
 
-import { UnixListener, UnixSeqpacket } from "@linux/ipc/socket";
-import { play, playAsync, ready, task } from "../task.ts";
+import { play, playAsync, task } from "../task.ts";
+import { seqpacket } from "./ends.ts";
 
 const message = new Uint8Array(task.size);
 const buffer = new Uint8Array(task.size); // as in C, of the one who receives
-const socket = connect();
+const socket = seqpacket();
 if (task.mode === "sync") {
   play({
     send: () => socket.sendSync(message),
@@ -16,12 +16,4 @@ if (task.mode === "sync") {
     send: () => socket.send(message),
     receive: async () => await socket.receive({ buffer }) ?? Deno.exit(),
   });
-}
-
-function connect(): UnixSeqpacket {
-  const path = task.addresses[0]!;
-  if (!task.serves) return UnixSeqpacket.connectSync(path);
-  using listener = UnixListener.listen(path, { type: "seqpacket" });
-  ready();
-  return listener.acceptSync();
 }

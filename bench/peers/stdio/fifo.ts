@@ -1,7 +1,7 @@
 // The pipes of a child of Deno.Command: what one has without FIFOs. The timed peer
 // starts the one who serves.
 
-import { drain, fillAsync, playAsync, task } from "../task.ts";
+import { drain, fillAsync, playAsync, serving, task } from "../task.ts";
 
 const message = new Uint8Array(task.size);
 if (task.serves) {
@@ -26,10 +26,14 @@ if (task.serves) {
 }
 
 function start(): Deno.ChildProcess {
-  const [part, ...rest] = Deno.args;
-  const args = [part === "take" ? "give" : "echo", ...rest];
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-all", import.meta.filename!, ...args],
+    args: [
+      "run",
+      "--quiet",
+      "--allow-all",
+      import.meta.filename!,
+      ...serving(),
+    ],
     stdin: "piped",
     stdout: "piped",
   }).spawn();

@@ -1,0 +1,16 @@
+// The messages of node:child_process. The timed peer starts the one who serves.
+
+import { type ChildProcess, fork } from "node:child_process";
+import process from "node:process";
+import { channelOf, Inbox } from "../messages.ts";
+import { playAsync, serving, task } from "../task.ts";
+
+const inbox = new Inbox();
+const peer = task.serves ? process : start();
+peer.on("message", inbox.put);
+peer.on("disconnect", () => Deno.exit());
+await playAsync(channelOf(inbox, (message) => void peer.send!(message)));
+
+function start(): ChildProcess {
+  return fork(import.meta.filename!, serving(), { serialization: "advanced" });
+}
