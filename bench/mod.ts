@@ -3,6 +3,7 @@
 
 import { parseArgs } from "@std/cli";
 import { fifo } from "./cases/fifo.ts";
+import { pending, pendingMemory } from "./cases/pending.ts";
 import { posixSemaphore } from "./cases/posix_semaphore.ts";
 import { posixQueue } from "./cases/posix_queue.ts";
 import { sharedMutex } from "./cases/shared_mutex.ts";
@@ -29,6 +30,8 @@ const MECHANISMS = [
   posixSemaphore,
   sysvSemaphore,
   sharedMutex,
+  pending,
+  pendingMemory,
 ];
 
 const HELP = `Usage: deno task bench [options]

@@ -14,7 +14,8 @@ export interface Setting extends Plan {
   readonly signal: AbortSignal;
 }
 
-const UNSTABLE = ["--unstable-net"]; // Deno.listenDatagram
+// For Deno.listenDatagram, and for what measures memory.
+const FLAGS = ["--quiet", "--unstable-net", "--v8-flags=--expose-gc"];
 const LIMIT = 20_000; // ms that peers may take besides
 
 // Who is timed does the first, who serves the second.
@@ -28,14 +29,7 @@ function program(player: Player, mechanism: string, setting: Setting) {
   const name = mechanism.replaceAll("-", "_");
   if (player.kind === "c") return [join(setting.directory, name)];
   const peer = import.meta.resolve(`../peers/${player.kind}/${name}.ts`);
-  return [
-    Deno.execPath(),
-    "run",
-    "--quiet",
-    "--allow-all",
-    ...UNSTABLE,
-    fromFileUrl(peer),
-  ];
+  return [Deno.execPath(), "run", "--allow-all", ...FLAGS, fromFileUrl(peer)];
 }
 
 // The peers say nanoseconds, or the bytes themselves.

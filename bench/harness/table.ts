@@ -34,7 +34,8 @@ export function heading(): string {
 }
 
 /** The lines of one case. */
-export function lines({ id, figures }: Result): string {
+export function lines({ id, unit, figures }: Result): string {
+  if (unit !== "µs") id += ` (${unit})`;
   return figures
     .map((figure, index) => row([index === 0 ? id : "", ...cellsOf(figure)]))
     .join("\n");

@@ -6,7 +6,7 @@ import { ready, task } from "../task.ts";
 
 /** Two FIFOs: the first goes to the one who serves, the second comes from there. */
 export function fifoEnds(): { reader: PipeReader; writer: PipeWriter } {
-  const [to, from] = task.addresses.map((path) => Fifo.open(path));
+  const [to, from] = task.addresses.slice(0, 2).map((path) => Fifo.open(path));
   if (task.serves) {
     ready();
     const reader = to!.openReaderSync(); // the other side opens this one first, too
