@@ -1,0 +1,124 @@
+// The figures as tables of Markdown, so that nobody has to type them.
+
+import type { Figure, Report, Result } from "../harness/results.ts";
+import { machineName, mechanismName, sizeName, wayName } from "./names.ts";
+
+const WAITING: Record<string, string> = {
+  "sync": "Both blocking",
+  "async": "Neither blocking its thread (C blocks)",
+  "async-with-c": "Not blocking its thread, and a C program answers",
+};
+const PLACEMENTS: Record<string, string> = {
+  "one-core": "both processes on one core",
+  "unpinned": "both processes where the kernel places them",
+};
+
+/** All figures. */
+export function markdownOf(report: Report): string {
+  const { machine, plan, results } = report;
+  const { rounds, warmup, duration } = plan;
+  const parts = [
+    `${machineName(machine)}. ${rounds} rounds of ${duration} ms, after ` +
+    `${warmup} ms that do not count.`,
+  ];
+  const add = (title: string, those: readonly Result[], table: Table) => {
+    if (those.length > 0) parts.push(`### ${title}`, table(those));
+  };
+  const messages = results.filter(({ way, waiting }) =>
+    way !== "alone" && waiting in WAITING
+  );
+  for (const [placement, where] of Object.entries(PLACEMENTS)) {
+    for (const [waiting, how] of Object.entries(WAITING)) {
+      const those = messages.filter((one) =>
+        one.placement === placement && one.waiting === waiting
+      );
+      add(`${how}, ${where}`, those, compared("µs"));
+    }
+  }
+  const of = (name: string) =>
+    results.filter(({ mechanism }) => mechanism === name);
+  const lonely = results.filter(({ way, mechanism, unit }) =>
+    way === "alone" && mechanism !== "import" && unit === "µs"
+  );
+  add("Nobody else there", lonely, compared("ns"));
+  add("While others wait", of("pending"), listed("µs", 1));
+  add("Memory of a pending read", of("pending-memory"), listed("bytes", 1));
+  add("Import", of("import"), listed("ms", 1000));
+  return parts.join("\n\n") + "\n";
+}
+
+type Table = (results: readonly Result[]) => string;
+
+/** A row for each case, and a column for each contender. */
+function compared(unit: "µs" | "ns"): Table {
+  const factor = unit === "ns" ? 1000 : 1;
+  return (results) => {
+    const names = new Set(
+      results.flatMap(({ figures }) =>
+        figures.map(({ contender }) => contender)
+      ),
+    );
+    names.delete("C");
+    names.delete("@linux/ipc");
+    const head = [unit, "size", "C", "@linux/ipc", "x C", ...names];
+    const rows = results.map((result) => {
+      const of = (name: string) =>
+        result.figures.find(({ contender }) => contender === name);
+      const value = (name: string) => {
+        const figure = of(name);
+        return figure === undefined ? "" : digits(figure.median * factor);
+      };
+      return [
+        `${mechanismName(result)}, ${nameOf(result)}`,
+        result.size === 0 ? "" : sizeName(result.size),
+        value("C"),
+        value("@linux/ipc"),
+        of("@linux/ipc")?.toFirst.toFixed(2) ?? "",
+        ...[...names].map(value),
+      ];
+    });
+    return align([head, ...rows]);
+  };
+}
+
+function nameOf(result: Result): string {
+  return result.way === "alone" ? result.waiting : wayName(result);
+}
+
+/** A row for each contender. */
+function listed(unit: string, divisor: number): Table {
+  return (results) =>
+    align([
+      ["", unit, "more than the first"],
+      ...results.flatMap((result) =>
+        result.figures.map((figure: Figure, index) => [
+          labelOf(result, figure),
+          digits(figure.median / divisor),
+          index === 0 ? "" : digits(figure.more / divisor),
+        ])
+      ),
+    ]);
+}
+
+function labelOf({ mechanism, waiting, placement }: Result, figure: Figure) {
+  const { contender } = figure;
+  if (mechanism !== "pending") return contender;
+  return `${contender} (${waiting}, ${placement})`;
+}
+
+/** As many digits as mean something. */
+function digits(value: number): string {
+  const magnitude = Math.abs(value);
+  return value.toFixed(magnitude < 1 ? 3 : magnitude < 100 ? 2 : 0);
+}
+
+/** A table, as deno fmt has it. */
+function align([head, ...rows]: readonly string[][]): string {
+  const widths = head!.map((_, column) =>
+    Math.max(3, ...[head!, ...rows].map((row) => row[column]!.length))
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, at) => cell.padEnd(widths[at]!)).join(" | ")} |`;
+  const dashes = widths.map((width) => "-".repeat(width));
+  return [line(head!), line(dashes), ...rows.map(line)].join("\n");
+}

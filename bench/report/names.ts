@@ -1,0 +1,42 @@
+// How people call what the identifiers of the benchmarks name.
+
+import type { Machine, Result } from "../harness/results.ts";
+
+const MECHANISMS: Record<string, string> = {
+  "fifo": "FIFO",
+  "unix-stream": "Unix stream",
+  "unix-seqpacket": "Unix seqpacket",
+  "unix-datagram": "Unix datagram",
+  "sysv-queue": "System V queue",
+  "posix-queue": "POSIX queue",
+  "posix-semaphore": "POSIX semaphore",
+  "sysv-semaphore": "System V semaphore",
+  "shared-mutex": "SharedMutex",
+};
+
+/** A mechanism. */
+export function mechanismName({ mechanism }: Result): string {
+  return MECHANISMS[mechanism] ?? mechanism;
+}
+
+/** In which direction messages go. */
+export function wayName({ way }: Result): string {
+  return way.replace("-", " ");
+}
+
+/** The size of a message. */
+export function sizeName(bytes: number): string {
+  return bytes < 1024 ? `${bytes} B` : `${bytes / 1024} KiB`;
+}
+
+/** The version of what calls itself something with a longer one. */
+function short(version: string): string {
+  return /^\D*\d+\.\d+/.exec(version)?.[0] ?? version;
+}
+
+/** The machine, and when it was measured. */
+export function machineName(machine: Machine): string {
+  const { cpu, cores, kernel, libc, deno, date } = machine;
+  const software = [short(kernel), libc, `Deno ${deno}`].join(", ");
+  return `${cpu}, ${cores} cores; ${software}; ${date.slice(0, 10)}`;
+}
