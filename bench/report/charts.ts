@@ -46,7 +46,7 @@ export function chartsOf(report: Report): Record<string, Spec> {
       latency(results, "sync"),
     ),
     "latency-async": chart(
-      "Round trip of 64 bytes, neither process blocking its thread (C blocks)",
+      "Round trip of 64 bytes, without blocking (C blocks)",
       latency(results, "async"),
     ),
     "throughput": chart(
@@ -54,7 +54,7 @@ export function chartsOf(report: Report): Record<string, Spec> {
       throughput(results, "sync"),
     ),
     "throughput-async": chart(
-      "Messages in one direction, neither process blocking its thread (C blocks)",
+      "Messages in one direction, without blocking (C blocks)",
       throughput(results, "async"),
     ),
     "ratio": chart(
@@ -62,7 +62,7 @@ export function chartsOf(report: Report): Record<string, Spec> {
       ratio(results),
     ),
     "pending": chart(
-      "Round trip through a FIFO while others wait in the same process",
+      "A round trip while others wait in the process",
       pending(results),
     ),
     "import": single(

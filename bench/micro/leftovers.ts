@@ -1,0 +1,18 @@
+// What the kernel keeps after the end of a process, and nobody wants to.
+
+const objects: { remove(): void }[] = [];
+
+function removeAll(): void {
+  for (const object of objects.splice(0)) object.remove();
+}
+
+/** Removes it when the process ends, also by Ctrl-C. */
+export function removeAtEnd(object: { remove(): void }): void {
+  objects.push(object);
+  if (objects.length > 1) return;
+  globalThis.addEventListener("unload", removeAll);
+  Deno.addSignalListener("SIGINT", () => {
+    removeAll();
+    Deno.exit(130);
+  });
+}
