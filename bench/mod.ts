@@ -37,7 +37,7 @@ const MECHANISMS = [
 const HELP = `Usage: deno task bench [options]
 
 Measures pairs of processes: this library, the same loop in C, and what Deno has
-itself. Needs a C compiler (cc) and takes a while; --quick takes less.
+itself. Needs a C compiler ($CC or cc) and takes a while; --quick takes less.
 
 Options:
   --quick      three short runs of each instead of five, with messages of 64 bytes

@@ -2,7 +2,7 @@
 
 import { fromFileUrl, join } from "@std/path";
 
-const COMPILER = "cc";
+const COMPILER = (Deno.env.get("CC")?.trim() || "cc").split(/\s+/);
 const FLAGS = ["-std=gnu11", "-Wall", "-O2", "-pthread"];
 
 /** What the compiler calls itself; throws without one. */
@@ -17,9 +17,10 @@ export function compile(directory: string, name: string): void {
   command(...FLAGS, "-o", join(directory, name), source);
 }
 
-function command(...args: string[]): Deno.CommandOutput {
-  const output = new Deno.Command(COMPILER, { args }).outputSync();
+function command(...more: string[]): Deno.CommandOutput {
+  const [program, ...args] = [...COMPILER, ...more];
+  const output = new Deno.Command(program!, { args }).outputSync();
   if (output.success) return output;
   const said = new TextDecoder().decode(output.stderr);
-  throw new Error(`${COMPILER} ${args.join(" ")} failed:\n${said}`);
+  throw new Error(`${program} ${args.join(" ")} failed:\n${said}`);
 }
