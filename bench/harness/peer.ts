@@ -3,6 +3,8 @@
 import { TextLineStream } from "@std/streams";
 import { onProcessor } from "./affinity.ts";
 
+const PATIENCE = 2000; // ms
+
 /** A peer, killed at the latest when it is disposed of. */
 export class Peer implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
@@ -62,6 +64,17 @@ export class Peer implements AsyncDisposable {
     }
     await this.#process.status;
     await this.#lines.cancel();
-    this.#complaints.push(await this.#stderr);
+    this.#complaints.push(await this.#lastWords());
+  }
+
+  /** What it has said on standard error; not waiting for a child of its that lives on. */
+  async #lastWords(): Promise<string> {
+    const { promise: late, resolve } = Promise.withResolvers<string>();
+    const timer = setTimeout(resolve, PATIENCE, "It has left somebody behind");
+    try {
+      return await Promise.race([this.#stderr, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

@@ -8,9 +8,15 @@ import { playAsync, serving, task } from "../task.ts";
 const inbox = new Inbox();
 const peer = task.serves ? process : start();
 peer.on("message", inbox.put);
-peer.on("disconnect", () => Deno.exit());
+if (task.serves) {
+  // The end of its parent does not always disconnect it.
+  Deno.stdin.read(new Uint8Array(1)).then(() => Deno.exit());
+}
 await playAsync(channelOf(inbox, (message) => void peer.send!(message)));
 
 function start(): ChildProcess {
-  return fork(import.meta.filename!, serving(), { serialization: "advanced" });
+  return fork(import.meta.filename!, serving(), {
+    serialization: "advanced",
+    stdio: ["pipe", "inherit", "inherit", "ipc"],
+  });
 }

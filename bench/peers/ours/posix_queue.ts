@@ -2,25 +2,14 @@
 // second back.
 
 import { PosixMessageQueue } from "@linux/ipc/message-queue";
-import { play, playAsync, ready, task } from "../task.ts";
+import { ready, task } from "../task.ts";
+import { playMessages } from "./messages.ts";
 
-const message = new Uint8Array(task.size);
 const [first, second] = task.addresses.map((name) =>
   PosixMessageQueue.open(name)
 );
 const [incoming, outgoing] = task.serves
   ? [first!, second!]
   : [second!, first!];
-const buffer = new Uint8Array(incoming.maxSize); // C does not make one each time
 if (task.serves) ready();
-if (task.mode === "sync") {
-  play({
-    send: () => outgoing.sendSync(message),
-    receive: () => void incoming.receiveSync({ buffer }),
-  });
-} else {
-  await playAsync({
-    send: () => outgoing.send(message),
-    receive: () => incoming.receive({ buffer }),
-  });
-}
+await playMessages(outgoing, incoming, incoming.maxSize);

@@ -2,10 +2,9 @@
 // serves, the second by the other, who says that it is there with an empty message.
 
 import { UnixDatagram } from "@linux/ipc/socket";
-import { play, playAsync, ready, task } from "../task.ts";
+import { ready, task } from "../task.ts";
+import { playMessages } from "./messages.ts";
 
-const message = new Uint8Array(task.size);
-const buffer = new Uint8Array(task.size); // as in C, of the one who receives
 const [to, from] = task.addresses as [string, string];
 const incoming = UnixDatagram.create(task.serves ? to : from);
 if (task.serves) {
@@ -14,14 +13,4 @@ if (task.serves) {
 }
 const outgoing = UnixDatagram.connect(task.serves ? from : to);
 if (!task.serves) outgoing.sendSync(new Uint8Array());
-if (task.mode === "sync") {
-  play({
-    send: () => outgoing.sendSync(message),
-    receive: () => void incoming.receiveSync({ buffer }),
-  });
-} else {
-  await playAsync({
-    send: () => outgoing.send(message),
-    receive: () => incoming.receive({ buffer }),
-  });
-}
+await playMessages(outgoing, incoming);
