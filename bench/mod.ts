@@ -77,7 +77,7 @@ nothing instead of with C.`;
 class UsageError extends Error {}
 
 const FULL: Plan = { rounds: 5, warmup: 250, duration: 300 };
-const QUICK: Plan = { rounds: 3, warmup: 100, duration: 150 };
+const QUICK: Plan = { rounds: 3, warmup: 200, duration: 100 };
 const START = 250; // ms that two processes take to start and to end, about
 
 function planOf(
@@ -130,9 +130,11 @@ function isQuick({ id, size, placement }: Job): boolean {
 
 /** About how many minutes it will take. */
 function minutesOf(jobs: readonly Job[], plan: Plan): number {
-  const runs = jobs.reduce((sum, { entrants }) => sum + entrants.length, 0);
-  const { rounds, warmup, duration } = plan;
-  return runs * rounds * (warmup + duration + START) / 60_000;
+  const pair = { repeat: 1, milliseconds: plan.warmup + plan.duration + START };
+  const all = jobs.map(({ entrants, pace = pair }) =>
+    entrants.length * plan.rounds * pace.repeat * pace.milliseconds
+  );
+  return all.reduce((sum, time) => sum + time, 0) / 60_000;
 }
 
 /** Measures all that can be measured, and prints the table as it grows. */
@@ -158,8 +160,7 @@ async function measureAll(
         job,
         plan.rounds,
         { ...plan, directory, processor, signal },
-        ({ name }, round) =>
-          progress.run(`${at}: ${name}, ${round + 1}/${plan.rounds}`),
+        ({ name }, round) => progress.run(`${at}: ${name}, ${round + 1}`),
       );
       progress.clear();
       console.log(lines(result));

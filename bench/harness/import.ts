@@ -6,7 +6,6 @@ import { fromFileUrl, join } from "@std/path";
 import config from "../../deno.json" with { type: "json" };
 import type { Run } from "./results.ts";
 import type { Setting } from "./run.ts";
-import { median } from "./statistics.ts";
 import type { Entrant, Job } from "./suite.ts";
 
 /** The import of each entry point. */
@@ -18,6 +17,7 @@ export const importing: Job = {
   size: 0,
   placement: "unpinned",
   unit: "µs",
+  pace: { repeat: 6, milliseconds: 100 },
   entrants: [
     entrant("nothing", ""),
     ...Object.entries(config.exports).map(([name, path]) =>
@@ -40,30 +40,28 @@ function entrant(name: string, source: string): Entrant {
 
 function run(name: string, source: string, setting: Setting): Run {
   const file = join(setting.directory, `import_${name}.ts`);
-  Deno.writeTextFileSync(file, source);
-  startsIn(setting.warmup, file);
-  const times = startsIn(setting.duration, file);
-  const mean = times.reduce((sum, time) => sum + time) / times.length;
-  return { middle: median(times), mean };
+  try {
+    Deno.writeTextFileSync(file, source, { createNew: true });
+    start(file); // the first start compiles, and does not count
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+  const time = start(file);
+  return { middle: time, mean: time };
 }
 
-/** How many microseconds each start takes, in so many milliseconds. */
-function startsIn(milliseconds: number, file: string): number[] {
+/** How many microseconds a program takes from its start to its end. */
+function start(file: string): number {
   const config = fromFileUrl(import.meta.resolve("../../deno.json"));
-  const args = ["run", "--quiet", "--allow-ffi", "--config", config, file];
   const command = new Deno.Command(Deno.execPath(), {
-    args,
+    args: ["run", "--quiet", "--allow-ffi", "--config", config, file],
     stdin: "null",
     stdout: "null",
     stderr: "inherit",
   });
-  const times: number[] = [];
-  const end = performance.now() + milliseconds;
-  do {
-    const start = performance.now();
-    const { success } = command.outputSync();
-    times.push((performance.now() - start) * 1000);
-    if (!success) throw new Error(`${file} failed`);
-  } while (performance.now() < end);
-  return times;
+  const before = performance.now();
+  const { success } = command.outputSync();
+  const time = (performance.now() - before) * 1000;
+  if (!success) throw new Error(`${file} failed`);
+  return time;
 }

@@ -19,6 +19,8 @@ export interface Job extends Omit<Result, "figures"> {
   readonly entrants: readonly Entrant[];
   /** The program in C that takes part, if one does. */
   readonly program?: string;
+  /** For short runs: how many there are in a round, and about how long one is. */
+  readonly pace?: { readonly repeat: number; readonly milliseconds: number };
 }
 
 /** The parts that an id has: what `--only` selects by. */
@@ -63,13 +65,13 @@ function jobOf(mechanism: Mechanism, one: Case, placement: Placement): Job {
 
 /** Measures one case: each round has one run of every entrant. */
 export async function measure(
-  { entrants, program: _, ...what }: Job,
+  { entrants, program: _, pace, ...what }: Job,
   rounds: number,
   setting: Setting,
   began: (entrant: Entrant, round: number) => void,
 ): Promise<Result> {
   const runs = entrants.map((): Run[] => []);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < rounds * (pace?.repeat ?? 1); round++) {
     // Every second round goes backwards, so that nobody is always the first.
     const order = [...entrants.keys()];
     for (const index of round % 2 === 0 ? order : order.reverse()) {
