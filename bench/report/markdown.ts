@@ -1,6 +1,7 @@
 // The figures as tables of Markdown, so that nobody has to type them.
 
 import type { Figure, Report, Result } from "../harness/results.ts";
+import { median } from "../harness/statistics.ts";
 import { machineName, mechanismName, sizeName, wayName } from "./names.ts";
 
 const WAITING: Record<string, string> = {
@@ -18,8 +19,9 @@ export function markdownOf(report: Report): string {
   const { machine, plan, results } = report;
   const { rounds, warmup, duration } = plan;
   const parts = [
-    `${machineName(machine)}. ${rounds} rounds of ${duration} ms, after ` +
-    `${warmup} ms that do not count.`,
+    `${machineName(machine)}.`,
+    `${rounds} rounds of ${duration} ms, after ${warmup} ms that do not count. ` +
+    `Half of the figures have a spread below ${typicalSpread(results)} %.`,
   ];
   const add = (title: string, those: readonly Result[], table: Table) => {
     if (those.length > 0) parts.push(`### ${title}`, table(those));
@@ -45,6 +47,13 @@ export function markdownOf(report: Report): string {
   add("Memory of a pending read", of("pending-memory"), listed("bytes", 1));
   add("Import", of("import"), listed("ms", 1000));
   return parts.join("\n\n") + "\n";
+}
+
+function typicalSpread(results: readonly Result[]): string {
+  const spreads = results.flatMap(({ figures }) =>
+    figures.map(({ spread }) => spread)
+  );
+  return spreads.length === 0 ? "0" : (median(spreads) * 100).toFixed(0);
 }
 
 type Table = (results: readonly Result[]) => string;
