@@ -3,6 +3,13 @@
 
 import { parseArgs } from "@std/cli";
 import { fifo } from "./cases/fifo.ts";
+import {
+  mapAttach,
+  mapCopy,
+  mapScan,
+  mapSum,
+  memoryAttach,
+} from "./cases/memory.ts";
 import { pending, pendingMemory } from "./cases/pending.ts";
 import { posixSemaphore } from "./cases/posix_semaphore.ts";
 import { posixQueue } from "./cases/posix_queue.ts";
@@ -30,6 +37,11 @@ const MECHANISMS = [
   posixSemaphore,
   sysvSemaphore,
   sharedMutex,
+  memoryAttach,
+  mapAttach,
+  mapScan,
+  mapSum,
+  mapCopy,
   pending,
   pendingMemory,
 ];

@@ -25,9 +25,10 @@
 #include <unistd.h>
 
 #define SLICE 10 /* milliseconds */
+#define LARGE (1024 * 1024) /* bytes: such a round fills a slice */
 #define MILLISECOND INT64_C(1000000)
 
-static int batch = 16;   /* rounds between two looks at the clock */
+static int batch;        /* rounds between two looks at the clock */
 static size_t size;      /* bytes of a message */
 static char *message;    /* as many bytes */
 static char **addresses; /* what the mechanism needs */
@@ -79,10 +80,12 @@ static double slice(void (*round)(void)) {
 
 /* Goes on for so many milliseconds, then says what the slices were like. */
 static void measure(void (*round)(void), int warmup, int duration) {
-  for (int i = 0; i < warmup / SLICE; i++) slice(round);
-  const int slices = duration / SLICE;
-  double *values = calloc(slices, sizeof *values), sum = 0;
-  for (int i = 0; i < slices; i++) sum += values[i] = slice(round);
+  double *values = calloc(duration / SLICE + 1, sizeof *values), sum = 0;
+  int64_t end = nanoseconds() + warmup * MILLISECOND;
+  do slice(round); while (nanoseconds() < end);
+  int slices = 0;
+  end = nanoseconds() + duration * MILLISECOND;
+  do sum += values[slices++] = slice(round); while (nanoseconds() < end);
   qsort(values, slices, sizeof *values, compare);
   char line[64];
   snprintf(line, sizeof line, "%.2f %.2f", values[slices / 2], sum / slices);
@@ -95,8 +98,8 @@ int main(int argc, char **argv) {
   const int warmup = atoi(argv[4]), duration = atoi(argv[5]);
   const bool echoes = strcmp(part, "echo") == 0;
   const bool gives = strcmp(part, "give") == 0;
-  if (strcmp(part, "alone") == 0) batch = 1024;
   size = strtoul(argv[3], NULL, 10);
+  batch = size >= LARGE ? 1 : strcmp(part, "alone") == 0 ? 64 : 16;
   message = calloc(1, size + 1);
   addresses = argv + 6;
   open_channel(echoes || gives);

@@ -53,8 +53,10 @@ function taskOf(args: readonly string[]): Task {
 /** What this peer is told to do. */
 export const task: Task = taskOf(Deno.args);
 
+const LARGE = 1024 * 1024; // bytes: such a round fills a slice
+
 // Rounds between two looks at the clock.
-const BATCH = task.part === "alone" ? 1024 : 16;
+const BATCH = task.size >= LARGE ? 1 : task.part === "alone" ? 64 : 16;
 
 /** The arguments of the peer that serves this one. */
 export function serving(): string[] {
@@ -89,10 +91,13 @@ export function play(channel: Channel): never {
     channel.send();
     channel.receive();
   };
-  const [, slices] = task.times.map((time) =>
-    Array.from({ length: time / SLICE }, () => slice(round))
-  );
-  report(slices!);
+  let slices: number[] = [];
+  for (const time of task.times) {
+    slices = [];
+    const end = performance.now() + time;
+    do slices.push(slice(round)); while (performance.now() < end);
+  }
+  report(slices);
 }
 
 /** How many milliseconds a round takes, in one slice of time. */
@@ -122,7 +127,8 @@ export async function playAsync(channel: AsyncChannel): Promise<never> {
   let slices: number[] = [];
   for (const time of task.times) {
     slices = [];
-    while (slices.length < time / SLICE) slices.push(await sliceAsync(round));
+    const end = performance.now() + time;
+    do slices.push(await sliceAsync(round)); while (performance.now() < end);
   }
   report(slices);
 }

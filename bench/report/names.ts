@@ -12,6 +12,11 @@ const MECHANISMS: Record<string, string> = {
   "posix-semaphore": "POSIX semaphore",
   "sysv-semaphore": "System V semaphore",
   "shared-mutex": "SharedMutex",
+  "memory-attach": "System V memory: attach, detach",
+  "map-attach": "Memory map: open, close",
+  "map-scan": "Memory map: find a byte",
+  "map-sum": "Memory map: add doubles up",
+  "map-copy": "Memory map: copy out",
 };
 
 /** A mechanism. */
@@ -26,7 +31,8 @@ export function wayName({ way }: Result): string {
 
 /** The size of a message. */
 export function sizeName(bytes: number): string {
-  return bytes < 1024 ? `${bytes} B` : `${bytes / 1024} KiB`;
+  const power = bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10);
+  return `${bytes / 1024 ** power} ${["B", "KiB", "MiB", "GiB"][power]}`;
 }
 
 /** The version of what calls itself something with a longer one. */
