@@ -40,6 +40,7 @@ import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
 import type { Fields, Struct } from "../struct.ts";
+import { waitBriefly } from "../wait/brief.ts";
 import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
@@ -957,15 +958,16 @@ export class PosixMessageQueue implements Disposable {
     const first = line.acquire(descriptor.subject, deadline, signal);
     if (first !== undefined) await first;
     try {
-      for (;;) {
+      let got: T | undefined;
+      const look = () => {
         descriptor.makeNonblocking(); // each time: a child that inherits undoes it
-        const got = attempt();
-        if (got !== undefined) {
-          if (isOverdue()) await turn();
-          return got;
-        }
+        return (got = attempt()) !== undefined;
+      };
+      while (!waitBriefly(look, deadline)) {
         await ready(descriptor, events, deadline, signal);
       }
+      if (isOverdue()) await turn();
+      return got!;
     } finally {
       line.release();
     }

@@ -40,7 +40,7 @@ import {
 import { unistd } from "../libc/unistd.ts";
 import type { Fields, Struct } from "../struct.ts";
 import { canInterrupt, interrupt } from "../wait/interrupt.ts";
-import { type LaneCall, waitInLane } from "../wait/lanes.ts";
+import { type Blocking, type LaneCall, waitInLane } from "../wait/lanes.ts";
 import { Mutex } from "../wait/mutex.ts";
 import { deadlineOf, type WaitOptions } from "../wait/options.ts";
 import { isOverdue, turn } from "../wait/turn.ts";
@@ -550,16 +550,16 @@ export class SysvMessageQueue implements Disposable {
     const deadline = deadlineOf(options);
     const signal = options?.signal;
     signal?.throwIfAborted();
-    const mine = new MessageBuffer(data.byteLength);
+    if (!this.#sending.held && this.trySend(data, options)) {
+      if (isOverdue()) await turn();
+      return;
+    }
+    this.#checkFits(data);
+    const mine = new MessageBuffer(data.byteLength); // it may change during the wait
     mine.put(type, data);
     const free = this.#sending.acquire(this.#subject, deadline, signal);
     if (free !== undefined) await free;
     try {
-      if (this.#send(mine.bytes, mine.capacity, IPC_NOWAIT)) {
-        if (isOverdue()) await turn();
-        return;
-      }
-      this.#checkFits(data);
       await waitInLane(this.#sendCall(mine), deadline, signal);
     } finally {
       this.#sending.release();
@@ -955,18 +955,25 @@ export class SysvMessageQueue implements Disposable {
   }
 
   #receiveCall(selection: Selection): LaneCall<SysvMessage> {
-    const { type, flags, most } = selection;
-    const buffer = new MessageBuffer(Math.min(most, this.#buffer.capacity));
-    const { bytes, capacity } = buffer;
+    const blockingReceive = () => this.#blockingReceive(selection);
     return {
       subject: this.#subject,
       attempt: () => this.#receive(selection, IPC_NOWAIT) ?? undefined,
-      blocking: blocking(SYS_msgrcv, bytes, this.#closing.signal, async () => {
-        const { msgrcv_nonblocking: call } = sysMsg();
-        const size = await call(this.#id, bytes, capacity, type, flags);
-        return size === -1 ? undefined : buffer.take(size, selection.buffer);
-      }),
+      get blocking() {
+        return blockingReceive();
+      },
     };
+  }
+
+  #blockingReceive(selection: Selection): Blocking<SysvMessage> | undefined {
+    const { type, flags, most } = selection;
+    const buffer = new MessageBuffer(Math.min(most, this.#buffer.capacity));
+    const { bytes, capacity } = buffer;
+    return blocking(SYS_msgrcv, bytes, this.#closing.signal, async () => {
+      const { msgrcv_nonblocking: call } = sysMsg();
+      const size = await call(this.#id, bytes, capacity, type, flags);
+      return size === -1 ? undefined : buffer.take(size, selection.buffer);
+    });
   }
 
   #sendCall({ bytes, capacity }: MessageBuffer): LaneCall<true> {
@@ -1015,7 +1022,7 @@ function blocking<T>(
   bytes: Uint8Array<ArrayBuffer>,
   closed: AbortSignal,
   block: () => Promise<T | undefined>,
-): LaneCall<T>["blocking"] {
+): Blocking<T> | undefined {
   if (!canInterrupt()) return undefined;
   const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
   return { block, interrupt: () => interrupt(syscall, address), closed };

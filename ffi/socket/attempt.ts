@@ -54,7 +54,7 @@ export async function attemptAsync<Result>(
   options?.signal?.throwIfAborted();
   let result: Result | undefined;
   const look = () => (result = attempt(MSG_DONTWAIT)) !== undefined;
-  while (!look() && !waitBriefly(look)) {
+  while (!waitBriefly(look, deadline)) {
     await ready(descriptor, events, deadline, options?.signal);
   }
   if (isOverdue()) await turn();

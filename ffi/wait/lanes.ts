@@ -16,7 +16,10 @@ export interface LaneCall<T> {
    * wait. Throws what the kernel refuses, and when its object is closed.
    */
   attempt(): T | undefined;
-  /** How it blocks in the kernel; undefined where that could not be ended. */
+  /**
+   * How it blocks in the kernel; undefined where that could not be ended. Asked for
+   * only when it has to.
+   */
   readonly blocking: Blocking<T> | undefined;
 }
 
@@ -54,12 +57,12 @@ export async function waitInLane<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   signal?.throwIfAborted();
-  let got = call.attempt();
+  let got: T | undefined;
   const look = () => (got = call.attempt()) !== undefined;
+  const found = waitBriefly(look, deadline);
   if (isOverdue()) await turn();
-  if (got !== undefined) return got;
+  if (found) return got!;
   signal?.throwIfAborted(); // if it was in that turn
-  if (waitBriefly(look)) return got!;
   const { blocking } = call;
   if (blocking === undefined || taken === MAX_LANES) {
     await until(look, call.subject, deadline, signal);

@@ -7,6 +7,11 @@ export class Mutex {
   #held = false;
   readonly #line = new Set<Settle>();
 
+  /** Whether somebody has it. */
+  get held(): boolean {
+    return this.#held;
+  }
+
   /** Takes it; undefined when it was free, so that nobody waits for nothing. */
   acquire(
     subject: string,

@@ -105,7 +105,7 @@ export async function read(
     count = readOnce(source, buffer);
     return count !== WOULD_BLOCK;
   };
-  while (!look() && !waitBriefly(look)) {
+  while (!waitBriefly(look, deadline)) {
     await ready(source, POLLIN, deadline, options?.signal);
   }
   if (isOverdue()) await turn();
