@@ -59,6 +59,7 @@ export const MAX_TIMER = 0x7fff_ffff;
 
 /** The whole milliseconds that are left, rounded up; at most what an int holds. */
 export function remaining(deadline: number): number {
+  if (deadline === Infinity) return MAX_TIMER; // the clock takes its time
   const left = Math.ceil(deadline - performance.now());
   return Math.min(Math.max(left, 0), MAX_TIMER);
 }

@@ -278,6 +278,8 @@ function mappings(options: LeakOptions): Map<string, number> {
   return all;
 }
 
+const SYSV = ["msg", "shm", "sem"] as const;
+
 /** What the column of the ids is called. */
 const ID = { msg: "msqid", shm: "shmid", sem: "semid" };
 
@@ -328,13 +330,21 @@ function othersAtWork(): boolean {
   });
 }
 
+/** What was there before: process ids come round again, and would make it ours. */
+const strangers = new Set(
+  SYSV.flatMap((kind) =>
+    sysvTable(kind).map((row) => `${kind} ${row[ID[kind]]}`)
+  ),
+);
+
 function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
   const all = new Map<string, number>();
   const uid = Deno.uid();
   // A private object that nobody has used has no trace of who made it.
   const takeUnused = !parallel && !othersAtWork();
-  for (const kind of ["msg", "shm", "sem"] as const) {
+  for (const kind of SYSV) {
     for (const row of sysvTable(kind)) {
+      if (strangers.has(`${kind} ${row[ID[kind]]}`)) continue;
       const pids = [row.cpid, row.lpid, row.lspid, row.lrpid].filter((pid) =>
         pid !== undefined && pid !== 0
       ) as number[];
