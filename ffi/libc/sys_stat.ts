@@ -1,6 +1,6 @@
 // <sys/stat.h>
 
-import { bytes, i64, struct, u16, u32, u64, type ValueOf } from "../struct.ts";
+import { bytes, i64, struct, u16, u32, u64 } from "../struct.ts";
 import { check, type Subject } from "./errno.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "./fcntl.ts";
 import { header } from "./library.ts";
@@ -49,8 +49,8 @@ export const statx = struct({
   stx_spare: bytes(112), // newer kernels put more fields here
 });
 
-/** What a file is: its statx. */
-export type FileStatus = ValueOf<typeof statx>;
+/** What a file is: its statx, of which mostly a field or two are read. */
+export type FileStatus = ReturnType<typeof statx.view>;
 
 /** The status of an open descriptor. */
 export function statusOfFd(fd: number, subject: Subject): FileStatus {
@@ -62,7 +62,7 @@ export function statusOfFd(fd: number, subject: Subject): FileStatus {
     "statx",
     subject,
   );
-  return statx.decode(status);
+  return statx.view(status);
 }
 
 /** The status of what a path names, a symbolic link itself included. */
@@ -78,7 +78,7 @@ export function statusOfPath(
     "statx",
     subject,
   );
-  return statx.decode(status);
+  return statx.view(status);
 }
 
 /** Whether two statuses are of one file. */
