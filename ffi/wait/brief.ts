@@ -33,15 +33,16 @@ export function waitBriefly(look: () => boolean, deadline: number): boolean {
     return false;
   }
   const start = performance.now();
-  if (start >= deadline) return false;
+  const most = Math.min(PATIENCE, deadline - start);
+  if (most <= 0) return false;
   let elapsed = 0;
   let found = false;
-  while (!found && elapsed < PATIENCE) {
+  while (!found && elapsed < most) {
     sched().sched_yield();
     found = look();
     elapsed = performance.now() - start;
   }
-  if (elapsed < MOMENT) {
+  if (found && elapsed < MOMENT) {
     penalty >>= 1;
     late = 0;
   } else if (!found || ++late > MAX_LATE) {
