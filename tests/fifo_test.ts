@@ -1128,13 +1128,8 @@ leakTest("Fifo.openReader() waits on in a storm of signals", {
     const listen = () => signals++;
     Deno.addSignalListener("SIGUSR1", listen);
     using fifo = Fifo.open(path);
-    // In gusts: without a pause, no system call of a slow machine would ever end.
-    const gusts = `kill="kill -USR1 ${Deno.pid}"
-      while $kill && $kill && $kill && $kill && $kill; do sleep 0.001; done`;
-    const storm = new Deno.Command("sh", {
-      args: ["-c", gusts],
-      stderr: "null",
-    }).spawn();
+    const { stormOfSignals } = await import("./support/storm.ts");
+    const storm = stormOfSignals();
     const told = new Set<string>();
     for (let round = 0; round < 100; round++) {
       // One look each, of which some are interrupted.

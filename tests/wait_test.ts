@@ -1188,13 +1188,8 @@ leakTest("PipeReader.readSync() is not late, nor early, for signals", {
     const { pipe } = await import("../ffi/pipe.ts");
     Deno.addSignalListener("SIGUSR1", () => {});
     using ends = pipe();
-    // In gusts: without a pause, no system call of a slow machine would ever end.
-    const gusts = `kill="kill -USR1 ${Deno.pid}"
-      while $kill && $kill && $kill && $kill && $kill; do sleep 0.001; done`;
-    const storm = new Deno.Command("sh", {
-      args: ["-c", gusts],
-      stderr: "null",
-    }).spawn();
+    const { stormOfSignals } = await import("./support/storm.ts");
+    const storm = stormOfSignals();
     for (const timeout of [50, 100]) {
       const start = performance.now();
       try {
