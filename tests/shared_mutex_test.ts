@@ -7,11 +7,16 @@ import {
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
-import { compile, noCompiler } from "./support/c.ts";
+import { noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
 import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
-import { outcome, tamper, urlOfWorker } from "./support/locks.ts";
+import {
+  outcome,
+  Place as LockPlace,
+  tamper,
+  urlOfWorker,
+} from "./support/locks.ts";
 import { uniqueKey } from "./support/names.ts";
 import {
   type Child,
@@ -21,7 +26,6 @@ import {
   spawn,
 } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
-import { Words } from "./support/words.ts";
 
 // --- Helpers ----------------------------------------------------------------
 
@@ -35,22 +39,10 @@ const WORDS = 200;
 /** For what must not take long. */
 const LIMITED = { timeout: 10_000 };
 
-/** What the code of all children begins with. */
+/** What the code of all children has besides. */
 const PRELUDE = `
-  import { SharedMutex } from "${MODULE}";
-
-  /** What a call returns, or how it fails, as one line. */
-  async function told(call) {
-    try {
-      const result = await call();
-      return result === null || result === undefined
-        ? String(result)
-        : result.previousOwnerDied ? "owner died" : "locked";
-    } catch (error) {
-      const { name, code } = error;
-      return typeof code === "string" ? name + " " + code : name;
-    }
-  }
+  const { SharedMutex } = ipc;
+  const mutex = lock;
 
   /** Adds 1 to two ints, so that others could get in between. */
   function work(words, guard) {
@@ -69,50 +61,23 @@ const PRELUDE = `
 `;
 
 /** A mutex and memory, and how others get at them. */
-class Place implements Disposable {
-  readonly mutex: SharedMutex = SharedMutex.create(null);
-  readonly #shared: Words = new Words(WORDS);
-  readonly words: Int32Array = this.#shared.words;
-  /** Code that has them as `mutex` and `words`. */
-  readonly code: string = `
-    const mutex = SharedMutex.fromId(${this.mutex.id});
-    ${this.#shared.code}
-  `;
-
-  /** A Deno that runs code, which says "up" first. */
-  spawn(text: string): Child {
-    return spawnCode(`${this.code} console.log("up"); ${text}`);
+class Place extends LockPlace<SharedMutex> {
+  constructor() {
+    super(SharedMutex.create(null), WORDS, PRELUDE);
   }
 
-  /** The same, when it is up. */
-  async start(text: string): Promise<Child> {
-    const child = this.spawn(text);
-    await child.expect("up\n");
-    return child;
+  get mutex(): SharedMutex {
+    return this.lock;
   }
 
   /** A Deno that holds the mutex until a line tells it to unlock. */
-  async holder(): Promise<Child> {
-    const child = await this.start(`
-      const guard = mutex.lockSync();
-      console.log("holds");
-      await Deno.stdin.read(new Uint8Array(1));
-      guard.release();
-      console.log("unlocked");`);
-    await child.expect("holds\n");
-    return child;
+  override holder(): Promise<Child> {
+    return super.holder("mutex.lockSync()");
   }
 
   /** A C program that uses the same mutex. */
-  async peer(slot = 0): Promise<Child> {
-    const source = new URL(
-      "./interop/c/shared_mutex_peer.c",
-      import.meta.url,
-    );
-    const args = [this.mutex.id, this.#shared.id, slot].map(String);
-    const child = spawn(await compile(source), { args });
-    await child.expect("up\n");
-    return child;
+  override peer(program = "shared_mutex_peer", slot = 0): Promise<Child> {
+    return super.peer(program, slot);
   }
 
   /** The mutex is free, and nobody has died with it. */
@@ -122,20 +87,10 @@ class Place implements Disposable {
     guard.release();
     assertEquals(guard.previousOwnerDied, false);
   }
-
-  [Symbol.dispose](): void {
-    try {
-      // Whatever a test has made of it.
-      SysvSemaphoreSet.fromId(this.mutex.id).remove();
-    } catch (error) {
-      if ((error as Partial<IpcError>).code !== "EIDRM") throw error;
-    } finally {
-      this.#shared[Symbol.dispose]();
-    }
-  }
 }
 
-const { code, spawnCode, runCode } = codeWith({}, PRELUDE);
+const { code, runCode } = codeWith({}, "");
+const withMutex = codeWith({ SharedMutex: "semaphore" }, "");
 
 // --- Create, open, remove ---------------------------------------------------
 
@@ -505,7 +460,7 @@ leakTest("SharedMutex: processes in C and in Deno lose no count", {
 leakTest("SharedMutex: Workers of one process lose no count", async () => {
   using place = new Place();
   const urls = Object.values(COUNTERS).map((text) =>
-    urlOfWorker(`${PRELUDE} ${place.code} postMessage("up"); ${text}
+    urlOfWorker(`${place.code} postMessage("up"); ${text}
       postMessage("done");`)
   );
   const start = place.mutex.lockSync();
@@ -809,7 +764,7 @@ leakTest(
           (_, slot) =>
             noCompiler !== null || slot % 3 !== 2
               ? place.start(loop(slot))
-              : place.peer(slot),
+              : place.peer("shared_mutex_peer", slot),
         ),
       );
       for (const child of children) all.use(child);
@@ -867,7 +822,7 @@ leakTest(
   "SharedMutex: a Worker that ends while it waits takes nothing",
   async () => {
     using place = new Place();
-    const url = urlOfWorker(`${PRELUDE} ${place.code}
+    const url = urlOfWorker(`${place.code}
     postMessage("");
     globalThis.guard = await mutex.lock();`);
     const semtimedop = Deno.build.arch === "x86_64" ? 220 : 192;
@@ -893,7 +848,7 @@ leakTest(
 
 leakTest("SharedMutex belongs to the process, not to a Worker", async () => {
   using place = new Place();
-  const url = urlOfWorker(`${PRELUDE} ${place.code}
+  const url = urlOfWorker(`${place.code}
     globalThis.guard = mutex.lockSync();
     postMessage("");`);
   await using child = await place.start(`
@@ -914,7 +869,7 @@ leakTest(
   "SharedMutex.lockSync() waits for a Worker of this process",
   async () => {
     using place = new Place();
-    const url = urlOfWorker(`${PRELUDE} ${place.code}
+    const url = urlOfWorker(`${place.code}
     const guard = mutex.lockSync();
     postMessage("");
     onmessage = () => { guard.release(); close(); };`);
@@ -1038,7 +993,7 @@ function withLimits(limits: string, text: string): Promise<Ended> {
       "-c",
       `echo "${limits}" > /proc/sys/kernel/sem && exec "$0" "$@"`,
       Deno.execPath(),
-      ...code(text),
+      ...withMutex.code(text),
     ],
   });
 }
