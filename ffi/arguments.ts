@@ -47,37 +47,78 @@ export function checkFd(fd: unknown): asserts fd is number {
   checkInteger("fd", fd, 0, 0x7fffffff, "int");
 }
 
-/** What all kinds of typed array have in common. */
+// What callers hand in may be a subclass, or have properties of its own, that tell
+// another length or buffer the second time, or close the memory when they are asked.
+// So bytes are read with the accessors that the language itself defines.
+const { apply } = Reflect;
 const typedArray: Uint8Array = Object.getPrototypeOf(Uint8Array.prototype);
 
-/** A property of bytes, whatever a subclass says of it. */
-export function truly<K extends "buffer" | "byteOffset">(
-  bytes: Uint8Array,
-  key: K,
-): Uint8Array[K] {
-  return Reflect.get(typedArray, key, bytes);
+function intrinsic<T>(key: string | symbol): (this: unknown) => T {
+  return Object.getOwnPropertyDescriptor(typedArray, key)!.get!;
 }
 
-const byteLengthOf: (this: Uint8Array) => number = Object
-  .getOwnPropertyDescriptor(typedArray, "byteLength")!.get!;
+const tagGetter = intrinsic<string | undefined>(Symbol.toStringTag);
+const byteLengthGetter = intrinsic<number>("byteLength");
+const byteOffsetGetter = intrinsic<number>("byteOffset");
+const bufferGetter = intrinsic<ArrayBuffer>("buffer");
+const { set } = typedArray;
 
-/**
- * Bytes that a system call may read or fill. The kernel believes the length that
- * they say they have, so a subclass that says another one is refused.
- */
+/** The bytes that a `Uint8Array` has now; 0 when its buffer is detached. */
+export function byteLengthOf(bytes: Uint8Array): number {
+  return apply(byteLengthGetter, bytes, []) as number;
+}
+
+/** The position of a `Uint8Array` in its buffer. */
+export function byteOffsetOf(bytes: Uint8Array): number {
+  return apply(byteOffsetGetter, bytes, []) as number;
+}
+
+/** The buffer behind a `Uint8Array`. */
+export function bufferOf(bytes: Uint8Array): ArrayBuffer {
+  return apply(bufferGetter, bytes, []) as ArrayBuffer;
+}
+
+/** A part of a `Uint8Array`, without its class: the same memory, nothing of the caller's. */
+export function viewOf(
+  bytes: Uint8Array,
+  start = 0,
+  end: number = byteLengthOf(bytes),
+): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(
+    bufferOf(bytes),
+    byteOffsetOf(bytes) + start,
+    Math.max(end - start, 0),
+  );
+}
+
+/** A copy of a `Uint8Array`, without its class. */
+export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(byteLengthOf(bytes));
+  setBytes(copy, bytes);
+  return copy;
+}
+
+/** `target.set(source, offset)`, whatever class the two have. */
+export function setBytes(
+  target: Uint8Array,
+  source: Uint8Array,
+  offset = 0,
+): void {
+  apply(set, target, [source, offset]);
+}
+
+/** Whether a value is a `Uint8Array`, of whatever subclass and realm. */
+export function isBytes(value: unknown): value is Uint8Array<ArrayBuffer> {
+  return apply(tagGetter, value, []) === "Uint8Array";
+}
+
+/** Bytes that a system call may read or fill. */
 export function checkBytes(
   name: string,
   value: unknown,
 ): asserts value is Uint8Array<ArrayBuffer> {
-  if (!(value instanceof Uint8Array)) {
-    throw new TypeError(`Argument "${name}" must be a Uint8Array`);
-  }
-  const length = byteLengthOf.call(value);
-  if (value.byteLength === length && value.length === length) return;
-  throw new TypeError(
-    `Argument "${name}" must be a Uint8Array with its own length: it has ` +
-      `${length} bytes, and says ${value.byteLength}`,
-  );
+  if (isBytes(value)) return;
+  throw new TypeError(`Argument "${name}" must be a Uint8Array`);
 }
 
 /** A string as C sees it: UTF-8, closed by the only NUL in it. */

@@ -1,6 +1,6 @@
 // Addresses <-> ArrayBuffers, and detaching them.
 
-import { truly } from "../arguments.ts";
+import { bufferOf, byteOffsetOf } from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
 import { checkAddress } from "./errno.ts";
 import { header } from "./library.ts";
@@ -222,7 +222,7 @@ export interface Place {
 
 /** Finds the mapping that bytes belong to; `name` is what errors call them. */
 export function placeOf(name: string, bytes: Uint8Array): Place {
-  const buffer = truly(bytes, "buffer");
+  const buffer = bufferOf(bytes);
   const mapping = mappings.get(buffer);
   if (mapping === undefined) {
     throw new TypeError(
@@ -235,6 +235,6 @@ export function placeOf(name: string, bytes: Uint8Array): Place {
       `Argument "${name}" must not be bytes of a buffer that was transferred`,
     );
   }
-  const offset = BigInt(truly(bytes, "byteOffset"));
+  const offset = BigInt(byteOffsetOf(bytes));
   return { mapping, address: mapping.address + offset };
 }
