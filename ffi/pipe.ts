@@ -41,42 +41,23 @@
 
 import { checkFd, checkInteger } from "./arguments.ts";
 import { Descriptor, owning, takeOver } from "./libc/descriptor.ts";
-import {
-  check,
-  EAGAIN,
-  EBADF,
-  EINTR,
-  EPERM,
-  errno,
-  ipcError,
-} from "./libc/errno.ts";
+import { check, EBADF, EPERM, errno, ipcError } from "./libc/errno.ts";
 import {
   F_GETFL,
   F_GETPIPE_SZ,
-  F_SETFL,
   F_SETPIPE_SZ,
   fcntl,
   O_ACCMODE,
   O_CLOEXEC,
   O_DIRECT,
-  O_NONBLOCK,
   O_PATH,
   O_RDWR,
-  SPLICE_F_MOVE,
-  SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
 import { systemLimit } from "./libc/limits.ts";
-import { POLLIN, POLLOUT } from "./libc/poll.ts";
 import { FIONREAD, sysIoctl } from "./libc/sys_ioctl.ts";
 import { S_IFIFO, S_IFMT, statusOfFd } from "./libc/sys_stat.ts";
-import { MAX_COUNT, unistd } from "./libc/unistd.ts";
-import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
-import {
-  deadlineOf,
-  type SyncWaitOptions,
-  type WaitOptions,
-} from "./wait/options.ts";
-import { ready, type Waitable } from "./wait/poller.ts";
+import { unistd } from "./libc/unistd.ts";
+import type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 import { readableStream, writableStream } from "./wait/streams.ts";
 import {
   read,
@@ -86,8 +67,8 @@ import {
   write,
   writeSync,
 } from "./wait/transfer.ts";
-import { isOverdue, turn } from "./wait/turn.ts";
 
+export { splice, tee } from "./splice.ts";
 export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
@@ -651,139 +632,4 @@ export function duplexPipe(): [Pipe, Pipe] {
     there[Symbol.dispose]();
     throw error;
   }
-}
-
-/** Moves or copies once; the count, 0 at the end, or WOULD_BLOCK. */
-type Mover = (from: number, to: number, length: number) => number;
-
-const WOULD_BLOCK = -1;
-
-/** SPLICE_F_NONBLOCK says nothing of a socket or terminal at the other side. */
-function makeNonblocking({ fd, subject }: Waitable): void {
-  const { fcntl: call } = fcntl();
-  const flags = call(fd, F_GETFL, 0);
-  // Where there is no such descriptor (-1), the call itself will say so.
-  if ((flags & O_NONBLOCK) !== 0) return;
-  check(call(fd, F_SETFL, flags | O_NONBLOCK), "fcntl", subject);
-}
-
-async function move(
-  mover: Mover,
-  syscall: string,
-  source: DescriptorLike,
-  target: DescriptorLike,
-  length: number,
-  options?: WaitOptions,
-): Promise<number> {
-  checkInteger("length", length, 1, MAX_COUNT, "MAX_RW_COUNT of the kernel");
-  const deadline = deadlineOf(options);
-  const signal = options?.signal;
-  signal?.throwIfAborted();
-  for (;;) {
-    const from = waitableOf(source); // each time: one may be closed by now, and its
-    const to = waitableOf(target); // number another's
-    makeNonblocking(from);
-    makeNonblocking(to);
-    const count = mover(from.fd, to.fd, length);
-    if (count !== WOULD_BLOCK) {
-      if (isOverdue()) await turn();
-      return count;
-    }
-    const number = errno();
-    if (number === EAGAIN) {
-      // One of the two was not ready, and errno does not tell which.
-      await ready(from, POLLIN, deadline, signal);
-      await ready(to, POLLOUT, deadline, signal);
-    } else if (number !== EINTR) {
-      throw ipcError(number, syscall, `${from.subject} to ${to.subject}`);
-    }
-  }
-}
-
-/**
- * `splice(source, NULL, target, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
- * moves bytes between descriptors without taking them into this process. One of
- * the two must be a pipe or FIFO. Both are made non-blocking (`O_NONBLOCK`), which
- * whoever shares them with this process sees, too.
- *
- * @param source What to read: an object of this module, or a descriptor's number.
- * @param target What to write to.
- * @param length The most bytes to move, at least 1.
- * @param options `timeout` in milliseconds, and `signal`.
- * @returns The count of bytes moved, at least 1, or null at the end of the source.
- * @throws {RangeError} If the length is out of range.
- * @throws {ClosedError} If one of the two is closed.
- * @throws {DOMException} `TimeoutError` if the timeout has passed.
- * @throws {IpcError} EINVAL if neither is a pipe, if both are the same one, or if
- * the target is open for appending; EBADF if they are not open for reading and
- * writing; EPIPE if nobody reads the target.
- * @throws The reason of the signal, if it is aborted.
- *
- * @example From one pipe into another
- * ```ts
- * import { pipe, splice } from "@linux/ipc/pipe";
- * import { assertEquals } from "@std/assert";
- *
- * using one = pipe();
- * using two = pipe();
- * one.writer.writeSync(Uint8Array.of(1, 2, 3));
- * assertEquals(await splice(one.reader, two.writer, 65536), 3);
- * assertEquals(two.reader.available, 3);
- * ```
- *
- * @see {@link https://man7.org/linux/man-pages/man2/splice.2.html | splice(2)}
- */
-export async function splice(
-  source: DescriptorLike,
-  target: DescriptorLike,
-  length: number,
-  options?: WaitOptions,
-): Promise<number | null> {
-  const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-  const mover: Mover = (from, to, length) =>
-    fcntl().splice(from, null, to, null, length, flags);
-  const count = await move(mover, "splice", source, target, length, options);
-  return count === 0 ? null : count;
-}
-
-/**
- * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe into
- * another, and leaves them in the first. Both are made non-blocking
- * (`O_NONBLOCK`), which whoever shares them with this process sees, too.
- *
- * @param source The pipe to copy from: its read end, or a descriptor's number.
- * @param target The pipe to copy to: its write end, or a descriptor's number.
- * @param length The most bytes to copy, at least 1.
- * @param options `timeout` in milliseconds, and `signal`.
- * @returns The count of bytes copied, at least 1, or null at the end of the source.
- * @throws {RangeError} If the length is out of range.
- * @throws {ClosedError} If one of the two is closed.
- * @throws {DOMException} `TimeoutError` if the timeout has passed.
- * @throws {IpcError} EINVAL if one of them is not a pipe, or both are the same one.
- * @throws The reason of the signal, if it is aborted.
- *
- * @example Listen in
- * ```ts
- * import { pipe, tee } from "@linux/ipc/pipe";
- * import { assertEquals } from "@std/assert";
- *
- * using one = pipe();
- * using copy = pipe();
- * one.writer.writeSync(Uint8Array.of(1, 2, 3));
- * assertEquals(await tee(one.reader, copy.writer, 65536), 3);
- * assertEquals(one.reader.available, 3);
- * ```
- *
- * @see {@link https://man7.org/linux/man-pages/man2/tee.2.html | tee(2)}
- */
-export async function tee(
-  source: DescriptorLike,
-  target: DescriptorLike,
-  length: number,
-  options?: WaitOptions,
-): Promise<number | null> {
-  const mover: Mover = (from, to, length) =>
-    fcntl().tee(from, to, length, SPLICE_F_NONBLOCK);
-  const count = await move(mover, "tee", source, target, length, options);
-  return count === 0 ? null : count;
 }

@@ -26,10 +26,11 @@
 
 import { EBADF, ipcError } from "./libc/errno.ts";
 import { pollfd, POLLIN, POLLNVAL, POLLOUT } from "./libc/poll.ts";
+import { attempt, type Source } from "./wait/attempt.ts";
+import { cancellable } from "./wait/cancellable.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
-import { deadlineOf, type WaitOptions } from "./wait/options.ts";
-import { pollNow, ready, type Waitable } from "./wait/poller.ts";
-import { isOverdue, turn } from "./wait/turn.ts";
+import { type Limits, limitsOf, type WaitOptions } from "./wait/options.ts";
+import { pollNow, type Waitable, watch } from "./wait/reactor.ts";
 
 export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { WaitOptions } from "./wait/options.ts";
@@ -51,7 +52,7 @@ function wantedOf(target: WaitTarget): Wanted {
 }
 
 /** The index of the first that is ready now; -1 when none is. */
-function look(wanted: readonly Wanted[]): number {
+function firstReady(wanted: readonly Wanted[]): number {
   const table = new Uint8Array(pollfd.size * wanted.length);
   const rows = wanted.map(({ fd, events }, index) => {
     const row = pollfd.view(table, index * pollfd.size);
@@ -65,22 +66,40 @@ function look(wanted: readonly Wanted[]): number {
   return rows.findIndex((row) => row.revents !== 0);
 }
 
-/** Resolves when one is ready; the waits for the others end with it. */
-async function readyAny(
-  wanted: readonly Wanted[],
-  deadline: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const others = new AbortController();
-  const either = signal === undefined
-    ? others.signal
-    : AbortSignal.any([signal, others.signal]);
-  try {
-    await Promise.race(
-      wanted.map((one) => ready(one, one.events, deadline, either)),
-    );
-  } finally {
-    others.abort();
+/** Several descriptors, as the source of an attempt. */
+class SeveralSource implements Source {
+  readonly subject = "one of several";
+  readonly spins = false;
+  wanted: readonly Wanted[] = [];
+
+  isDeferred(): boolean {
+    return false;
+  }
+
+  served(): void {}
+
+  ready(limits: Limits): Promise<boolean> {
+    return cancellable(limits, ({ resolve, reject }) => {
+      const takeBacks: (() => void)[] = [];
+      const settle = {
+        resolve() {
+          takeAllBack();
+          resolve();
+        },
+        reject(reason: unknown) {
+          takeAllBack();
+          reject(reason);
+        },
+      };
+      for (const one of this.wanted) {
+        takeBacks.push(watch(one, one.events, settle));
+      }
+      return takeAllBack;
+
+      function takeAllBack(): void {
+        for (const takeBack of takeBacks) takeBack();
+      }
+    });
   }
 }
 
@@ -122,20 +141,18 @@ export async function waitAny<T extends WaitTarget>(
   targets: readonly T[],
   options?: WaitOptions,
 ): Promise<T> {
-  if (targets.length === 0) {
+  const all = Array.from(targets);
+  if (all.length === 0) {
     throw new TypeError('Argument "targets" must not be empty');
   }
-  const deadline = deadlineOf(options);
-  options?.signal?.throwIfAborted();
-  for (;;) {
-    const wanted = targets.map(wantedOf); // each time: one may be closed by now
-    const index = look(wanted);
-    if (index !== -1) {
-      if (isOverdue()) await turn();
-      return targets[index]!;
-    }
-    await readyAny(wanted, deadline, options?.signal);
-  }
+  const limits = limitsOf(options);
+  const source = new SeveralSource();
+  const index = await attempt(source, () => {
+    source.wanted = all.map(wantedOf); // each time: one may be closed by now
+    const index = firstReady(source.wanted);
+    return index === -1 ? undefined : index;
+  }, limits);
+  return all[index]!;
 }
 
 /**

@@ -15,7 +15,7 @@ import { unistd } from "./unistd.ts";
 // The safety net for owners that were forgotten: a descriptor is closed when
 // its owner is collected. (A mapping never is: views of it may be alive.)
 const forgotten = new FinalizationRegistry<number>((fd) => {
-  owned.delete(fd);
+  disown(fd);
   unistd().close(fd);
 });
 
@@ -23,11 +23,26 @@ const forgotten = new FinalizationRegistry<number>((fd) => {
 // closed twice, and the second time it may be somebody else's.
 const owned = new Set<number>();
 
+// What is called before one of them is closed or given away.
+const closeListeners = new Map<number, () => void>();
+
 /**
- * Called with each descriptor of this thread that is about to be closed: how the
- * waiting engine, which knows this file and not the reverse, ends its waits.
+ * Calls `listener` right before the descriptor is closed or given away, if an object of
+ * this thread owns it; else returns false. There is one listener: the wait engine,
+ * which ends its waits.
  */
-export const closing: { listener: (fd: number) => void } = { listener() {} };
+export function beforeClose(fd: number, listener: () => void): boolean {
+  if (!owned.has(fd)) return false;
+  closeListeners.set(fd, listener);
+  return true;
+}
+
+function disown(fd: number): void {
+  const listener = closeListeners.get(fd);
+  closeListeners.delete(fd);
+  owned.delete(fd);
+  listener?.();
+}
 
 /** Programs that are started do not get the descriptor. */
 export function closeOnExec(fd: number, subject: Subject): void {
@@ -59,7 +74,6 @@ export function owning<T extends object>(
 /** A file descriptor that is closed exactly once. */
 export class Descriptor implements Disposable {
   #fd: number;
-  #nonblocking = false;
   readonly subject: string;
 
   /** Takes over `fd`; `subject` is what errors call it. */
@@ -85,25 +99,6 @@ export class Descriptor implements Disposable {
   }
 
   /**
-   * From now on a call that would block says EAGAIN instead. A descriptor stays
-   * blocking until something needs to wait without blocking the thread, because
-   * a blocking call is one system call, and try, poll, try again are three.
-   */
-  makeNonblocking(): void {
-    if (this.#nonblocking) return;
-    const { fcntl: call } = fcntl();
-    const flags = check(call(this.fd, F_GETFL, 0), "fcntl", this.subject);
-    if ((flags & O_NONBLOCK) === 0) {
-      check(
-        call(this.fd, F_SETFL, flags | O_NONBLOCK),
-        "fcntl",
-        this.subject,
-      );
-    }
-    this.#nonblocking = true;
-  }
-
-  /**
    * Runs `spawn`, whose child processes inherit this descriptor under the same
    * number: it is without close-on-exec for exactly that long. The child's view
    * of it is blocking, as every program expects of what it is given.
@@ -114,7 +109,6 @@ export class Descriptor implements Disposable {
     const flags = check(call(fd, F_GETFL, 0), "fcntl", this.subject);
     if ((flags & O_NONBLOCK) !== 0) {
       check(call(fd, F_SETFL, flags & ~O_NONBLOCK), "fcntl", this.subject);
-      this.#nonblocking = false;
     }
     check(call(fd, F_SETFD, 0), "fcntl", this.subject);
     try {
@@ -127,10 +121,9 @@ export class Descriptor implements Disposable {
   /** Gives the descriptor away: from now on it is the caller's to close. */
   release(): number {
     const fd = this.fd;
-    closing.listener(fd);
     this.#fd = -1;
-    owned.delete(fd);
     forgotten.unregister(this);
+    disown(fd);
     return fd;
   }
 

@@ -30,7 +30,8 @@ export function namesIn(directory: string): string[] {
   }
 }
 
-function* entriesOf(fd: number, directory: string): Generator<string> {
+/** The names in an open directory, in no order. */
+export function* entriesOf(fd: number, directory: string): Generator<string> {
   // The last entry is looked at as a whole struct, too.
   const buffer = new Uint8Array(COUNT + dirent64.size);
   const decoder = new TextDecoder();

@@ -164,6 +164,7 @@ export const ENOMSG = 42;
 export const EIDRM = 43;
 export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;
+export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
 export const ECONNABORTED = 103;
 export const ETOOMANYREFS = 109;

@@ -6,6 +6,8 @@ import { machine } from "./machine.ts";
 export const fcntl = header({
   // int open(const char *pathname, int flags, mode_t mode)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // int openat(int dirfd, const char *pathname, int flags, mode_t mode)
+  openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" },
   // int fcntl(int fd, int op, int arg)
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // int posix_fallocate(int fd, off_t offset, off_t len)

@@ -1,7 +1,7 @@
 // <linux/futex.h>
 
+import { struct, u32, u64 } from "../struct.ts";
 import { header } from "./library.ts";
-import { machine } from "./machine.ts";
 
 // Without FUTEX_PRIVATE_FLAG, so that other processes are in it.
 export const linuxFutex = header({
@@ -18,10 +18,32 @@ export const linuxFutex = header({
     result: "i64",
     nonblocking: true,
   },
+  // long syscall(long number, struct futex_waitv *waiters, unsigned int n, unsigned int flags, struct timespec *timeout, clockid_t clockid)
+  futex_waitv: {
+    name: "syscall",
+    parameters: ["i64", "buffer", "u32", "u32", "buffer", "i32"],
+    result: "i64",
+  },
+  // The same, on a thread of the pool.
+  futex_waitv_nonblocking: {
+    name: "syscall",
+    parameters: ["i64", "buffer", "u32", "u32", "buffer", "i32"],
+    result: "i64",
+    nonblocking: true,
+  },
 });
 
 export const FUTEX_WAIT = 0;
 export const FUTEX_WAKE = 1;
+/** FUTEX2_SIZE_U32: a word of 32 bits, of processes. */
+export const FUTEX_32 = 2;
+/** The most words of one futex_waitv. */
+export const FUTEX_WAITV_MAX = 128;
 
-/** Its number, of <sys/syscall.h>. */
-export const { SYS_futex } = machine;
+/** struct futex_waitv */
+export const futexWaitv = struct({
+  val: u64,
+  uaddr: u64,
+  flags: u32,
+  __reserved: u32,
+});

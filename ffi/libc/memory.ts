@@ -115,6 +115,11 @@ export class Mapping {
     return !this.#open;
   }
 
+  /** Whether the caller has transferred the ArrayBuffer, and with it the memory. */
+  get transferred(): boolean {
+    return this.#buffer?.detached === true && this.#open;
+  }
+
   /** Whether a call on another thread uses the memory. */
   get pinned(): boolean {
     return this.#pins > 0;

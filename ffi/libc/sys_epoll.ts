@@ -10,7 +10,10 @@ export const sysEpoll = header({
   // int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
   epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   // int epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
-  epoll_wait: {
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  // The same, on a thread of the pool.
+  epoll_wait_nonblocking: {
+    name: "epoll_wait",
     parameters: ["i32", "buffer", "i32", "i32"],
     result: "i32",
     nonblocking: true,
@@ -21,7 +24,7 @@ export const EPOLL_CLOEXEC = 0x80000;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
-export const EPOLLONESHOT = 1 << 30;
+export const EPOLLET = 2 ** 31;
 
 /** struct epoll_event; `data` is ours to use: the descriptor's number. */
 export const epollEvent = struct({ events: u32, data: u64 }, {

@@ -2,7 +2,6 @@
 
 import { i32, i64, struct, u64 } from "../struct.ts";
 import { header } from "./library.ts";
-import { machine } from "./machine.ts";
 import { ipcPerm } from "./sys_ipc.ts";
 
 export const sysMsg = header({
@@ -50,6 +49,3 @@ export const msqidDs = struct({
   reserved4: u64,
   reserved5: u64,
 });
-
-/** Numbers of system calls, of <sys/syscall.h>. */
-export const { SYS_msgsnd, SYS_msgrcv } = machine;

@@ -1,6 +1,23 @@
 // <sys/uio.h>
 
 import { struct, u64 } from "../struct.ts";
+import { header } from "./library.ts";
+
+export const sysUio = header({
+  // ssize_t preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+  preadv2: {
+    parameters: ["i32", "buffer", "i32", "i64", "i32"],
+    result: "i32",
+  },
+  // ssize_t pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+  pwritev2: {
+    parameters: ["i32", "buffer", "i32", "i64", "i32"],
+    result: "i32",
+  },
+});
+
+/** Fails with EAGAIN instead of waiting, whatever O_NONBLOCK says. */
+export const RWF_NOWAIT = 8;
 
 /** struct iovec */
 export const iovec = struct({ iov_base: u64, iov_len: u64 });

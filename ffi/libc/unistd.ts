@@ -21,6 +21,8 @@ export const unistd = header({
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // ssize_t getdents64(int fd, void *dirp, size_t count)
   getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // off_t lseek(int fd, off_t offset, int whence)
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   // uid_t geteuid(void)
   geteuid: { parameters: [], result: "u32" },
   // long sysconf(int name)
@@ -33,6 +35,7 @@ export const unistd = header({
  */
 export const MAX_COUNT = 0x7fff_f000;
 
+export const SEEK_SET = 0;
 export const _SC_PAGESIZE = 30;
 
 let size = 0;

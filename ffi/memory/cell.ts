@@ -5,11 +5,16 @@ import { sched } from "../libc/sched.ts";
 import type { Fields, FieldValues, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,
+  isOver,
+  type Limits,
+  limitsOf,
   remaining,
   type SyncWaitOptions,
   timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
+import { throwIfAborted } from "../wait/signal.ts";
+import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
 import { fence, loadWord, wait, wake } from "./futex.ts";
 import { mappingOf, type Memory, wordOf } from "./memory.ts";
 
@@ -175,16 +180,15 @@ export class SequenceCell<F extends Fields> {
    * @throws The reason of the signal, if it is aborted.
    */
   async read(options?: WaitOptions): Promise<FieldValues<F>> {
-    const deadline = deadlineOf(options);
-    options?.signal?.throwIfAborted();
+    const limits = limitsOf(options);
     for (;;) {
+      throwIfAborted(limits.signal);
       const value = this.tryRead();
       if (value !== null) return value;
-      if (remaining(deadline) === 0) throw this.#timeout();
+      if (isOver(limits.deadline)) throw this.#timeout();
       const { sequence } = this;
-      if ((sequence & 1) !== 0) {
-        await this.#waitWith(sequence, deadline, options?.signal);
-      }
+      if ((sequence & 1) !== 0) await this.#waitWith(sequence, limits);
+      else if (isOverdue()) await yieldToEventLoop();
     }
   }
 
@@ -223,22 +227,18 @@ export class SequenceCell<F extends Fields> {
    */
   async changed(since: number, options?: WaitOptions): Promise<number> {
     checkInteger("since", since, 0, 0xffffffff, "uint32_t");
-    const deadline = deadlineOf(options);
+    const limits = limitsOf(options);
     let present = since;
     while (present === since || (present & 1) !== 0) {
-      present = await this.#waitWith(present, deadline, options?.signal);
+      present = await this.#waitWith(present, limits);
     }
     return present;
   }
 
   /** Waits as long as the sequence is this one. */
-  async #waitWith(
-    sequence: number,
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<number> {
+  async #waitWith(sequence: number, limits: Limits): Promise<number> {
     const word = wordOf(this.#memory, this.#offset);
-    return await wait(word, sequence | 0, deadline, signal) >>> 0;
+    return await wait(word, sequence | 0, limits) >>> 0;
   }
 
   #timeout(): DOMException {

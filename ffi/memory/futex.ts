@@ -2,16 +2,13 @@
 
 import { checkInteger } from "../arguments.ts";
 import { EAGAIN, EINTR, errno, ETIMEDOUT, ipcError } from "../libc/errno.ts";
-import {
-  FUTEX_WAIT,
-  FUTEX_WAKE,
-  linuxFutex,
-  SYS_futex,
-} from "../libc/linux_futex.ts";
+import { FUTEX_WAIT, FUTEX_WAKE, linuxFutex } from "../libc/linux_futex.ts";
 import type { Mapping } from "../libc/memory.ts";
+import { SYS_futex } from "../libc/sys_syscall.ts";
 import { durationOf } from "../libc/time.ts";
-import { waitInLane } from "../wait/lanes.ts";
-import { remaining, timeoutError } from "../wait/options.ts";
+import { attempt } from "../wait/attempt.ts";
+import { FutexSource, type FutexWord } from "../wait/futexes.ts";
+import { type Limits, remaining, timeoutError } from "../wait/options.ts";
 
 const SIZE = 4; // bytes of the word
 const NUMBER = BigInt(SYS_futex);
@@ -95,34 +92,39 @@ export function waitSync(at: Word, value: number, deadline: number): number {
 }
 
 /** Waits as long as the word is `value`; resolves to what it is then. */
-export function wait(
+export async function wait(
   at: Word,
   value: number,
-  deadline: number,
-  signal?: AbortSignal,
+  limits: Limits,
 ): Promise<number> {
-  return waitInLane(
-    {
-      subject: at.mapping.subject,
-      attempt: () => changed(at, value),
-      blocking: {
-        async block(milliseconds) {
-          const { mapping, offset } = at;
-          const address = addressOf(mapping, offset);
-          const unpin = mapping.pin();
-          await linuxFutex().futex_nonblocking(
-            NUMBER,
-            address,
-            FUTEX_WAIT,
-            value >>> 0,
-            durationOf(milliseconds),
-          );
-          unpin();
-          return undefined; // the next attempt looks
-        },
-      },
-    },
-    deadline,
-    signal,
+  const source = new FutexSource(
+    at.mapping.subject,
+    () => futexWord(at, value),
   );
+  try {
+    return await attempt(source, () => changed(at, value), limits);
+  } catch (error) {
+    passOn(at, value);
+    throw error;
+  }
+}
+
+function futexWord({ mapping, offset }: Word, value: number): FutexWord {
+  return {
+    address: addressOf(mapping, offset),
+    value,
+    changed: () =>
+      mapping.closed || mapping.transferred ||
+      loadWord(mapping, offset) !== value,
+    pin: () => mapping.pin(),
+  };
+}
+
+/** A wake-up may have come for the wait that fails: another sleeper gets it. */
+function passOn(at: Word, value: number): void {
+  try {
+    if (changed(at, value) !== undefined) wake(at.mapping, at.offset, 1);
+  } catch {
+    // The memory is closed.
+  }
 }

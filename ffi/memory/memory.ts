@@ -5,6 +5,7 @@ import { Mapping } from "../libc/memory.ts";
 import type { Fields, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,
+  limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
@@ -361,14 +362,9 @@ export class Memory implements Disposable {
     value: number,
     options?: WaitOptions,
   ): Promise<number> {
-    const deadline = deadlineOf(options);
+    const limits = limitsOf(options);
     checkWord(value);
-    return await wait(
-      wordOf(this, offset),
-      value | 0,
-      deadline,
-      options?.signal,
-    );
+    return await wait(wordOf(this, offset), value | 0, limits);
   }
 
   /**

@@ -76,7 +76,8 @@ import {
   truncate,
 } from "../memory/file.ts";
 import { mappingOf, Memory, replaceMapping } from "../memory/memory.ts";
-import { Mutex } from "../wait/mutex.ts";
+import { NO_LIMITS } from "../wait/options.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 
 /** Which part of a file is mapped, and how. */
 export interface MemoryMapOpenOptions extends RangeOptions {
@@ -296,7 +297,7 @@ function copied(old: Mapping, length: number): Mapping {
 
 // One flush at a time has a thread of the pool: more would not be faster, and file
 // I/O lives there.
-const flushing = new Mutex();
+const flushing = new WaiterQueue();
 
 /**
  * A file, or memory without one, as bytes.
@@ -671,14 +672,14 @@ export class MemoryMap extends Memory {
     const { mapping, start, span } = this.#pages(range);
     const unpin = mapping.pin();
     try {
-      await flushing.acquire(mapping.subject, Infinity);
+      await flushing.enter(NO_LIMITS);
       try {
         const result = await sysMman().msync_nonblocking(start, span, MS_SYNC);
         // errno is on the other thread; with pages that are mapped it can only be
         // what the device says, and that is said once.
         if (result === -1) throw ipcError(EIO, "msync", mapping.subject);
       } finally {
-        flushing.release();
+        flushing.leave();
       }
     } finally {
       unpin();

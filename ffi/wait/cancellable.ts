@@ -1,63 +1,72 @@
 // What every asynchronous wait has in common: a deadline and a signal that end it.
 
-import { remaining, timeoutError } from "./options.ts";
+import { type Limits, remaining } from "./options.ts";
+import { isAborted, onAbort, reasonOf } from "./signal.ts";
 
 /** How a wait ends by what it waits for. */
 export interface Settle {
-  /** It is there. */
+  /** It may be there now. */
   readonly resolve: () => void;
   /** It will never be there. */
   readonly reject: (reason: unknown) => void;
 }
 
+/** Begins a wait, and returns how to take it back, which may take its time. */
+export type Begin = (settle: Settle) => () => unknown;
+
 /**
- * A promise for what `begin` waits for. If the deadline passes or the signal is
- * aborted first, what `begin` returned takes the wait back, and the promise is
- * rejected.
+ * A promise for what `begin` waits for: true when it may be there, false when the
+ * deadline has passed. When the signal is aborted, it is rejected with the reason.
+ * In both cases the wait is taken back.
  */
 export function cancellable(
-  subject: string,
-  deadline: number,
-  signal: AbortSignal | undefined,
-  begin: (settle: Settle) => () => void,
-): Promise<void> {
+  { deadline, signal }: Limits,
+  begin: Begin,
+): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason);
+    if (signal !== undefined && isAborted(signal)) {
+      reject(reasonOf(signal));
+      return;
+    }
+    if (deadline === Infinity && signal === undefined) {
+      begin({ resolve: () => resolve(true), reject });
       return;
     }
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let unlisten: (() => void) | undefined;
+    let settled = false;
     const takeBack = begin({
       resolve() {
         forget();
-        resolve();
+        resolve(true);
       },
       reject(reason) {
         forget();
         reject(reason);
       },
     });
+    if (settled) return;
     if (deadline !== Infinity) timer = setTimeout(expire, remaining(deadline));
-    signal?.addEventListener("abort", abort);
+    if (signal !== undefined) unlisten = onAbort(signal, abort);
 
     function forget(): void {
+      settled = true;
       if (timer !== undefined) clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
+      unlisten?.();
+    }
+    async function takeBackThen(settle: () => void): Promise<void> {
+      forget();
+      const left = takeBack();
+      if (left instanceof Promise) await left;
+      settle();
     }
     function abort(): void {
-      forget();
-      takeBack();
-      reject(signal!.reason);
+      takeBackThen(() => reject(reasonOf(signal!)));
     }
     function expire(): void {
       const left = remaining(deadline); // timers may fire early, or be cut short
-      if (left > 0) {
-        timer = setTimeout(expire, left);
-        return;
-      }
-      forget();
-      takeBack();
-      reject(timeoutError(subject));
+      if (left > 0) timer = setTimeout(expire, left);
+      else takeBackThen(() => resolve(false));
     }
   });
 }

@@ -1,7 +1,7 @@
 // What callers may name as a descriptor: its number, or an object that has one.
 
 import { checkFd } from "../arguments.ts";
-import type { Waitable } from "./poller.ts";
+import type { Waitable } from "./reactor.ts";
 
 /** A descriptor's number, or an object that has one, as all of this module do. */
 export type DescriptorLike = number | { readonly fd: number };

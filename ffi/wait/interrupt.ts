@@ -1,70 +1,157 @@
 // Ending a call that blocks on a thread of the pool and has no timeout: msgrcv and
-// msgsnd. A signal that does nothing makes them return EINTR. It goes to the thread
-// that is in the call, which /proc tells by the call's arguments.
+// msgsnd. A signal whose handler does nothing makes them return EINTR. It goes to the
+// thread that is in the call, which /proc tells by the call's arguments.
 
-import { namesIn } from "../libc/dirent.ts";
-import { readProc } from "../libc/proc.ts";
+import { entriesOf } from "../libc/dirent.ts";
+import { errno, ESRCH } from "../libc/errno.ts";
+import {
+  F_DUPFD_CLOEXEC,
+  fcntl,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+} from "../libc/fcntl.ts";
+import { SYS_read } from "../libc/sys_syscall.ts";
 import { SA_RESTART, sigaction, signal } from "../libc/signal.ts";
+import { pointerTo } from "../libc/string.ts";
+import { linkedTo, SEEK_SET, unistd } from "../libc/unistd.ts";
 
 const TASKS = "/proc/self/task";
+const OWN_THREAD = "/proc/thread-self";
 const encoder = new TextEncoder();
-let number: number | undefined; // of the signal; 0 where this does not work
+const decoder = new TextDecoder();
+let signalNumber: number | undefined; // 0 where this does not work
 
-/** Makes the last real-time signal that is free do nothing. */
-function install(): number {
-  try {
-    const { dlsym, sigaction: call, __libc_current_sigrtmax } = signal();
-    // abs() takes an int as a handler does, and touches nothing.
-    const nothing = dlsym(0n, encoder.encode("abs\0"));
-    const old = new Uint8Array(sigaction.size);
-    const act = sigaction.encode({
-      sa_handler: nothing,
-      sa_mask: new Uint8Array(128),
-      sa_flags: SA_RESTART, // for calls of others: msgrcv and msgsnd never restart
-      sa_restorer: 0n,
-    });
-    for (let free = __libc_current_sigrtmax(); free > 34; free--) {
-      if (call(free, null, old) !== 0) continue;
-      const { sa_handler } = sigaction.decode(old);
-      if (sa_handler === nothing) return free; // another thread of JavaScript did it
-      if (sa_handler !== 0n) continue;
-      if (call(free, act, null) === 0) return free;
-    }
-  } catch {
-    // A libc that has these functions elsewhere.
+/** Makes the last real-time signal that is free do nothing; 0 if there is none. */
+function installHandler(): number {
+  const { dlsym, sigaction: call, __libc_current_sigrtmax } = signal();
+  // abs() takes an int as a handler does, and touches nothing.
+  const nothing = dlsym(0n, encoder.encode("abs\0"));
+  const old = new Uint8Array(sigaction.size);
+  const act = sigaction.encode({
+    sa_handler: nothing,
+    sa_mask: new Uint8Array(128),
+    sa_flags: SA_RESTART, // for other calls: msgrcv and msgsnd never restart
+    sa_restorer: 0n,
+  });
+  for (let free = __libc_current_sigrtmax(); free > 34; free--) {
+    if (call(free, null, old) !== 0) continue;
+    const { sa_handler } = sigaction.decode(old);
+    if (sa_handler === nothing) return free; // another thread of JavaScript did it
+    if (sa_handler !== 0n) continue;
+    if (call(free, act, null) === 0) return free;
   }
   return 0;
 }
 
-/** Whether the address of a buffer can be had: not under a path-scoped grant. */
-function mayPoint(): boolean {
-  try {
-    return Deno.UnsafePointer.of(new Uint8Array(1)) !== null;
-  } catch {
-    return false;
-  }
+/** A system call that a thread is in. */
+interface Call {
+  readonly number: number;
+  /** The second one. */
+  readonly argument: bigint;
 }
 
-/** Whether blocked calls can be interrupted on this system. */
-export function canInterrupt(): boolean {
-  if (number === undefined) {
-    const visible = readProc(`${TASKS}/${Deno.pid}/syscall`) !== undefined;
-    number = visible && mayPoint() ? install() : 0;
-  }
-  return number !== 0;
+const line = new Uint8Array(512);
+
+/** The call that a thread is in; undefined if it runs, or has ended. */
+function callOf(directory: number, task: string): Call | undefined {
+  const name = encoder.encode(`${task}/syscall\0`);
+  const fd = fcntl().openat(directory, name, O_RDONLY | O_CLOEXEC, 0);
+  if (fd === -1) return undefined;
+  const size = unistd().read(fd, line, line.length);
+  unistd().close(fd);
+  if (size <= 0) return undefined;
+  const fields = decoder.decode(line.subarray(0, size)).split(" ");
+  if (fields.length !== 9) return undefined;
+  return { number: Number(fields[0]), argument: BigInt(fields[2]!) };
 }
 
 /**
- * Interrupts the thread that is in the system call of that number with that second
- * argument. It may not be in it yet: call again until the call has returned.
+ * Whether /proc tells the calls of this process with the numbers and addresses that it
+ * uses itself. Under the emulation of another machine they are those of the host.
  */
-export function interrupt(syscall: number, argument: bigint): void {
-  const { tgkill } = signal();
-  for (const task of namesIn(TASKS)) {
-    const fields = readProc(`${TASKS}/${task}/syscall`)?.split(" ");
-    if (fields?.length !== 9 || Number(fields[0]) !== syscall) continue;
-    if (BigInt(fields[2]!) === argument) {
-      tgkill(Deno.pid, Number(task), number!);
+function tellsOwnCall(directory: number, task: string): boolean {
+  const call = callOf(directory, task);
+  return call?.number === SYS_read && call.argument === pointerTo(line);
+}
+
+/** The number of the signal, if blocked calls can be interrupted on this system. */
+function prepare(directory: number): number {
+  const task = linkedTo(OWN_THREAD).split("/").at(-1)!;
+  if (!tellsOwnCall(directory, task)) return 0;
+  const found = installHandler();
+  // To send it may be forbidden, or be beyond RLIMIT_SIGPENDING.
+  const works = found !== 0 &&
+    signal().tgkill(Deno.pid, Number(task), found) === 0;
+  return works ? found : 0;
+}
+
+/**
+ * Finds the threads of this process, and interrupts one. It has its descriptors from
+ * the start: when a wait must end there may be none.
+ */
+export class Interrupter implements Disposable {
+  readonly #directory: number;
+  #spare = -1; // in the place of the files that are read
+
+  private constructor(directory: number) {
+    this.#directory = directory;
+  }
+
+  /** Undefined where calls cannot be interrupted, now or at all. */
+  static open(): Interrupter | undefined {
+    if (signalNumber === 0) return undefined;
+    const flags = O_DIRECTORY | O_CLOEXEC;
+    const directory = fcntl().open(encoder.encode(`${TASKS}\0`), flags, 0);
+    if (directory === -1) return undefined;
+    const interrupter = new Interrupter(directory);
+    if (interrupter.#reserve() && interrupter.#works()) return interrupter;
+    interrupter[Symbol.dispose]();
+    return undefined;
+  }
+
+  /**
+   * Interrupts the thread that is in the system call of that number with that second
+   * argument. It may not be in it yet: call again until the call has returned. False
+   * where the signal cannot be sent any more.
+   */
+  interrupt(syscall: number, argument: bigint): boolean {
+    this.#free();
+    unistd().lseek(this.#directory, 0n, SEEK_SET);
+    for (const task of entriesOf(this.#directory, TASKS)) {
+      if (task.startsWith(".")) continue;
+      const call = callOf(this.#directory, task);
+      if (call?.number !== syscall || call.argument !== argument) continue;
+      const sent = signal().tgkill(Deno.pid, Number(task), signalNumber!);
+      if (sent === -1 && errno() !== ESRCH) signalNumber = 0;
     }
+    this.#reserve();
+    return signalNumber !== 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.#free();
+    unistd().close(this.#directory);
+  }
+
+  #works(): boolean {
+    if (signalNumber !== undefined) return signalNumber !== 0;
+    this.#free();
+    try {
+      signalNumber = prepare(this.#directory);
+    } catch {
+      signalNumber = 0; // /proc is not there, or libc has these functions elsewhere
+    }
+    return this.#reserve() && signalNumber !== 0;
+  }
+
+  #reserve(): boolean {
+    this.#spare = fcntl().fcntl(this.#directory, F_DUPFD_CLOEXEC, 0);
+    return this.#spare !== -1;
+  }
+
+  #free(): void {
+    if (this.#spare !== -1) unistd().close(this.#spare);
+    this.#spare = -1;
   }
 }

@@ -1,5 +1,7 @@
 // How long a wait may take, and what ends it before that.
 
+import { checkSignal, throwIfAborted } from "./signal.ts";
+
 /**
  * What ends a wait that does not block the thread.
  *
@@ -32,9 +34,34 @@ export interface SyncWaitOptions {
   timeout?: number | undefined;
 }
 
+/** What ends a wait: the caller's options, read once. */
+export interface Limits {
+  /** On the clock of `performance.now()`. */
+  readonly deadline: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The limits of a wait without a timeout and a signal. */
+export const NO_LIMITS: Limits = { deadline: Infinity, signal: undefined };
+
+/** Reads and checks the options of a wait. Throws the reason of an aborted signal. */
+export function limitsOf(options: WaitOptions | undefined): Limits {
+  if (options === undefined) return NO_LIMITS;
+  const { timeout, signal } = options;
+  const deadline = deadlineAfter(timeout);
+  if (signal !== undefined) {
+    checkSignal(signal);
+    throwIfAborted(signal);
+  }
+  return { deadline, signal };
+}
+
 /** The moment, on the clock of `performance.now()`, that ends a wait. */
 export function deadlineOf(options: SyncWaitOptions | undefined): number {
-  const timeout = options?.timeout;
+  return deadlineAfter(options?.timeout);
+}
+
+function deadlineAfter(timeout: unknown): number {
   if (timeout === undefined) return Infinity;
   if (typeof timeout !== "number") {
     throw new TypeError(
@@ -57,9 +84,24 @@ export function timeoutError(subject: string): DOMException {
 /** The most milliseconds that an int holds, of poll as of setTimeout. */
 export const MAX_TIMER = 0x7fff_ffff;
 
-/** The whole milliseconds that are left, rounded up; at most what an int holds. */
+/**
+ * The whole milliseconds that are left, rounded up; at most what an int holds, so a
+ * wait that is longer has several parts.
+ */
 export function remaining(deadline: number): number {
-  if (deadline === Infinity) return MAX_TIMER; // the clock takes its time
+  if (deadline === Infinity) return MAX_TIMER;
   const left = Math.ceil(deadline - performance.now());
   return Math.min(Math.max(left, 0), MAX_TIMER);
+}
+
+/** Whether the deadline has passed. */
+export function isOver(deadline: number): boolean {
+  return deadline !== Infinity && performance.now() >= deadline;
+}
+
+/** The milliseconds that are left, as the option of another wait. */
+export function timeoutUntil(deadline: number): number {
+  return deadline === Infinity
+    ? Infinity
+    : Math.max(deadline - performance.now(), 0);
 }

@@ -1,179 +1,170 @@
 // Moving bytes through a descriptor: blocking, trying, and waiting.
 
-import { checkBytes } from "../arguments.ts";
+import { byteLengthOf, checkBytes, viewOf } from "../arguments.ts";
 import type { Descriptor } from "../libc/descriptor.ts";
 import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MAX_COUNT, unistd } from "../libc/unistd.ts";
+import { attempt, attemptSync } from "./attempt.ts";
 import {
   deadlineOf,
+  limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "./options.ts";
-import { Mutex } from "./mutex.ts";
-import { waitBriefly } from "./brief.ts";
-import { ready, readySync } from "./poller.ts";
-import { isOverdue, turn } from "./turn.ts";
+import { readNow, writeNow } from "./nowait.ts";
+import { DescriptorSource, readySync } from "./reactor.ts";
+import { WaiterQueue } from "./waiters.ts";
+import { isOverdue } from "./yield.ts";
 
-const WOULD_BLOCK = -1;
+const LARGE = 8; // deliveries that a write to a full pipe counts for
 
-// A write that waits in the middle keeps other writes from coming in between.
-const locks = new WeakMap<Descriptor, Mutex>();
+type Bytes = Uint8Array<ArrayBuffer>;
 
-function lockOf(target: Descriptor): Mutex {
-  let lock = locks.get(target);
-  if (lock === undefined) locks.set(target, lock = new Mutex());
-  return lock;
+/** The queues of a descriptor: reads and writes are done in the order of their calls. */
+interface Queues {
+  readonly reads: WaiterQueue;
+  readonly writes: WaiterQueue;
 }
 
-/** One read(2): the count, or WOULD_BLOCK. */
-function readOnce(source: Descriptor, buffer: Uint8Array<ArrayBuffer>): number {
-  const { read } = unistd();
+const queues = new WeakMap<Descriptor, Queues>();
+
+function queuesOf(target: Descriptor): Queues {
+  let found = queues.get(target);
+  if (found === undefined) {
+    found = { reads: new WaiterQueue(), writes: new WaiterQueue() };
+    queues.set(target, found);
+  }
+  return found;
+}
+
+/** read(2) or write(2), or what is like them: the count, or -1 with errno. */
+type Transfer = (fd: number, bytes: Bytes, length: number) => number;
+
+/** One call: the count, or undefined where it would have to wait. */
+function transferOnce(
+  call: Transfer,
+  syscall: string,
+  target: Descriptor,
+  bytes: Bytes,
+): number | undefined {
+  const length = Math.min(byteLengthOf(bytes), MAX_COUNT);
   for (;;) {
-    const count = read(
-      source.fd,
-      buffer,
-      Math.min(buffer.byteLength, MAX_COUNT),
-    );
+    const count = call(target.fd, bytes, length);
     if (count !== -1) return count;
-    const number = errno();
-    if (number === EAGAIN) return WOULD_BLOCK;
-    if (number !== EINTR) throw ipcError(number, "read", source.subject);
+    const error = errno();
+    if (error === EAGAIN) return undefined;
+    if (error !== EINTR) throw ipcError(error, syscall, target.subject);
   }
 }
 
-/** One write(2): the count, or WOULD_BLOCK. */
-function writeOnce(target: Descriptor, bytes: Uint8Array<ArrayBuffer>): number {
-  const { write } = unistd();
-  for (;;) {
-    const count = write(
-      target.fd,
-      bytes,
-      Math.min(bytes.byteLength, MAX_COUNT),
-    );
-    if (count !== -1) return count;
-    const number = errno();
-    if (number === EAGAIN) return WOULD_BLOCK;
-    if (number !== EINTR) throw ipcError(number, "write", target.subject);
-  }
+/** A read; with `call` it may block. The end of the stream is null, as in all of Deno. */
+function readOnce(
+  source: Descriptor,
+  buffer: Bytes,
+  call: Transfer = readNow,
+): number | null | undefined {
+  const count = transferOnce(call, "read", source, buffer);
+  return count === 0 && byteLengthOf(buffer) > 0 ? null : count;
 }
 
-/** The end of the stream is null, as in all of Deno; nothing asked is 0. */
-function countOrEnd(count: number, buffer: Uint8Array): number | null {
-  return count === 0 && buffer.byteLength > 0 ? null : count;
+/** Writes from call to call, until all the bytes are written. */
+function writing(
+  target: Descriptor,
+  bytes: Bytes,
+  call: Transfer = writeNow,
+): () => number | undefined {
+  let written = 0;
+  return () => {
+    for (;;) {
+      const rest = written === 0 ? bytes : viewOf(bytes, written);
+      const count = transferOnce(call, "write", target, rest);
+      if (count === undefined) return undefined;
+      written += count;
+      // Of a resizable buffer there may be less left than was written already.
+      if (written >= byteLengthOf(bytes)) return written;
+      if (isOverdue(LARGE)) return undefined; // goes on when the event loop has run
+    }
+  };
 }
 
 /** Reads what is there, blocking this thread until something is. */
 export function readSync(
   source: Descriptor,
-  buffer: Uint8Array<ArrayBuffer>,
+  buffer: Bytes,
   options?: SyncWaitOptions,
 ): number | null {
   checkBytes("buffer", buffer);
   const deadline = deadlineOf(options);
-  if (deadline !== Infinity) source.makeNonblocking();
-  for (;;) {
-    const count = readOnce(source, buffer);
-    if (count !== WOULD_BLOCK) return countOrEnd(count, buffer);
-    readySync(source, POLLIN, deadline);
-  }
+  const call = deadline === Infinity ? unistd().read : readNow;
+  return attemptSync(
+    source.subject,
+    () => readOnce(source, buffer, call),
+    (deadline) => readySync(source, POLLIN, deadline),
+    deadline,
+  );
 }
 
 /** Reads what is there; undefined when nothing is there yet. */
 export function tryRead(
   source: Descriptor,
-  buffer: Uint8Array<ArrayBuffer>,
+  buffer: Bytes,
 ): number | null | undefined {
   checkBytes("buffer", buffer);
-  source.makeNonblocking();
-  const count = readOnce(source, buffer);
-  return count === WOULD_BLOCK ? undefined : countOrEnd(count, buffer);
+  return readOnce(source, buffer);
 }
 
 /** Reads what is there, waiting until something is. */
 export async function read(
   source: Descriptor,
-  buffer: Uint8Array<ArrayBuffer>,
+  buffer: Bytes,
   options?: WaitOptions,
 ): Promise<number | null> {
   checkBytes("buffer", buffer);
-  const deadline = deadlineOf(options);
-  options?.signal?.throwIfAborted();
-  let count = WOULD_BLOCK;
-  const look = () => {
-    source.makeNonblocking(); // each time: a child that inherits undoes it
-    count = readOnce(source, buffer);
-    return count !== WOULD_BLOCK;
-  };
-  while (!waitBriefly(look, deadline)) {
-    await ready(source, POLLIN, deadline, options?.signal);
-  }
-  if (isOverdue()) await turn();
-  return countOrEnd(count, buffer);
+  const limits = limitsOf(options);
+  return await attempt(
+    new DescriptorSource(source, POLLIN),
+    () => readOnce(source, buffer),
+    limits,
+    queuesOf(source).reads,
+  );
 }
 
 /** Writes all the bytes, blocking this thread while there is no room. */
 export function writeSync(
   target: Descriptor,
-  bytes: Uint8Array<ArrayBuffer>,
+  bytes: Bytes,
   options?: SyncWaitOptions,
 ): number {
   checkBytes("bytes", bytes);
   const deadline = deadlineOf(options);
-  if (deadline !== Infinity) target.makeNonblocking();
-  let written = 0;
-  let rest = bytes;
-  for (;;) {
-    const count = writeOnce(target, rest);
-    if (count === WOULD_BLOCK) {
-      readySync(target, POLLOUT, deadline);
-      continue;
-    }
-    written += count;
-    if (written >= bytes.byteLength) return written;
-    rest = bytes.subarray(written);
-  }
+  const call = deadline === Infinity ? unistd().write : writeNow;
+  return attemptSync(
+    target.subject,
+    writing(target, bytes, call),
+    (deadline) => readySync(target, POLLOUT, deadline),
+    deadline,
+  );
 }
 
 /** Writes as many bytes as there is room for; null when there is none. */
-export function tryWrite(
-  target: Descriptor,
-  bytes: Uint8Array<ArrayBuffer>,
-): number | null {
+export function tryWrite(target: Descriptor, bytes: Bytes): number | null {
   checkBytes("bytes", bytes);
-  target.makeNonblocking();
-  const count = writeOnce(target, bytes);
-  return count === WOULD_BLOCK ? null : count;
+  return transferOnce(writeNow, "write", target, bytes) ?? null;
 }
 
 /** Writes all the bytes, waiting while there is no room. */
 export async function write(
   target: Descriptor,
-  bytes: Uint8Array<ArrayBuffer>,
+  bytes: Bytes,
   options?: WaitOptions,
 ): Promise<number> {
   checkBytes("bytes", bytes);
-  const deadline = deadlineOf(options);
-  const signal = options?.signal;
-  signal?.throwIfAborted();
-  const lock = lockOf(target);
-  const free = lock.acquire(target.subject, deadline, signal);
-  if (free !== undefined) await free;
-  try {
-    let written = 0;
-    for (;;) {
-      target.makeNonblocking(); // each time: a child that inherits undoes it
-      const count = writeOnce(target, bytes.subarray(written));
-      if (count === WOULD_BLOCK) {
-        await ready(target, POLLOUT, deadline, signal);
-        continue;
-      }
-      written += count;
-      if (isOverdue()) await turn();
-      // Of a resizable buffer there may be less left than was written already.
-      if (written >= bytes.byteLength) return written;
-    }
-  } finally {
-    lock.release();
-  }
+  const limits = limitsOf(options);
+  return await attempt(
+    new DescriptorSource(target, POLLOUT),
+    writing(target, bytes),
+    limits,
+    queuesOf(target).writes,
+  );
 }

@@ -1,0 +1,168 @@
+// splice(2) and tee(2): moving and copying bytes between descriptors, in the kernel.
+
+import { checkInteger } from "./arguments.ts";
+import { EAGAIN, EINTR, errno, ipcError } from "./libc/errno.ts";
+import { fcntl, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./libc/fcntl.ts";
+import { pollfd, POLLIN, POLLOUT } from "./libc/poll.ts";
+import { MAX_COUNT } from "./libc/unistd.ts";
+import { attempt, type Source } from "./wait/attempt.ts";
+import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
+import { makeNonblocking } from "./wait/nowait.ts";
+import { type Limits, limitsOf, type WaitOptions } from "./wait/options.ts";
+import { pollNow, ready, type Waitable } from "./wait/reactor.ts";
+
+/** Moves or copies once: the count, 0 at the end, or -1 with errno. */
+type Mover = (from: number, to: number, length: number) => number;
+
+/** Both sides, as the source of an attempt. */
+class BothSides implements Source {
+  readonly subject = "splice";
+  readonly spins = false;
+  from!: Waitable;
+  to!: Waitable;
+
+  isDeferred(): boolean {
+    return false;
+  }
+
+  served(): void {}
+
+  /** errno does not tell which of the two was not ready. */
+  ready(limits: Limits): Promise<boolean> {
+    return isReadable(this.from)
+      ? ready(this.to, POLLOUT, limits)
+      : ready(this.from, POLLIN, limits);
+  }
+}
+
+function isReadable({ fd }: Waitable): boolean {
+  const request = pollfd.encode({ fd, events: POLLIN, revents: 0 });
+  pollNow(request, 1);
+  return pollfd.decode(request).revents !== 0;
+}
+
+async function move(
+  mover: Mover,
+  syscall: string,
+  source: DescriptorLike,
+  target: DescriptorLike,
+  length: number,
+  options: WaitOptions | undefined,
+): Promise<number | null> {
+  checkInteger("length", length, 1, MAX_COUNT, "MAX_RW_COUNT of the kernel");
+  const limits = limitsOf(options);
+  const sides = new BothSides();
+  const count = await attempt(sides, () => {
+    // Each time: one may be closed by now, and its number another's.
+    sides.from = waitableOf(source);
+    sides.to = waitableOf(target);
+    return moveOnce(mover, syscall, sides, length);
+  }, limits);
+  return count === 0 ? null : count;
+}
+
+function moveOnce(
+  mover: Mover,
+  syscall: string,
+  { from, to }: BothSides,
+  length: number,
+): number | undefined {
+  // SPLICE_F_NONBLOCK says nothing of a socket or terminal at the other side.
+  makeNonblocking(from.fd);
+  makeNonblocking(to.fd);
+  for (;;) {
+    const count = mover(from.fd, to.fd, length);
+    if (count !== -1) return count;
+    const error = errno();
+    if (error === EAGAIN) return undefined;
+    if (error !== EINTR) {
+      throw ipcError(error, syscall, `${from.subject} to ${to.subject}`);
+    }
+  }
+}
+
+/**
+ * `splice(source, NULL, target, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
+ * moves bytes between descriptors without taking them into this process. One of
+ * the two must be a pipe or FIFO. Both are made non-blocking (`O_NONBLOCK`), which
+ * whoever shares them with this process sees, too.
+ *
+ * @param source What to read: an object of this module, or a descriptor's number.
+ * @param target What to write to.
+ * @param length The most bytes to move, at least 1.
+ * @param options `timeout` in milliseconds, and `signal`.
+ * @returns The count of bytes moved, at least 1, or null at the end of the source.
+ * @throws {RangeError} If the length is out of range.
+ * @throws {ClosedError} If one of the two is closed.
+ * @throws {DOMException} `TimeoutError` if the timeout has passed.
+ * @throws {IpcError} EINVAL if neither is a pipe, if both are the same one, or if
+ * the target is open for appending; EBADF if they are not open for reading and
+ * writing; EPIPE if nobody reads the target.
+ * @throws The reason of the signal, if it is aborted.
+ *
+ * @example From one pipe into another
+ * ```ts
+ * import { pipe, splice } from "@linux/ipc/pipe";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using one = pipe();
+ * using two = pipe();
+ * one.writer.writeSync(Uint8Array.of(1, 2, 3));
+ * assertEquals(await splice(one.reader, two.writer, 65536), 3);
+ * assertEquals(two.reader.available, 3);
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/splice.2.html | splice(2)}
+ */
+export async function splice(
+  source: DescriptorLike,
+  target: DescriptorLike,
+  length: number,
+  options?: WaitOptions,
+): Promise<number | null> {
+  const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+  const mover: Mover = (from, to, length) =>
+    fcntl().splice(from, null, to, null, length, flags);
+  return await move(mover, "splice", source, target, length, options);
+}
+
+/**
+ * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe into
+ * another, and leaves them in the first. Both are made non-blocking
+ * (`O_NONBLOCK`), which whoever shares them with this process sees, too.
+ *
+ * @param source The pipe to copy from: its read end, or a descriptor's number.
+ * @param target The pipe to copy to: its write end, or a descriptor's number.
+ * @param length The most bytes to copy, at least 1.
+ * @param options `timeout` in milliseconds, and `signal`.
+ * @returns The count of bytes copied, at least 1, or null at the end of the source.
+ * @throws {RangeError} If the length is out of range.
+ * @throws {ClosedError} If one of the two is closed.
+ * @throws {DOMException} `TimeoutError` if the timeout has passed.
+ * @throws {IpcError} EINVAL if one of them is not a pipe, or both are the same one.
+ * @throws The reason of the signal, if it is aborted.
+ *
+ * @example Listen in
+ * ```ts
+ * import { pipe, tee } from "@linux/ipc/pipe";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using one = pipe();
+ * using copy = pipe();
+ * one.writer.writeSync(Uint8Array.of(1, 2, 3));
+ * assertEquals(await tee(one.reader, copy.writer, 65536), 3);
+ * assertEquals(one.reader.available, 3);
+ * ```
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/tee.2.html | tee(2)}
+ */
+export async function tee(
+  source: DescriptorLike,
+  target: DescriptorLike,
+  length: number,
+  options?: WaitOptions,
+): Promise<number | null> {
+  const mover: Mover = (from, to, length) =>
+    fcntl().tee(from, to, length, SPLICE_F_NONBLOCK);
+  return await move(mover, "tee", source, target, length, options);
+}

@@ -1,0 +1,39 @@
+// Backing off: trying again, less and less often, where no event tells.
+
+import { cancellable } from "./cancellable.ts";
+import type { Source } from "./attempt.ts";
+import type { Limits } from "./options.ts";
+
+const LONGEST = 20; // ms: how late a change may be noticed
+
+/** Tries after 1, 2, 4 ... and from then on every 20 milliseconds. */
+export class Backoff implements Source {
+  readonly subject: string;
+  readonly spins = false;
+  #pause = 1;
+
+  constructor(subject: string) {
+    this.subject = subject;
+  }
+
+  isDeferred(): boolean {
+    return false;
+  }
+
+  served(): void {}
+
+  ready(limits: Limits): Promise<boolean> {
+    const pause = this.nextPause();
+    return cancellable(limits, ({ resolve }) => {
+      const timer = setTimeout(resolve, pause);
+      return () => clearTimeout(timer);
+    });
+  }
+
+  /** The milliseconds until the next try. */
+  nextPause(): number {
+    const pause = this.#pause;
+    this.#pause = Math.min(pause * 2, LONGEST);
+    return pause;
+  }
+}

@@ -1,0 +1,133 @@
+// Waiting for what has no descriptor: System V queues and semaphores. A call that
+// blocks in the kernel takes a thread of the runtime's pool, so only a few may do that
+// at a time. The other waiters back off.
+//
+// Such a call only waits: what it took for a Worker that is terminated would be lost,
+// and so it can be abandoned at any time, too. The try that follows, on the thread of
+// JavaScript, takes, and tells the errors with their errno.
+
+import type { Source } from "./attempt.ts";
+import { Backoff } from "./backoff.ts";
+import { cancellable } from "./cancellable.ts";
+import type { Closing } from "./closing.ts";
+import { type Limits, remaining } from "./options.ts";
+
+/** A call that blocks on a thread of the pool until a try may succeed. */
+export interface BlockingCall {
+  /** Blocks for at most that many milliseconds, or until it is interrupted. */
+  block(milliseconds: number): Promise<void>;
+  /**
+   * Makes a call return that has no timeout; called again until it has returned. False
+   * where that is not possible any more.
+   */
+  interrupt?(): boolean;
+  /**
+   * Whether the call does itself what the attempt is for. Then its outcome must be
+   * known before the attempt can end.
+   */
+  readonly acts?: boolean;
+}
+
+// Of the 32 threads of the pool, for each thread of JavaScript.
+const MAX_BLOCKED = 4;
+// The longest that an abandoned call keeps its thread.
+const SLICE = 50; // ms
+const INTERRUPT_AGAIN = 5; // ms: the thread may be on its way into the call
+let blocked = 0;
+
+/** How many threads of the pool are taken on this thread. For tests. */
+export function blockedCalls(): number {
+  return blocked;
+}
+
+/** What has no descriptor, as the source of an attempt. */
+export class PoolSource implements Source {
+  readonly subject: string;
+  readonly spins = true;
+  readonly #closing: Closing;
+  readonly #callOf: () => BlockingCall | undefined;
+  readonly #backoff: Backoff;
+
+  /** `callOf` is asked when the wait blocks; undefined where that could not be ended. */
+  constructor(
+    subject: string,
+    closing: Closing,
+    callOf: () => BlockingCall | undefined,
+  ) {
+    this.subject = subject;
+    this.#closing = closing;
+    this.#callOf = callOf;
+    this.#backoff = new Backoff(subject);
+  }
+
+  isDeferred(): boolean {
+    return false;
+  }
+
+  served(): void {}
+
+  ready(limits: Limits): Promise<boolean> {
+    const call = blocked < MAX_BLOCKED ? this.#callOf() : undefined;
+    return cancellable(limits, ({ resolve }) => {
+      const wait = call === undefined
+        ? pause(this.#backoff.nextPause())
+        : block(call, Math.min(remaining(limits.deadline), SLICE));
+      const unlisten = this.#closing.listen(() => {
+        end().then(resolve);
+      });
+      wait.over.then(() => {
+        unlisten();
+        resolve();
+      });
+      return end;
+
+      async function end(): Promise<void> {
+        unlisten();
+        wait.abandon();
+        if (call?.acts) await wait.over;
+      }
+    });
+  }
+}
+
+/** A wait that can be abandoned. */
+interface Wait {
+  /** Resolves when it is over. */
+  readonly over: Promise<void>;
+  abandon(): void;
+}
+
+function pause(milliseconds: number): Wait {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  return {
+    over: promise,
+    abandon() {
+      clearTimeout(timer);
+      resolve();
+    },
+  };
+}
+
+function block(call: BlockingCall, milliseconds: number): Wait {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let again: ReturnType<typeof setInterval> | undefined;
+  blocked++;
+  call.block(milliseconds).then(() => {
+    blocked--;
+    clearInterval(again);
+    resolve();
+  });
+  return { over: promise, abandon };
+
+  function abandon(): void {
+    if (call.interrupt === undefined || again !== undefined) return;
+    again = setInterval(interrupt, INTERRUPT_AGAIN);
+    interrupt();
+  }
+  function interrupt(): void {
+    if (call.interrupt!()) return;
+    clearInterval(again);
+    resolve(); // its outcome cannot be known in time
+  }
+}

@@ -1,0 +1,403 @@
+// Waiting for descriptors: one epoll for all of a thread, and at most one outstanding
+// call on the runtime's pool of threads, however many descriptors there are.
+//
+// A pass is one epoll_wait on this thread that does not wait. It resolves all that is
+// ready, in the kernel's order, and their continuations run before the next pass. When
+// a pass finds nothing, the reactor spins a little for the whole set, and then waits
+// on a thread of the pool.
+
+import { ClosedError } from "../errors.ts";
+import { beforeClose } from "../libc/descriptor.ts";
+import {
+  check,
+  EAGAIN,
+  EEXIST,
+  EINTR,
+  ENOENT,
+  EPERM,
+  errno,
+  ipcError,
+} from "../libc/errno.ts";
+import { poll, POLLERR, pollfd, POLLHUP, POLLIN } from "../libc/poll.ts";
+import {
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  EPOLLET,
+  epollEvent,
+  sysEpoll,
+} from "../libc/sys_epoll.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK, sysEventfd } from "../libc/sys_eventfd.ts";
+import { unistd } from "../libc/unistd.ts";
+import type { Source } from "./attempt.ts";
+import { cancellable, type Settle } from "./cancellable.ts";
+import { type Limits, remaining } from "./options.ts";
+import { spin } from "./spin.ts";
+import { isOverdue, yieldToEventLoop } from "./yield.ts";
+
+/** What can be waited for: a Descriptor, or the number of a foreign one. */
+export interface Waitable {
+  readonly fd: number;
+  /** Name used in error messages. */
+  readonly subject: string;
+}
+
+/** One pending wait. */
+interface Waiter extends Settle {
+  readonly events: number;
+  readonly subject: string;
+}
+
+/** A descriptor that is, or was, waited for. */
+interface Watch {
+  readonly fd: number;
+  /** What epoll knows it by: the number of a descriptor may be used again. */
+  readonly token: number;
+  readonly waiters: Set<Waiter>;
+  /**
+   * The events that epoll reports as long as they are there; -1 while the descriptor is
+   * not in epoll. With 0 an error or a hang-up is reported once (EPOLLET).
+   */
+  armed: number;
+  /** The pass after which something was last taken from it. */
+  servedAfter: number;
+  /** Whether an object of this thread will close it. */
+  readonly owned: boolean;
+}
+
+const MAX_EVENTS = 256; // of one epoll_wait; the rest comes with the next
+const ALWAYS = POLLERR | POLLHUP; // reported whether asked for or not
+// A Worker that is terminated leaves its call behind: it frees its thread of the pool
+// after this many milliseconds.
+const SLICE = 10_000;
+// How many microtasks the continuations get between two passes: enough for a handler
+// that reads, answers and waits again.
+const MAX_TICKS = 16;
+const WAKEUP = 0; // the token of the eventfd
+
+// Each thread has its own instance of this module, and so its own epoll.
+let epoll = -1;
+let wakeup = -1; // an eventfd that ends the outstanding call
+let outstanding = false;
+let running = false;
+let pending = 0;
+let arrivals = 0; // waits that have begun
+let passes = 0;
+let nextToken = 1;
+const watches = new Map<number, Watch>(); // by descriptor
+const tokens = new Map<number, Watch>();
+let wake: () => void = () => {};
+
+const event = new Uint8Array(epollEvent.size);
+const eventView = epollEvent.view(event);
+const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+const drained = new Uint8Array(8);
+
+/** What epoll_wait fills. */
+class Events {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #words: Uint32Array;
+
+  constructor() {
+    this.bytes = new Uint8Array(epollEvent.size * MAX_EVENTS);
+    this.#words = new Uint32Array(this.bytes.buffer);
+  }
+
+  eventsAt(index: number): number {
+    return this.#words[index * WORDS]!;
+  }
+
+  tokenAt(index: number): number {
+    return this.#words[index * WORDS + DATA]!;
+  }
+}
+
+const WORDS = epollEvent.size / 4;
+const DATA = epollEvent.offsets.data / 4;
+const reported = new Events(); // of a pass
+const reportedElsewhere = new Events(); // of the outstanding call
+
+/** How many waits are pending on this thread. For tests. */
+export function pendingWaits(): number {
+  return pending;
+}
+
+function control(operation: number, watch: Watch, events: number): number {
+  eventView.events = events === 0 ? EPOLLET : events;
+  eventView.data = BigInt(watch.token);
+  return sysEpoll().epoll_ctl(epoll, operation, watch.fd, event);
+}
+
+function open(): void {
+  if (epoll !== -1) return;
+  const { epoll_create1, epoll_ctl } = sysEpoll();
+  const created = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+  try {
+    const flags = EFD_CLOEXEC | EFD_NONBLOCK;
+    wakeup = check(sysEventfd().eventfd(0, flags), "eventfd");
+    eventView.events = POLLIN;
+    eventView.data = BigInt(WAKEUP);
+    check(epoll_ctl(created, EPOLL_CTL_ADD, wakeup, event), "epoll_ctl");
+    epoll = created;
+  } catch (error) {
+    unistd().close(created);
+    if (wakeup !== -1) unistd().close(wakeup);
+    wakeup = -1;
+    throw error;
+  }
+}
+
+/** Closes the epoll when it watches nothing, so that a Worker leaves nothing open. */
+function closeIfUnused(): void {
+  if (epoll === -1 || outstanding || running || tokens.size > 0) return;
+  unistd().close(epoll);
+  unistd().close(wakeup);
+  epoll = wakeup = -1;
+}
+
+/** Has epoll report these events of a descriptor as long as they are there. */
+function arm(watch: Watch, events: number): void {
+  const operation = watch.armed === -1 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (control(operation, watch, events) === -1) {
+    const error = errno();
+    // A foreign descriptor may have been closed, and its number used again.
+    const other = error === ENOENT
+      ? EPOLL_CTL_ADD
+      : error === EEXIST
+      ? EPOLL_CTL_MOD
+      : undefined;
+    if (other === undefined) throw ipcError(error, "epoll_ctl", watch.fd);
+    check(control(other, watch, events), "epoll_ctl", watch.fd);
+  }
+  watch.armed = events;
+  tokens.set(watch.token, watch);
+}
+
+/** Stops the report of events that no waiter wants. */
+function disarm(watch: Watch): void {
+  let events = 0;
+  for (const waiter of watch.waiters) events |= waiter.events;
+  if (events !== watch.armed) arm(watch, events);
+}
+
+function forget(watch: Watch): void {
+  if (watches.get(watch.fd) === watch) watches.delete(watch.fd);
+  if (!tokens.delete(watch.token)) return;
+  control(EPOLL_CTL_DEL, watch, 0);
+  closeIfUnused();
+}
+
+/** Resolves the waiters of one descriptor; returns how many. */
+function dispatch(watch: Watch, events: number): number {
+  let count = 0;
+  for (const waiter of watch.waiters) {
+    if ((events & (waiter.events | ALWAYS)) === 0) continue;
+    remove(watch, waiter);
+    waiter.resolve();
+    count++;
+  }
+  if (count === 0) disarm(watch);
+  return count;
+}
+
+function dispatchAll(events: Events, count: number): number {
+  let resolved = 0;
+  for (let index = 0; index < count; index++) {
+    const token = events.tokenAt(index);
+    if (token === WAKEUP) unistd().read(wakeup, drained, drained.length);
+    const watch = tokens.get(token); // undefined: closed since it was reported
+    if (watch !== undefined) {
+      resolved += dispatch(watch, events.eventsAt(index));
+    }
+  }
+  return resolved;
+}
+
+/** Looks once for all descriptors; returns how many waiters were resolved. */
+function pass(): number {
+  passes++;
+  const count = sysEpoll().epoll_wait(epoll, reported.bytes, MAX_EVENTS, 0);
+  return dispatchAll(reported, count);
+}
+
+/** Lets continuations run, until so many waits have come back or do not. */
+async function settle(expected: number): Promise<void> {
+  const enough = arrivals + expected;
+  for (let tick = 0; tick < MAX_TICKS && arrivals < enough; tick++) await null;
+}
+
+/** Runs passes while there are waiters. */
+async function run(): Promise<void> {
+  running = true;
+  let resolved = 1;
+  while (pending > 0) {
+    await settle(resolved);
+    if (isOverdue(resolved)) await yieldToEventLoop();
+    if (pending === 0) break;
+    resolved = pass();
+    if (resolved > 0 || spin(() => (resolved = pass()) > 0)) continue;
+    waitElsewhere();
+    await new Promise<void>((resolve) => wake = resolve);
+    resolved = 1;
+  }
+  running = false;
+  closeIfUnused();
+  if (!outstanding) return;
+  await yieldToEventLoop(); // the next wait may have begun by then
+  endIfIdle();
+}
+
+/** Waits on a thread of the pool, with at most one call. */
+async function waitElsewhere(): Promise<void> {
+  if (outstanding) return;
+  outstanding = true;
+  const { epoll_wait_nonblocking: call } = sysEpoll();
+  const { bytes } = reportedElsewhere;
+  // -1 can only be EINTR: the other errors are mistakes in the arguments.
+  const count = await call(epoll, bytes, MAX_EVENTS, SLICE);
+  outstanding = false;
+  passes++;
+  dispatchAll(reportedElsewhere, count);
+  wake();
+  closeIfUnused();
+}
+
+/** Ends the outstanding call when there are no waiters, so that the program can end. */
+function endIfIdle(): void {
+  if (pending === 0 && outstanding) unistd().write(wakeup, one, one.length);
+}
+
+function remove(watch: Watch, waiter: Waiter): void {
+  if (!watch.waiters.delete(waiter)) return;
+  pending--;
+  if (!watch.owned && watch.waiters.size === 0) forget(watch);
+  if (pending === 0) wake();
+}
+
+/** Ends the waits for a descriptor that is about to be closed. */
+function dropped(watch: Watch): void {
+  for (const waiter of watch.waiters) {
+    remove(watch, waiter);
+    waiter.reject(new ClosedError(waiter.subject));
+  }
+  forget(watch);
+}
+
+/** The watch of a descriptor, made with the first wait for it. */
+function watchOf(fd: number): Watch {
+  const known = watches.get(fd);
+  if (known !== undefined) return known;
+  const watch: Watch = {
+    fd,
+    token: nextToken++,
+    waiters: new Set(),
+    armed: -1,
+    servedAfter: -1,
+    owned: beforeClose(fd, () => dropped(watch)),
+  };
+  watches.set(fd, watch);
+  return watch;
+}
+
+/** Begins a wait for one of `events`; returns how to take it back. */
+export function watch(
+  target: Waitable,
+  events: number,
+  settle: Settle,
+): () => void {
+  const found = watchOf(target.fd);
+  const { subject } = target;
+  arrivals++;
+  try {
+    open();
+    const armed = Math.max(found.armed, 0);
+    if ((armed & events) !== events) arm(found, armed | events);
+  } catch (error) {
+    if (!found.owned && found.waiters.size === 0) forget(found);
+    closeIfUnused();
+    // A regular file cannot be waited for: it is always ready.
+    if ((error as { errno?: number }).errno === EPERM) settle.resolve();
+    else settle.reject(error);
+    return () => {};
+  }
+  const waiter: Waiter = { events, subject, ...settle };
+  found.waiters.add(waiter);
+  pending++;
+  if (running) wake();
+  else run();
+  return () => remove(found, waiter);
+}
+
+/**
+ * Resolves to true when one of `events` (POLLIN, POLLOUT) is likely to be there, to
+ * false when the deadline has passed. Rejects when the signal is aborted, and when the
+ * descriptor is closed.
+ */
+export function ready(
+  target: Waitable,
+  events: number,
+  limits: Limits,
+): Promise<boolean> {
+  return cancellable(limits, (settle) => watch(target, events, settle));
+}
+
+/** A descriptor, as the source of an attempt. */
+export class DescriptorSource implements Source {
+  readonly #target: Waitable;
+  readonly #events: number;
+  readonly spins = false; // the reactor does, for the whole set
+
+  constructor(target: Waitable, events: number) {
+    this.#target = target;
+    this.#events = events;
+  }
+
+  get subject(): string {
+    return this.#target.subject;
+  }
+
+  /** While others wait, a reader is served once in a pass. */
+  isDeferred(): boolean {
+    return pending > 0 && this.#events === POLLIN &&
+      watches.get(this.#target.fd)?.servedAfter === passes;
+  }
+
+  served(): void {
+    if (pending > 0 && this.#events === POLLIN) {
+      watchOf(this.#target.fd).servedAfter = passes;
+    }
+  }
+
+  ready(limits: Limits): Promise<boolean> {
+    return ready(this.#target, this.#events, limits);
+  }
+}
+
+const request = new Uint8Array(pollfd.size);
+const requestView = pollfd.view(request);
+
+/** Blocks this thread until one of `events` is there, or the deadline passes. */
+export function readySync(
+  { fd }: Waitable,
+  events: number,
+  deadline: number,
+): void {
+  requestView.fd = fd;
+  requestView.events = events;
+  const limit = deadline === Infinity ? -1 : remaining(deadline);
+  if (poll().poll(request, 1, limit) === -1) checkInterrupted();
+}
+
+/** poll(2) of so many rows of a table, which tells what is there without waiting. */
+export function pollNow(table: Uint8Array<ArrayBuffer>, rows: number): void {
+  // Where nothing is there, a signal can interrupt even a poll that does not wait.
+  while (poll().poll(table, rows, 0) === -1) checkInterrupted();
+}
+
+/** Throws unless it was a signal that poll has failed of. */
+function checkInterrupted(): void {
+  const error = errno();
+  // The runtime's signal handler may leave the EAGAIN of its own write in errno.
+  if (error !== EINTR && error !== EAGAIN) throw ipcError(error, "poll");
+}

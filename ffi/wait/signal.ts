@@ -1,0 +1,46 @@
+// AbortSignals, read with the accessors of the platform: an object may have properties
+// of its own that say something else.
+
+const { apply } = Reflect;
+const { addEventListener, removeEventListener } = AbortSignal.prototype;
+
+function getter(key: "aborted" | "reason"): () => unknown {
+  return Object.getOwnPropertyDescriptor(AbortSignal.prototype, key)!.get!;
+}
+
+const aborted = getter("aborted");
+const reason = getter("reason");
+
+/** Whether a signal is aborted. */
+export function isAborted(signal: AbortSignal): boolean {
+  return apply(aborted, signal, []) as boolean;
+}
+
+/** What a signal is aborted with. */
+export function reasonOf(signal: AbortSignal): unknown {
+  return apply(reason, signal, []);
+}
+
+/** Throws the reason of a signal that is aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal !== undefined && isAborted(signal)) throw reasonOf(signal);
+}
+
+/** Makes sure that a value is an AbortSignal, which can end a wait. */
+export function checkSignal(value: unknown): asserts value is AbortSignal {
+  try {
+    isAborted(value as AbortSignal); // throws for every other object
+  } catch {
+    throw new TypeError('Argument "signal" must be an AbortSignal');
+  }
+}
+
+/** Calls `listener` when the signal is aborted, until what this returns is called. */
+export function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  // The event alone proves nothing: anything can dispatch one.
+  const heed = () => {
+    if (isAborted(signal)) listener();
+  };
+  apply(addEventListener, signal, ["abort", heed]);
+  return () => apply(removeEventListener, signal, ["abort", heed]);
+}
