@@ -73,9 +73,10 @@ import {
 } from "./libc/sys_stat.ts";
 import { unistd } from "./libc/unistd.ts";
 import { type Pipe, pipe, PipeReader, PipeWriter } from "./pipe.ts";
-import { deadlineOf, type WaitOptions } from "./wait/options.ts";
-import { until } from "./wait/pause.ts";
-import { pollNow } from "./wait/poller.ts";
+import { attempt } from "./wait/attempt.ts";
+import { Backoff } from "./wait/backoff.ts";
+import { limitsOf, type WaitOptions } from "./wait/options.ts";
+import { pollNow } from "./wait/reactor.ts";
 
 export {
   ClosedError,
@@ -282,16 +283,16 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
   async openReader(options?: WaitOptions): Promise<PipeReader> {
-    const deadline = deadlineOf(options);
-    options?.signal?.throwIfAborted();
+    const limits = limitsOf(options);
     const reader = this.#openReaderAtOnce();
     try {
       using scratch = pipe();
       const connected = () => {
         this.#file.checkOpen();
-        return hasWriter(reader.fd, scratch.writer.fd, this.path);
+        const { writer } = scratch;
+        return hasWriter(reader.fd, writer.fd, this.path) || undefined;
       };
-      await until(connected, this.path, deadline, options?.signal);
+      await attempt(new Backoff(this.path), connected, limits);
     } catch (error) {
       reader.close();
       throw error;
@@ -313,11 +314,9 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
   async openWriter(options?: WaitOptions): Promise<PipeWriter> {
-    const deadline = deadlineOf(options);
-    let writer: PipeWriter | null = null;
-    const opened = () => (writer = this.tryOpenWriter()) !== null;
-    await until(opened, this.path, deadline, options?.signal);
-    return writer!;
+    const limits = limitsOf(options);
+    const opened = () => this.#tryOpenWriter() ?? undefined;
+    return await attempt(new Backoff(this.path), opened, limits);
   }
 
   /**
@@ -330,7 +329,7 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
   openWriterSync(): PipeWriter {
-    return PipeWriter.fromFd(this.#open(O_WRONLY), { name: this.path });
+    return this.#openWriterSync();
   }
 
   /**
@@ -355,8 +354,7 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
   tryOpenWriter(): PipeWriter | null {
-    const fd = this.#openAtOnce(O_WRONLY);
-    return fd === null ? null : PipeWriter.fromFd(fd, { name: this.path });
+    return this.#tryOpenWriter();
   }
 
   /**
@@ -375,7 +373,7 @@ export class Fifo implements Disposable {
   openBoth(): Pipe {
     const reader = this.#openReaderAtOnce();
     try {
-      const writer = this.openWriterSync(); // the reader is there: no wait
+      const writer = this.#openWriterSync(); // the reader is there: no wait
       return owning({ reader, writer }, reader, writer);
     } catch (error) {
       reader.close();
@@ -422,6 +420,15 @@ export class Fifo implements Disposable {
       "open",
       this.path,
     );
+  }
+
+  #openWriterSync(): PipeWriter {
+    return PipeWriter.fromFd(this.#open(O_WRONLY), { name: this.path });
+  }
+
+  #tryOpenWriter(): PipeWriter | null {
+    const fd = this.#openAtOnce(O_WRONLY);
+    return fd === null ? null : PipeWriter.fromFd(fd, { name: this.path });
   }
 
   #openReaderAtOnce(): PipeReader {

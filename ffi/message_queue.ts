@@ -77,15 +77,17 @@ export {
   TypedPosixMessageQueue,
 } from "./message_queue/posix_typed.ts";
 export { SysvRequest } from "./message_queue/request.ts";
+export type { SysvMessage } from "./message_queue/message_buffer.ts";
+export type {
+  SysvReceiveOptions,
+  SysvSendOptions,
+} from "./message_queue/selection.ts";
 export {
-  type SysvMessage,
   SysvMessageQueue,
   type SysvMessageQueueChange,
   type SysvMessageQueueCreateOptions,
   type SysvMessageQueueEntry,
   type SysvMessageQueueStat,
-  type SysvReceiveOptions,
-  type SysvSendOptions,
 } from "./message_queue/sysv.ts";
 export {
   type TypedSysvMessage,

@@ -21,7 +21,7 @@ import {
   type PipeWriter,
 } from "../ffi/fifo.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../ffi/libc/fcntl.ts";
-import { pendingWaits } from "../ffi/wait/poller.ts";
+import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { assertRefused, assertSucceeded } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";

@@ -10,7 +10,7 @@ import {
   PosixSharedMemory,
   SysvSharedMemory,
 } from "../ffi/shared_memory.ts";
-import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { sleepingWords } from "../ffi/wait/futexes.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { runCall, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
@@ -61,7 +61,7 @@ leakTest("Memory.wait() ends when the word changes", async () => {
     const { int32 } = memory.atomics;
     for (let round = 0; round < 20; round++) {
       const waits = [0, 1, 2].map(() => memory.wait(8, round));
-      if (round % 5 === 0) await until(() => lanesTaken() === 3, "lanes");
+      if (round % 5 === 0) await until(() => sleepingWords() === 3, "words");
       Atomics.add(int32, 2, 1);
       assert(memory.notify(8) <= 3);
       assertEquals(await Promise.all(waits), Array(3).fill(round + 1));
@@ -124,18 +124,18 @@ leakTest("Memory.wait() has a timeout, and a signal", async () => {
   const controller = new AbortController();
   const { signal } = controller;
   const waits = Array.from({ length: 10 }, () => memory.wait(0, 0, { signal }));
-  await until(() => lanesTaken() > 0, "a lane");
+  await until(() => sleepingWords() > 0, "a word");
   controller.abort(reason);
   for (const result of await Promise.allSettled(waits)) {
     assertEquals(result, { status: "rejected", reason });
   }
-  assertEquals(lanesTaken(), 0);
+  await until(() => sleepingWords() === 0, "no word");
 });
 
 leakTest("Memory.close() ends the waits in it", async () => {
   const memory = newMemory(10_000);
   const waits = Array.from({ length: 10 }, () => memory.wait(9_996, 0));
-  await until(() => lanesTaken() > 0, "a lane");
+  await until(() => sleepingWords() > 0, "a word");
   memory.close(); // calls on other threads still use the address
   for (const result of await Promise.allSettled(waits)) {
     assert(
@@ -149,10 +149,10 @@ leakTest("Memory.close() ends the waits in it", async () => {
 leakTest("Memory.wait() goes on when the memory is resized", async () => {
   using memory = newMemory(PAGE + 8);
   const waiting = memory.wait(PAGE + 4, 0);
-  await until(() => lanesTaken() === 1, "a lane");
+  await until(() => sleepingWords() === 1, "a word");
   for (const size of [2 * PAGE, 100_000, 1_000_000]) memory.resize(size);
   const shrink = () => memory.resize(PAGE, { shrink: true });
-  if (lanesTaken() === 1) assertThrows(shrink, TypeError, "waits");
+  if (sleepingWords() === 1) assertThrows(shrink, TypeError, "waits");
   Atomics.store(memory.atomics.int32, PAGE / 4 + 1, 5);
   memory.notify(PAGE + 4);
   assertEquals(await waiting, 5);
@@ -162,7 +162,7 @@ leakTest("Memory.wait() goes on when the memory is resized", async () => {
 leakTest("Memory.wait() ends when the word is gone", async () => {
   using memory = newMemory(8);
   const waiting = assertRejects(() => memory.wait(4, 0), RangeError, "a word");
-  await until(() => lanesTaken() === 1, "a lane");
+  await until(() => sleepingWords() === 1, "a word");
   memory.resize(16); // so that the wait is in a mapping of before
   memory.resize(4, { shrink: true });
   await waiting;
@@ -176,7 +176,7 @@ leakTest("Memory.wait() works where nothing may be written", async () => {
   using readonly = file.map({ readonly: true });
   for (const [from, to] of [[memory, reader], [writable, readonly]] as const) {
     const waiting = to.wait(0, 0);
-    await until(() => lanesTaken() === 1, "a lane");
+    await until(() => sleepingWords() === 1, "a word");
     Atomics.store(from.atomics.int32, 0, 7);
     from.notify(0);
     assertEquals(await waiting, 7);
@@ -194,7 +194,7 @@ leakTest(
       { length: 100 },
       (_, index) => memory.wait(4 * index, 0),
     );
-    await until(() => lanesTaken() > 0, "a lane");
+    await until(() => sleepingWords() > 0, "a word");
     assert((await Deno.readTextFile("/proc/self/comm")) !== "");
     for (let index = 0; index < 100; index++) {
       Atomics.store(int32, index, index + 1);
@@ -210,7 +210,7 @@ leakTest(
 leakTest("Memory.wait() sees a change that nobody tells of", async () => {
   using memory = newMemory();
   const waiting = memory.wait(0, 0);
-  await until(() => lanesTaken() === 1, "a lane");
+  await until(() => sleepingWords() === 1, "a word");
   Atomics.store(memory.atomics.int32, 0, 3);
   assertEquals(await waiting, 3);
 });

@@ -13,8 +13,9 @@ import {
   SysvMessageQueue,
 } from "../ffi/message_queue.ts";
 import { cstring, i16, struct } from "../ffi/struct.ts";
-import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { blockedCalls } from "../ffi/wait/pool.ts";
 import type { WaitOptions } from "../ffi/wait/options.ts";
+import { until } from "./support/process.ts";
 import { killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
@@ -111,7 +112,7 @@ leakTest("SysvMessageQueue.receive() is never early to time out", async () => {
     assertEquals(error.name, "TimeoutError");
     assertGreaterOrEqual(performance.now() - begun, timeout);
   }
-  assertEquals(lanesTaken(), 0);
+  await until(() => blockedCalls() === 0, "no blocked call");
 });
 
 leakTest("SysvMessageQueue.receive() ends with the signal", async () => {
@@ -132,7 +133,7 @@ leakTest("SysvMessageQueue.receive() ends with the signal", async () => {
     Error,
     "enough",
   );
-  assertEquals(lanesTaken(), 0);
+  await until(() => blockedCalls() === 0, "no blocked call");
 });
 
 leakTest("SysvMessageQueue.close() ends pending waits", async () => {
@@ -213,7 +214,7 @@ for (
       assertEquals(queue.stat().messages, 0);
       end.abort();
       await others;
-      assertEquals(lanesTaken(), 0);
+      await until(() => blockedCalls() === 0, "no blocked call");
     },
   );
 }

@@ -10,9 +10,9 @@ import {
   SysvSemaphoreSet,
   UnixStream,
 } from "../mod.ts";
-import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { blockedCalls } from "../ffi/wait/pool.ts";
 import type { WaitOptions } from "../ffi/wait/options.ts";
-import { pendingWaits } from "../ffi/wait/poller.ts";
+import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { leakTest } from "./support/leaks.ts";
 import { settled, turns } from "./support/waits.ts";
 
@@ -137,12 +137,12 @@ leakTest("100 waits of all kinds leave file I/O alone, and end", async () => {
   await readFiles();
   controller.abort("enough");
   for (const { reason } of await aborted) assertEquals(reason, "enough");
-  assertEquals([pendingWaits(), lanesTaken()], [0, 0]);
+  assertEquals([pendingWaits(), blockedCalls()], [0, 0]);
 
   // None of them has taken anything, and all go on.
   const last = settled(kinds.map(({ wait }) => wait({ timeout: 20_000 })));
   await readFiles();
   for (const { end } of kinds) end();
   for (const { status } of await last) assertEquals(status, "fulfilled");
-  assertEquals([pendingWaits(), lanesTaken()], [0, 0]);
+  assertEquals([pendingWaits(), blockedCalls()], [0, 0]);
 });

@@ -17,7 +17,7 @@ import { pipe } from "../ffi/pipe.ts";
 import { UnixStream } from "../ffi/socket.ts";
 import { cstring, i16, struct, u32 } from "../ffi/struct.ts";
 import { waitAny } from "../ffi/wait.ts";
-import { pendingWaits } from "../ffi/wait/poller.ts";
+import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
 import {

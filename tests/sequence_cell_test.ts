@@ -7,7 +7,7 @@ import {
   SysvSharedMemory,
 } from "../ffi/shared_memory.ts";
 import { array, cstring, f64, i16, struct, u64 } from "../ffi/struct.ts";
-import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { sleepingWords } from "../ffi/wait/futexes.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
@@ -116,7 +116,7 @@ leakTest("SequenceCell.changed() waits for the next value", async () => {
   const reader = new SequenceCell(readonly, person);
   for (let round = 0; round < 10; round++) {
     const changed = reader.changed(2 * round);
-    if (round % 3 === 0) await until(() => lanesTaken() === 1, "a lane");
+    if (round % 3 === 0) await until(() => sleepingWords() === 1, "a word");
     writer.write({ ...ghkim, age: round });
     assertEquals(await changed, 2 * round + 2);
     assertEquals(reader.readSync().age, round);

@@ -19,7 +19,7 @@ import {
   SOCK_STREAM,
   sysSocket,
 } from "../ffi/libc/sys_socket.ts";
-import { pendingWaits } from "../ffi/wait/poller.ts";
+import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { Raw } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch } from "./support/names.ts";

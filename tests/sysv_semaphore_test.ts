@@ -13,7 +13,7 @@ import {
   type SysvSemaphoreOperation,
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
-import { lanesTaken } from "../ffi/wait/lanes.ts";
+import { blockedCalls } from "../ffi/wait/pool.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
@@ -852,7 +852,7 @@ leakTest("SysvSemaphoreSet.remove() tells those who wait", async () => {
     assertInstanceOf(reason, IpcError);
     assertEquals(reason.code, "EIDRM");
   }
-  assertEquals(lanesTaken(), 0);
+  assertEquals(blockedCalls(), 0);
 });
 
 // --- Waiting ----------------------------------------------------------------
@@ -893,7 +893,7 @@ leakTest("SysvSemaphoreSet.operate() never gives up early", async () => {
       assertEquals(error.name, "TimeoutError");
     })
   ));
-  assertEquals([set.getAll(), lanesTaken()], [[0], 0]);
+  assertEquals([set.getAll(), blockedCalls()], [[0], 0]);
 });
 
 leakTest(
@@ -922,7 +922,7 @@ leakTest(
     ) {
       assertStrictEquals((await settled([call]))[0]!.reason, reason);
     }
-    assertEquals([set.getAll(), lanesTaken()], [[5], 0]);
+    assertEquals([set.getAll(), blockedCalls()], [[5], 0]);
   },
 );
 
@@ -948,7 +948,7 @@ leakTest(
     await untilWaiting(other, 0, 2);
     set.close();
     for (const { reason } of await all) assertInstanceOf(reason, ClosedError);
-    assertEquals(lanesTaken(), 0);
+    assertEquals(blockedCalls(), 0);
   },
 );
 
@@ -981,7 +981,7 @@ leakTest(
       results.filter(({ status }) => status === "fulfilled").length,
       10,
     );
-    assertEquals([set.getAll(), lanesTaken()], [[0, 1], 0]);
+    assertEquals([set.getAll(), blockedCalls()], [[0, 1], 0]);
   },
 );
 

@@ -34,7 +34,8 @@ import {
   type WaitTarget,
   waitWritable,
 } from "../ffi/wait.ts";
-import { pendingWaits, ready } from "../ffi/wait/poller.ts";
+import { NO_LIMITS } from "../ffi/wait/options.ts";
+import { pendingWaits, ready } from "../ffi/wait/reactor.ts";
 import { compileText, noCompiler } from "./support/c.ts";
 import { callText, inChild, runCall } from "./support/child.ts";
 import { openRaw, Raw, socketPair } from "./support/descriptors.ts";
@@ -462,7 +463,11 @@ leakTest(
     using one = pipe();
     const two = pipe();
     // Woken first, this takes what has come, and closes the other.
-    const first = ready({ fd: one.reader.fd, subject: "one" }, POLLIN, Infinity)
+    const first = ready(
+      { fd: one.reader.fd, subject: "one" },
+      POLLIN,
+      NO_LIMITS,
+    )
       .then(() => {
         one.reader.tryRead(new Uint8Array(1));
         two.reader.close();

@@ -14,6 +14,16 @@ export const mqueue = header({
   mq_send: { parameters: ["i32", "buffer", "u32", "u32"], result: "i32" },
   // ssize_t mq_receive(mqd_t mqdes, char *msg_ptr, size_t msg_len, unsigned int *msg_prio)
   mq_receive: { parameters: ["i32", "buffer", "u32", "buffer"], result: "i32" },
+  // int mq_timedsend(mqd_t mqdes, const char *msg_ptr, size_t msg_len, unsigned int msg_prio, const struct timespec *abs_timeout)
+  mq_timedsend: {
+    parameters: ["i32", "buffer", "u32", "u32", "buffer"],
+    result: "i32",
+  },
+  // ssize_t mq_timedreceive(mqd_t mqdes, char *msg_ptr, size_t msg_len, unsigned int *msg_prio, const struct timespec *abs_timeout)
+  mq_timedreceive: {
+    parameters: ["i32", "buffer", "u32", "buffer", "buffer"],
+    result: "i32",
+  },
 });
 
 /** One more than the highest priority. */

@@ -1,5 +1,6 @@
 // <string.h>
 
+import { byteLengthOf } from "../arguments.ts";
 import { header } from "./library.ts";
 
 const string = header({
@@ -23,7 +24,7 @@ export function copyBytes(
   from: Uint8Array<ArrayBuffer>,
   count: number,
 ): void {
-  if (count > to.byteLength || count > from.byteLength) {
+  if (count > byteLengthOf(to) || count > byteLengthOf(from)) {
     throw new RangeError(`Cannot copy ${count} bytes`);
   }
   string().memcpy_void(to, from, count);

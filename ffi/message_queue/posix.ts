@@ -1,11 +1,13 @@
 // POSIX message queues.
 
 import {
+  byteLengthOf,
   checkBytes,
   checkFd,
   checkInteger,
   checkMode,
   cName,
+  viewOf,
 } from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
 import { Descriptor, takeOver } from "../libc/descriptor.ts";
@@ -19,6 +21,7 @@ import {
   ENOENT,
   ENOSPC,
   errno,
+  ETIMEDOUT,
   ipcError,
 } from "../libc/errno.ts";
 import {
@@ -31,6 +34,7 @@ import {
   O_RDWR,
   O_WRONLY,
 } from "../libc/fcntl.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import { systemLimit } from "../libc/limits.ts";
 import { MQ_PRIO_MAX, mqAttr, mqueue } from "../libc/mqueue.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
@@ -38,19 +42,24 @@ import { readProc } from "../libc/proc.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
+import { timespec } from "../libc/time.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
 import type { Fields, Struct } from "../struct.ts";
-import { waitBriefly } from "../wait/brief.ts";
-import { Mutex } from "../wait/mutex.ts";
+import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
+import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
+  type Limits,
+  limitsOf,
+  NO_LIMITS,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { ready, readySync } from "../wait/poller.ts";
-import { isOverdue, turn } from "../wait/turn.ts";
+import { DescriptorSource, readySync } from "../wait/reactor.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 import { TypedPosixMessageQueue } from "./posix_typed.ts";
-import { untilClosed } from "../wait/iteration.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
 
 /** How a POSIX message queue is opened. */
 export interface PosixMessageQueueOpenOptions {
@@ -148,6 +157,9 @@ const HARD_MSGMAX = 65536; // of the kernel's ipc_namespace.h, as HARD_MSGSIZEMA
 const HARD_MSGSIZEMAX = 16 * 1024 * 1024;
 const LIMITS = "/proc/sys/fs/mqueue";
 const MOUNTS = "/proc/self/mounts";
+// A deadline that has passed makes a call fail instead of waiting. O_NONBLOCK would do,
+// too, but it belongs to all who share the open queue.
+const PAST = timespec.encode({ tv_sec: 0n, tv_nsec: 0n });
 const ACCESS = { both: O_RDWR, receive: O_RDONLY, send: O_WRONLY };
 
 /** A name that nobody else has, and that says whose it is. */
@@ -176,7 +188,7 @@ function defaultOf(name: string, most: string, usual: number): number {
 }
 
 /** The attributes of a new queue for C; null for the system's own. */
-function attributesOf(
+function attributesFor(
   options: PosixMessageQueueCreateOptions | undefined,
 ): Uint8Array<ArrayBuffer> | null {
   const { maxMessages, maxSize } = options ?? {};
@@ -257,6 +269,19 @@ function entryOf(
   };
 }
 
+function attributesOf(
+  { fd, subject }: Descriptor,
+): PosixMessageQueueAttributes {
+  const bytes = new Uint8Array(mqAttr.size);
+  check(mqueue().mq_getattr(fd, bytes), "mq_getattr", subject);
+  const { mq_maxmsg, mq_msgsize, mq_curmsgs } = mqAttr.decode(bytes);
+  return {
+    maxMessages: Number(mq_maxmsg),
+    maxSize: Number(mq_msgsize),
+    messages: Number(mq_curmsgs),
+  };
+}
+
 /** The name that an open queue has, or had until somebody unlinked it. */
 function nameOf(fd: number, subject: string): string {
   const path = linkedTo(`/proc/self/fd/${fd}`); // the file system's own, or below /dev
@@ -289,22 +314,26 @@ function nameOf(fd: number, subject: string): string {
  * @see {@link https://man7.org/linux/man-pages/man7/mq_overview.7.html | mq_overview(7)}
  */
 export class PosixMessageQueue implements Disposable {
-  /** The name, beginning with a slash. */
-  readonly name: string;
-  /** How many bytes a message has at most. */
-  readonly maxSize: number;
+  readonly #name: string;
+  readonly #maxSize: number;
   readonly #descriptor: Descriptor;
   // Messages go in the order of their send(), and come in that of receive().
-  readonly #sending = new Mutex();
-  readonly #receiving = new Mutex();
+  readonly #sends = new WaiterQueue();
+  readonly #receives = new WaiterQueue();
   readonly #priority = new Uint32Array(1);
-  #buffer: Uint8Array<ArrayBuffer> | undefined;
+  #buffer: Bytes | undefined;
 
-  private constructor(name: string, descriptor: Descriptor) {
-    this.name = name;
+  /** Made by the static methods. */
+  private constructor(
+    token: typeof internal,
+    name: string,
+    descriptor: Descriptor,
+  ) {
+    checkInternal(token, "a PosixMessageQueue");
+    this.#name = name;
     this.#descriptor = descriptor;
     try {
-      this.maxSize = this.attributes.maxSize;
+      this.#maxSize = attributesOf(descriptor).maxSize;
     } catch (error) {
       descriptor.close();
       throw error;
@@ -447,7 +476,11 @@ export class PosixMessageQueue implements Disposable {
     }
     const name = nameOf(fd, subject);
     takeOver(fd, subject);
-    return new PosixMessageQueue(name, new Descriptor(fd, `queue ${name}`));
+    return new PosixMessageQueue(
+      internal,
+      name,
+      new Descriptor(fd, `queue ${name}`),
+    );
   }
 
   /**
@@ -501,7 +534,7 @@ export class PosixMessageQueue implements Disposable {
     const access = accessOf(options);
     const mode = options?.mode ?? 0o600;
     checkMode(mode);
-    const attributes = attributesOf(options);
+    const attributes = attributesFor(options);
     const all = flags | access | O_CLOEXEC;
     const fd = mqueue().mq_open(cname, all, mode, attributes);
     if (fd === -1) {
@@ -509,7 +542,21 @@ export class PosixMessageQueue implements Disposable {
       const limit = limitOf(number, attributes);
       throw ipcError(number, "mq_open", name, limit);
     }
-    return new PosixMessageQueue(name, new Descriptor(fd, `queue ${name}`));
+    return new PosixMessageQueue(
+      internal,
+      name,
+      new Descriptor(fd, `queue ${name}`),
+    );
+  }
+
+  /** The name, beginning with a slash. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** How many bytes a message has at most. */
+  get maxSize(): number {
+    return this.#maxSize;
   }
 
   /**
@@ -530,15 +577,7 @@ export class PosixMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/mq_getattr.3.html | mq_getattr(3)}
    */
   get attributes(): PosixMessageQueueAttributes {
-    const { fd, subject } = this.#descriptor;
-    const bytes = new Uint8Array(mqAttr.size);
-    check(mqueue().mq_getattr(fd, bytes), "mq_getattr", subject);
-    const { mq_maxmsg, mq_msgsize, mq_curmsgs } = mqAttr.decode(bytes);
-    return {
-      maxMessages: Number(mq_maxmsg),
-      maxSize: Number(mq_msgsize),
-      messages: Number(mq_curmsgs),
-    };
+    return attributesOf(this.#descriptor);
   }
 
   /**
@@ -555,15 +594,19 @@ export class PosixMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/mq_send.3.html | mq_send(3)}
    */
   sendSync(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: PosixSendOptions & SyncWaitOptions,
   ): void {
     const priority = this.#check(data, options);
     const deadline = deadlineOf(options);
-    if (deadline !== Infinity) this.#descriptor.makeNonblocking();
-    while (!this.#send(data, priority)) {
-      readySync(this.#descriptor, POLLOUT, deadline);
+    this.#descriptor.checkOpen();
+    if (this.#sends.busy) {
+      throw new Error(
+        `Cannot send to ${this.#name}: an asynchronous send is pending`,
+      );
     }
+    const tryOnce = () => this.#send(data, priority, deadline === Infinity);
+    this.#attemptSync(POLLOUT, tryOnce, deadline);
   }
 
   /**
@@ -595,15 +638,16 @@ export class PosixMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/mq_send.3.html | mq_send(3)}
    */
   async send(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: PosixSendOptions & WaitOptions,
   ): Promise<void> {
     const priority = this.#check(data, options);
-    await this.#inTurn(
-      this.#sending,
-      POLLOUT,
-      options,
-      () => this.#send(data, priority) || undefined,
+    const limits = limitsOf(options);
+    await attempt(
+      new DescriptorSource(this.#descriptor, POLLOUT),
+      () => this.#send(data, priority),
+      limits,
+      this.#sends,
     );
   }
 
@@ -620,13 +664,10 @@ export class PosixMessageQueue implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_send.3.html | mq_send(3)}
    */
-  trySend(
-    data: Uint8Array<ArrayBuffer>,
-    options?: PosixSendOptions,
-  ): boolean {
+  trySend(data: Uint8Array, options?: PosixSendOptions): boolean {
     const priority = this.#check(data, options);
-    this.#descriptor.makeNonblocking();
-    return this.#send(data, priority);
+    this.#descriptor.checkOpen();
+    return !this.#sends.busy && this.#send(data, priority) === true;
   }
 
   /**
@@ -645,12 +686,8 @@ export class PosixMessageQueue implements Disposable {
   receiveSync(options?: PosixReceiveOptions & SyncWaitOptions): PosixMessage {
     const buffer = this.#bufferOf(options);
     const deadline = deadlineOf(options);
-    if (deadline !== Infinity) this.#descriptor.makeNonblocking();
-    for (;;) {
-      const message = this.#receive(buffer);
-      if (message !== undefined) return message;
-      readySync(this.#descriptor, POLLIN, deadline);
-    }
+    const tryOnce = () => this.#receive(buffer, deadline === Infinity);
+    return this.#attemptSync(POLLIN, tryOnce, deadline);
   }
 
   /**
@@ -683,12 +720,7 @@ export class PosixMessageQueue implements Disposable {
     options?: PosixReceiveOptions & WaitOptions,
   ): Promise<PosixMessage> {
     const buffer = this.#bufferOf(options);
-    return await this.#inTurn(
-      this.#receiving,
-      POLLIN,
-      options,
-      () => this.#receive(buffer),
-    );
+    return await this.#receiveAsync(buffer, limitsOf(options));
   }
 
   /**
@@ -702,9 +734,7 @@ export class PosixMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/mq_receive.3.html | mq_receive(3)}
    */
   tryReceive(options?: PosixReceiveOptions): PosixMessage | null {
-    const buffer = this.#bufferOf(options);
-    this.#descriptor.makeNonblocking();
-    return this.#receive(buffer) ?? null;
+    return this.#receive(this.#bufferOf(options)) ?? null;
   }
 
   /**
@@ -737,13 +767,10 @@ export class PosixMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/mq_notify.3.html | mq_notify(3)}
    */
   async notified(options?: WaitOptions): Promise<void> {
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    while (this.attributes.messages === 0) {
-      await ready(this.#descriptor, POLLIN, deadline, signal);
-    }
-    if (isOverdue()) await turn();
+    const hasMessage = () =>
+      attributesOf(this.#descriptor).messages > 0 || undefined;
+    const source = new DescriptorSource(this.#descriptor, POLLIN);
+    await attempt(source, hasMessage, limitsOf(options));
   }
 
   /**
@@ -773,12 +800,15 @@ export class PosixMessageQueue implements Disposable {
   messages(
     options?: WaitOptions,
   ): AsyncGenerator<PosixMessage, void, unknown> {
-    return untilClosed(() => this.receive(options));
+    const { timeout, signal } = options ?? {};
+    return untilClosed(() =>
+      this.#receiveAsync(undefined, limitsOf({ timeout, signal }))
+    );
   }
 
   /** The messages as they come, until this object is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<PosixMessage, void, unknown> {
-    return this.messages();
+    return untilClosed(() => this.#receiveAsync(undefined, NO_LIMITS));
   }
 
   /**
@@ -805,10 +835,11 @@ export class PosixMessageQueue implements Disposable {
    * ```
    */
   typed<F extends Fields>(layout: Struct<F>): TypedPosixMessageQueue<F> {
-    if (layout.size > this.maxSize) {
+    const { size } = layout;
+    if (size > this.#maxSize) {
       throw new RangeError(
-        `Argument "layout" must have at most ${this.maxSize} bytes ` +
-          `(mq_msgsize of ${this.name}): ${layout.size}`,
+        `Argument "layout" must have at most ${this.#maxSize} bytes ` +
+          `(mq_msgsize of ${this.#name}): ${size}`,
       );
     }
     return new TypedPosixMessageQueue(this, layout);
@@ -871,12 +902,16 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /** Checks what is to be sent, and returns its priority. */
-  #check(data: unknown, options: PosixSendOptions | undefined): number {
+  #check(
+    data: unknown,
+    options: PosixSendOptions | undefined,
+  ): number {
     checkBytes("data", data);
-    if (data.byteLength > this.maxSize) {
+    const size = byteLengthOf(data);
+    if (size > this.#maxSize) {
       throw new RangeError(
-        `Argument "data" must have at most ${this.maxSize} bytes ` +
-          `(mq_msgsize of ${this.name}): ${data.byteLength}`,
+        `Argument "data" must have at most ${this.#maxSize} bytes ` +
+          `(mq_msgsize of ${this.#name}): ${size}`,
       );
     }
     const priority = options?.priority ?? 0;
@@ -884,92 +919,82 @@ export class PosixMessageQueue implements Disposable {
     return priority;
   }
 
-  /** One mq_send; false when the queue is full. */
-  #send(data: Uint8Array<ArrayBuffer>, priority: number): boolean {
+  /** One mq_send, which may block; or undefined when the queue is full. */
+  #send(
+    data: Uint8Array,
+    priority: number,
+    blocks = false,
+  ): true | undefined {
     const { fd, subject } = this.#descriptor;
-    const { mq_send } = mqueue();
+    const { mq_send, mq_timedsend } = mqueue();
+    const bytes = data as Bytes;
+    const size = byteLengthOf(data);
     for (;;) {
-      if (mq_send(fd, data, data.byteLength, priority) === 0) return true;
-      const number = errno();
-      if (number === EAGAIN) return false;
-      if (number !== EINTR) throw ipcError(number, "mq_send", subject);
+      const result = blocks
+        ? mq_send(fd, bytes, size, priority)
+        : mq_timedsend(fd, bytes, size, priority, PAST);
+      if (result === 0) return true;
+      const error = errno();
+      if (error === EAGAIN || error === ETIMEDOUT) return undefined;
+      if (error !== EINTR) throw ipcError(error, "mq_send", subject);
     }
   }
 
   /** The caller's buffer, if it takes every message of this queue. */
-  #bufferOf(
-    options: PosixReceiveOptions | undefined,
-  ): Uint8Array<ArrayBuffer> | undefined {
+  #bufferOf(options: PosixReceiveOptions | undefined): Bytes | undefined {
     const buffer = options?.buffer;
     if (buffer === undefined) return undefined;
     checkBytes("buffer", buffer);
-    const least = this.maxSize;
-    const origin = `mq_msgsize of ${this.name}, as mq_receive wants it`;
-    checkInteger(
-      "buffer.byteLength",
-      buffer.byteLength,
-      least,
-      Number.MAX_SAFE_INTEGER,
-      origin,
-    );
+    const max = Number.MAX_SAFE_INTEGER;
+    const origin = `mq_msgsize of ${this.#name}, as mq_receive wants it`;
+    const size = byteLengthOf(buffer);
+    checkInteger("buffer.byteLength", size, this.#maxSize, max, origin);
     return buffer;
   }
 
-  /** One mq_receive; undefined when the queue is empty. */
+  async #receiveAsync(
+    buffer: Bytes | undefined,
+    limits: Limits,
+  ): Promise<PosixMessage> {
+    const source = new DescriptorSource(this.#descriptor, POLLIN);
+    const tryOnce = () => this.#receive(buffer);
+    return await attempt(source, tryOnce, limits, this.#receives);
+  }
+
+  #attemptSync<T>(events: number, tryOnce: TryOnce<T>, deadline: number): T {
+    const descriptor = this.#descriptor;
+    const block = (until: number) => readySync(descriptor, events, until);
+    return attemptSync(descriptor.subject, tryOnce, block, deadline);
+  }
+
+  /** One mq_receive, which may block; or undefined when the queue is empty. */
   #receive(
-    wanted: Uint8Array<ArrayBuffer> | undefined,
+    wanted: Bytes | undefined,
+    blocks = false,
   ): PosixMessage | undefined {
     const { fd, subject } = this.#descriptor;
-    const { mq_receive } = mqueue();
+    const { mq_receive, mq_timedreceive } = mqueue();
     const priority = this.#priority;
-    // The caller's may be gone since it was looked at: memory that was closed during
+    const max = this.#maxSize;
+    // The caller's may be gone since it was checked: memory that was closed during
     // the wait. The kernel would take the message from the queue all the same.
-    const into = wanted && wanted.byteLength >= this.maxSize
-      ? wanted
-      : undefined;
-    const buffer = into ?? (this.#buffer ??= new Uint8Array(this.maxSize));
+    const into = wanted && byteLengthOf(wanted) >= max ? wanted : undefined;
+    const buffer = into ?? (this.#buffer ??= new Uint8Array(max));
     for (;;) {
-      const size = mq_receive(fd, buffer, this.maxSize, priority);
+      const size = blocks
+        ? mq_receive(fd, buffer, max, priority)
+        : mq_timedreceive(fd, buffer, max, priority, PAST);
       if (size !== -1) {
         const data = into === undefined
           ? buffer.slice(0, size)
-          : size === into.byteLength
+          : size === byteLengthOf(into)
           ? into
-          : into.subarray(0, size);
+          : viewOf(into, 0, size);
         return { priority: priority[0]!, data };
       }
-      const number = errno();
-      if (number === EAGAIN) return undefined;
-      if (number !== EINTR) throw ipcError(number, "mq_receive", subject);
-    }
-  }
-
-  /** Tries, and waits, when all who came before have got what they wait for. */
-  async #inTurn<T>(
-    line: Mutex,
-    events: number,
-    options: WaitOptions | undefined,
-    attempt: () => T | undefined,
-  ): Promise<T> {
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    const descriptor = this.#descriptor;
-    const first = line.acquire(descriptor.subject, deadline, signal);
-    if (first !== undefined) await first;
-    try {
-      let got: T | undefined;
-      const look = () => {
-        descriptor.makeNonblocking(); // each time: a child that inherits undoes it
-        return (got = attempt()) !== undefined;
-      };
-      while (!waitBriefly(look, deadline)) {
-        await ready(descriptor, events, deadline, signal);
-      }
-      if (isOverdue()) await turn();
-      return got!;
-    } finally {
-      line.release();
+      const error = errno();
+      if (error === EAGAIN || error === ETIMEDOUT) return undefined;
+      if (error !== EINTR) throw ipcError(error, "mq_receive", subject);
     }
   }
 }

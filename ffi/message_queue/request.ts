@@ -1,18 +1,17 @@
 // Requests and their replies on one queue: the answer to "it cannot be known whether
 // a message really arrived".
 
-import { checkBytes } from "../arguments.ts";
+import { byteLengthOf, copyOf, setBytes, viewOf } from "../arguments.ts";
 import { IpcError } from "../errors.ts";
 import { errno, ESRCH } from "../libc/errno.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import { signal as libc } from "../libc/signal.ts";
 import { i64, struct } from "../struct.ts";
-import type { WaitOptions } from "../wait/options.ts";
-import type {
-  SysvMessage,
-  SysvMessageQueue,
-  SysvReceiveOptions,
-  SysvSendOptions,
-} from "./sysv.ts";
+import { untilClosed } from "../wait/iteration.ts";
+import { type Limits, limitsOf, type WaitOptions } from "../wait/options.ts";
+import type { QueueHandle } from "./handle.ts";
+import type { SysvMessage } from "./message_buffer.ts";
+import { checkData, FIRST, type Selection } from "./selection.ts";
 
 // A request begins with the type that its reply shall have: the process id, then a
 // number that the process has not used for long. So replies to the living and the
@@ -31,97 +30,115 @@ function isAlive(pid: number): boolean {
   return libc().kill(pid, 0) === 0 || errno() !== ESRCH;
 }
 
-/** Takes replies out of the queue that nobody waits for any more. */
-export class Leftovers {
-  readonly #queue: SysvMessageQueue;
-  readonly #types = new Set<bigint>();
+function replyOf(type: bigint): Selection {
+  return { ...FIRST, type };
+}
 
-  constructor(queue: SysvMessageQueue) {
-    this.#queue = queue;
+// Replies that may still come to this thread, and are not wanted, by the id of their
+// queue. Of too many the oldest are forgotten: their replies stay until this process
+// has ended.
+const MAX_ABANDONED = 1024;
+const MAX_TRIES = 32; // at a time
+const abandoned = new Map<number, Set<bigint>>();
+
+function abandon(id: number, type: bigint): void {
+  let types = abandoned.get(id);
+  if (types === undefined) abandoned.set(id, types = new Set());
+  types.add(type);
+  if (types.size <= MAX_ABANDONED) return;
+  const [oldest] = types;
+  types.delete(oldest!);
+}
+
+/** Removes some of the abandoned replies that have come since. */
+function removeAbandoned(queue: QueueHandle): void {
+  const types = abandoned.get(queue.id);
+  if (types === undefined) return;
+  for (const type of [...types].slice(0, MAX_TRIES)) {
+    types.delete(type);
+    if (queue.tryReceive(replyOf(type)) === undefined) types.add(type); // as the last
   }
+  if (types.size === 0) abandoned.delete(queue.id);
+}
 
-  /** A reply of this type may still come, and is not wanted. */
-  add(type: bigint): void {
-    this.#types.add(type);
-  }
-
-  /** Removes those that have come since. */
-  remove(): void {
-    for (const type of this.#types) {
-      if (this.#queue.tryReceive({ type }) !== null) this.#types.delete(type);
+/** Removes the replies to processes that are dead. */
+function removeOfTheDead(queue: QueueHandle): void {
+  const dead = new Set<bigint>();
+  try {
+    for (let index = 0;; index++) {
+      const message = queue.peek(index);
+      if (message === undefined) break;
+      const type = BigInt(message.type);
+      if (type >= NUMBERS && !isAlive(Number(type / NUMBERS))) dead.add(type);
     }
+  } catch (error) {
+    // Some kernels cannot peek; there such replies stay.
+    if (!(error instanceof IpcError && error.code === "ENOSYS")) throw error;
   }
-
-  /** Removes the replies to processes that are dead. */
-  removeOfTheDead(): void {
-    const dead = new Set<bigint>();
-    try {
-      for (let index = 0;; index++) {
-        const message = this.#queue.peek(index);
-        if (message === null) break;
-        const type = BigInt(message.type);
-        if (type >= NUMBERS && !isAlive(Number(type / NUMBERS))) dead.add(type);
-      }
-    } catch (error) {
-      // Some kernels cannot peek; there such replies stay until somebody removes them.
-      if (!(error instanceof IpcError && error.code === "ENOSYS")) throw error;
-    }
-    for (const type of dead) this.#queue.tryReceive({ type });
-  }
+  for (const type of dead) queue.tryReceive(replyOf(type));
 }
 
 /** Sends a request and waits for its reply. */
 export async function request(
-  queue: SysvMessageQueue,
-  leftovers: Leftovers,
+  queue: QueueHandle,
   data: Uint8Array<ArrayBuffer>,
-  options: SysvSendOptions & WaitOptions = {},
+  requestType: bigint,
+  limits: Limits,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  checkBytes("data", data);
-  leftovers.remove();
+  removeAbandoned(queue);
   const type = newReplyType();
-  const message = new Uint8Array(head.size + data.byteLength);
+  const message = new Uint8Array(head.size + byteLengthOf(data));
   head.write(message, { reply_type: type });
-  message.set(data, head.size);
-  const { timeout, signal } = options;
-  const begun = performance.now();
-  await queue.send(message, options);
-  const left = timeout === undefined
-    ? undefined
-    : Math.max(timeout - (performance.now() - begun), 0);
+  setBytes(message, data, head.size);
+  await queue.send(message, requestType, limits);
   try {
-    return (await queue.receive({ type, timeout: left, signal })).data;
+    return (await queue.receive(replyOf(type), limits)).data;
   } catch (error) {
-    leftovers.add(type);
+    abandon(queue.id, type);
     throw error;
   }
 }
 
+// Set by the class: its constructor is for this module alone.
+let make: (queue: QueueHandle, message: SysvMessage) => SysvRequest;
+
 /** A request that a process sent and waits with for the reply. */
 export class SysvRequest {
-  /** The type of the request: a number where that is exact, else a bigint. */
-  readonly type: number | bigint;
-  /** The bytes of the request. */
-  readonly data: Uint8Array<ArrayBuffer>;
-  /** The process that asks. */
-  readonly pid: number;
-  readonly #queue: SysvMessageQueue;
-  readonly #leftovers: Leftovers;
+  readonly #queue: QueueHandle;
+  readonly #type: number | bigint;
+  readonly #data: Uint8Array<ArrayBuffer>;
   readonly #replyType: bigint;
 
-  /** Made by {@linkcode SysvMessageQueue.requests}. */
-  constructor(
-    queue: SysvMessageQueue,
-    leftovers: Leftovers,
-    message: SysvMessage,
+  /** Made by `SysvMessageQueue.requests`. */
+  private constructor(
+    token: typeof internal,
+    queue: QueueHandle,
+    { type, data }: SysvMessage,
   ) {
-    const { reply_type } = head.decode(message.data);
-    this.type = message.type;
-    this.data = message.data.slice(head.size);
-    this.pid = Number(reply_type / NUMBERS);
+    checkInternal(token, "a SysvRequest");
     this.#queue = queue;
-    this.#leftovers = leftovers;
-    this.#replyType = reply_type;
+    this.#type = type;
+    this.#data = copyOf(viewOf(data, head.size));
+    this.#replyType = head.decode(data).reply_type;
+  }
+
+  static {
+    make = (queue, message) => new SysvRequest(internal, queue, message);
+  }
+
+  /** The type of the request: a number where that is exact, else a bigint. */
+  get type(): number | bigint {
+    return this.#type;
+  }
+
+  /** The bytes of the request. */
+  get data(): Uint8Array<ArrayBuffer> {
+    return this.#data;
+  }
+
+  /** The process that asks. */
+  get pid(): number {
+    return Number(this.#replyType / NUMBERS);
   }
 
   /**
@@ -136,29 +153,28 @@ export class SysvRequest {
    * @throws {DOMException} `TimeoutError` if the queue was full for so long.
    * @throws {IpcError} As {@linkcode SysvMessageQueue.send}.
    */
-  async reply(
-    data: Uint8Array<ArrayBuffer>,
-    options?: WaitOptions,
-  ): Promise<boolean> {
-    const send = { ...options, type: this.#replyType };
+  async reply(data: Uint8Array, options?: WaitOptions): Promise<boolean> {
+    checkData(data);
+    const limits = limitsOf(options);
     if (!isAlive(this.pid)) return false;
-    if (this.#queue.trySend(data, send)) return true;
-    this.#leftovers.removeOfTheDead(); // what fills the queue may be for nobody
-    await this.#queue.send(data, send);
+    const type = this.#replyType;
+    if (this.#queue.trySend(data, type)) return true;
+    removeOfTheDead(this.#queue); // what fills the queue may be for them
+    await this.#queue.send(data, type, limits);
     return true;
   }
 }
 
 /** The requests as they come, until the queue object is closed. */
 export async function* requests(
-  queue: SysvMessageQueue,
-  leftovers: Leftovers,
-  options: SysvReceiveOptions & WaitOptions = {},
+  queue: QueueHandle,
+  selection: Selection,
+  options: WaitOptions,
 ): AsyncGenerator<SysvRequest, void, unknown> {
-  leftovers.removeOfTheDead();
-  for await (const message of queue.messages(options)) {
-    // What is no request: too short, or of a program that knows nothing of them.
-    if (message.data.length < head.size) continue;
-    yield new SysvRequest(queue, leftovers, message);
+  removeOfTheDead(queue);
+  const next = () => queue.receive(selection, limitsOf(options));
+  for await (const message of untilClosed(next)) {
+    // No request: too short, or of a program that knows nothing of them.
+    if (message.data.length >= head.size) yield make(queue, message);
   }
 }

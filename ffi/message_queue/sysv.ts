@@ -1,19 +1,9 @@
 // System V message queues.
 
-import { checkBytes, checkInteger, checkMode, cKey } from "../arguments.ts";
-import { ClosedError, type SystemLimit } from "../errors.ts";
-import {
-  E2BIG,
-  EACCES,
-  EAGAIN,
-  EIDRM,
-  EINTR,
-  EINVAL,
-  ENOMSG,
-  ENOSPC,
-  errno,
-  ipcError,
-} from "../libc/errno.ts";
+import { checkInteger, checkMode, cKey } from "../arguments.ts";
+import type { SystemLimit } from "../errors.ts";
+import { EACCES, ENOSPC, errno, ipcError } from "../libc/errno.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import { systemLimit } from "../libc/limits.ts";
 import { readProc } from "../libc/proc.ts";
 import {
@@ -21,32 +11,34 @@ import {
   checkPermChange,
   IPC_CREAT,
   IPC_EXCL,
-  IPC_NOWAIT,
   IPC_RMID,
   IPC_SET,
   IPC_STAT,
 } from "../libc/sys_ipc.ts";
-import { copyBytes } from "../libc/string.ts";
+import { msqidDs, sysMsg } from "../libc/sys_msg.ts";
 import { dateOf } from "../libc/time.ts";
-import {
-  MSG_COPY,
-  MSG_EXCEPT,
-  MSG_NOERROR,
-  msqidDs,
-  SYS_msgrcv,
-  SYS_msgsnd,
-  sysMsg,
-} from "../libc/sys_msg.ts";
 import { unistd } from "../libc/unistd.ts";
 import type { Fields, Struct } from "../struct.ts";
-import { canInterrupt, interrupt } from "../wait/interrupt.ts";
-import { type Blocking, type LaneCall, waitInLane } from "../wait/lanes.ts";
-import { Mutex } from "../wait/mutex.ts";
-import { deadlineOf, type WaitOptions } from "../wait/options.ts";
-import { isOverdue, turn } from "../wait/turn.ts";
-import { Leftovers, request, requests, type SysvRequest } from "./request.ts";
-import { TypedSysvMessageQueue } from "./typed.ts";
 import { untilClosed } from "../wait/iteration.ts";
+import {
+  deadlineOf,
+  limitsOf,
+  NO_LIMITS,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from "../wait/options.ts";
+import { QueueHandle } from "./handle.ts";
+import type { SysvMessage } from "./message_buffer.ts";
+import { request, requests, type SysvRequest } from "./request.ts";
+import {
+  checkData,
+  FIRST,
+  selectionOf,
+  type SysvReceiveOptions,
+  type SysvSendOptions,
+  typeToSend,
+} from "./selection.ts";
+import { TypedSysvMessageQueue } from "./typed.ts";
 
 /** How a System V message queue is created. */
 export interface SysvMessageQueueCreateOptions {
@@ -57,57 +49,6 @@ export interface SysvMessageQueueCreateOptions {
    * @default {0o600}
    */
   mode?: number | undefined;
-}
-
-/** How a message is sent. */
-export interface SysvSendOptions {
-  /**
-   * The type: a C `long` of at least 1.
-   *
-   * @default {1}
-   */
-  type?: number | bigint | undefined;
-}
-
-/** Which message is received. */
-export interface SysvReceiveOptions {
-  /**
-   * 0 takes the first message, n the first of type n, -n the first of the lowest
-   * type that is at most n.
-   *
-   * @default {0}
-   */
-  type?: number | bigint | undefined;
-  /**
-   * `MSG_EXCEPT`: takes the first message of any other type than `type`, which must
-   * be above 0.
-   *
-   * @default {false}
-   */
-  except?: boolean | undefined;
-  /**
-   * `MSG_NOERROR`: cuts off what a message has beyond this many bytes. The kernel
-   * does not tell whether it did.
-   *
-   * @default {nothing is cut off}
-   */
-  truncate?: number | undefined;
-  /**
-   * Where to put the data, instead of into a new array: `data` is then the part of
-   * the buffer that was filled. A message that does not fit stays in the queue, and
-   * the call fails with E2BIG.
-   *
-   * @default {a new array}
-   */
-  buffer?: Uint8Array<ArrayBuffer> | undefined;
-}
-
-/** A message taken from a System V queue. */
-export interface SysvMessage {
-  /** The type: a number where that is exact, else a bigint. */
-  readonly type: number | bigint;
-  /** The bytes after the type: C's `mtext`. They are the receiver's own. */
-  readonly data: Uint8Array<ArrayBuffer>;
 }
 
 /** What the kernel tells of a System V message queue: `struct msqid_ds`. */
@@ -175,45 +116,13 @@ export interface SysvMessageQueueEntry {
   readonly gid: number;
 }
 
-const LONG_MAX = 2n ** 63n - 1n;
-const SIZEOF_LONG = 8; // the message type, which comes before the data
-const FIRST_CAPACITY = 8192; // the usual msgmax; grows when a message is larger
-const MSGMAX = "/proc/sys/kernel/msgmax";
 const MSGMNI = "/proc/sys/kernel/msgmni";
 const MSGMNB = "/proc/sys/kernel/msgmnb";
 const LIST = "/proc/sysvipc/msg";
 
-// The last type that was a number, and the same as a bigint: mostly the next one, too.
-let lastNumber = 0;
-let lastLong = 0n;
-
-/** A C long that is not above LONG_MAX, nor below its negative. */
-function cLong(name: string, value: unknown, min: bigint): bigint {
-  if (typeof value === "number" && Number.isSafeInteger(value)) {
-    if (value !== lastNumber) lastLong = BigInt(lastNumber = value);
-    value = lastLong;
-  }
-  if (typeof value === "number") {
-    throw new RangeError(
-      `Argument "${name}" must be a safe integer or a bigint: ${value}`,
-    );
-  }
-  if (typeof value !== "bigint") {
-    throw new TypeError(
-      `Argument "${name}" must be a number or a bigint: ${String(value)}`,
-    );
-  }
-  if (value < min || value > LONG_MAX) {
-    throw new RangeError(
-      `Argument "${name}" must be from ${min} to ${LONG_MAX} (long): ${value}`,
-    );
-  }
-  return value;
-}
-
 /** The limit that a change runs into, if it is not refused for another reason. */
 function limitOn(
-  { maxBytes }: SysvMessageQueueChange,
+  maxBytes: number | undefined,
   owner: { uid: number; cuid: number },
 ): SystemLimit | undefined {
   const limit = systemLimit(MSGMNB);
@@ -221,96 +130,6 @@ function limitOn(
   if (maxBytes <= limit.value) return undefined;
   const me = unistd().geteuid();
   return owner.uid === me || owner.cuid === me ? limit : undefined;
-}
-
-/** The size of a message is an int to the kernel, below /proc/sys/kernel/msgmax. */
-function checkData(data: unknown): void {
-  checkBytes("data", data);
-  checkInteger("data.byteLength", data.byteLength, 0, 0x7fffffff, "int");
-}
-
-/** What msgrcv is asked for. */
-interface Selection {
-  readonly type: bigint;
-  readonly flags: number;
-  /** The most bytes of data that are taken. */
-  readonly most: number;
-  readonly buffer: Uint8Array<ArrayBuffer> | undefined;
-}
-
-const FIRST: Selection = {
-  type: 0n,
-  flags: 0,
-  most: Infinity,
-  buffer: undefined,
-};
-
-function selectionOf(options: SysvReceiveOptions | undefined): Selection {
-  if (options === undefined) return FIRST;
-  const { except = false, truncate, buffer } = options;
-  const type = cLong("type", options.type ?? 0, except ? 1n : -LONG_MAX);
-  if (truncate !== undefined) {
-    checkInteger("truncate", truncate, 0, 0x7fffffff, "int");
-  }
-  if (buffer !== undefined) checkBytes("buffer", buffer);
-  const flags = (except ? MSG_EXCEPT : 0) |
-    (truncate === undefined ? 0 : MSG_NOERROR);
-  const most = Math.min(truncate ?? Infinity, buffer?.byteLength ?? Infinity);
-  return { type, flags, most, buffer };
-}
-
-/**
- * The beginning of the caller's buffer; or bytes of the message's own, also when the
- * buffer has become too small during the wait: memory that was closed.
- */
-function bytesFor(
-  size: number,
-  into: Uint8Array<ArrayBuffer> | undefined,
-): Uint8Array<ArrayBuffer> {
-  if (into === undefined || into.byteLength < size) {
-    return new Uint8Array(size);
-  }
-  return size === into.byteLength ? into : into.subarray(0, size);
-}
-
-/** C's `struct msgbuf`: the type, then the data. */
-class MessageBuffer {
-  bytes!: Uint8Array<ArrayBuffer>;
-  capacity!: number;
-  #type!: BigInt64Array<ArrayBuffer>;
-  #halves!: Uint32Array<ArrayBuffer>;
-  #data!: Uint8Array<ArrayBuffer>; // the bytes after the type
-
-  constructor(capacity: number) {
-    this.grow(capacity);
-  }
-
-  grow(capacity: number): void {
-    this.capacity = capacity;
-    this.bytes = new Uint8Array(SIZEOF_LONG + capacity);
-    this.#type = new BigInt64Array(this.bytes.buffer, 0, 1);
-    this.#halves = new Uint32Array(this.bytes.buffer, 0, 2);
-    this.#data = this.bytes.subarray(SIZEOF_LONG);
-  }
-
-  put(type: bigint, data: Uint8Array<ArrayBuffer>): void {
-    this.#type[0] = type;
-    copyBytes(this.#data, data, data.byteLength);
-  }
-
-  /** The message of `size` bytes that is in here, as a copy. */
-  take(size: number, into?: Uint8Array<ArrayBuffer>): SysvMessage {
-    const data = bytesFor(size, into);
-    copyBytes(data, this.#data, size);
-    return { type: this.#readType(), data };
-  }
-
-  #readType(): number | bigint {
-    const [low, high] = this.#halves;
-    if (high === 0) return low!; // nearly always, and without a bigint
-    const exact = Number(this.#type[0]!);
-    return Number.isSafeInteger(exact) ? exact : this.#type[0]!;
-  }
 }
 
 /**
@@ -335,17 +154,12 @@ class MessageBuffer {
  * @see {@link https://man7.org/linux/man-pages/man7/sysvipc.7.html | sysvipc(7)}
  */
 export class SysvMessageQueue implements Disposable {
-  readonly #id: number;
-  readonly #subject: string;
-  readonly #closing = new AbortController(); // ends the calls that block elsewhere
-  #open = true; // its signal says the same, but takes longer to ask
-  readonly #sending = new Mutex(); // messages go in the order of their send()
-  readonly #leftovers = new Leftovers(this);
-  #buffer = new MessageBuffer(FIRST_CAPACITY);
+  readonly #queue: QueueHandle;
 
-  private constructor(id: number, subject: string) {
-    this.#id = id;
-    this.#subject = subject;
+  /** Made by the static methods. */
+  private constructor(token: typeof internal, queue: QueueHandle) {
+    checkInternal(token, "a SysvMessageQueue");
+    this.#queue = queue;
   }
 
   /**
@@ -438,7 +252,7 @@ export class SysvMessageQueue implements Disposable {
       // Who may only write to a queue is not told of it, but may use it.
       if (number !== EACCES) throw ipcError(number, "msgctl", subject);
     }
-    return new SysvMessageQueue(id, subject);
+    return new SysvMessageQueue(internal, new QueueHandle(id, subject));
   }
 
   /**
@@ -488,12 +302,12 @@ export class SysvMessageQueue implements Disposable {
       const limit = number === ENOSPC ? systemLimit(MSGMNI) : undefined;
       throw ipcError(number, "msgget", subject, limit);
     }
-    return new SysvMessageQueue(id, subject);
+    return new SysvMessageQueue(internal, new QueueHandle(id, subject));
   }
 
   /** The identifier: the same in every process, and never the key. */
   get id(): number {
-    return this.#id;
+    return this.#queue.id;
   }
 
   /**
@@ -510,13 +324,13 @@ export class SysvMessageQueue implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
    */
-  sendSync(data: Uint8Array<ArrayBuffer>, options?: SysvSendOptions): void {
-    if (this.trySend(data, options)) return;
-    this.#checkFits(data);
-    const { bytes } = this.#put(cLong("type", options?.type ?? 1, 1n), data);
-    // A call that may block says EAGAIN only where the runtime's signal handler has
-    // left that in errno.
-    while (!this.#send(bytes, data.byteLength, 0));
+  sendSync(
+    data: Uint8Array,
+    options?: SysvSendOptions & SyncWaitOptions,
+  ): void {
+    checkData(data);
+    const type = typeToSend(options);
+    this.#queue.sendSync(data, type, deadlineOf(options));
   }
 
   /**
@@ -542,28 +356,12 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
    */
   async send(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: SysvSendOptions & WaitOptions,
   ): Promise<void> {
     checkData(data);
-    const type = cLong("type", options?.type ?? 1, 1n);
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    if (!this.#sending.held && this.trySend(data, options)) {
-      if (isOverdue()) await turn();
-      return;
-    }
-    this.#checkFits(data);
-    const mine = new MessageBuffer(data.byteLength); // it may change during the wait
-    mine.put(type, data);
-    const free = this.#sending.acquire(this.#subject, deadline, signal);
-    if (free !== undefined) await free;
-    try {
-      await waitInLane(this.#sendCall(mine), deadline, signal);
-    } finally {
-      this.#sending.release();
-    }
+    const type = typeToSend(options);
+    await this.#queue.send(data, type, limitsOf(options));
   }
 
   /**
@@ -581,15 +379,9 @@ export class SysvMessageQueue implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
    */
-  trySend(
-    data: Uint8Array<ArrayBuffer>,
-    options?: SysvSendOptions,
-  ): boolean {
+  trySend(data: Uint8Array, options?: SysvSendOptions): boolean {
     checkData(data);
-    const type = cLong("type", options?.type ?? 1, 1n);
-    this.#checkOpen();
-    const { bytes } = this.#put(type, data);
-    return this.#send(bytes, data.byteLength, IPC_NOWAIT);
+    return this.#queue.trySend(data, typeToSend(options));
   }
 
   /**
@@ -606,8 +398,9 @@ export class SysvMessageQueue implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
-  receiveSync(options?: SysvReceiveOptions): SysvMessage {
-    return this.#receive(selectionOf(options), 0)!;
+  receiveSync(options?: SysvReceiveOptions & SyncWaitOptions): SysvMessage {
+    const selection = selectionOf(options);
+    return this.#queue.receiveSync(selection, deadlineOf(options));
   }
 
   /**
@@ -648,9 +441,7 @@ export class SysvMessageQueue implements Disposable {
     options?: SysvReceiveOptions & WaitOptions,
   ): Promise<SysvMessage> {
     const selection = selectionOf(options);
-    const deadline = deadlineOf(options);
-    const call = this.#receiveCall(selection);
-    return await waitInLane(call, deadline, options?.signal);
+    return await this.#queue.receive(selection, limitsOf(options));
   }
 
   /**
@@ -666,7 +457,7 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
   tryReceive(options?: SysvReceiveOptions): SysvMessage | null {
-    return this.#receive(selectionOf(options), IPC_NOWAIT);
+    return this.#queue.tryReceive(selectionOf(options)) ?? null;
   }
 
   /**
@@ -697,8 +488,7 @@ export class SysvMessageQueue implements Disposable {
    */
   peek(index: number): SysvMessage | null {
     checkInteger("index", index, 0, 0x7fffffff, "int");
-    const place = { ...FIRST, type: BigInt(index), flags: MSG_COPY };
-    return this.#receive(place, IPC_NOWAIT);
+    return this.#queue.peek(index) ?? null;
   }
 
   /**
@@ -711,12 +501,16 @@ export class SysvMessageQueue implements Disposable {
   messages(
     options?: SysvReceiveOptions & WaitOptions,
   ): AsyncGenerator<SysvMessage, void, unknown> {
-    return untilClosed(() => this.receive(options));
+    const selection = selectionOf(options);
+    const { timeout, signal } = options ?? {};
+    return untilClosed(() =>
+      this.#queue.receive(selection, limitsOf({ timeout, signal }))
+    );
   }
 
   /** The messages as they come, until this object is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<SysvMessage, void, unknown> {
-    return this.messages();
+    return untilClosed(() => this.#queue.receive(FIRST, NO_LIMITS));
   }
 
   /**
@@ -761,11 +555,13 @@ export class SysvMessageQueue implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
    */
-  request(
-    data: Uint8Array<ArrayBuffer>,
+  async request(
+    data: Uint8Array,
     options?: SysvSendOptions & WaitOptions,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return request(this, this.#leftovers, data, options);
+    checkData(data);
+    const type = typeToSend(options);
+    return await request(this.#queue, data, type, limitsOf(options));
   }
 
   /**
@@ -779,7 +575,9 @@ export class SysvMessageQueue implements Disposable {
   requests(
     options?: SysvReceiveOptions & WaitOptions,
   ): AsyncGenerator<SysvRequest, void, unknown> {
-    return requests(this, this.#leftovers, { type: 1, ...options });
+    const selection = selectionOf(options, 1);
+    const { timeout, signal } = options ?? {};
+    return requests(this.#queue, selection, { timeout, signal });
   }
 
   /**
@@ -817,7 +615,7 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   stat(): SysvMessageQueueStat {
-    const ds = msqidDs.decode(this.#control(IPC_STAT));
+    const ds = msqidDs.decode(this.#queue.control(IPC_STAT));
     return {
       key: ds.msg_perm.key,
       messages: Number(ds.msg_qnum),
@@ -850,16 +648,16 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   set(change: SysvMessageQueueChange): void {
-    const { maxBytes } = change;
-    checkPermChange(change);
+    const { uid, gid, mode, maxBytes } = change;
+    checkPermChange({ uid, gid, mode });
     if (maxBytes !== undefined) {
       checkInteger("maxBytes", maxBytes, 0, 0x7fffffff, "int");
     }
-    const bytes = this.#control(IPC_STAT);
+    const bytes = this.#queue.control(IPC_STAT);
     const ds = msqidDs.view(bytes);
-    changePerm(ds.msg_perm, change);
+    changePerm(ds.msg_perm, { uid, gid, mode });
     if (maxBytes !== undefined) ds.msg_qbytes = BigInt(maxBytes);
-    this.#control(IPC_SET, bytes, limitOn(change, ds.msg_perm));
+    this.#queue.control(IPC_SET, bytes, limitOn(maxBytes, ds.msg_perm));
   }
 
   /**
@@ -873,7 +671,7 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   remove(): void {
-    this.#control(IPC_RMID);
+    this.#queue.control(IPC_RMID);
   }
 
   /**
@@ -881,149 +679,11 @@ export class SysvMessageQueue implements Disposable {
    * with a ClosedError.
    */
   close(): void {
-    this.#open = false;
-    this.#closing.abort();
+    this.#queue.closing.close();
   }
 
   /** Closes this object; the queue stays. */
   [Symbol.dispose](): void {
     this.close();
   }
-
-  #checkOpen(): void {
-    if (!this.#open) throw new ClosedError(this.#subject);
-  }
-
-  /** A buffer with the message: a large one is not kept. */
-  #put(type: bigint, data: Uint8Array<ArrayBuffer>): MessageBuffer {
-    const fits = data.byteLength <= this.#buffer.capacity;
-    const buffer = fits ? this.#buffer : new MessageBuffer(data.byteLength);
-    buffer.put(type, data);
-    return buffer;
-  }
-
-  /** Sends a message that is in a buffer; false when there is no room. */
-  #send(
-    bytes: Uint8Array<ArrayBuffer>,
-    size: number,
-    flags: number,
-  ): boolean {
-    this.#checkOpen();
-    const { msgsnd } = sysMsg();
-    for (;;) {
-      if (msgsnd(this.#id, bytes, size, flags) === 0) return true;
-      const number = errno();
-      if (number === EAGAIN) return false;
-      if (number !== EINTR) throw this.#failure(number, "msgsnd");
-    }
-  }
-
-  /** Linux would wait for ever for room that cannot come. */
-  #checkFits(data: Uint8Array): void {
-    const bytes = new Uint8Array(msqidDs.size);
-    // Who may only write to the queue is not told its size, and waits.
-    if (sysMsg().msgctl(this.#id, IPC_STAT, bytes) === -1) return;
-    const maxBytes = Number(msqidDs.decode(bytes).msg_qbytes);
-    // There may be as many messages as bytes: an empty one takes room, too.
-    if (Math.max(data.byteLength, 1) <= maxBytes) return;
-    const limit = { name: "msg_qbytes", value: maxBytes };
-    throw ipcError(EINVAL, "msgsnd", this.#subject, limit);
-  }
-
-  #receive(selection: Selection, flags: number): SysvMessage | null {
-    this.#checkOpen();
-    const { msgrcv } = sysMsg();
-    const all = selection.flags | flags;
-    for (;;) {
-      const { bytes, capacity } = this.#buffer;
-      const most = Math.min(selection.most, capacity);
-      const size = msgrcv(this.#id, bytes, most, selection.type, all);
-      if (size !== -1) return this.#buffer.take(size, selection.buffer);
-      const number = errno();
-      if (number === ENOMSG) return null;
-      // The message stays in the queue when the buffer is too small for it. The
-      // bytes in the queue are the most that it can have.
-      if (number === E2BIG && selection.most > capacity) {
-        this.#buffer.grow(Math.max(capacity * 2, this.stat().bytes));
-      } else if (number === E2BIG) {
-        const limit = { name: "buffer.byteLength", value: selection.most };
-        throw ipcError(number, "msgrcv", this.#subject, limit);
-      } else if (number !== EINTR && number !== EAGAIN) { // as in sendSync
-        throw this.#failure(number, "msgrcv");
-      }
-    }
-  }
-
-  #receiveCall(selection: Selection): LaneCall<SysvMessage> {
-    const blockingReceive = () => this.#blockingReceive(selection);
-    return {
-      subject: this.#subject,
-      attempt: () => this.#receive(selection, IPC_NOWAIT) ?? undefined,
-      get blocking() {
-        return blockingReceive();
-      },
-    };
-  }
-
-  #blockingReceive(selection: Selection): Blocking<SysvMessage> | undefined {
-    const { type, flags, most } = selection;
-    const buffer = new MessageBuffer(Math.min(most, this.#buffer.capacity));
-    const { bytes, capacity } = buffer;
-    return blocking(SYS_msgrcv, bytes, this.#closing.signal, async () => {
-      const { msgrcv_nonblocking: call } = sysMsg();
-      const size = await call(this.#id, bytes, capacity, type, flags);
-      return size === -1 ? undefined : buffer.take(size, selection.buffer);
-    });
-  }
-
-  #sendCall({ bytes, capacity }: MessageBuffer): LaneCall<true> {
-    return {
-      subject: this.#subject,
-      attempt: () => this.#send(bytes, capacity, IPC_NOWAIT) || undefined,
-      blocking: blocking(SYS_msgsnd, bytes, this.#closing.signal, async () => {
-        const { msgsnd_nonblocking: call } = sysMsg();
-        const result = await call(this.#id, bytes, capacity, 0);
-        return result === -1 ? undefined : true;
-      }),
-    };
-  }
-
-  /** msgctl, with the condition of a removed queue made one. */
-  #control(
-    operation: number,
-    change?: Uint8Array<ArrayBuffer>,
-    limit?: SystemLimit,
-  ): Uint8Array<ArrayBuffer> {
-    this.#checkOpen();
-    const bytes = change ?? new Uint8Array(msqidDs.size);
-    if (sysMsg().msgctl(this.#id, operation, bytes) !== -1) return bytes;
-    const number = errno();
-    const gone = number === EINVAL || number === EIDRM;
-    throw ipcError(gone ? EIDRM : number, "msgctl", this.#subject, limit);
-  }
-
-  /**
-   * To the caller, a queue that was removed is one condition: EIDRM. The kernel
-   * says EINVAL to whoever comes after the removal.
-   */
-  #failure(number: number, syscall: string): Error {
-    if (number !== EINVAL) return ipcError(number, syscall, this.#subject);
-    const ds = new Uint8Array(msqidDs.size);
-    if (sysMsg().msgctl(this.#id, IPC_STAT, ds) === -1 && errno() !== EACCES) {
-      return ipcError(EIDRM, syscall, this.#subject);
-    }
-    return ipcError(number, syscall, this.#subject, systemLimit(MSGMAX));
-  }
-}
-
-/** How a call on a thread of the pool is made and ended, where it can be ended. */
-function blocking<T>(
-  syscall: number,
-  bytes: Uint8Array<ArrayBuffer>,
-  closed: AbortSignal,
-  block: () => Promise<T | undefined>,
-): Blocking<T> | undefined {
-  if (!canInterrupt()) return undefined;
-  const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
-  return { block, interrupt: () => interrupt(syscall, address), closed };
 }

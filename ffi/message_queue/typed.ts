@@ -1,13 +1,10 @@
 // Messages that are C structs.
 
 import type { Fields, FieldValues, FieldViews, Struct } from "../struct.ts";
-import type { WaitOptions } from "../wait/options.ts";
-import type {
-  SysvMessage,
-  SysvMessageQueue,
-  SysvReceiveOptions,
-  SysvSendOptions,
-} from "./sysv.ts";
+import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
+import type { SysvMessage } from "./message_buffer.ts";
+import type { SysvReceiveOptions, SysvSendOptions } from "./selection.ts";
+import type { SysvMessageQueue } from "./sysv.ts";
 
 /** A message that is a C struct. */
 export interface TypedSysvMessage<F extends Fields> {
@@ -34,7 +31,10 @@ export class TypedSysvMessageQueue<F extends Fields> {
   }
 
   /** {@linkcode SysvMessageQueue.sendSync} of a struct. */
-  sendSync(value: FieldViews<F>, options?: SysvSendOptions): void {
+  sendSync(
+    value: FieldViews<F>,
+    options?: SysvSendOptions & SyncWaitOptions,
+  ): void {
     this.#queue.sendSync(this.#layout.encode(value), options);
   }
 
@@ -52,7 +52,9 @@ export class TypedSysvMessageQueue<F extends Fields> {
   }
 
   /** {@linkcode SysvMessageQueue.receiveSync} of a struct. */
-  receiveSync(options?: SysvReceiveOptions): TypedSysvMessage<F> {
+  receiveSync(
+    options?: SysvReceiveOptions & SyncWaitOptions,
+  ): TypedSysvMessage<F> {
     return this.#decode(this.#queue.receiveSync(options));
   }
 

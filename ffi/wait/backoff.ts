@@ -1,8 +1,9 @@
 // Backing off: trying again, less and less often, where no event tells.
 
-import { cancellable } from "./cancellable.ts";
+import { poll } from "../libc/poll.ts";
 import type { Source } from "./attempt.ts";
-import type { Limits } from "./options.ts";
+import { cancellable } from "./cancellable.ts";
+import { type Limits, remaining } from "./options.ts";
 
 const LONGEST = 20; // ms: how late a change may be noticed
 
@@ -36,4 +37,15 @@ export class Backoff implements Source {
     this.#pause = Math.min(pause * 2, LONGEST);
     return pause;
   }
+}
+
+const nothing = new Uint8Array(0);
+
+/** Blocks this thread between tries: for 1, 2, 4 ... and from then on 20 milliseconds. */
+export function sleepSync(): (deadline: number) => void {
+  let pause = 1;
+  return (deadline) => {
+    poll().poll(nothing, 0, Math.min(pause, remaining(deadline)));
+    pause = Math.min(pause * 2, LONGEST);
+  };
 }

@@ -45,6 +45,13 @@ interface Waiter extends Settle {
   readonly word: FutexWord;
 }
 
+let sleeping = 0;
+
+/** How many words are waited for in the kernel, from this thread. For tests. */
+export function sleepingWords(): number {
+  return sleeping;
+}
+
 /** Wakes one that sleeps on a word. */
 export function wakeOne(address: bigint): void {
   linuxFutex().futex(FUTEX, address, FUTEX_WAKE, 1, null);
@@ -96,6 +103,7 @@ class Group {
     const { futex_waitv_nonblocking: call } = linuxFutex();
     const end = monotonicIn(SLICE);
     this.#outstanding = true;
+    sleeping += waiters.length;
     const index = Number(
       await call(
         FUTEX_WAITV,
@@ -106,6 +114,7 @@ class Group {
         CLOCK_MONOTONIC,
       ),
     );
+    sleeping -= waiters.length;
     this.#outstanding = false;
     if (index > 0) this.#woken(waiters[index - 1]!);
     for (const waiter of waiters) {

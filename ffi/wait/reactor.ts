@@ -312,7 +312,9 @@ export function watch(
   try {
     open();
     const armed = Math.max(found.armed, 0);
-    if ((armed & events) !== events) arm(found, armed | events);
+    // The number of a foreign descriptor may be another file's since the last wait.
+    const isArmed = found.owned && (armed & events) === events;
+    if (!isArmed) arm(found, armed | events);
   } catch (error) {
     if (!found.owned && found.waiters.size === 0) forget(found);
     closeIfUnused();

@@ -3,6 +3,7 @@ import { assertEquals, assertNotEquals } from "@std/assert";
 import {
   F_DUPFD_CLOEXEC,
   F_SETFD,
+  F_SETFL,
   fcntl,
   O_CLOEXEC,
   O_NONBLOCK,
@@ -44,6 +45,13 @@ export function socketPair(): [Raw, Raw] {
 export function flagsOf(fd: number): number {
   const info = Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`);
   return parseInt(info.match(/^flags:\s*(\d+)/m)![1]!, 8);
+}
+
+/** Sets O_NONBLOCK of an open file, or clears it, as another process may. */
+export function setNonblocking(fd: number, on: boolean): void {
+  const flags = flagsOf(fd);
+  const changed = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  assertEquals(fcntl().fcntl(fd, F_SETFL, changed), 0);
 }
 
 /** Whether programs that are started do not get it. */
