@@ -348,7 +348,6 @@ export function ready(
 export class DescriptorSource implements Source {
   readonly #target: Waitable;
   readonly #events: number;
-  readonly spins = false; // the reactor does, for the whole set
 
   constructor(target: Waitable, events: number) {
     this.#target = target;
@@ -357,6 +356,11 @@ export class DescriptorSource implements Source {
 
   get subject(): string {
     return this.#target.subject;
+  }
+
+  /** While others wait, the reactor spins for the whole set. */
+  get spins(): boolean {
+    return pending === 0;
   }
 
   /** While others wait, a reader is served once in a pass. */
