@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as ipc from "../mod.ts";
+import { compileText, noCompiler } from "./support/c.ts";
 import { inChild, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import {
@@ -12,7 +13,13 @@ import {
   uniqueKey,
   uniqueName,
 } from "./support/names.ts";
-import { exists, run, spawn, until } from "./support/process.ts";
+import {
+  exists,
+  run,
+  spawn,
+  type SpawnOptions,
+  until,
+} from "./support/process.ts";
 
 const MOD = import.meta.resolve("../mod.ts");
 
@@ -21,6 +28,18 @@ interface Failure {
   name: string;
   message: string;
 }
+
+const NOT_CAPABLE = {
+  name: "NotCapable",
+  message: "Cannot call libc: run again with the --allow-ffi flag, " +
+    "for all paths or for the absolute path of libc.so.6",
+};
+
+const DENIED = {
+  name: "NotCapable",
+  message: "Cannot call libc: run again with the --allow-ffi flag, " +
+    "and without --deny-ffi",
+};
 
 /** The paths by which a permission may name the libc that is loaded here. */
 function libcPaths(): string[] {
@@ -258,6 +277,84 @@ leakTest(
   () => assertNoMemory(["open or create a new segment"]),
 );
 
+// --- Beside a foreign file of the name ---------------------------------------
+
+/** A library that leaves a file when it is loaded. */
+const FOREIGN = `
+  #include <fcntl.h>
+  #include <stdlib.h>
+  __attribute__((constructor)) static void loaded(void) {
+    open(getenv("LOADED"), O_CREAT | O_WRONLY, 0600);
+  }`;
+
+/** Tells what a first call does where a foreign libc.so.6 is. */
+const FIRST_CALL = `
+  import { pipe } from ${JSON.stringify(MOD)};
+  try {
+    using ends = pipe();
+    console.log("done:", ends.writer.writeSync(new Uint8Array(3)));
+  } catch (error) {
+    console.log("failed:", error.name, error.message);
+  }`;
+
+/** Puts a foreign libc.so.6 into the directory; returns what it leaves. */
+async function putForeign(directory: Scratch): Promise<string> {
+  const library = await compileText(FOREIGN, "-shared", "-fPIC");
+  Deno.copyFileSync(library, `${directory.path}/libc.so.6`);
+  return `${directory.path}/loaded`;
+}
+
+const [LIBC, LINK = "/usr/nothing"] = libcPaths() as [string, string?];
+const OTHER = "/nowhere/libother.so";
+const LEFT_OUT =
+  "is denied; run again with a --deny-ffi flag that leaves it out";
+
+/** What the first call does under each permission. */
+const OUTCOMES: [string[], string][] = [
+  [[], `failed: NotCapable ${NOT_CAPABLE.message}`],
+  [["--allow-ffi"], "done: 3"],
+  [["-A"], "done: 3"],
+  [["--allow-ffi", `--deny-ffi=${OTHER}`], "done: 3"],
+  [["-A", `--deny-ffi=${OTHER}`], "done: 3"],
+  [["-A", "--deny-ffi=libc.so.6"], "done: 3"],
+  [[`--allow-ffi=${LIBC}`], "done: 3"],
+  [[`--allow-ffi=${LIBC}`, `--deny-ffi=${OTHER}`], "done: 3"],
+  [["--allow-ffi=libc.so.6"], `failed: NotCapable ${NOT_CAPABLE.message}`],
+  [["--allow-ffi=./libc.so.6"], `failed: NotCapable ${NOT_CAPABLE.message}`],
+  [
+    ["-A", `--deny-ffi=${LIBC}`],
+    `failed: NotCapable Cannot call libc: ${LIBC} ${LEFT_OUT}`,
+  ],
+  [
+    ["-A", `--deny-ffi=${LINK}`],
+    LINK === "/usr/nothing"
+      ? "done: 3"
+      : `failed: NotCapable Cannot call libc: ${LINK} ${LEFT_OUT}`,
+  ],
+  [["--deny-ffi"], `failed: NotCapable ${DENIED.message}`],
+];
+
+for (const [flags, expected] of OUTCOMES) {
+  leakTest(
+    `header() loads no libc.so.6 of the working directory (${
+      flags.join(" ") || "no permission"
+    })`,
+    { needs: [noCompiler] },
+    async () => {
+      using dir = scratch();
+      const loaded = await putForeign(dir);
+      const { code, stdout, stderr } = await run(Deno.execPath(), {
+        args: ["run", "--quiet", "--no-prompt", ...flags, "-"],
+        cwd: dir.path,
+        env: { LOADED: loaded },
+        stdin: FIRST_CALL,
+      });
+      assertEquals([code, stdout, stderr], [0, `${expected}\n`, ""]);
+      assert(!exists(loaded), "the foreign file was loaded");
+    },
+  );
+}
+
 // --- Without -----------------------------------------------------------------
 
 /** Makes the first call of each mechanism; tells of the errors. */
@@ -336,19 +433,17 @@ async function assertAllFail(
   assertEquals(dir.list(), []);
 }
 
-const NOT_CAPABLE = {
-  name: "NotCapable",
-  message: "Cannot call libc: run again with the --allow-ffi flag",
-};
-
 leakTest(
   "header() without a permission names --allow-ffi",
   () => assertAllFail(NOT_CAPABLE, { permissions: [] }),
 );
 
 leakTest(
-  "header() with a denied permission names --allow-ffi",
-  () => assertAllFail(NOT_CAPABLE, { permissions: ["--deny-ffi"] }),
+  "header() with a denied permission names --deny-ffi",
+  async () => {
+    await assertAllFail(DENIED, { permissions: ["--deny-ffi"] });
+    await assertAllFail(DENIED, { permissions: ["-A", "--deny-ffi"] });
+  },
 );
 
 leakTest(
@@ -456,6 +551,7 @@ async function atTerminal(
   program: string,
   answer: "y" | "n" | null,
   flags: string[] = [],
+  { cwd, env }: SpawnOptions = {},
 ): Promise<{ code: number; output: string; questions: number }> {
   using dir = scratch();
   const file = dir.file("program.ts", program);
@@ -463,8 +559,8 @@ async function atTerminal(
     .map((part) => `'${part}'`).join(" ");
   await using child = spawn("script", {
     args: ["-qec", command, "/dev/null"],
-    cwd: dir.path,
-    env: { DENO_NO_PROMPT: "", SHELL: "/bin/sh", TERM: "xterm" },
+    cwd: cwd ?? dir.path,
+    env: { DENO_NO_PROMPT: "", SHELL: "/bin/sh", TERM: "xterm", ...env },
   });
   if (answer !== null) {
     await child.expect(/Allow\?[^>]*> /);
@@ -512,7 +608,7 @@ leakTest(
   { needs: [noTerminal] },
   async () => {
     const { output, questions } = await atTerminal(AT_TERMINAL, "n");
-    assertStringIncludes(output, `failed: NotCapable ${NOT_CAPABLE.message}`);
+    assertStringIncludes(output, `failed: NotCapable ${DENIED.message}`);
     assertEquals(questions, 1);
   },
 );
@@ -531,6 +627,31 @@ leakTest(
       assertStringIncludes(output, "done: 3 0");
       assertEquals(questions, 0);
     }
+  },
+);
+
+leakTest(
+  "header() at a terminal beside a denial loads no foreign libc.so.6",
+  { needs: [noTerminal, noCompiler] },
+  async () => {
+    using dir = scratch();
+    const loaded = await putForeign(dir);
+    const flags = [`--deny-ffi=${OTHER}`];
+    const options = { cwd: dir.path, env: { LOADED: loaded } };
+    const { output } = await atTerminal(FIRST_CALL, "y", flags, options);
+    assertStringIncludes(output, "done: 3");
+    assert(!exists(loaded), "the foreign file was loaded");
+  },
+);
+
+leakTest(
+  "header() at a terminal does not ask what is denied",
+  { needs: [noTerminal] },
+  async () => {
+    const flags = [`--deny-ffi=${LIBC}`];
+    const { output, questions } = await atTerminal(FIRST_CALL, null, flags);
+    assertStringIncludes(output, LEFT_OUT);
+    assertEquals(questions, 0);
   },
 );
 

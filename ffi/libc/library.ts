@@ -1,27 +1,29 @@
 // Finds libc, opens it, and reads its errno.
 
-// The bare name is looked up by the dynamic linker and is always right. But
-// under a permission for a path, or one given at the prompt, Deno takes it for
-// a file in the working directory; then these are tried.
+// To the dynamic linker the bare name is the libc that this process has loaded:
+// always the right one, wherever the distribution keeps it. Deno hands the name on
+// as it is only under a grant without any restriction. Otherwise it makes it a path
+// in the working directory, and a foreign file there would be loaded: then these
+// paths are tried, and nothing else.
 const NAME = "libc.so.6";
-const DIRECTORIES = [
+const PATHS = [
   `/lib/${Deno.build.arch}-linux-gnu`,
   `/usr/lib/${Deno.build.arch}-linux-gnu`,
   "/lib64",
   "/usr/lib64",
   "/lib",
   "/usr/lib",
-];
+].map((directory) => `${directory}/${NAME}`);
 
 /** The functions of one C header. */
 export type Symbols<S extends Deno.ForeignLibraryInterface> =
   Deno.DynamicLibrary<S>["symbols"];
 
-function granted(path?: string): boolean {
-  const ffi = path === undefined
-    ? { name: "ffi" as const }
-    : { name: "ffi" as const, path };
-  return Deno.permissions.querySync(ffi).state === "granted";
+/** What the process may open: that file, or without a path any. */
+function permission(path?: string): Deno.PermissionStatus {
+  return Deno.permissions.querySync(
+    path === undefined ? { name: "ffi" } : { name: "ffi", path },
+  );
 }
 
 function open<const S extends Deno.ForeignLibraryInterface>(
@@ -38,23 +40,57 @@ function open<const S extends Deno.ForeignLibraryInterface>(
       `Cannot call libc: this module knows x86_64 and aarch64, not ${arch}`,
     );
   }
-  if (granted()) return Deno.dlopen(NAME, symbols).symbols;
-  for (const directory of DIRECTORIES) {
-    const path = `${directory}/${NAME}`;
-    if (!granted(path)) continue;
-    try {
-      return Deno.dlopen(path, symbols).symbols;
-    } catch {
-      // A grant for a path where this distribution keeps no libc.
-    }
-  }
-  // Asks at a terminal; elsewhere the answer is the present state.
-  if (Deno.permissions.requestSync({ name: "ffi" }).state === "granted") {
+  const table = openPermitted(symbols);
+  if (table !== undefined) return table;
+  // Asks at a terminal. What this returns does not say whether a denial remains,
+  // so the permission is queried again.
+  Deno.permissions.requestSync({ name: "ffi" });
+  const granted = openPermitted(symbols);
+  if (granted !== undefined) return granted;
+  throw new Deno.errors.NotCapable(`Cannot call libc: ${remedy()}`);
+}
+
+/** Opens libc by a name that the present permission allows, if there is one. */
+function openPermitted<const S extends Deno.ForeignLibraryInterface>(
+  symbols: S,
+): Symbols<S> | undefined {
+  const { state, partial } = permission();
+  if (state === "granted" && !partial) {
     return Deno.dlopen(NAME, symbols).symbols;
   }
-  throw new Deno.errors.NotCapable(
-    `Cannot call libc: run again with the --allow-ffi flag`,
-  );
+  const states = PATHS.map((path) => permission(path).state);
+  // Deno compares the text of paths. These may name one file, so that a denial of
+  // one of them counts for all.
+  const denied = PATHS[states.indexOf("denied")];
+  if (denied !== undefined && state !== "denied") {
+    throw new Deno.errors.NotCapable(
+      `Cannot call libc: ${denied} is denied; run again with a --deny-ffi flag ` +
+        "that leaves it out",
+    );
+  }
+  for (const [index, path] of PATHS.entries()) {
+    if (states[index] !== "granted") continue;
+    try {
+      return Deno.dlopen(path, symbols).symbols;
+    } catch (error) {
+      // A grant for a path where this distribution keeps no libc.
+      if (!String(error).includes("No such file")) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** What makes libc available where no name of it may be opened. */
+function remedy(): string {
+  const { state } = permission();
+  if (state === "granted") {
+    return `a --deny-ffi flag allows absolute paths only, and ${NAME} is at ` +
+      `none of ${PATHS.join(", ")}; run again without the --deny-ffi flag`;
+  }
+  const flag = "run again with the --allow-ffi flag";
+  return state === "denied"
+    ? `${flag}, and without --deny-ffi`
+    : `${flag}, for all paths or for the absolute path of ${NAME}`;
 }
 
 const errnoSymbols = {
