@@ -5,12 +5,27 @@ import { readProc } from "./proc.ts";
 
 /**
  * The limit of that name; `field` picks one of several numbers. Undefined where
- * /proc does not show it.
+ * /proc does not show it, and where it cannot be read now: an error that it is to
+ * explain must not give way to another.
  */
 export function systemLimit(name: string, field = 0): SystemLimit | undefined {
-  const number = readProc(name)?.trim().split(/\s+/)[field];
+  const number = readNow(name)?.trim().split(/\s+/)[field];
   if (!number) return undefined;
   const exact = Number(number);
   const value = Number.isSafeInteger(exact) ? exact : BigInt(number);
   return { name, value };
+}
+
+/** How many objects a table of /proc/sysvipc has; 0 where that cannot be read now. */
+export function rowsIn(table: string): number {
+  const lines = readNow(table)?.trimEnd().split("\n").length ?? 1;
+  return lines - 1; // the first one has the titles
+}
+
+function readNow(path: string): string | undefined {
+  try {
+    return readProc(path);
+  } catch {
+    return undefined;
+  }
 }

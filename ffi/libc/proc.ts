@@ -1,25 +1,53 @@
 // Files of /proc, read through libc: Deno guards them with a permission of its own.
 
-import { cString } from "../arguments.ts";
+import { cPath } from "../arguments.ts";
+import { EINTR, EMFILE, ENFILE, ENOMEM, errno, ipcError } from "./errno.ts";
 import { fcntl, O_CLOEXEC, O_RDONLY } from "./fcntl.ts";
 import { unistd } from "./unistd.ts";
 
 const CHUNK = 4096;
-const decoder = new TextDecoder();
 
-/** The text of a file; undefined where it cannot be read. */
+/**
+ * The text of a file; undefined where there is none, or none that this process may
+ * read. What fails for want of descriptors or memory says nothing about the file,
+ * and is thrown.
+ */
 export function readProc(path: string): string | undefined {
-  const fd = fcntl().open(cString("path", path), O_RDONLY | O_CLOEXEC, 0);
-  if (fd === -1) return undefined;
+  const cpath = cPath(path);
+  const { open } = fcntl();
+  const flags = O_RDONLY | O_CLOEXEC;
+  const fd = attempt(() => open(cpath, flags, 0), "open", path);
+  if (fd === undefined) return undefined;
+  const { read, close } = unistd();
   const chunk = new Uint8Array(CHUNK);
+  const decoder = new TextDecoder();
   let text = "";
   try {
     for (;;) {
-      const count = unistd().read(fd, chunk, CHUNK);
-      if (count <= 0) return count === 0 ? text : undefined;
-      text += decoder.decode(chunk.subarray(0, count)); // these files are ASCII
+      const count = attempt(() => read(fd, chunk, CHUNK), "read", path);
+      if (count === undefined) return undefined;
+      if (count === 0) return text + decoder.decode();
+      text += decoder.decode(chunk.subarray(0, count), { stream: true });
     }
   } finally {
-    unistd().close(fd);
+    close(fd);
+  }
+}
+
+/** The result of a C call on a file; undefined if the failure is the file's. */
+function attempt(
+  call: () => number,
+  syscall: string,
+  path: string,
+): number | undefined {
+  for (;;) {
+    const result = call();
+    if (result !== -1) return result;
+    const number = errno();
+    if (number === EINTR) continue;
+    if (number === EMFILE || number === ENFILE || number === ENOMEM) {
+      throw ipcError(number, syscall, path);
+    }
+    return undefined;
   }
 }

@@ -230,9 +230,13 @@ function limitOf(
 
 /** Where the file system of the queues is mounted. */
 function mountPoint(): string {
-  const rows = (readProc(MOUNTS) ?? "").split("\n").map((row) =>
-    row.split(" ")
-  );
+  const text = readProc(MOUNTS);
+  if (text === undefined) {
+    throw new Deno.errors.NotSupported(
+      `Cannot list message queues: cannot read ${MOUNTS}`,
+    );
+  }
+  const rows = text.split("\n").map((row) => row.split(" "));
   const path = rows.find(([, , type]) => type === "mqueue")?.[1];
   if (path !== undefined) {
     return path.replace(
@@ -506,7 +510,8 @@ export class PosixMessageQueue implements Disposable {
    * @throws {Deno.errors.NotSupported} If that file system is not mounted. The queues
    * work without it, and root can mount it:
    * `mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue`.
-   * @throws {IpcError} EACCES if its directory may not be read.
+   * @throws {IpcError} EACCES if its directory may not be read; EMFILE or ENFILE if
+   * there are too many descriptors.
    *
    * @example All that are not empty
    * ```ts ignore

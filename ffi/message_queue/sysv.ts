@@ -261,6 +261,7 @@ export class SysvMessageQueue implements Disposable {
    *
    * @returns The queues, in the order of their making or nearly so.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
    *
    * @example Find a queue again
    * ```ts

@@ -15,7 +15,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { systemLimit } from "../libc/limits.ts";
+import { rowsIn, systemLimit } from "../libc/limits.ts";
 import { poll } from "../libc/poll.ts";
 import { readProc } from "../libc/proc.ts";
 import { sched } from "../libc/sched.ts";
@@ -583,6 +583,7 @@ export class SysvSemaphoreSet implements Disposable {
    *
    * @returns What the kernel tells of each.
    * @throws {Deno.errors.NotSupported} If there is no such file.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
    *
    * @example Whose is it?
    * ```ts
@@ -612,7 +613,7 @@ export class SysvSemaphoreSet implements Disposable {
     let limit: SystemLimit | undefined;
     if (number === ENOSPC) {
       const most = limitOf("SEMMNI");
-      const sets = table()?.length ?? 0;
+      const sets = rowsIn(TABLE);
       const full = most !== undefined && sets >= Number(most.value);
       limit = full ? most : limitOf("SEMMNS");
     } else if (number === EINVAL) {

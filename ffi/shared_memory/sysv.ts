@@ -12,7 +12,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { systemLimit } from "../libc/limits.ts";
+import { rowsIn, systemLimit } from "../libc/limits.ts";
 import { Mapping } from "../libc/memory.ts";
 import { readProc } from "../libc/proc.ts";
 import {
@@ -362,6 +362,7 @@ export class SysvSharedMemory extends Memory {
    *
    * @returns The segments, in the order of their making or nearly so.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
    *
    * @example Find a segment again
    * ```ts
@@ -545,7 +546,7 @@ function limitOf(number: number): SystemLimit | undefined {
   if (number === EINVAL) return systemLimit(SHMMAX);
   if (number !== ENOSPC) return undefined;
   const count = systemLimit(SHMMNI);
-  const present = SysvSharedMemory.list().length;
+  const present = rowsIn(LIST);
   return count && present >= count.value ? count : systemLimit(SHMALL);
 }
 
