@@ -207,8 +207,12 @@ function rangesOf({ fd, subject }: MappableFile, unit: bigint): MappedRange[] {
   const flags = MAP_PRIVATE | MAP_NORESERVE;
   const address = mmap(0n, unit, PROT_NONE, flags, fd, 0n);
   const probe = checkAddress(address, "mmap", subject);
-  const ranges = mappedRanges() ?? [];
-  munmap(probe, unit);
+  let ranges: MappedRange[];
+  try {
+    ranges = mappedRanges() ?? [];
+  } finally {
+    munmap(probe, unit);
+  }
   const own = ranges.find(({ start, end }) => start <= probe && probe < end);
   if (own === undefined) {
     throw new Deno.errors.NotSupported(

@@ -1,7 +1,7 @@
 // Memory that goes to another thread of this process.
 
 import { check } from "../libc/errno.ts";
-import { mappedRanges } from "../libc/maps.ts";
+import { type MappedRange, mappedRanges } from "../libc/maps.ts";
 import { Mapping, type MappingInit } from "../libc/memory.ts";
 import { PROT_NONE, PROT_READ, PROT_WRITE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
@@ -63,8 +63,11 @@ function isHandle(handle: MemoryHandle): boolean {
 }
 
 /** Whether all the memory there is on its way, as share() has left it. */
-function isOffered(address: bigint, length: number): boolean {
-  const ranges = mappedRanges();
+function isOffered(
+  ranges: MappedRange[] | undefined,
+  address: bigint,
+  length: number,
+): boolean {
   if (ranges === undefined) return true; // there is no /proc to ask
   let covered = address;
   for (const { start, end, permissions } of ranges) {
@@ -81,12 +84,13 @@ export function adopt(handle: MemoryHandle): Mapping {
     throw new TypeError('Argument "handle" must be what share() returned');
   }
   const { address, length, subject, access, state } = own;
+  const ranges = mappedRanges(); // may fail: before the handle is used up
   if (Atomics.compareExchange(state, 0, OFFERED, ADOPTED) !== OFFERED) {
     throw new TypeError(
       `Cannot adopt ${subject}: somebody has adopted it already`,
     );
   }
-  if (!isOffered(address, length)) {
+  if (!isOffered(ranges, address, length)) {
     throw new TypeError(
       `Cannot adopt ${subject}: nobody in this process has shared it`,
     );
