@@ -41,11 +41,13 @@
  */
 
 import { checkMode, cPath } from "./arguments.ts";
+import { IpcError } from "./errors.ts";
 import { Descriptor, owning } from "./libc/descriptor.ts";
 import {
   check,
   checkRetrying,
   EAGAIN,
+  EINTR,
   ENOENT,
   ENXIO,
   errno,
@@ -113,6 +115,14 @@ function hold(path: string, bytes: Uint8Array<ArrayBuffer>, flags: number) {
       path,
     ),
     path,
+  );
+}
+
+/** Why a FIFO that is held cannot be opened. */
+function openError(number: number, path: string): Error {
+  if (number !== ENOENT) return ipcError(number, "open", path);
+  return new Deno.errors.NotSupported(
+    `Cannot open ${path}: it is opened through /proc/self/fd, and /proc is not mounted`,
   );
 }
 
@@ -203,14 +213,13 @@ export class Fifo implements Disposable {
     const mode = options?.mode ?? 0o600;
     checkMode(mode);
     check(sysStat().mkfifo(bytes, mode | 0), "mkfifo", path);
-    let file: Descriptor;
     try {
-      file = hold(path, bytes, O_NOFOLLOW);
+      return new Fifo(path, hold(path, bytes, O_NOFOLLOW));
     } catch (error) {
-      unistd().unlink(bytes);
+      // After a TypeError the name is another file's by now.
+      if (error instanceof IpcError) unistd().unlink(bytes);
       throw error;
     }
-    return new Fifo(path, file);
   }
 
   /**
@@ -415,11 +424,12 @@ export class Fifo implements Disposable {
   #open(flags: number): number {
     const path = cPath(`/proc/self/fd/${this.#file.fd}`);
     const { open } = fcntl();
-    return checkRetrying(
-      () => open(path, flags | O_CLOEXEC, 0),
-      "open",
-      this.path,
-    );
+    for (;;) {
+      const fd = open(path, flags | O_CLOEXEC, 0);
+      if (fd !== -1) return fd;
+      const number = errno();
+      if (number !== EINTR) throw openError(number, this.path);
+    }
   }
 
   #openWriterSync(): PipeWriter {
@@ -443,7 +453,7 @@ export class Fifo implements Disposable {
     if (fd === -1) {
       const number = errno();
       if (number === ENXIO) return null;
-      throw ipcError(number, "open", this.path);
+      throw openError(number, this.path);
     }
     check(fcntl().fcntl(fd, F_SETFL, 0), "fcntl", this.path);
     return fd;
