@@ -46,25 +46,36 @@ export function listenFds(): ListenFd[] {
   for (const name of VARIABLES) Deno.env.delete(name);
   if (pid === undefined || fds === undefined) return [];
   if (integer("LISTEN_PID", pid, 1) !== Deno.pid) return [];
-  const count = integer("LISTEN_FDS", fds, 0);
+  const count = integer("LISTEN_FDS", fds, 0, INT_MAX - SD_LISTEN_FDS_START);
   if (count === 0) return []; // "" would be one name, of none
-  const labels = names?.split(":") ?? Array(count).fill("unknown");
-  if (labels.length !== count) {
+  const labels = names?.split(":");
+  if (labels !== undefined && labels.length !== count) {
     throw new TypeError(
       `Variable "LISTEN_FDNAMES" must have ${count} names: ${names}`,
     );
   }
-  return labels.map((name, index) => {
+  // The last one first: whatever number the variable has, it costs no more than the
+  // descriptors that are there.
+  const last = SD_LISTEN_FDS_START + count - 1;
+  closeOnExec(last, `descriptor ${last} (LISTEN_FDS is ${count})`);
+  return Array.from({ length: count }, (_, index) => {
     const fd = SD_LISTEN_FDS_START + index;
     closeOnExec(fd, `descriptor ${fd}`);
-    return { fd, name };
+    return { fd, name: labels?.[index] ?? "unknown" };
   });
 }
 
-function integer(name: string, text: string, min: number): number {
+const INT_MAX = 0x7fff_ffff;
+
+function integer(
+  name: string,
+  text: string,
+  min: number,
+  max = INT_MAX,
+): number {
   if (!/^\d+$/.test(text)) {
     throw new TypeError(`Variable "${name}" must be a number: ${text}`);
   }
-  checkInteger(name, Number(text), min, 0x7fff_ffff, "int");
+  checkInteger(name, Number(text), min, max, "int");
   return Number(text);
 }
