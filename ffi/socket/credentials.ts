@@ -4,7 +4,14 @@ import type { Descriptor } from "../libc/descriptor.ts";
 import { SO_PEERCRED, SO_PEERPIDFD, ucred } from "../libc/sys_socket.ts";
 import { option, readOption } from "./options.ts";
 
-/** A process and the user it runs as, as the kernel vouches for them. */
+/**
+ * A process and the user it runs as.
+ *
+ * Of a peer (`peerCredentials`) the kernel has noted them itself, when the connection
+ * was made. With a message comes what its sender says: the kernel lets it name another
+ * process with CAP_SYS_ADMIN, and other users and groups with CAP_SETUID and CAP_SETGID.
+ * Root can forge them; a process without privileges cannot.
+ */
 export interface Credentials {
   /** The process id; 0 if it is in a PID namespace that is not visible here. */
   readonly pid: number;

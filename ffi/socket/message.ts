@@ -96,7 +96,10 @@ export interface UnixMessage extends Disposable {
    * `maxDescriptors`, or more than this process may have (EMFILE). They are closed.
    */
   readonly descriptorsTruncated: boolean;
-  /** Who has sent it, if the socket's `passCredentials` is true; else null. */
+  /**
+   * Who has sent it, if the socket's `passCredentials` is true; else null. A sender
+   * with the privileges of root can say what it likes.
+   */
   readonly credentials: Credentials | null;
   /** The sender's address; null if it has none, or the socket is connected. */
   readonly from: UnixAddress | null;

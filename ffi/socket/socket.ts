@@ -158,8 +158,9 @@ export abstract class UnixSocket implements Disposable {
   }
 
   /**
-   * `SO_PASSCRED`: whether each message that is received says who has sent it, as
-   * the kernel knows it. Set it before the peer may send: what is on its way
+   * `SO_PASSCRED`: whether each message that is received says who has sent it. The
+   * kernel checks what the sender says, unless that has the privileges of root
+   * (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID), which can say anything. Set it before the peer may send: what is on its way
    * already may be without. Connections of a listener have it from the listener.
    *
    * A socket without a name that turns it on gets one in the abstract namespace
