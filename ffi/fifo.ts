@@ -249,6 +249,7 @@ export class Fifo implements Disposable {
 
   /**
    * `open(path, O_RDONLY)`, blocking this thread until a writer opens the FIFO.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @returns The read end. It reads null when the last writer has closed, and
    * bytes again when another one opens the FIFO.
@@ -330,6 +331,7 @@ export class Fifo implements Disposable {
 
   /**
    * `open(path, O_WRONLY)`, blocking this thread until a reader opens the FIFO.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @returns The write end.
    * @throws {ClosedError} If this object is closed.

@@ -183,6 +183,7 @@ export class FramedStream implements Disposable {
 
   /**
    * `write(2)` of one message, blocking this thread while there is no room.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param message The message; it may be empty.
    * @param options `timeout` in milliseconds.
@@ -257,6 +258,7 @@ export class FramedStream implements Disposable {
 
   /**
    * `read(2)` of one message, blocking this thread until it is there.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
    * @returns The message, or null at the end between two messages.

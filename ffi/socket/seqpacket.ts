@@ -119,6 +119,7 @@ export class UnixSeqpacket extends UnixConnection {
   /**
    * `connect(fd, address, length)`, blocking this thread while the server's
    * backlog is full.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param address A path, or an abstract name; at most 107 bytes.
    * @param options `timeout` in milliseconds.
@@ -198,6 +199,7 @@ export class UnixSeqpacket extends UnixConnection {
   /**
    * `send(2)` or `sendmsg(2)` of one message, blocking this thread while there is
    * no room. A message is sent whole or not at all.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The message; it may be empty.
    * @param options `descriptors`, and `timeout` in milliseconds.
@@ -275,6 +277,7 @@ export class UnixSeqpacket extends UnixConnection {
 
   /**
    * `recvmsg(2)` of one message, blocking this thread until there is one.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.

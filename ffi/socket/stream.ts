@@ -159,6 +159,7 @@ export class UnixStream extends UnixConnection {
   /**
    * `connect(fd, address, length)`, blocking this thread while the server's
    * backlog is full.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param address A path, or an abstract name; at most 107 bytes.
    * @param options `timeout` in milliseconds.
@@ -260,6 +261,7 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `recv(2)`, blocking this thread until there is something to read.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param buffer Filled from its start; at most its length is read.
    * @param options `timeout` in milliseconds.
@@ -321,6 +323,7 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `send(2)` of all the bytes, blocking this thread while there is no room.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param bytes What to write.
    * @param options `timeout` in milliseconds.
@@ -471,6 +474,7 @@ export class UnixStream extends UnixConnection {
    * `recvmsg(2)`: bytes, and the descriptors and credentials that came with them,
    * blocking this thread until there are any. (Descriptors that come while one of
    * the read methods is used are closed.)
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * Bytes sent with descriptors are never joined to bytes sent after them.
    *

@@ -22,7 +22,12 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What ends a wait that blocks the thread. */
+/**
+ * What ends a wait that blocks the thread.
+ *
+ * Nothing else does: a Worker that blocks cannot be ended by `terminate()`, and while
+ * it blocks, the process ends only by `Deno.exit()`. Give a `timeout` there.
+ */
 export interface SyncWaitOptions {
   /**
    * The most milliseconds to wait; 0 tries once. When they are over, the wait
