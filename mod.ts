@@ -140,6 +140,7 @@ export {
   type ListenFd,
   listenFds,
   PassedDescriptor,
+  type PathAddress,
   type UnixAddress,
   type UnixBindOptions,
   type UnixBufferSizes,

@@ -56,7 +56,11 @@
  * @module
  */
 
-export type { AbstractAddress, UnixAddress } from "./socket/address.ts";
+export type {
+  AbstractAddress,
+  PathAddress,
+  UnixAddress,
+} from "./socket/address.ts";
 export type { UnixBindOptions } from "./socket/bind.ts";
 export type { Credentials } from "./socket/credentials.ts";
 export {

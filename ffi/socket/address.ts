@@ -15,15 +15,29 @@ export interface AbstractAddress {
    * address that this module returns has text, if the bytes are UTF-8.
    */
   readonly abstract: string | Uint8Array<ArrayBuffer>;
+  /** Tells it from a {@linkcode PathAddress}. */
+  readonly path?: undefined;
 }
 
 /**
- * Where a Unix domain socket is: a path of at most 107 bytes of UTF-8, or a name
- * in the abstract namespace.
+ * A path that a string cannot say. An address that this module returns is one only if
+ * the path is not UTF-8, or so long that no NUL follows it (108 bytes); another program
+ * has bound such a socket.
+ */
+export interface PathAddress {
+  /** The path, of 1 to 108 bytes of any value but NUL. */
+  readonly path: Uint8Array<ArrayBuffer>;
+  /** Tells it from an {@linkcode AbstractAddress}. */
+  readonly abstract?: undefined;
+}
+
+/**
+ * Where a Unix domain socket is: a path of at most 107 bytes of UTF-8, a path of
+ * other bytes, or a name in the abstract namespace.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
-export type UnixAddress = string | AbstractAddress;
+export type UnixAddress = string | PathAddress | AbstractAddress;
 
 /** The most bytes of a name: a path has a NUL behind it, the other before it. */
 const MAX_NAME = SIZEOF_SUN_PATH - 1;
@@ -39,20 +53,32 @@ export const AUTOBIND: Uint8Array<ArrayBuffer> = sockaddrUn.encode({
   sun_path: new Uint8Array(SIZEOF_SUN_PATH),
 }).subarray(0, PREFIX);
 
-function checkLength(name: string, length: number): void {
+function checkLength(name: string, length: number, max = MAX_NAME): void {
   if (length === 0) {
     throw new TypeError(`Argument "${name}" must not be empty`);
   }
-  if (length > MAX_NAME) {
+  if (length > max) {
     throw new RangeError(
-      `Argument "${name}" must be at most ${MAX_NAME} bytes of UTF-8 ` +
+      `Argument "${name}" must be at most ${max} bytes of UTF-8 ` +
         `(sun_path of sockaddr_un): ${length} bytes`,
     );
   }
 }
 
+function pathBytes(path: unknown): Uint8Array {
+  if (!(path instanceof Uint8Array)) {
+    throw new TypeError('Argument "address.path" must be a Uint8Array');
+  }
+  const bytes = new Uint8Array(path); // a subclass may say anything
+  checkLength("address.path", bytes.length, SIZEOF_SUN_PATH);
+  if (bytes.includes(0)) {
+    throw new TypeError('Argument "address.path" must not contain NUL');
+  }
+  return bytes;
+}
+
 function abstractName(name: unknown): Uint8Array {
-  if (name instanceof Uint8Array) return name;
+  if (name instanceof Uint8Array) return new Uint8Array(name);
   if (typeof name !== "string") {
     throw new TypeError(
       'Argument "address.abstract" must be a string or a Uint8Array',
@@ -73,10 +99,22 @@ export function encodeAddress(address: UnixAddress): Uint8Array<ArrayBuffer> {
   const sun_path = new Uint8Array(SIZEOF_SUN_PATH);
   let length: number;
   if (typeof address === "object" && address !== null) {
-    const name = abstractName(address.abstract);
-    checkLength("address.abstract", name.length);
-    sun_path.set(name, 1);
-    length = name.length + 1;
+    const { path, abstract } = address;
+    if (path !== undefined && abstract !== undefined) {
+      throw new TypeError(
+        'Argument "address" must not have both "path" and "abstract"',
+      );
+    }
+    if (path !== undefined) {
+      const bytes = pathBytes(path);
+      sun_path.set(bytes);
+      length = Math.min(bytes.length + 1, SIZEOF_SUN_PATH);
+    } else {
+      const name = abstractName(abstract);
+      checkLength("address.abstract", name.length);
+      sun_path.set(name, 1);
+      length = name.length + 1;
+    }
   } else {
     const path = cString("address", address);
     checkLength("address", path.length - 1);
@@ -96,24 +134,47 @@ export function decodeAddress(
   const name = bytes.slice(PREFIX, length);
   if (name[0] !== 0) {
     const end = name.indexOf(0); // none behind a path of 108 bytes
-    return lenient.decode(end === -1 ? name : name.subarray(0, end));
+    const path = end === -1 ? name : name.slice(0, end);
+    return path.length <= MAX_NAME && textOf(path) || { path };
   }
   const abstract = name.slice(1);
+  return { abstract: textOf(abstract) ?? abstract };
+}
+
+/** The text of a name; undefined if its bytes are not UTF-8. */
+function textOf(bytes: Uint8Array): string | undefined {
   try {
-    return { abstract: strict.decode(abstract) };
+    return strict.decode(bytes);
   } catch {
-    return { abstract };
+    return undefined;
   }
+}
+
+/** The path of an encoded address as a C string; undefined if it is not a path. */
+export function pathOf(
+  address: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> | undefined {
+  const name = address.subarray(PREFIX);
+  if (name.length === 0 || name[0] === 0) return undefined;
+  const path = new Uint8Array(SIZEOF_SUN_PATH + 1);
+  path.set(name);
+  return path.subarray(0, path.indexOf(0) + 1);
 }
 
 /** What errors call an address: a path, or the name after an "@". */
 export function describeAddress(address: UnixAddress | null): string {
   if (address === null) return "Unix socket";
   if (typeof address !== "object") return String(address);
-  const { abstract } = address;
+  const { path, abstract } = address;
+  if (path !== undefined) return lenient.decode(path);
   return `@${
     typeof abstract === "string" ? abstract : lenient.decode(abstract)
   }`;
+}
+
+/** What errors call an encoded address. */
+export function describeName(name: Uint8Array<ArrayBuffer>): string {
+  return describeAddress(decodeAddress(name, name.length));
 }
 
 /** The address of this side of a socket, or of the other. */

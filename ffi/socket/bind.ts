@@ -1,6 +1,6 @@
 // bind(2), and the file that it makes.
 
-import { checkMode, cString } from "../arguments.ts";
+import { checkMode } from "../arguments.ts";
 import { IpcError } from "../errors.ts";
 import { Descriptor } from "../libc/descriptor.ts";
 import {
@@ -14,7 +14,14 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { fcntl, O_CLOEXEC, O_DIRECTORY } from "../libc/fcntl.ts";
+import {
+  fcntl,
+  O_CLOEXEC,
+  O_CREAT,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+} from "../libc/fcntl.ts";
 import { LOCK_EX, LOCK_NB, sysFile } from "../libc/sys_file.ts";
 import { SOCK_DGRAM, sysSocket } from "../libc/sys_socket.ts";
 import {
@@ -22,12 +29,18 @@ import {
   isSameFile,
   S_IFMT,
   S_IFSOCK,
+  statusOfFd,
   statusOfPath,
   sysStat,
 } from "../libc/sys_stat.ts";
 import { unistd } from "../libc/unistd.ts";
-import { AUTOBIND, encodeAddress, type UnixAddress } from "./address.ts";
-import { untilSync } from "./attempt.ts";
+import {
+  AUTOBIND,
+  describeName,
+  encodeAddress,
+  pathOf,
+  type UnixAddress,
+} from "./address.ts";
 import { openSocket, type SocketDescriptor } from "./socket.ts";
 
 /** How a socket gets its address. */
@@ -43,8 +56,8 @@ export interface UnixBindOptions {
    * Whether to remove a socket file of this path that nobody serves any more,
    * such as one whose server was killed. One that is alive is never removed, nor
    * is another kind of file. Of several that reclaim at once, one gets the path,
-   * and EADDRINUSE tells the others. (They lock the directory for that moment,
-   * which takes the right to read it.)
+   * and EADDRINUSE tells the others. (For that moment there is a file to lock beside
+   * it, of the same name and `.reclaim`.)
    *
    * @default {false}
    */
@@ -56,9 +69,9 @@ export class SocketFile {
   readonly #path: Uint8Array<ArrayBuffer>;
   readonly #status: FileStatus;
 
-  constructor(path: string) {
-    this.#path = cString("address", path);
-    this.#status = statusOfPath(this.#path, path);
+  constructor(path: Uint8Array<ArrayBuffer>, subject: string) {
+    this.#path = path;
+    this.#status = statusOfPath(path, subject);
   }
 
   /** Removes it, if the path still names it. */
@@ -75,8 +88,10 @@ export class SocketFile {
 /** An address to bind to, checked. */
 export interface Binding {
   readonly name: Uint8Array<ArrayBuffer>;
-  /** Undefined for an abstract name, which has no file. */
-  readonly path: string | undefined;
+  /** What errors call it. */
+  readonly subject: string;
+  /** A C string; undefined for an abstract name, which has no file. */
+  readonly path: Uint8Array<ArrayBuffer> | undefined;
   readonly mode: number;
   readonly reclaim: boolean;
 }
@@ -87,15 +102,17 @@ export function bindingOf(
   options: UnixBindOptions | undefined,
 ): Binding {
   const name = address === null ? AUTOBIND : encodeAddress(address);
-  const path = typeof address === "string" ? address : undefined;
-  if (path === undefined && options?.mode !== undefined) {
+  const path = pathOf(name);
+  const given = options?.mode;
+  if (path === undefined && given !== undefined) {
     throw new TypeError(
       'Argument "mode" must be left out: an abstract name has no permissions',
     );
   }
-  const mode = options?.mode ?? 0o600;
+  const mode = given ?? 0o600;
   checkMode(mode);
-  return { name, path, mode: mode | 0, reclaim: options?.reclaim ?? false };
+  const reclaim = options?.reclaim ?? false;
+  return { name, subject: describeName(name), path, mode: mode | 0, reclaim };
 }
 
 /** Binds to an address; returns the file that this makes, if it makes one. */
@@ -103,18 +120,24 @@ export function bind(
   descriptor: SocketDescriptor,
   { name, path, mode, reclaim }: Binding,
 ): SocketFile | undefined {
+  const { fd, subject } = descriptor;
   if (path === undefined) {
     if (!bindOnce(descriptor, name)) throw inUse(descriptor);
     return undefined;
   }
   // bind gives the file the mode of the socket, without the umask's bits, so that
   // it has its final permissions from the first moment.
-  check(sysStat().fchmod(descriptor.fd, mode), "fchmod", descriptor.subject);
+  check(sysStat().fchmod(fd, mode), "fchmod", subject);
   if (!bindOnce(descriptor, name)) {
     if (!reclaim) throw inUse(descriptor);
     bindInstead(descriptor, path, name);
   }
-  return new SocketFile(path);
+  try {
+    return new SocketFile(path, subject);
+  } catch (error) {
+    unistd().unlink(path); // it was made a moment ago
+    throw error;
+  }
 }
 
 function inUse({ subject }: Descriptor) {
@@ -137,54 +160,99 @@ function bindOnce(
  *
  * A socket file that is dead stays dead: nothing can be bound to it again. So the
  * only danger is that another reclaimer removes it and binds its own between the
- * look and the removal here. That takes the same lock.
+ * look and the removal here. Both take the same lock. To bind elsewhere and rename
+ * would need none, but a socket keeps the name it was bound to, and tells it to peers.
  */
 function bindInstead(
   descriptor: SocketDescriptor,
-  path: string,
+  path: Uint8Array<ArrayBuffer>,
   name: Uint8Array<ArrayBuffer>,
 ): void {
-  using _lock = lockDirectory(path);
-  const cpath = cString("address", path);
+  const { subject } = descriptor;
+  const checkDead = () => {
+    if (!isDead(path, name, subject)) throw inUse(descriptor);
+  };
+  unlessGone(checkDead);
+  using lock = lockBeside(path, subject);
+  // Who has it is about to have the path.
+  if (lock === undefined) throw inUse(descriptor);
   while (!bindOnce(descriptor, name)) {
-    try {
-      if (!isDead(cpath, name, path)) throw inUse(descriptor);
-      check(unistd().unlink(cpath), "unlink", path);
-    } catch (error) {
-      // Whoever had it has left meanwhile, and taken its file along.
-      if (!(error instanceof IpcError && error.errno === ENOENT)) throw error;
-    }
+    unlessGone(() => {
+      checkDead();
+      check(unistd().unlink(path), "unlink", subject);
+    });
   }
 }
 
-const PATIENCE = 5_000; // ms: a lock is held for less than one
-
-/** Locks the directory of a path, until it is closed. */
-function lockDirectory(path: string): Descriptor {
-  const slash = path.lastIndexOf("/");
-  const directory = slash === -1 ? "." : path.slice(0, slash) || "/";
-  const cdirectory = cString("address", directory);
-  const { open } = fcntl();
-  const flags = O_DIRECTORY | O_CLOEXEC;
-  const lock = new Descriptor(
-    checkRetrying(() => open(cdirectory, flags, 0), "open", directory),
-    directory,
-  );
+/** Makes a call about a file, and lets it end if there is no such file any more. */
+function unlessGone(call: () => void): void {
   try {
-    const deadline = performance.now() + PATIENCE;
-    untilSync(() => tryLock(lock), `the lock of ${directory}`, deadline);
-    return lock;
+    call();
   } catch (error) {
-    lock.close();
-    throw error;
+    if (!(error instanceof IpcError && error.errno === ENOENT)) throw error;
   }
 }
 
+const SUFFIX = new TextEncoder().encode(".reclaim\0");
+
+/**
+ * Locks a file beside the path, and removes it when the lock is disposed of;
+ * undefined if another has the lock. The directory itself is not locked: any program
+ * that may read it could have, for as long as it likes.
+ */
+function lockBeside(
+  path: Uint8Array<ArrayBuffer>,
+  subject: string,
+): Disposable | undefined {
+  const beside = new Uint8Array(path.length - 1 + SUFFIX.length);
+  beside.set(path);
+  beside.set(SUFFIX, path.length - 1);
+  const about = `${subject}.reclaim`;
+  const { open } = fcntl();
+  const flags = O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  for (;;) {
+    const fd = checkRetrying(() => open(beside, flags, 0o600), "open", about);
+    const lock = new Descriptor(fd, about);
+    const remove = () => {
+      unistd().unlink(beside); // before the lock ends
+      lock.close();
+    };
+    try {
+      if (!tryLock(lock)) {
+        lock.close();
+        return undefined;
+      }
+      // The one that had the lock before may have removed the file that was opened.
+      if (isStillAt(beside, lock)) return { [Symbol.dispose]: remove };
+    } catch (error) {
+      remove();
+      throw error;
+    }
+    lock.close();
+  }
+}
+
+/** Whether a path names the file that is open. */
+function isStillAt(
+  path: Uint8Array<ArrayBuffer>,
+  { fd, subject }: Descriptor,
+): boolean {
+  let same = false;
+  unlessGone(() => {
+    same = isSameFile(statusOfPath(path, subject), statusOfFd(fd, subject));
+  });
+  return same;
+}
+
+/** flock(2); false if another has the lock. */
 function tryLock({ fd, subject }: Descriptor): boolean {
-  if (sysFile().flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
-  const number = errno();
-  if (number === EAGAIN || number === EINTR) return false;
-  throw ipcError(number, "flock", subject);
+  const { flock } = sysFile();
+  for (;;) {
+    if (flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+    const number = errno();
+    if (number === EAGAIN) return false;
+    if (number !== EINTR) throw ipcError(number, "flock", subject);
+  }
 }
 
 /**
@@ -195,13 +263,13 @@ function tryLock({ fd, subject }: Descriptor): boolean {
  * not listen yet. Only where there is none at all, it is refused.
  */
 function isDead(
-  cpath: Uint8Array<ArrayBuffer>,
+  path: Uint8Array<ArrayBuffer>,
   name: Uint8Array<ArrayBuffer>,
-  path: string,
+  subject: string,
 ): boolean {
-  const { stx_mode } = statusOfPath(cpath, path);
+  const { stx_mode } = statusOfPath(path, subject);
   if ((stx_mode & S_IFMT) !== S_IFSOCK) return false;
-  using probe = openSocket(SOCK_DGRAM, path);
+  using probe = openSocket(SOCK_DGRAM, subject);
   const { connect } = sysSocket();
   return connect(probe.fd, name, name.length) === -1 &&
     errno() === ECONNREFUSED;

@@ -8,10 +8,11 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { ready, readySync } from "../wait/poller.ts";
-import { describeAddress, encodeAddress, type UnixAddress } from "./address.ts";
+import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
 import { attemptAsync, blockingFlags, retrySync } from "./attempt.ts";
 import {
   bind,
+  type Binding,
   bindingOf,
   type SocketFile,
   type UnixBindOptions,
@@ -117,19 +118,24 @@ function connectedTo(to: UnixAddress, subject: string): SocketDescriptor {
 // Set by the class: its constructor is for this module alone.
 let make: (descriptor: SocketDescriptor, file?: SocketFile) => UnixDatagram;
 
-/** A new socket of these options, or none. */
+/** A new socket, bound and connected as far as that is wanted, or none. */
 function open(
   subject: string,
   options: UnixDatagramCreateOptions | undefined,
-  prepare: (descriptor: SocketDescriptor) => SocketFile | undefined,
+  binding: Binding | undefined,
+  to?: Uint8Array<ArrayBuffer>,
 ): UnixDatagram {
+  const passCredentials = options?.passCredentials;
   const descriptor = openSocket(SOCK_DGRAM, subject);
+  let file: SocketFile | undefined;
   try {
-    const file = prepare(descriptor);
+    file = binding && bind(descriptor, binding);
+    if (to !== undefined) connectOnce(descriptor, to);
     const socket = make(descriptor, file);
-    if (options?.passCredentials) socket.passCredentials = true;
+    if (passCredentials) socket.passCredentials = true;
     return socket;
   } catch (error) {
+    file?.remove();
     descriptor.close();
     throw error;
   }
@@ -193,11 +199,7 @@ export class UnixDatagram extends UnixChannel {
     options?: UnixDatagramCreateOptions,
   ): UnixDatagram {
     const binding = bindingOf(address, options);
-    return open(
-      describeAddress(address),
-      options,
-      (descriptor) => bind(descriptor, binding),
-    );
+    return open(binding.subject, options, binding);
   }
 
   /**
@@ -223,16 +225,7 @@ export class UnixDatagram extends UnixChannel {
     const address = encodeAddress(to);
     const from = options?.from;
     const binding = from === undefined ? undefined : bindingOf(from, options);
-    return open(describeAddress(to), options, (descriptor) => {
-      const file = binding && bind(descriptor, binding);
-      try {
-        connectOnce(descriptor, address);
-        return file;
-      } catch (error) {
-        file?.remove();
-        throw error;
-      }
-    });
+    return open(describeName(address), options, binding, address);
   }
 
   /**
@@ -271,6 +264,7 @@ export class UnixDatagram extends UnixChannel {
   /**
    * `send(2)` or `sendmsg(2)` of one message, blocking this thread while there is
    * no room. A message is sent whole or not at all.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The message; it may be empty.
    * @param options `to`, `descriptors`, and `timeout` in milliseconds.
@@ -360,6 +354,7 @@ export class UnixDatagram extends UnixChannel {
 
   /**
    * `recvmsg(2)` of one message, blocking this thread until there is one.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.

@@ -24,7 +24,7 @@ import {
 } from "../wait/options.ts";
 import { ready, readySync } from "../wait/poller.ts";
 import { isOverdue, turn } from "../wait/turn.ts";
-import { describeAddress, type UnixAddress } from "./address.ts";
+import type { UnixAddress } from "./address.ts";
 import {
   bind,
   bindingOf,
@@ -160,10 +160,8 @@ export class UnixListener<
    * @throws {RangeError} If the path or name is too long, or the mode or backlog is
    * out of range.
    * @throws {IpcError} EADDRINUSE if the address is in use, or the path exists; with
-   * `reclaim` only if somebody serves it, or if it is no socket. ENOENT, ENOTDIR,
+   * `reclaim` only if somebody serves it or reclaims it now, or if it is no socket. ENOENT, ENOTDIR,
    * EACCES, EMFILE. No file is left behind.
-   * @throws {DOMException} `TimeoutError` if `reclaim` has waited for 5 seconds for
-   * another program that holds a lock on the directory.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/listen.2.html | listen(2)}
    */
@@ -190,13 +188,14 @@ export class UnixListener<
     const backlog = options?.backlog ?? SOMAXCONN;
     checkInteger("backlog", backlog, 1, 0x7fffffff, "int");
     const binding = bindingOf(address, options);
-    const subject = describeAddress(address);
+    const passCredentials = options?.passCredentials;
+    const { subject } = binding;
     const descriptor = openSocket(type, subject);
     let file;
     try {
       file = bind(descriptor, binding);
       const listener = new UnixListener<Accepted>(descriptor, over, file);
-      if (options?.passCredentials) listener.passCredentials = true;
+      if (passCredentials) listener.passCredentials = true;
       check(sysSocket().listen(descriptor.fd, backlog), "listen", subject);
       return listener;
     } catch (error) {
@@ -249,6 +248,7 @@ export class UnixListener<
   /**
    * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, blocking this thread until a client
    * connects.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
    * @returns The connection.
