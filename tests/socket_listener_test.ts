@@ -337,6 +337,14 @@ leakTest("listenFds() takes what systemd passes, once", async () => {
       ["LISTEN_PID=x LISTEN_FDS=1", '"LISTEN_PID" must be a number'],
       ["LISTEN_PID=$$ LISTEN_FDS=-1", '"LISTEN_FDS" must be a number'],
       ["LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=a:b", "must have 1 names"],
+      [
+        "LISTEN_PID=$$ LISTEN_FDS=2147483647",
+        '"LISTEN_FDS" must be an integer',
+      ],
+      [
+        "LISTEN_PID=$$ LISTEN_FDS=2147483644",
+        "descriptor 2147483646 (LISTEN_FDS is 2147483644): Bad file descriptor",
+      ],
     ] as const
   ) {
     const { code, stderr } = await start(variables);
