@@ -64,6 +64,7 @@ import {
   O_WRONLY,
   SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
+import { checkInternal, internal } from "./libc/internal.ts";
 import { pollfd, POLLHUP } from "./libc/poll.ts";
 import {
   isSameFile,
@@ -168,11 +169,16 @@ function hasWriter(fd: number, scratch: number, path: string): boolean {
  * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
  */
 export class Fifo implements Disposable {
-  /** The path, as it was given. */
-  readonly path: string;
+  readonly #path: string;
   readonly #file: Descriptor;
 
-  private constructor(path: string, file: Descriptor) {
+  /** Made by the static methods. */
+  private constructor(
+    token: typeof internal,
+    path: string,
+    file: Descriptor,
+  ) {
+    checkInternal(token, "a Fifo");
     try {
       if ((statusOfFd(file.fd, path).stx_mode & S_IFMT) !== S_IFIFO) {
         throw new TypeError(`Cannot use ${path} as a FIFO: it is another file`);
@@ -181,7 +187,7 @@ export class Fifo implements Disposable {
       file.close();
       throw error;
     }
-    this.path = path;
+    this.#path = path;
     this.#file = file;
   }
 
@@ -214,7 +220,7 @@ export class Fifo implements Disposable {
     checkMode(mode);
     check(sysStat().mkfifo(bytes, mode | 0), "mkfifo", path);
     try {
-      return new Fifo(path, hold(path, bytes, O_NOFOLLOW));
+      return new Fifo(internal, path, hold(path, bytes, O_NOFOLLOW));
     } catch (error) {
       // After a TypeError the name is another file's by now.
       if (error instanceof IpcError) unistd().unlink(bytes);
@@ -244,7 +250,12 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/open.2.html | open(2)}
    */
   static open(path: string): Fifo {
-    return new Fifo(path, hold(path, cPath(path), 0));
+    return new Fifo(internal, path, hold(path, cPath(path), 0));
+  }
+
+  /** The path, as it was given. */
+  get path(): string {
+    return this.#path;
   }
 
   /**
@@ -259,7 +270,7 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
   openReaderSync(): PipeReader {
-    return PipeReader.fromFd(this.#open(O_RDONLY), { name: this.path });
+    return PipeReader.fromFd(this.#open(O_RDONLY), { name: this.#path });
   }
 
   /**
@@ -300,9 +311,9 @@ export class Fifo implements Disposable {
       const connected = () => {
         this.#file.checkOpen();
         const { writer } = scratch;
-        return hasWriter(reader.fd, writer.fd, this.path) || undefined;
+        return hasWriter(reader.fd, writer.fd, this.#path) || undefined;
       };
-      await attempt(new Backoff(this.path), connected, limits);
+      await attempt(new Backoff(this.#path), connected, limits);
     } catch (error) {
       reader.close();
       throw error;
@@ -326,7 +337,7 @@ export class Fifo implements Disposable {
   async openWriter(options?: WaitOptions): Promise<PipeWriter> {
     const limits = limitsOf(options);
     const opened = () => this.#tryOpenWriter() ?? undefined;
-    return await attempt(new Backoff(this.path), opened, limits);
+    return await attempt(new Backoff(this.#path), opened, limits);
   }
 
   /**
@@ -404,12 +415,12 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/unlink.2.html | unlink(2)}
    */
   unlink(): void {
-    const bytes = cPath(this.path);
-    const mine = statusOfFd(this.#file.fd, this.path);
-    if (!isSameFile(mine, statusOfPath(bytes, this.path))) {
-      throw ipcError(ENOENT, "unlink", this.path);
+    const bytes = cPath(this.#path);
+    const mine = statusOfFd(this.#file.fd, this.#path);
+    if (!isSameFile(mine, statusOfPath(bytes, this.#path))) {
+      throw ipcError(ENOENT, "unlink", this.#path);
     }
-    check(unistd().unlink(bytes), "unlink", this.path);
+    check(unistd().unlink(bytes), "unlink", this.#path);
   }
 
   /** `close(2)` of the hold on the file. The name and open ends stay. */
@@ -430,22 +441,22 @@ export class Fifo implements Disposable {
       const fd = open(path, flags | O_CLOEXEC, 0);
       if (fd !== -1) return fd;
       const number = errno();
-      if (number !== EINTR) throw openError(number, this.path);
+      if (number !== EINTR) throw openError(number, this.#path);
     }
   }
 
   #openWriterSync(): PipeWriter {
-    return PipeWriter.fromFd(this.#open(O_WRONLY), { name: this.path });
+    return PipeWriter.fromFd(this.#open(O_WRONLY), { name: this.#path });
   }
 
   #tryOpenWriter(): PipeWriter | null {
     const fd = this.#openAtOnce(O_WRONLY);
-    return fd === null ? null : PipeWriter.fromFd(fd, { name: this.path });
+    return fd === null ? null : PipeWriter.fromFd(fd, { name: this.#path });
   }
 
   #openReaderAtOnce(): PipeReader {
     const fd = this.#openAtOnce(O_RDONLY)!; // never ENXIO: that is for writers
-    return PipeReader.fromFd(fd, { name: this.path });
+    return PipeReader.fromFd(fd, { name: this.#path });
   }
 
   /** The same without waiting, as a blocking descriptor; null for ENXIO. */
@@ -455,9 +466,9 @@ export class Fifo implements Disposable {
     if (fd === -1) {
       const number = errno();
       if (number === ENXIO) return null;
-      throw openError(number, this.path);
+      throw openError(number, this.#path);
     }
-    check(fcntl().fcntl(fd, F_SETFL, 0), "fcntl", this.path);
+    check(fcntl().fcntl(fd, F_SETFL, 0), "fcntl", this.#path);
     return fd;
   }
 }

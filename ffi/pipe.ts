@@ -53,6 +53,7 @@ import {
   O_PATH,
   O_RDWR,
 } from "./libc/fcntl.ts";
+import { checkInternal, internal } from "./libc/internal.ts";
 import { systemLimit } from "./libc/limits.ts";
 import { FIONREAD, sysIoctl } from "./libc/sys_ioctl.ts";
 import { S_IFIFO, S_IFMT, statusOfFd } from "./libc/sys_stat.ts";
@@ -157,12 +158,14 @@ export class PipeReader implements Disposable {
   readonly #descriptor: Descriptor;
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
 
-  private constructor(descriptor: Descriptor) {
+  /** Made by the static methods. */
+  private constructor(token: typeof internal, descriptor: Descriptor) {
+    checkInternal(token, "a PipeReader");
     this.#descriptor = descriptor;
   }
 
   static {
-    makeReader = (descriptor) => new PipeReader(descriptor);
+    makeReader = (descriptor) => new PipeReader(internal, descriptor);
   }
 
   /**
@@ -193,7 +196,7 @@ export class PipeReader implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   static fromFd(fd: number, options?: FromFdOptions): PipeReader {
-    return new PipeReader(adopt(fd, "reading", options));
+    return new PipeReader(internal, adopt(fd, "reading", options));
   }
 
   /** The number of the descriptor, which stays this object's. */
@@ -314,8 +317,8 @@ export class PipeReader implements Disposable {
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableStream(
-      (buffer, signal) => this.read(buffer, { signal }),
-      () => this.close(),
+      (buffer, signal) => read(this.#descriptor, buffer, { signal }),
+      () => this.#descriptor.close(),
     );
   }
 
@@ -364,14 +367,16 @@ export class PipeReader implements Disposable {
  */
 export class PipeWriter implements Disposable {
   readonly #descriptor: Descriptor;
-  #writable: WritableStream<Uint8Array<ArrayBuffer>> | undefined;
+  #writable: WritableStream<Uint8Array> | undefined;
 
-  private constructor(descriptor: Descriptor) {
+  /** Made by the static methods. */
+  private constructor(token: typeof internal, descriptor: Descriptor) {
+    checkInternal(token, "a PipeWriter");
     this.#descriptor = descriptor;
   }
 
   static {
-    makeWriter = (descriptor) => new PipeWriter(descriptor);
+    makeWriter = (descriptor) => new PipeWriter(internal, descriptor);
   }
 
   /**
@@ -393,7 +398,7 @@ export class PipeWriter implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   static fromFd(fd: number, options?: FromFdOptions): PipeWriter {
-    return new PipeWriter(adopt(fd, "writing", options));
+    return new PipeWriter(internal, adopt(fd, "writing", options));
   }
 
   /** The number of the descriptor, which stays this object's. */
@@ -415,7 +420,7 @@ export class PipeWriter implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
   writeSync(
-    bytes: Uint8Array<ArrayBuffer>,
+    bytes: Uint8Array,
     options?: SyncWaitOptions,
   ): number {
     return writeSync(this.#descriptor, bytes, options);
@@ -440,7 +445,7 @@ export class PipeWriter implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
   write(
-    bytes: Uint8Array<ArrayBuffer>,
+    bytes: Uint8Array,
     options?: WaitOptions,
   ): Promise<number> {
     return write(this.#descriptor, bytes, options);
@@ -457,7 +462,7 @@ export class PipeWriter implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
    */
-  tryWrite(bytes: Uint8Array<ArrayBuffer>): number | null {
+  tryWrite(bytes: Uint8Array): number | null {
     return tryWrite(this.#descriptor, bytes);
   }
 
@@ -506,10 +511,10 @@ export class PipeWriter implements Disposable {
    * reader.close();
    * ```
    */
-  get writable(): WritableStream<Uint8Array<ArrayBuffer>> {
+  get writable(): WritableStream<Uint8Array> {
     return this.#writable ??= writableStream(
-      (bytes, signal) => this.write(bytes, { signal }),
-      () => this.close(),
+      (bytes, signal) => write(this.#descriptor, bytes, { signal }),
+      () => this.#descriptor.close(),
     );
   }
 

@@ -3,7 +3,7 @@
 // thread that is in the call, which /proc tells by the call's arguments.
 
 import { entriesOf } from "../libc/dirent.ts";
-import { errno, ESRCH } from "../libc/errno.ts";
+import { EMFILE, ENFILE, errno, ESRCH } from "../libc/errno.ts";
 import {
   F_DUPFD_CLOEXEC,
   fcntl,
@@ -52,6 +52,7 @@ interface Call {
 }
 
 const line = new Uint8Array(512);
+const NO_DESCRIPTOR = new Set([EMFILE, ENFILE]);
 
 /** The call that a thread is in; undefined if it runs, or has ended. */
 function callOf(directory: number, task: string): Call | undefined {
@@ -67,18 +68,17 @@ function callOf(directory: number, task: string): Call | undefined {
 }
 
 /**
- * Whether /proc tells the calls of this process with the numbers and addresses that it
- * uses itself. Under the emulation of another machine they are those of the host.
+ * The number of the signal, 0 if blocked calls cannot be interrupted on this system;
+ * undefined if there is no descriptor to find that out.
  */
-function tellsOwnCall(directory: number, task: string): boolean {
-  const call = callOf(directory, task);
-  return call?.number === SYS_read && call.argument === pointerTo(line);
-}
-
-/** The number of the signal, if blocked calls can be interrupted on this system. */
-function prepare(directory: number): number {
+function prepare(directory: number): number | undefined {
   const task = linkedTo(OWN_THREAD).split("/").at(-1)!;
-  if (!tellsOwnCall(directory, task)) return 0;
+  const call = callOf(directory, task);
+  if (call === undefined && NO_DESCRIPTOR.has(errno())) return undefined;
+  // Under the emulation of another machine the numbers and addresses are the host's.
+  const tellsOwnCall = call?.number === SYS_read &&
+    call.argument === pointerTo(line);
+  if (!tellsOwnCall) return 0;
   const found = installHandler();
   // To send it may be forbidden, or be beyond RLIMIT_SIGPENDING.
   const works = found !== 0 &&
@@ -142,7 +142,7 @@ export class Interrupter implements Disposable {
     } catch {
       signalNumber = 0; // /proc is not there, or libc has these functions elsewhere
     }
-    return this.#reserve() && signalNumber !== 0;
+    return this.#reserve() && (signalNumber ?? 0) !== 0;
   }
 
   #reserve(): boolean {

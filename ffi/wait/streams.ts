@@ -54,9 +54,9 @@ export function readableStream(
  * `close`.
  */
 export function writableStream(
-  write: (bytes: Bytes, signal: AbortSignal) => Promise<unknown>,
+  write: (bytes: Uint8Array, signal: AbortSignal) => Promise<unknown>,
   close: () => void,
-): WritableStream<Bytes> {
+): WritableStream<Uint8Array> {
   return new WritableStream({
     async write(chunk, { signal }) {
       // With the signal an abortion does not wait for a stalled reader.

@@ -133,7 +133,7 @@ export async function read(
 /** Writes all the bytes, blocking this thread while there is no room. */
 export function writeSync(
   target: Descriptor,
-  bytes: Bytes,
+  bytes: Uint8Array,
   options?: SyncWaitOptions,
 ): number {
   checkBytes("bytes", bytes);
@@ -148,7 +148,10 @@ export function writeSync(
 }
 
 /** Writes as many bytes as there is room for; null when there is none. */
-export function tryWrite(target: Descriptor, bytes: Bytes): number | null {
+export function tryWrite(
+  target: Descriptor,
+  bytes: Uint8Array,
+): number | null {
   checkBytes("bytes", bytes);
   return transferOnce(writeNow, "write", target, bytes) ?? null;
 }
@@ -156,7 +159,7 @@ export function tryWrite(target: Descriptor, bytes: Bytes): number | null {
 /** Writes all the bytes, waiting while there is no room. */
 export async function write(
   target: Descriptor,
-  bytes: Bytes,
+  bytes: Uint8Array,
   options?: WaitOptions,
 ): Promise<number> {
   checkBytes("bytes", bytes);
