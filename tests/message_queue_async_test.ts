@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import {
   assert,
   assertEquals,
@@ -16,6 +17,7 @@ import { cstring, i16, struct } from "../ffi/struct.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
 import type { WaitOptions } from "../ffi/wait/options.ts";
 import { until } from "./support/process.ts";
+import { inChild } from "./support/child.ts";
 import { killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
@@ -581,6 +583,158 @@ leakTest("SysvMessageQueue.request() takes away late replies", async () => {
   assertEquals(await asked, bytes(2));
   assertEquals(own.queue.stat().messages, 0);
 });
+
+leakTest(
+  "SysvMessageQueue.receive() of a Worker that is terminated takes nothing",
+  async () => {
+    using own = new OwnQueue();
+    const { queue } = own;
+    const worker = new Worker(
+      "data:text/javascript," + encodeURIComponent(
+        `import { SysvMessageQueue } from "${MODULE}";
+         const queue = SysvMessageQueue.fromId(${queue.id});
+         for (let n = 0; n < 6; n++) queue.receive({ type: n % 3 });
+         setTimeout(() => postMessage(""), 50);`,
+      ),
+      { type: "module" },
+    );
+    await new Promise((resolve) => worker.onmessage = resolve);
+    worker.terminate();
+    for (let n = 0; n < 6; n++) queue.sendSync(bytes(n), { type: 1 + n % 2 });
+    const got = [];
+    for (let n = 0; n < 6; n++) {
+      got.push((await queue.receive({ timeout: 2000 })).data[0]);
+    }
+    assertEquals(got, [0, 1, 2, 3, 4, 5]);
+  },
+);
+
+leakTest(
+  "SysvMessageQueue.receive() delivers empty messages once, whatever ends it",
+  async () => {
+    using own = new OwnQueue();
+    const { queue } = own;
+    for (let round = 0; round < 200; round++) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const waiting = outcome(queue.receive({ type: 5, signal }));
+      if (round % 4 === 0) {
+        await until(() => blockedCalls() === 1, "a blocked call");
+      }
+      queue.sendSync(bytes(), { type: 5 });
+      controller.abort("enough");
+      const got = await waiting;
+      if (got === "enough") {
+        const { type, data } = await soon(queue.receive({ type: 5 }));
+        assertEquals([type, data], [5, bytes()]);
+      }
+      await until(() => blockedCalls() === 0, "no blocked call");
+      assertEquals(queue.tryReceive(), null);
+    }
+  },
+);
+
+leakTest(
+  "SysvMessageQueue: waits end where no signal may be sent",
+  async () => {
+    const ends = await inChild(async () => {
+      const { SysvMessageQueue } = await import("../ffi/message_queue.ts");
+      const queue = SysvMessageQueue.create(null);
+      const ends: string[] = [];
+      const note = (error: Error) => ends.push(error.name);
+      const controller = new AbortController();
+      const { signal } = controller;
+      await queue.receive({ timeout: 30 }).catch(note);
+      const aborted = queue.receive({ signal }).catch(note);
+      setTimeout(() => controller.abort(), 20);
+      await aborted;
+      while (queue.trySend(new Uint8Array(1024))) { /* there was room */ }
+      await queue.send(new Uint8Array(1024), { timeout: 30 }).catch(note);
+      setTimeout(() => queue.close(), 20);
+      await queue.receive({ type: 9 }).catch(note);
+      using again = SysvMessageQueue.fromId(queue.id);
+      again.remove();
+      return ends;
+    }, { wrapper: ["sh", "-c", 'ulimit -i 0; exec "$@"', "sh"] });
+    assertEquals(ends, [
+      "TimeoutError",
+      "AbortError",
+      "TimeoutError",
+      "ClosedError",
+    ]);
+  },
+);
+
+leakTest(
+  "SysvMessageQueue: waits end when signals are forbidden meanwhile",
+  async () => {
+    const ends = await inChild(async () => {
+      const { SysvMessageQueue } = await import("../ffi/message_queue.ts");
+      const queue = SysvMessageQueue.create(null);
+      const ends: string[] = [];
+      const waiting = queue.receive({ timeout: 200 }).catch((error) =>
+        ends.push(error.name)
+      );
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const limit = new Deno.Command("prlimit", {
+        args: ["--sigpending=0", "--pid", String(Deno.pid)],
+      });
+      await limit.output();
+      await waiting;
+      ends.push(String(queue.tryReceive()));
+      await queue.receive({ timeout: 20 }).catch((error) =>
+        ends.push(error.name)
+      );
+      queue.remove(); // the call that could not be ended ends now
+      return ends;
+    });
+    assertEquals(ends, ["TimeoutError", "null", "TimeoutError"]);
+  },
+);
+
+leakTest(
+  "SysvMessageQueue.requests() gives each request its own bytes",
+  async () => {
+    using own = new OwnQueue();
+    const { queue } = own;
+    const buffer = Buffer.alloc(64);
+    const asked = [bytes(1), bytes(2)].map((data) => queue.request(data));
+    const got = [];
+    for await (const request of queue.requests({ buffer })) {
+      got.push(request);
+      if (got.length === 2) break;
+    }
+    assertEquals(got.map(({ data }) => Uint8Array.from(data)), [
+      bytes(1),
+      bytes(2),
+    ]);
+    for (const request of got) await request.reply(request.data);
+    assertEquals(await Promise.all(asked), [bytes(1), bytes(2)]);
+  },
+);
+
+leakTest(
+  "SysvMessageQueue.receiveSync() and sendSync() have a timeout",
+  () => {
+    using own = new OwnQueue();
+    const { queue } = own;
+    while (queue.trySend(new Uint8Array(1024))) { /* there was room */ }
+    for (const timeout of [0, 1, 40]) {
+      for (
+        const call of [
+          () => queue.receiveSync({ type: 2, timeout }),
+          () => queue.sendSync(new Uint8Array(1024), { timeout }),
+        ]
+      ) {
+        const begun = performance.now();
+        assertEquals(assertThrows(call, DOMException).name, "TimeoutError");
+        assertGreaterOrEqual(performance.now() - begun, timeout);
+      }
+    }
+    assertEquals(queue.receiveSync({ timeout: 0 }).type, 1);
+    queue.sendSync(bytes(1), { timeout: 0 });
+  },
+);
 
 leakTest("ftok() makes the keys that C makes", () => {
   using directory = scratch();

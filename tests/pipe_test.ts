@@ -2226,3 +2226,47 @@ leakTest(
     await assertSucceeded(child);
   },
 );
+
+leakTest(
+  "PipeReader and PipeWriter never block when another clears O_NONBLOCK",
+  async () => {
+    const told = await inChild(async () => {
+      const { pipe } = await import("../ffi/pipe.ts");
+      const { setNonblocking } = await import("./support/descriptors.ts");
+      const { reader, writer } = pipe();
+      const buffer = new Uint8Array(65536);
+      const told: unknown[] = [];
+      const both = (on: boolean) => {
+        setNonblocking(reader.fd, on);
+        setNonblocking(writer.fd, on);
+      };
+      for (const on of [true, false, true, false]) {
+        both(on);
+        told.push(reader.tryRead(buffer) === undefined);
+        const waiting = reader.read(buffer);
+        both(!on);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        both(on);
+        writer.tryWrite(Uint8Array.of(1));
+        told.push(await waiting);
+        while (writer.tryWrite(buffer) !== null) { /* there was room */ }
+        const writing = writer.write(new Uint8Array(1));
+        both(!on);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        both(on);
+        told.push(reader.tryRead(buffer), await writing);
+        told.push(reader.tryRead(buffer));
+        try {
+          reader.readSync(buffer, { timeout: 10 });
+        } catch (error) {
+          told.push((error as Error).name);
+        }
+      }
+      reader.close();
+      writer.close();
+      return told;
+    });
+    const round = [true, 1, 65536, 1, 1, "TimeoutError"];
+    assertEquals(told, [...round, ...round, ...round, ...round]);
+  },
+);

@@ -1378,3 +1378,57 @@ leakTest("PosixMessageQueue.fromFd() refuses everything else", () => {
   const text = "3" as unknown as number;
   assertThrows(() => PosixMessageQueue.fromFd(text), TypeError, '"fd"');
 });
+
+leakTest(
+  "PosixMessageQueue never blocks when another clears O_NONBLOCK",
+  async () => {
+    const told = await inChild(async () => {
+      const { PosixMessageQueue } = await import("../ffi/message_queue.ts");
+      const { setNonblocking } = await import("./support/descriptors.ts");
+      const queue = PosixMessageQueue.create(null, {
+        maxMessages: 1,
+        maxSize: 8,
+      });
+      PosixMessageQueue.unlink(queue.name);
+      const told: unknown[] = [];
+      for (const on of [true, false]) {
+        setNonblocking(queue.fd, on);
+        told.push(queue.tryReceive());
+        const waiting = queue.receive();
+        setNonblocking(queue.fd, !on);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        queue.trySend(Uint8Array.of(1));
+        told.push((await waiting).data.length);
+        told.push(queue.trySend(Uint8Array.of(2)));
+        told.push(queue.trySend(Uint8Array.of(3)));
+        const name = (call: () => unknown) => {
+          try {
+            return call();
+          } catch (error) {
+            return (error as Error).name;
+          }
+        };
+        told.push(name(() => queue.sendSync(new Uint8Array(), { timeout: 5 })));
+        queue.tryReceive();
+        told.push(name(() => queue.receiveSync({ timeout: 5 })));
+      }
+      queue.close();
+      return told;
+    });
+    const round = [null, 1, true, false, "TimeoutError", "TimeoutError"];
+    assertEquals(told, [...round, ...round]);
+  },
+);
+
+leakTest("PosixMessageQueue has properties that nothing can write", () => {
+  using own = PosixMessageQueue.create(null, { maxSize: 100 });
+  PosixMessageQueue.unlink(own.name);
+  assertThrows(() => {
+    (own as { maxSize: number }).maxSize = 8192;
+  }, TypeError);
+  assertThrows(() => own.sendSync(new Uint8Array(101)), RangeError);
+  const construct = PosixMessageQueue as unknown as new (
+    ...args: unknown[]
+  ) => unknown;
+  assertThrows(() => new construct("/x", { fd: 0 }), TypeError, "construct");
+});

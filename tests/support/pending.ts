@@ -1,0 +1,424 @@
+/**
+ * One wait of each kind, for tests of how waits end. Imported by children, so it may
+ * use nothing but the module.
+ */
+import {
+  Fifo,
+  FramedStream,
+  MemoryMap,
+  pipe,
+  PosixMessageQueue,
+  PosixSemaphore,
+  SharedCondition,
+  SharedMutex,
+  SharedRwLock,
+  splice,
+  SysvMessageQueue,
+  SysvSemaphoreSet,
+  tee,
+  UnixDatagram,
+  UnixListener,
+  UnixSeqpacket,
+  UnixStream,
+  waitAny,
+  type WaitOptions,
+  waitReadable,
+  waitWritable,
+} from "../../mod.ts";
+
+const ONE = Uint8Array.of(1);
+const buffer = new Uint8Array(64);
+
+/** A wait that nothing ends but its options and `close`. */
+export interface Pending {
+  /** Waits. */
+  wait(options?: WaitOptions): Promise<unknown>;
+  /** Does once what `wait` waits for, at once, where that is possible. */
+  quick(): Promise<unknown>;
+  /** Closes the object that is waited for. */
+  close(): void;
+  /** Removes what is left. */
+  dispose(): void;
+}
+
+/** Fills a pipe or a socket. */
+function fill(write: () => unknown): void {
+  while (write()) { /* there was room */ }
+}
+
+const KILOBYTE = new Uint8Array(1024);
+
+/** How to make each kind of wait, by its name. */
+export const KINDS: Record<string, () => Pending> = {
+  "PipeReader.read"() {
+    const { reader, writer } = pipe();
+    return {
+      wait: (options) => reader.read(buffer, options),
+      quick: () => (writer.tryWrite(ONE), reader.read(buffer)),
+      close: () => reader.close(),
+      dispose: () => (reader.close(), writer.close()),
+    };
+  },
+  "PipeWriter.write"() {
+    const { reader, writer } = pipe();
+    fill(() => writer.tryWrite(KILOBYTE));
+    return {
+      wait: (options) => writer.write(KILOBYTE, options),
+      quick: () => (reader.tryRead(KILOBYTE), writer.write(KILOBYTE)),
+      close: () => writer.close(),
+      dispose: () => (reader.close(), writer.close()),
+    };
+  },
+  "splice"() {
+    const from = pipe(), to = pipe();
+    return {
+      wait: (options) => splice(from.reader, to.writer, 1, options),
+      quick:
+        () => (from.writer.tryWrite(ONE),
+          to.reader.tryRead(buffer),
+          splice(from.reader, to.writer, 1)),
+      close: () => from.reader.close(),
+      dispose: () => (from[Symbol.dispose](), to[Symbol.dispose]()),
+    };
+  },
+  "splice to a full pipe"() {
+    const from = pipe(), to = pipe();
+    from.writer.tryWrite(ONE);
+    fill(() => to.writer.tryWrite(KILOBYTE));
+    return {
+      wait: (options) => splice(from.reader, to.writer, 1, options),
+      quick:
+        () => (from.writer.tryWrite(KILOBYTE),
+          to.reader.tryRead(new Uint8Array(4096)),
+          splice(from.reader, to.writer, 4096)),
+      close: () => to.writer.close(),
+      dispose: () => (from[Symbol.dispose](), to[Symbol.dispose]()),
+    };
+  },
+  "tee"() {
+    const from = pipe(), to = pipe();
+    return {
+      wait: (options) => tee(from.reader, to.writer, 1, options),
+      quick: () => (from.writer.tryWrite(ONE),
+        waitReadable(from.reader)
+          .then(() => from.reader.tryRead(buffer))),
+      close: () => from.reader.close(),
+      dispose: () => (from[Symbol.dispose](), to[Symbol.dispose]()),
+    };
+  },
+  "waitAny"() {
+    const one = pipe(), two = pipe();
+    return {
+      wait: (options) => waitAny([one.reader, two.reader], options),
+      quick: () => waitAny([one.reader, { writable: two.writer }]),
+      close: () => two.reader.close(),
+      dispose: () => (one[Symbol.dispose](), two[Symbol.dispose]()),
+    };
+  },
+  "waitWritable"() {
+    const { reader, writer } = pipe();
+    fill(() => writer.tryWrite(KILOBYTE));
+    return {
+      wait: (options) => waitWritable(writer, options),
+      quick: () => waitReadable(reader),
+      close: () => writer.close(),
+      dispose: () => (reader.close(), writer.close()),
+    };
+  },
+  "Fifo.openWriter"() {
+    const path = Deno.makeTempDirSync() + "/fifo";
+    const fifo = Fifo.create(path);
+    const both = fifo.openBoth();
+    return {
+      wait: (options) => (both[Symbol.dispose](), fifo.openWriter(options)),
+      quick: async () => (await fifo.openWriter()).close(),
+      close: () => fifo.close(),
+      dispose() {
+        fifo.close();
+        both[Symbol.dispose]();
+        Deno.removeSync(path.slice(0, -5), { recursive: true });
+      },
+    };
+  },
+  "Fifo.openReader"() {
+    const path = Deno.makeTempDirSync() + "/fifo";
+    const fifo = Fifo.create(path);
+    const both = fifo.openBoth();
+    return {
+      wait: (options) => (both[Symbol.dispose](), fifo.openReader(options)),
+      quick: async () => (await fifo.openReader()).close(),
+      close: () => fifo.close(),
+      dispose() {
+        fifo.close();
+        both[Symbol.dispose]();
+        Deno.removeSync(path.slice(0, -5), { recursive: true });
+      },
+    };
+  },
+  "SysvMessageQueue.receive"() {
+    const queue = SysvMessageQueue.create(null);
+    return {
+      wait: (options) => queue.receive({ type: 2, ...options }),
+      quick: () => (queue.trySend(ONE), queue.receive()),
+      close: () => queue.close(),
+      dispose: () => removeQueue(queue),
+    };
+  },
+  "SysvMessageQueue.send"() {
+    const queue = SysvMessageQueue.create(null);
+    fill(() => queue.trySend(KILOBYTE));
+    return {
+      wait: (options) => queue.send(KILOBYTE, options),
+      quick: () => (queue.tryReceive(), queue.send(KILOBYTE)),
+      close: () => queue.close(),
+      dispose: () => removeQueue(queue),
+    };
+  },
+  "SysvMessageQueue.request"() {
+    const queue = SysvMessageQueue.create(null);
+    return {
+      wait: (options) => queue.request(ONE, options),
+      quick: () => (queue.trySend(ONE), queue.receive()),
+      close: () => queue.close(),
+      dispose: () => removeQueue(queue),
+    };
+  },
+  "PosixMessageQueue.receive"() {
+    const queue = PosixMessageQueue.create(null, { maxSize: 8 });
+    PosixMessageQueue.unlink(queue.name);
+    return {
+      wait: (options) => queue.receive(options),
+      quick: () => (queue.trySend(ONE), queue.receive()),
+      close: () => queue.close(),
+      dispose: () => queue.close(),
+    };
+  },
+  "PosixMessageQueue.send"() {
+    const queue = PosixMessageQueue.create(null, { maxSize: 8 });
+    PosixMessageQueue.unlink(queue.name);
+    fill(() => queue.trySend(ONE));
+    return {
+      wait: (options) => queue.send(ONE, options),
+      quick: () => (queue.tryReceive(), queue.send(ONE)),
+      close: () => queue.close(),
+      dispose: () => queue.close(),
+    };
+  },
+  "PosixMessageQueue.notified"() {
+    const queue = PosixMessageQueue.create(null, { maxSize: 8 });
+    PosixMessageQueue.unlink(queue.name);
+    return {
+      wait: (options) => queue.notified(options),
+      quick: () => (queue.trySend(ONE), queue.receive()),
+      close: () => queue.close(),
+      dispose: () => queue.close(),
+    };
+  },
+  "Memory.wait"() {
+    const map = MemoryMap.anonymous(64);
+    return {
+      wait: (options) => map.wait(0, 0, options),
+      quick: () => map.wait(4, 1),
+      close: () => map.close(),
+      dispose: () => map.close(),
+    };
+  },
+  "PosixSemaphore.acquire"() {
+    const semaphore = PosixSemaphore.create(null, 0);
+    PosixSemaphore.unlink(semaphore.name!);
+    return {
+      wait: (options) => semaphore.acquire(options),
+      quick: () => (semaphore.release(), semaphore.acquire()),
+      close: () => semaphore.close(),
+      dispose: () => semaphore.close(),
+    };
+  },
+  "PosixSemaphore.acquire in memory"() {
+    const map = MemoryMap.anonymous(64);
+    const semaphore = PosixSemaphore.init(map.bytes, 0);
+    return {
+      wait: (options) => semaphore.acquire(options),
+      quick: () => (semaphore.release(), semaphore.acquire()),
+      close: () => map.close(),
+      dispose: () => map.close(),
+    };
+  },
+  "SysvSemaphore.acquire"() {
+    const set = SysvSemaphoreSet.create(null, [0]);
+    const semaphore = set.semaphore(0, { undo: false });
+    return {
+      wait: (options) => semaphore.acquire(options),
+      quick: () => (semaphore.release(), semaphore.acquire()),
+      close: () => set.close(),
+      dispose: () => removeSet(set),
+    };
+  },
+  "SysvSemaphoreSet.operate"() {
+    const set = SysvSemaphoreSet.create(null, [0]);
+    return {
+      wait: (options) => set.operate([{ index: 0, delta: -1 }], options),
+      quick: () => set.operate([{ index: 0, delta: 0 }]),
+      close: () => set.close(),
+      dispose: () => removeSet(set),
+    };
+  },
+  "SharedMutex.lock"() {
+    const mutex = SharedMutex.create(null);
+    return {
+      async wait(options) {
+        const guard = mutex.tryLock();
+        try {
+          return await mutex.lock(options);
+        } finally {
+          guard?.release();
+        }
+      },
+      quick: async () => (await mutex.lock()).release(),
+      close: () => mutex.close(),
+      dispose: () => removeLock(mutex, SharedMutex.fromId),
+    };
+  },
+  "SharedRwLock.lockWrite"() {
+    const lock = SharedRwLock.create(null);
+    return {
+      async wait(options) {
+        const guard = lock.tryLockRead();
+        try {
+          return await lock.lockWrite(options);
+        } finally {
+          guard?.release();
+        }
+      },
+      quick: async () => (await lock.lockWrite()).release(),
+      close: () => lock.close(),
+      dispose: () => removeLock(lock, SharedRwLock.fromId),
+    };
+  },
+  "SharedCondition.lockWhen"() {
+    const condition = SharedCondition.create(null);
+    const mutex = SharedMutex.create(null);
+    return {
+      wait: (options) => condition.lockWhen(mutex, () => false, options),
+      quick: async () =>
+        (await condition.lockWhen(mutex, () => true)).release(),
+      close: () => condition.close(),
+      dispose() {
+        removeLock(condition, SharedCondition.fromId);
+        removeLock(mutex, SharedMutex.fromId);
+      },
+    };
+  },
+  "UnixStream.read"() {
+    const [one, two] = UnixStream.pair();
+    return {
+      wait: (options) => one.read(buffer, options),
+      quick: () => (two.tryWrite(ONE), one.read(buffer)),
+      close: () => one.close(),
+      dispose: () => (one.close(), two.close()),
+    };
+  },
+  "UnixStream.write"() {
+    const [one, two] = UnixStream.pair();
+    fill(() => one.tryWrite(KILOBYTE));
+    return {
+      wait: (options) => one.write(KILOBYTE, options),
+      quick: () => (two.tryRead(new Uint8Array(65536)), one.write(KILOBYTE)),
+      close: () => one.close(),
+      dispose: () => (one.close(), two.close()),
+    };
+  },
+  "UnixSeqpacket.receive"() {
+    const [one, two] = UnixSeqpacket.pair();
+    return {
+      wait: (options) => one.receive(options),
+      quick: () => (two.trySend(ONE), one.receive()),
+      close: () => one.close(),
+      dispose: () => (one.close(), two.close()),
+    };
+  },
+  "UnixSeqpacket.send"() {
+    const [one, two] = UnixSeqpacket.pair();
+    fill(() => one.trySend(KILOBYTE));
+    return {
+      wait: (options) => one.send(KILOBYTE, options),
+      quick: () => (two.tryReceive(), one.send(KILOBYTE)),
+      close: () => one.close(),
+      dispose: () => (one.close(), two.close()),
+    };
+  },
+  "UnixDatagram.receive"() {
+    const [one, two] = UnixDatagram.pair();
+    return {
+      wait: (options) => one.receive(options),
+      quick: () => (two.trySend(ONE), one.receive()),
+      close: () => one.close(),
+      dispose: () => (one.close(), two.close()),
+    };
+  },
+  "UnixDatagram.send"() {
+    const receiver = UnixDatagram.create(null);
+    const sender = UnixDatagram.create(null);
+    const to = receiver.localAddress!;
+    fill(() => sender.trySend(ONE, { to }));
+    return {
+      wait: (options) => sender.send(ONE, { to, ...options }),
+      quick: () => (receiver.tryReceive(), sender.send(ONE, { to })),
+      close: () => sender.close(),
+      dispose: () => (sender.close(), receiver.close()),
+    };
+  },
+  "UnixListener.accept"() {
+    const listener = UnixListener.listen(null);
+    return {
+      wait: (options) => listener.accept(options),
+      async quick() {
+        const client = await UnixStream.connect(listener.localAddress!);
+        (await listener.accept()).close();
+        client.close();
+      },
+      close: () => listener.close(),
+      dispose: () => listener.close(),
+    };
+  },
+  "UnixStream.drained"() {
+    const [one, two] = UnixStream.pair();
+    one.tryWrite(ONE);
+    return {
+      wait: (options) => one.drained(options),
+      quick: () => two.drained(),
+      close: () => one.close(),
+      dispose: () => (one.close(), two.close()),
+    };
+  },
+  "FramedStream.receive"() {
+    const [one, two] = UnixStream.pair();
+    const frames = new FramedStream(one), others = new FramedStream(two);
+    return {
+      wait: (options) => frames.receive(options),
+      quick: async () => (await others.send(ONE), await frames.receive()),
+      close: () => frames.close(),
+      dispose: () => (frames.close(), others.close()),
+    };
+  },
+};
+
+function removeQueue(queue: SysvMessageQueue): void {
+  queue.close();
+  using again = SysvMessageQueue.fromId(queue.id);
+  again.remove();
+}
+
+function removeSet(set: SysvSemaphoreSet): void {
+  set.close();
+  using again = SysvSemaphoreSet.fromId(set.id);
+  again.remove();
+}
+
+function removeLock(
+  lock: Disposable & { readonly id: number },
+  fromId: (id: number) => Disposable & { remove(): void },
+): void {
+  lock[Symbol.dispose]();
+  using again = fromId(lock.id);
+  again.remove();
+}

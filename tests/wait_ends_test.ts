@@ -1,0 +1,202 @@
+/**
+ * Every kind of wait ends as it was told to, at whatever moment: with the program in
+ * the middle of many deliveries, without a free descriptor, after years, and with
+ * signals that are none.
+ *
+ * In children: what goes wrong here ends a process, or blocks it for ever.
+ */
+import { assertEquals } from "@std/assert";
+import { inChild } from "./support/child.ts";
+import { leakTest } from "./support/leaks.ts";
+
+/** What each kind of wait ended with. */
+type Ends = Record<string, string>;
+
+/** The same end for all the kinds that a child told. */
+function assertAll(ends: Ends, expected: string): void {
+  const others = Object.entries(ends).filter(([, end]) => end !== expected);
+  assertEquals(Object.fromEntries(others), {});
+}
+
+const SECONDS = 1000;
+
+for (const how of ["close", "abort"] as const) {
+  const expected = how === "close" ? "ClosedError" : "AbortError";
+  leakTest(
+    `waits end by ${how} in the same tick, after any number of deliveries`,
+    { limit: 120 * SECONDS },
+    async () => {
+      const ends = await inChild(async (how: string): Promise<Ends> => {
+        const { KINDS } = await import("./support/pending.ts");
+        const ends: Ends = {};
+        for (const [name, make] of Object.entries(KINDS)) {
+          // Of so many deliveries one yields to the event loop, where this happens.
+          for (let count = 60; count < 68; count++) {
+            const kind = make();
+            for (let n = 0; n < count; n++) await kind.quick();
+            const controller = new AbortController();
+            const { signal } = controller;
+            const waiting = kind.wait({ signal });
+            if (how === "close") kind.close();
+            else controller.abort();
+            const late = new Promise((resolve) =>
+              setTimeout(resolve, 10_000, { name: "hangs" })
+            );
+            const end = await Promise.race([waiting, late]).catch((e) => e);
+            ends[name] ??= end?.name ?? String(end);
+            if (end?.name !== ends[name]) ends[name] = `mixed: ${end?.name}`;
+            if (end?.name === "hangs") Deno.exit(1);
+            kind.dispose();
+          }
+        }
+        console.error = () => {};
+        // The timers of the races are still there.
+        queueMicrotask(() => setTimeout(() => Deno.exit(0), 0));
+        return ends;
+      }, { argument: how, limit: 110 * SECONDS });
+      assertAll(ends, expected);
+    },
+  );
+
+  leakTest(
+    `waits end by ${how} while they wait`,
+    { limit: 120 * SECONDS },
+    async () => {
+      const ends = await inChild(async (how: string): Promise<Ends> => {
+        const { KINDS } = await import("./support/pending.ts");
+        const ends: Ends = {};
+        await Promise.all(
+          Object.entries(KINDS).map(async ([name, make], index) => {
+            const kind = make();
+            const controller = new AbortController();
+            const waiting = kind.wait({ signal: controller.signal });
+            setTimeout(() => {
+              if (how === "close") kind.close();
+              else controller.abort();
+            }, 30 + index);
+            const end = await waiting.catch((error) => error);
+            ends[name] = end?.name ?? String(end);
+            kind.dispose();
+          }),
+        );
+        return ends;
+      }, { argument: how, limit: 60 * SECONDS });
+      assertAll(ends, expected);
+    },
+  );
+}
+
+leakTest(
+  "waits end when no descriptor is free, and the program ends",
+  { limit: 120 * SECONDS },
+  async () => {
+    const ends = await inChild(async (): Promise<Ends> => {
+      const { KINDS } = await import("./support/pending.ts");
+      const { sysEventfd } = await import("../ffi/libc/sys_eventfd.ts");
+      const { unistd } = await import("../ffi/libc/unistd.ts");
+      const ends: Ends = {};
+      await new Promise((resolve) => setTimeout(resolve, 1)); // the runtime's own
+      for (const [name, make] of Object.entries(KINDS)) {
+        if (name.startsWith("Fifo") || name === "UnixListener.accept") continue;
+        const kind = make();
+        const controller = new AbortController();
+        const before = kind.wait({ signal: controller.signal })
+          .catch((error) => error);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const filled = [];
+        for (;;) {
+          const fd = sysEventfd().eventfd(0, 0);
+          if (fd === -1) break;
+          filled.push(fd);
+        }
+        controller.abort();
+        const { name: end } = await before;
+        for (const fd of filled) unistd().close(fd);
+        ends[name] = end;
+        kind.dispose();
+      }
+      return ends;
+    }, {
+      wrapper: ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh"],
+      limit: 60 * SECONDS,
+    });
+    assertAll(ends, "AbortError");
+  },
+);
+
+leakTest(
+  "waits end after a timeout of more than 2^31 milliseconds, and not before",
+  { limit: 120 * SECONDS },
+  async () => {
+    const ends = await inChild(async (): Promise<Ends> => {
+      // A month takes a fifth of a second.
+      const SPEED = 1e7;
+      const now = performance.now.bind(performance);
+      const timer = globalThis.setTimeout;
+      performance.now = () => now() * SPEED;
+      globalThis.setTimeout =
+        ((callback: () => void, ms = 0, ...args: unknown[]) =>
+          timer(callback, ms / SPEED, ...args)) as typeof setTimeout;
+      const { KINDS } = await import("./support/pending.ts");
+      const ends: Ends = {};
+      const timeout = 2 ** 31 * 1.5;
+      await Promise.all(
+        Object.entries(KINDS).map(async ([name, make]) => {
+          const kind = make();
+          const begun = performance.now();
+          const end = await kind.wait({ timeout }).catch((error) => error);
+          const elapsed = performance.now() - begun;
+          ends[name] = elapsed < timeout ? "early" : end?.name ?? String(end);
+          kind.dispose();
+        }),
+      );
+      return ends;
+    }, { limit: 60 * SECONDS });
+    assertAll(ends, "TimeoutError");
+  },
+);
+
+leakTest("waits refuse a signal that is no AbortSignal", async () => {
+  const ends = await inChild(async (): Promise<Ends> => {
+    const { KINDS } = await import("./support/pending.ts");
+    const ends: Ends = {};
+    const fake = { aborted: false, addEventListener() {} };
+    const signal = fake as unknown as AbortSignal;
+    for (const [name, make] of Object.entries(KINDS)) {
+      const kind = make();
+      const end = await kind.wait({ signal }).catch((error) => error);
+      ends[name] = end?.name ?? String(end);
+      kind.dispose();
+    }
+    return ends;
+  });
+  assertAll(ends, "TypeError");
+});
+
+leakTest(
+  "waits believe the signal, not the properties that were put on it",
+  async () => {
+    const ends = await inChild(async (): Promise<Ends> => {
+      const { KINDS } = await import("./support/pending.ts");
+      const ends: Ends = {};
+      for (const [name, make] of Object.entries(KINDS)) {
+        const kind = make();
+        const controller = new AbortController();
+        const { signal } = controller;
+        Object.defineProperties(signal, {
+          aborted: { get: () => false },
+          addEventListener: { value: () => {} },
+          throwIfAborted: { value: () => {} },
+        });
+        const waiting = kind.wait({ signal });
+        signal.dispatchEvent(new Event("abort")); // it is not aborted
+        setTimeout(() => controller.abort(), 20);
+        const end = await waiting.catch((error) => error);
+        ends[name] = end?.name ?? String(end);
+        kind.dispose();
+      }
+      return ends;
+    }, { limit: 60 * SECONDS });
+    assertAll(ends, "AbortError");
+  },
+);
