@@ -36,10 +36,10 @@ export async function attempt<T>(
   queue?: WaiterQueue,
 ): Promise<T> {
   const { deadline, signal } = limits;
-  if (isOverdue()) await yieldToEventLoop();
-  const turn = queue?.enter(limits);
+  const turn = queue?.enter(limits); // first: the order is that of the calls
   if (turn !== undefined && !await turn) throw timeoutError(source.subject);
   try {
+    if (isOverdue()) await yieldToEventLoop();
     let inTime = true;
     for (let first = true;; first = false) {
       throwIfAborted(signal);
