@@ -1,6 +1,6 @@
 // Addresses of Unix domain sockets: sockaddr_un, and what it is in TypeScript.
 
-import { cString } from "../arguments.ts";
+import { checkBytes, copyOf, cString, isBytes } from "../arguments.ts";
 import { check, type Subject } from "../libc/errno.ts";
 import { AF_UNIX, sysSocket } from "../libc/sys_socket.ts";
 import { SIZEOF_SUN_PATH, sockaddrUn } from "../libc/sys_un.ts";
@@ -66,10 +66,8 @@ function checkLength(name: string, length: number, max = MAX_NAME): void {
 }
 
 function pathBytes(path: unknown): Uint8Array {
-  if (!(path instanceof Uint8Array)) {
-    throw new TypeError('Argument "address.path" must be a Uint8Array');
-  }
-  const bytes = new Uint8Array(path); // a subclass may say anything
+  checkBytes("address.path", path);
+  const bytes = copyOf(path);
   checkLength("address.path", bytes.length, SIZEOF_SUN_PATH);
   if (bytes.includes(0)) {
     throw new TypeError('Argument "address.path" must not contain NUL');
@@ -78,7 +76,7 @@ function pathBytes(path: unknown): Uint8Array {
 }
 
 function abstractName(name: unknown): Uint8Array {
-  if (name instanceof Uint8Array) return new Uint8Array(name);
+  if (isBytes(name)) return copyOf(name);
   if (typeof name !== "string") {
     throw new TypeError(
       'Argument "address.abstract" must be a string or a Uint8Array',
@@ -162,7 +160,7 @@ export function pathOf(
 }
 
 /** What errors call an address: a path, or the name after an "@". */
-export function describeAddress(address: UnixAddress | null): string {
+function describeAddress(address: UnixAddress | null): string {
   if (address === null) return "Unix socket";
   if (typeof address !== "object") return String(address);
   const { path, abstract } = address;

@@ -1,78 +1,116 @@
-// Trying, and trying again when the socket is ready: the three ways to wait.
+// The waits of sockets. MSG_DONTWAIT, unlike O_NONBLOCK, leaves alone what a socket may
+// share with other processes.
 
-import type { Descriptor } from "../libc/descriptor.ts";
+import { poll, POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
-import {
-  deadlineOf,
-  remaining,
-  timeoutError,
-  type WaitOptions,
-} from "../wait/options.ts";
-import { poll } from "../libc/poll.ts";
-import { waitBriefly } from "../wait/brief.ts";
-import { ready, readySync } from "../wait/poller.ts";
-import { isOverdue, turn } from "../wait/turn.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
+import { Backoff } from "../wait/backoff.ts";
+import { type Limits, remaining } from "../wait/options.ts";
+import { DescriptorSource, readySync } from "../wait/reactor.ts";
+import type { WaiterQueue } from "../wait/waiters.ts";
+import type { SocketDescriptor } from "./socket.ts";
 
-/**
- * One try with these flags of send and recv; undefined when it would have to
- * wait. MSG_DONTWAIT, unlike O_NONBLOCK, leaves alone what a socket may share
- * with other processes.
- */
-export type Attempt<Result> = (flags: number) => Result | undefined;
+/** One try with these flags of send or recv; undefined when it would have to wait. */
+export type TryWith<T> = (flags: number) => T | undefined;
 
-/** The flags of a try after which this thread may block until the deadline. */
-export function blockingFlags(deadline: number): number {
+/** Receives, in the order of the calls, without blocking the thread. */
+export function receiving<T>(
+  socket: SocketDescriptor,
+  limits: Limits,
+  tryWith: TryWith<T>,
+): Promise<T> {
+  return attempt(
+    new DescriptorSource(socket, POLLIN),
+    () => tryWith(MSG_DONTWAIT),
+    limits,
+    socket.receives,
+  );
+}
+
+/** Sends, in the order of the calls, without blocking the thread. */
+export function sending<T>(
+  socket: SocketDescriptor,
+  limits: Limits,
+  tryWith: TryWith<T>,
+): Promise<T> {
+  return attempt(
+    new DescriptorSource(socket, POLLOUT),
+    () => tryWith(MSG_DONTWAIT),
+    limits,
+    socket.sends,
+  );
+}
+
+/** Receives, blocking this thread: without a deadline in the call itself. */
+export function receivingSync<T>(
+  socket: SocketDescriptor,
+  deadline: number,
+  tryWith: TryWith<T>,
+): T {
+  const flags = blockingFlags(deadline);
+  return attemptSync(
+    socket.subject,
+    () => tryWith(flags),
+    (deadline) => readySync(socket, POLLIN, deadline),
+    deadline,
+  );
+}
+
+/** Sends, blocking this thread: without a deadline in the call itself. */
+export function sendingSync<T>(
+  socket: SocketDescriptor,
+  deadline: number,
+  tryWith: TryWith<T>,
+  block: (deadline: number) => void = (deadline) =>
+    readySync(socket, POLLOUT, deadline),
+  queue: WaiterQueue | null = socket.sends,
+): T {
+  if (mustQueue(socket, queue)) {
+    throw new Error("Cannot send now: an asynchronous send is pending");
+  }
+  const flags = blockingFlags(deadline);
+  return attemptSync(socket.subject, () => tryWith(flags), block, deadline);
+}
+
+/** Sends if that is possible at once, and no other send waits. */
+export function sendingNow<T>(
+  socket: SocketDescriptor,
+  tryWith: TryWith<T>,
+  queue: WaiterQueue | null = socket.sends,
+): T | undefined {
+  return mustQueue(socket, queue) ? undefined : tryWith(MSG_DONTWAIT);
+}
+
+/** Whether a send would overtake another. */
+function mustQueue(
+  socket: SocketDescriptor,
+  queue: WaiterQueue | null,
+): boolean {
+  if (queue === null || !queue.busy) return false;
+  socket.checkOpen(); // those that were pending at close() may not have ended yet
+  return true;
+}
+
+function blockingFlags(deadline: number): number {
   return deadline === Infinity ? 0 : MSG_DONTWAIT;
 }
 
-/**
- * Tries again, blocking this thread, after a first try that would have to wait.
- * (The first one is the caller's, so that what is ready costs as little as in C.)
- */
-export function retrySync<Result>(
-  descriptor: Descriptor,
-  events: number,
-  deadline: number,
-  attempt: Attempt<Result>,
-): Result {
-  const flags = blockingFlags(deadline);
-  for (;;) {
-    readySync(descriptor, events, deadline);
-    const result = attempt(flags);
-    if (result !== undefined) return result;
-  }
-}
-
-/** Tries until it succeeds, waiting without blocking the thread. */
-export async function attemptAsync<Result>(
-  descriptor: Descriptor,
-  events: number,
-  options: WaitOptions | undefined,
-  attempt: Attempt<Result>,
-): Promise<Result> {
-  const deadline = deadlineOf(options);
-  options?.signal?.throwIfAborted();
-  let result: Result | undefined;
-  const look = () => (result = attempt(MSG_DONTWAIT)) !== undefined;
-  while (!waitBriefly(look, deadline)) {
-    await ready(descriptor, events, deadline, options?.signal);
-  }
-  if (isOverdue()) await turn();
-  return result!;
-}
-
-const LONGEST = 20; // ms: how late a change may be noticed
 const nothing = new Uint8Array(0);
 
-/** As `until` of wait/pause.ts, blocking this thread. */
+/** Looks again and again, with pauses, blocking this thread. */
 export function untilSync(
   look: () => boolean,
   subject: string,
   deadline: number,
 ): void {
-  for (let pause = 1; !look(); pause = Math.min(pause * 2, LONGEST)) {
-    const left = remaining(deadline);
-    if (left === 0) throw timeoutError(subject);
-    poll().poll(nothing, 0, Math.min(pause, left));
-  }
+  const backoff = new Backoff(subject);
+  attemptSync(
+    subject,
+    () => look() || undefined,
+    (deadline) => {
+      const pause = Math.min(backoff.nextPause(), remaining(deadline));
+      poll().poll(nothing, 0, pause);
+    },
+    deadline,
+  );
 }

@@ -103,7 +103,7 @@ export function bindingOf(
 ): Binding {
   const name = address === null ? AUTOBIND : encodeAddress(address);
   const path = pathOf(name);
-  const given = options?.mode;
+  const { mode: given, reclaim = false } = options ?? {};
   if (path === undefined && given !== undefined) {
     throw new TypeError(
       'Argument "mode" must be left out: an abstract name has no permissions',
@@ -111,7 +111,6 @@ export function bindingOf(
   }
   const mode = given ?? 0o600;
   checkMode(mode);
-  const reclaim = options?.reclaim ?? false;
   return { name, subject: describeName(name), path, mode: mode | 0, reclaim };
 }
 

@@ -3,13 +3,15 @@
 import { check, EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { F_SETFL, fcntl } from "../libc/fcntl.ts";
 import { SOCK_NONBLOCK, sysSocket } from "../libc/sys_socket.ts";
+import { attempt } from "../wait/attempt.ts";
+import { Backoff } from "../wait/backoff.ts";
 import {
   deadlineOf,
+  limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { until } from "../wait/pause.ts";
-import { describeAddress, encodeAddress, type UnixAddress } from "./address.ts";
+import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
 import { untilSync } from "./attempt.ts";
 import { openSocket, type SocketDescriptor } from "./socket.ts";
 
@@ -29,7 +31,7 @@ export function connectOnce(
   }
 }
 
-/** From now on the socket may block: MSG_DONTWAIT says where it must not. */
+/** From now on the socket, which nothing shares yet, may block. */
 function makeBlocking({ fd, subject }: SocketDescriptor): void {
   check(fcntl().fcntl(fd, F_SETFL, 0), "fcntl", subject);
 }
@@ -41,8 +43,8 @@ export function connectSync(
   options: SyncWaitOptions | undefined,
 ): SocketDescriptor {
   const to = encodeAddress(address);
-  const subject = describeAddress(address);
   const deadline = deadlineOf(options);
+  const subject = describeName(to);
   // Blocking, it is woken when there is room; but that has no timeout.
   const flags = deadline === Infinity ? 0 : SOCK_NONBLOCK;
   const descriptor = openSocket(type | flags, subject);
@@ -63,14 +65,13 @@ export async function connect(
   options: WaitOptions | undefined,
 ): Promise<SocketDescriptor> {
   const to = encodeAddress(address);
-  const subject = describeAddress(address);
-  const deadline = deadlineOf(options);
-  options?.signal?.throwIfAborted();
+  const limits = limitsOf(options);
+  const subject = describeName(to);
   const descriptor = openSocket(type | SOCK_NONBLOCK, subject);
   try {
     // No event tells that a backlog has room again.
-    const connected = () => connectOnce(descriptor, to);
-    await until(connected, subject, deadline, options?.signal);
+    const connected = () => connectOnce(descriptor, to) || undefined;
+    await attempt(new Backoff(subject), connected, limits);
     makeBlocking(descriptor);
     return descriptor;
   } catch (error) {

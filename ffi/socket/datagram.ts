@@ -1,15 +1,32 @@
 // SOCK_DGRAM.
 
-import { POLLIN, POLLOUT } from "../libc/poll.ts";
-import { MSG_DONTWAIT, MSG_TRUNC, SOCK_DGRAM } from "../libc/sys_socket.ts";
+import { internal } from "../libc/internal.ts";
+import { POLLOUT } from "../libc/poll.ts";
+import {
+  MSG_DONTWAIT,
+  MSG_TRUNC,
+  SOCK_DGRAM,
+  sysSocket,
+} from "../libc/sys_socket.ts";
+import { attempt, type Source } from "../wait/attempt.ts";
+import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
+  type Limits,
+  limitsOf,
+  NO_LIMITS,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { ready, readySync } from "../wait/poller.ts";
+import { ready, readySync } from "../wait/reactor.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
-import { attemptAsync, blockingFlags, retrySync } from "./attempt.ts";
+import {
+  receiving,
+  receivingSync,
+  sendingNow,
+  sendingSync,
+} from "./attempt.ts";
 import {
   bind,
   type Binding,
@@ -19,8 +36,10 @@ import {
 } from "./bind.ts";
 import { connectOnce } from "./connect.ts";
 import {
+  type Incoming,
   incoming,
   longestMessage,
+  type Outgoing,
   outgoing,
   receiveOnce,
   sendOnce,
@@ -34,13 +53,13 @@ import {
   adoptSocket,
   descriptorOf,
   openSocket,
+  setPassCredentials,
   type SocketDescriptor,
   socketPair,
   UnixChannel,
   type UnixFromFdOptions,
   type UnixPair,
 } from "./socket.ts";
-import { untilClosed } from "../wait/iteration.ts";
 
 /** How a datagram socket is bound. */
 export interface UnixDatagramCreateOptions extends UnixBindOptions {
@@ -79,40 +98,148 @@ export interface UnixSendToSyncOptions
 /** Where a datagram goes and what goes with it, and what ends the wait. */
 export interface UnixSendToOptions extends UnixTrySendToOptions, WaitOptions {}
 
-/** One send(2) or sendmsg(2); undefined if it would wait. */
-function trySend(
-  socket: SocketDescriptor,
-  data: Uint8Array<ArrayBuffer>,
+/** Reads and checks what is to be sent, and where. */
+function outgoingTo(
+  data: Uint8Array,
   options: UnixTrySendToOptions | undefined,
-  flags: number,
-): number | undefined {
-  const to = options?.to === undefined ? null : encodeAddress(options.to);
-  return sendOnce(socket, outgoing(data, options, to), flags);
+): Outgoing {
+  const to = options?.to;
+  return outgoing(data, options, to === undefined ? null : encodeAddress(to));
 }
 
 /** One recvmsg(2); undefined if it would wait. */
-function receive(
+function receiveWith(
   socket: SocketDescriptor,
-  options: UnixTryReceiveOptions | undefined,
+  how: Incoming,
   flags: number,
 ): UnixMessage | undefined {
-  const how = incoming(options, longestMessage());
   return receiveOnce(socket, how, flags | MSG_TRUNC, true);
+}
+
+/** One recvmsg(2), when it is its turn and something is there. */
+function receiveFrom(
+  socket: SocketDescriptor,
+  how: Incoming,
+  limits: Limits,
+): Promise<UnixMessage> {
+  return receiving(socket, limits, (flags) => receiveWith(socket, how, flags));
 }
 
 /**
  * A socket that is connected to an address: it is ready for writing when the queue
  * of the receiver has room, which a socket that is not connected does not tell.
  */
-function connectedTo(to: UnixAddress, subject: string): SocketDescriptor {
+function connectedTo(
+  to: Uint8Array<ArrayBuffer>,
+  subject: string,
+): SocketDescriptor {
   const probe = openSocket(SOCK_DGRAM, subject);
   try {
-    connectOnce(probe, encodeAddress(to));
+    connectOnce(probe, to);
     return probe;
   } catch (error) {
     probe.close();
     throw error;
   }
+}
+
+/** Room for a message, here and at its receiver, as the source of an attempt. */
+class RoomSource implements Source {
+  readonly spins = false;
+  readonly #socket: SocketDescriptor;
+  readonly #to: Uint8Array<ArrayBuffer> | null;
+
+  constructor(socket: SocketDescriptor, to: Uint8Array<ArrayBuffer> | null) {
+    this.#socket = socket;
+    this.#to = to;
+  }
+
+  get subject(): string {
+    return this.#socket.subject;
+  }
+
+  isDeferred(): boolean {
+    return false;
+  }
+
+  served(): void {}
+
+  async ready(limits: Limits): Promise<boolean> {
+    const socket = this.#socket;
+    const inTime = await ready(socket, POLLOUT, limits);
+    if (this.#to === null || !inTime) return inTime;
+    socket.checkOpen();
+    using probe = connectedTo(this.#to, socket.subject);
+    socket.probes.add(probe);
+    try {
+      return await ready(probe, POLLOUT, limits);
+    } finally {
+      socket.probes.delete(probe);
+    }
+  }
+}
+
+/**
+ * The queues of a socket that sends: one for each receiver that some send waits for, so
+ * that one which does not receive delays no message to another.
+ */
+class SendQueues {
+  readonly #socket: SocketDescriptor;
+  readonly #byReceiver = new Map<string, WaiterQueue>();
+  #connected: boolean | undefined;
+
+  constructor(socket: SocketDescriptor) {
+    this.#socket = socket;
+  }
+
+  /** The queue of a receiver; null when no send waits for it. */
+  find(to: Uint8Array<ArrayBuffer> | null): WaiterQueue | null {
+    if (to === null || this.#isConnected()) return this.#socket.sends;
+    if (this.#byReceiver.size === 0) return null;
+    return this.#byReceiver.get(String.fromCharCode(...to)) ?? null;
+  }
+
+  /** Sends when it is its turn. */
+  async run(
+    to: Uint8Array<ArrayBuffer> | null,
+    send: (queue: WaiterQueue) => Promise<unknown>,
+  ): Promise<void> {
+    if (to === null || this.#isConnected()) {
+      await send(this.#socket.sends);
+      return;
+    }
+    const receiver = String.fromCharCode(...to);
+    const queue = this.#byReceiver.get(receiver) ?? new WaiterQueue();
+    this.#byReceiver.set(receiver, queue);
+    try {
+      await send(queue);
+    } finally {
+      if (!queue.busy) this.#byReceiver.delete(receiver);
+    }
+  }
+
+  /** Connected, it may send to its peer with and without an address. */
+  #isConnected(): boolean {
+    return this.#connected ??= isConnected(this.#socket);
+  }
+}
+
+/** Whether a socket has a peer. */
+function isConnected({ fd }: SocketDescriptor): boolean {
+  const length = Uint32Array.of(0);
+  return sysSocket().getpeername(fd, new Uint8Array(1), length) === 0;
+}
+
+/** As the ready of RoomSource, blocking this thread. */
+function waitForRoom(
+  socket: SocketDescriptor,
+  to: Uint8Array<ArrayBuffer> | null,
+  deadline: number,
+): void {
+  readySync(socket, POLLOUT, deadline);
+  if (to === null) return;
+  using probe = connectedTo(to, socket.subject);
+  readySync(probe, POLLOUT, deadline);
 }
 
 // Set by the class: its constructor is for this module alone.
@@ -121,18 +248,17 @@ let make: (descriptor: SocketDescriptor, file?: SocketFile) => UnixDatagram;
 /** A new socket, bound and connected as far as that is wanted, or none. */
 function open(
   subject: string,
-  options: UnixDatagramCreateOptions | undefined,
+  passCredentials: boolean | undefined,
   binding: Binding | undefined,
   to?: Uint8Array<ArrayBuffer>,
 ): UnixDatagram {
-  const passCredentials = options?.passCredentials;
   const descriptor = openSocket(SOCK_DGRAM, subject);
   let file: SocketFile | undefined;
   try {
     file = binding && bind(descriptor, binding);
     if (to !== undefined) connectOnce(descriptor, to);
     const socket = make(descriptor, file);
-    if (passCredentials) socket.passCredentials = true;
+    if (passCredentials) setPassCredentials(descriptor, true);
     return socket;
   } catch (error) {
     file?.remove();
@@ -166,16 +292,20 @@ function open(
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export class UnixDatagram extends UnixChannel {
-  readonly #file: SocketFile | undefined;
-  readonly #probes = new Set<SocketDescriptor>(); // what sends wait for
+  readonly #queues: SendQueues;
 
-  private constructor(descriptor: SocketDescriptor, file?: SocketFile) {
-    super(descriptor);
-    this.#file = file;
+  private constructor(
+    token: typeof internal,
+    descriptor: SocketDescriptor,
+    file?: SocketFile,
+  ) {
+    super(token, descriptor);
+    descriptor.file = file;
+    this.#queues = new SendQueues(descriptor);
   }
 
   static {
-    make = (descriptor, file) => new UnixDatagram(descriptor, file);
+    make = (descriptor, file) => new UnixDatagram(internal, descriptor, file);
   }
 
   /**
@@ -198,8 +328,9 @@ export class UnixDatagram extends UnixChannel {
     address: UnixAddress | null,
     options?: UnixDatagramCreateOptions,
   ): UnixDatagram {
+    const passCredentials = options?.passCredentials;
     const binding = bindingOf(address, options);
-    return open(binding.subject, options, binding);
+    return open(binding.subject, passCredentials, binding);
   }
 
   /**
@@ -223,9 +354,9 @@ export class UnixDatagram extends UnixChannel {
     options?: UnixDatagramConnectOptions,
   ): UnixDatagram {
     const address = encodeAddress(to);
-    const from = options?.from;
+    const { from, passCredentials } = options ?? {};
     const binding = from === undefined ? undefined : bindingOf(from, options);
-    return open(describeName(address), options, binding, address);
+    return open(describeName(address), passCredentials, binding, address);
   }
 
   /**
@@ -238,7 +369,7 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/socketpair.2.html | socketpair(2)}
    */
   static pair(): UnixPair<UnixDatagram> {
-    return socketPair(SOCK_DGRAM, make);
+    return socketPair(SOCK_DGRAM, (descriptor) => make(descriptor));
   }
 
   /**
@@ -258,7 +389,7 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
   static fromFd(fd: number, options?: UnixFromFdOptions): UnixDatagram {
-    return new UnixDatagram(adoptSocket(fd, SOCK_DGRAM, false, options));
+    return make(adoptSocket(fd, SOCK_DGRAM, false, options));
   }
 
   /**
@@ -280,18 +411,19 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   sendSync(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixSendToSyncOptions,
   ): void {
-    const socket = descriptorOf(this);
     const deadline = deadlineOf(options);
-    const flags = blockingFlags(deadline);
-    while (trySend(socket, data, options, flags) === undefined) {
-      readySync(socket, POLLOUT, deadline);
-      if (options?.to === undefined) continue;
-      using probe = connectedTo(options.to, socket.subject);
-      readySync(probe, POLLOUT, deadline);
-    }
+    const what = outgoingTo(data, options);
+    const socket = descriptorOf(this);
+    sendingSync(
+      socket,
+      deadline,
+      (flags) => sendOnce(socket, what, flags),
+      (deadline) => waitForRoom(socket, what.to, deadline),
+      this.#queues.find(what.to),
+    );
   }
 
   /**
@@ -311,25 +443,18 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   async send(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixSendToOptions,
   ): Promise<void> {
+    const limits = limitsOf(options);
+    const what = outgoingTo(data, options);
     const socket = descriptorOf(this);
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    while (trySend(socket, data, options, MSG_DONTWAIT) === undefined) {
-      await ready(socket, POLLOUT, deadline, signal);
-      if (options?.to === undefined) continue;
-      socket.checkOpen(); // close() ends the waits of the probes that it knows
-      using probe = connectedTo(options.to, socket.subject);
-      this.#probes.add(probe);
-      try {
-        await ready(probe, POLLOUT, deadline, signal);
-      } finally {
-        this.#probes.delete(probe);
-      }
-    }
+    const source = new RoomSource(socket, what.to);
+    const tryOnce = () => sendOnce(socket, what, MSG_DONTWAIT);
+    await this.#queues.run(
+      what.to,
+      (queue) => attempt(source, tryOnce, limits, queue),
+    );
   }
 
   /**
@@ -345,10 +470,16 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   trySend(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixTrySendToOptions,
   ): boolean {
-    const sent = trySend(descriptorOf(this), data, options, MSG_DONTWAIT);
+    const what = outgoingTo(data, options);
+    const socket = descriptorOf(this);
+    const sent = sendingNow(
+      socket,
+      (flags) => sendOnce(socket, what, flags),
+      this.#queues.find(what.to),
+    );
     return sent !== undefined;
   }
 
@@ -368,12 +499,14 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   receiveSync(options?: UnixReceiveSyncOptions): UnixMessage {
-    const socket = descriptorOf(this);
     const deadline = deadlineOf(options);
-    const message = receive(socket, options, blockingFlags(deadline));
-    if (message !== undefined) return message;
-    const attempt = (flags: number) => receive(socket, options, flags);
-    return retrySync(socket, POLLIN, deadline, attempt);
+    const how = incoming(options, longestMessage());
+    const socket = descriptorOf(this);
+    return receivingSync(
+      socket,
+      deadline,
+      (flags) => receiveWith(socket, how, flags),
+    );
   }
 
   /**
@@ -391,10 +524,10 @@ export class UnixDatagram extends UnixChannel {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  receive(options?: UnixReceiveOptions): Promise<UnixMessage> {
-    const socket = descriptorOf(this);
-    const attempt = (flags: number) => receive(socket, options, flags);
-    return attemptAsync(socket, POLLIN, options, attempt);
+  async receive(options?: UnixReceiveOptions): Promise<UnixMessage> {
+    const limits = limitsOf(options);
+    const how = incoming(options, longestMessage());
+    return await receiveFrom(descriptorOf(this), how, limits);
   }
 
   /**
@@ -410,40 +543,14 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixTryReceiveOptions): UnixMessage | null {
-    return receive(descriptorOf(this), options, MSG_DONTWAIT) ?? null;
+    const how = incoming(options, longestMessage());
+    return receiveWith(descriptorOf(this), how, MSG_DONTWAIT) ?? null;
   }
 
   /** The messages, one after another, until this socket is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
-    return untilClosed(() => this.receive());
-  }
-
-  /**
-   * Gives the descriptor away, as of any socket. A socket file stays. Pending waits
-   * end with a ClosedError.
-   *
-   * @returns The number of the descriptor.
-   * @throws {ClosedError} If this socket is closed.
-   */
-  override release(): number {
-    const fd = super.release();
-    this.#endSends();
-    return fd;
-  }
-
-  /**
-   * `close(2)`, after removing the socket file, if the path still names the one
-   * that this socket made. Closing twice does nothing. Pending waits end with a
-   * ClosedError.
-   */
-  override close(): void {
-    if (!descriptorOf(this).closed) this.#file?.remove();
-    this.#endSends();
-    super.close();
-  }
-
-  /** Sends that wait for a receiver go on, and find this socket closed. */
-  #endSends(): void {
-    for (const probe of this.#probes) probe.close();
+    const socket = descriptorOf(this);
+    const how = incoming(undefined, longestMessage());
+    return untilClosed(() => receiveFrom(socket, how, NO_LIMITS));
   }
 }

@@ -1,18 +1,35 @@
 // Messages over a stream of bytes.
 
-import { checkBytes, checkInteger } from "../arguments.ts";
+import {
+  byteLengthOf,
+  checkBytes,
+  checkFd,
+  checkInteger,
+  setBytes,
+} from "../arguments.ts";
+import { POLLOUT } from "../libc/poll.ts";
 import { untilClosed } from "../wait/iteration.ts";
-import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
-  remaining,
+  isOver,
+  type Limits,
+  limitsOf,
+  NO_LIMITS,
   type SyncWaitOptions,
+  timeoutError,
+  timeoutUntil,
   type WaitOptions,
 } from "../wait/options.ts";
+import { ready, readySync, type Waitable } from "../wait/reactor.ts";
+import { isAborted, throwIfAborted } from "../wait/signal.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 
 /** Where frames come from, such as a `UnixStream` or a `PipeReader`. */
 export interface FrameReader {
-  /** Reads what is there, waiting until something is; null at the end. */
+  /**
+   * Reads what is there, at least 1 byte, waiting until something is; null at the
+   * end. If it fails, it has read nothing.
+   */
   read(
     buffer: Uint8Array<ArrayBuffer>,
     options?: WaitOptions,
@@ -28,12 +45,17 @@ export interface FrameReader {
 
 /** Where frames go, such as a `UnixStream` or a `PipeWriter`. */
 export interface FrameWriter {
-  /** Writes all bytes, waiting while there is no room. */
+  /** The descriptor, if there is one: a frame waits for its room, not in a write. */
+  readonly fd?: number | undefined;
+  /**
+   * Writes all bytes, waiting while there is no room; returns their count. If the
+   * timeout or the signal ends a write of one byte, it has written nothing.
+   */
   write(
     bytes: Uint8Array<ArrayBuffer>,
     options?: WaitOptions,
   ): Promise<number>;
-  /** Writes all bytes, blocking this thread while there is no room. */
+  /** As `write`, blocking this thread while there is no room. */
   writeSync(
     bytes: Uint8Array<ArrayBuffer>,
     options?: SyncWaitOptions,
@@ -58,8 +80,6 @@ const DEFAULT_MAX_SIZE = 16 * 1024 * 1024;
 const MAX_SIZE = 0x7fff_ffff;
 const PREFIX = 4; // bytes: the length
 const CHUNK = 64 * 1024;
-// What a pipe (PIPE_BUF) and a Unix socket write as a whole or not at all.
-const ATOMIC = 4096;
 
 /**
  * `read(2)` and `write(2)` of messages: each is sent as its length, in 4 bytes, and
@@ -108,13 +128,11 @@ export class FramedStream implements Disposable {
   readonly #writer: FrameWriter;
   readonly #maxSize: number;
 
-  readonly #sendTurn = new Mutex();
-  #sending = 0;
-  #sendError: unknown;
+  readonly #sends = new WaiterQueue();
+  #sendFailure: Failure | undefined;
 
-  readonly #receiveTurn = new Mutex();
-  #receiving = 0;
-  #receiveError: unknown;
+  readonly #receives = new WaiterQueue();
+  #receiveFailure: Failure | undefined;
 
   readonly #ahead = new Uint8Array(CHUNK); // what is read and not yet taken
   #start = 0;
@@ -127,6 +145,7 @@ export class FramedStream implements Disposable {
    *
    * @param stream One stream for both directions, or one for each.
    * @param options `maxSize`.
+   * @throws {TypeError} If there is no stream.
    * @throws {RangeError} If `maxSize` is no integer from 1 to 2147483647.
    */
   constructor(
@@ -137,9 +156,12 @@ export class FramedStream implements Disposable {
   ) {
     const maxSize = options?.maxSize ?? DEFAULT_MAX_SIZE;
     checkInteger("maxSize", maxSize, 1, MAX_SIZE, "bytes of one message");
+    checkStream("stream", stream);
     this.#maxSize = maxSize;
     this.#reader = "reader" in stream ? stream.reader : stream;
     this.#writer = "writer" in stream ? stream.writer : stream;
+    checkStream("stream.reader", this.#reader);
+    checkStream("stream.writer", this.#writer);
   }
 
   /**
@@ -160,24 +182,18 @@ export class FramedStream implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
   async send(
-    message: Uint8Array<ArrayBuffer>,
+    message: Uint8Array,
     options?: WaitOptions,
   ): Promise<void> {
+    const limits = limitsOf(options);
     this.#checkMessage(message);
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    this.#sending++;
+    const turn = this.#sends.enter(limits);
+    if (turn !== undefined && !await turn) throw timeoutError(SUBJECT);
     try {
-      const free = this.#sendTurn.acquire("framed stream", deadline, signal);
-      if (free !== undefined) await free;
-      try {
-        await this.#write(this.#frame(message), deadline, signal);
-      } finally {
-        this.#sendTurn.release();
-      }
+      throwIfAborted(limits.signal);
+      await this.#write(this.#frame(message), limits);
     } finally {
-      this.#sending--;
+      this.#sends.leave();
     }
   }
 
@@ -197,20 +213,15 @@ export class FramedStream implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
   sendSync(
-    message: Uint8Array<ArrayBuffer>,
+    message: Uint8Array,
     options?: SyncWaitOptions,
   ): void {
+    const deadline = deadlineOf(options);
     this.#checkMessage(message);
-    if (this.#sending > 0) {
+    if (this.#sends.busy) {
       throw new Error("Cannot send now: an asynchronous send is pending");
     }
-    const frame = this.#frame(message);
-    try {
-      this.#writer.writeSync(frame, options);
-    } catch (error) {
-      this.#sendError = error;
-      throw error;
-    }
+    this.#writeSync(this.#frame(message), deadline);
   }
 
   /**
@@ -232,28 +243,7 @@ export class FramedStream implements Disposable {
   async receive(
     options?: WaitOptions,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    this.#receiving++;
-    try {
-      const free = this.#receiveTurn.acquire("framed stream", deadline, signal);
-      if (free !== undefined) await free;
-      try {
-        for (;;) {
-          const message = this.#take();
-          if (message !== undefined) return message;
-          const left = { timeout: timeoutOf(deadline), signal };
-          if (!this.#add(await this.#reader.read(this.#room(), left))) {
-            return null;
-          }
-        }
-      } finally {
-        this.#receiveTurn.release();
-      }
-    } finally {
-      this.#receiving--;
-    }
+    return await this.#receive(limitsOf(options));
   }
 
   /**
@@ -274,14 +264,15 @@ export class FramedStream implements Disposable {
    */
   receiveSync(options?: SyncWaitOptions): Uint8Array<ArrayBuffer> | null {
     const deadline = deadlineOf(options);
-    if (this.#receiving > 0) {
+    if (this.#receives.busy) {
       throw new Error("Cannot receive now: an asynchronous receive is pending");
     }
     for (;;) {
       const message = this.#take();
       if (message !== undefined) return message;
-      const left = { timeout: timeoutOf(deadline) };
-      if (!this.#add(this.#reader.readSync(this.#room(), left))) return null;
+      const room = this.#room();
+      const left = { timeout: timeoutUntil(deadline) };
+      if (!this.#add(this.#reader.readSync(room, left), room)) return null;
     }
   }
 
@@ -291,13 +282,16 @@ export class FramedStream implements Disposable {
     void,
     unknown
   > {
-    return untilClosed(() => this.receive());
+    return untilClosed(() => this.#receive(NO_LIMITS));
   }
 
   /** Closes the stream, or both. Pending waits end with a ClosedError. */
   close(): void {
-    this.#reader.close();
-    this.#writer.close();
+    try {
+      this.#reader.close();
+    } finally {
+      this.#writer.close();
+    }
   }
 
   /** Closes the stream, or both. */
@@ -305,50 +299,118 @@ export class FramedStream implements Disposable {
     this.close();
   }
 
-  #checkMessage(message: Uint8Array<ArrayBuffer>): void {
+  async #receive(limits: Limits): Promise<Uint8Array<ArrayBuffer> | null> {
+    const { deadline, signal } = limits;
+    const turn = this.#receives.enter(limits);
+    if (turn !== undefined && !await turn) throw timeoutError(SUBJECT);
+    try {
+      throwIfAborted(signal);
+      for (;;) {
+        const message = this.#take();
+        if (message !== undefined) return message;
+        const room = this.#room();
+        const left = { timeout: timeoutUntil(deadline), signal };
+        const count = await this.#reader.read(room, left);
+        if (!this.#add(count, room)) return null;
+      }
+    } finally {
+      this.#receives.leave();
+    }
+  }
+
+  #checkMessage(message: Uint8Array): void {
     checkBytes("message", message);
-    if (message.byteLength <= this.#maxSize) return;
+    const length = byteLengthOf(message);
+    if (length <= this.#maxSize) return;
     throw new RangeError(
       `Argument "message" must have at most ${this.#maxSize} bytes ` +
-        `(maxSize): ${message.byteLength}`,
+        `(maxSize): ${length}`,
     );
   }
 
   /** The message with its length, when it is its turn. */
-  #frame(message: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    if (this.#sendError !== undefined) throw this.#sendError;
-    const frame = new Uint8Array(PREFIX + message.byteLength);
-    new DataView(frame.buffer).setUint32(0, message.byteLength);
-    frame.set(message, PREFIX);
+  #frame(message: Uint8Array): Uint8Array<ArrayBuffer> {
+    if (this.#sendFailure !== undefined) throw this.#sendFailure.error;
+    this.#checkMessage(message); // it may be longer by now
+    const length = byteLengthOf(message);
+    const frame = new Uint8Array(PREFIX + length);
+    new DataView(frame.buffer).setUint32(0, length);
+    setBytes(frame, message, PREFIX);
     return frame;
   }
 
-  /** Writes a frame; if it fails in the middle, there can be no other. */
-  async #write(
-    frame: Uint8Array<ArrayBuffer>,
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    let written = 0;
+  async #write(frame: Uint8Array<ArrayBuffer>, limits: Limits): Promise<void> {
+    const { deadline, signal } = limits;
+    let step: Step | undefined;
     try {
-      while (written < frame.length) {
-        // What has to wait is a piece of which nothing is written if the wait fails.
-        const rest = frame.subarray(written);
-        written += this.#writer.tryWrite(rest) ??
-          await this.#writer.write(rest.subarray(0, ATOMIC), {
-            timeout: timeoutOf(deadline),
-            signal,
-          });
+      for (step of this.#steps(frame)) {
+        if ("fd" in step) await ready(step, POLLOUT, limits);
+        else {
+          const left = { timeout: timeoutUntil(deadline), signal };
+          checkAll(step, await this.#writer.write(step.bytes, left));
+        }
+        step = undefined;
       }
     } catch (error) {
-      if (written > 0) this.#sendError = error;
+      this.#noteFailure(error, step, isOver(deadline) || isEnded(signal));
       throw error;
     }
   }
 
+  #writeSync(frame: Uint8Array<ArrayBuffer>, deadline: number): void {
+    let step: Step | undefined;
+    try {
+      for (step of this.#steps(frame)) {
+        if ("fd" in step) readySync(step, POLLOUT, deadline);
+        else {
+          const left = { timeout: timeoutUntil(deadline) };
+          checkAll(step, this.#writer.writeSync(step.bytes, left));
+        }
+        step = undefined;
+      }
+    } catch (error) {
+      this.#noteFailure(error, step, isOver(deadline));
+      throw error;
+    }
+  }
+
+  /**
+   * Writes what there is room for, and gives what has to wait: for room; then, where
+   * nothing tells of that, the first byte, which is written or not; then all the rest.
+   */
+  *#steps(frame: Uint8Array<ArrayBuffer>): Generator<Step, void, void> {
+    let written = this.#tryWrite(frame);
+    const fd = written === 0 ? this.#writer.fd : undefined;
+    if (fd !== undefined) {
+      checkFd(fd);
+      yield { fd, subject: SUBJECT };
+      written = this.#tryWrite(frame);
+    }
+    if (written === 0) {
+      yield { bytes: frame.subarray(0, 1), begins: true };
+      written = 1;
+    }
+    if (written < frame.length) {
+      yield { bytes: frame.subarray(written), begins: false };
+    }
+  }
+
+  #tryWrite(frame: Uint8Array<ArrayBuffer>): number {
+    const { length } = frame;
+    const count = this.#writer.tryWrite(frame) ?? 0;
+    checkCount("tryWrite", count, 0, length);
+    return count;
+  }
+
+  /** There can be no other frame, unless nothing of this one can be out. */
+  #noteFailure(error: unknown, step: Step | undefined, ended: boolean): void {
+    if (step !== undefined && ("fd" in step || (step.begins && ended))) return;
+    this.#sendFailure = { error };
+  }
+
   /** A message that is complete, if one is. */
   #take(): Uint8Array<ArrayBuffer> | undefined {
-    if (this.#receiveError !== undefined) throw this.#receiveError;
+    if (this.#receiveFailure !== undefined) throw this.#receiveFailure.error;
     if (this.#message === null) {
       if (this.#end - this.#start < PREFIX) return undefined;
       this.#message = new Uint8Array(this.#length());
@@ -372,11 +434,17 @@ export class FramedStream implements Disposable {
   #length(): number {
     const length = new DataView(this.#ahead.buffer).getUint32(this.#start);
     if (length <= this.#maxSize) return length;
-    this.#receiveError = new Deno.errors.InvalidData(
-      `Cannot receive a message of ${length} bytes: at most ${this.#maxSize} ` +
-        "are allowed (maxSize)",
+    throw this.#breakReceiving(
+      new Deno.errors.InvalidData(
+        `Cannot receive a message of ${length} bytes: at most ${this.#maxSize} ` +
+          "are allowed (maxSize)",
+      ),
     );
-    throw this.#receiveError;
+  }
+
+  #breakReceiving(error: unknown): unknown {
+    this.#receiveFailure = { error };
+    return error;
   }
 
   /** Where to read more: a long message directly, others into what is read ahead. */
@@ -394,19 +462,70 @@ export class FramedStream implements Disposable {
   }
 
   /** Notes what was read there; false at the end. */
-  #add(count: number | null): boolean {
+  #add(count: number | null, room: Uint8Array<ArrayBuffer>): boolean {
     if (count !== null) {
+      try {
+        checkCount("read", count, 1, room.length);
+      } catch (error) {
+        throw this.#breakReceiving(error);
+      }
       if (this.#isDirect()) this.#filled += count;
       else this.#end += count;
       return true;
     }
     if (this.#message === null && this.#start === this.#end) return false;
-    throw this.#receiveError = new Deno.errors.UnexpectedEof(
-      "Cannot receive the rest of a message: the stream has ended in it",
+    throw this.#breakReceiving(
+      new Deno.errors.UnexpectedEof(
+        "Cannot receive the rest of a message: the stream has ended in it",
+      ),
     );
   }
 }
 
-function timeoutOf(deadline: number): number | undefined {
-  return deadline === Infinity ? undefined : remaining(deadline);
+const SUBJECT = "framed stream";
+
+/** Why nothing more can be sent or received. */
+interface Failure {
+  readonly error: unknown;
+}
+
+/** Bytes that have to wait for room. */
+interface Piece {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Whether it is the first byte of a frame. */
+  readonly begins: boolean;
+}
+
+type Step = Waitable | Piece;
+
+function isEnded(signal: AbortSignal | undefined): boolean {
+  return signal !== undefined && isAborted(signal);
+}
+
+function checkStream(name: string, value: unknown): void {
+  if (typeof value === "object" && value !== null) return;
+  throw new TypeError(
+    `Argument "${name}" must be an object that reads and writes`,
+  );
+}
+
+/** Makes sure that a stream of the caller has done what it says. */
+function checkCount(
+  method: string,
+  count: unknown,
+  min: number,
+  max: number,
+): asserts count is number {
+  if (
+    Number.isInteger(count) && count as number >= min && count as number <= max
+  ) return;
+  throw new TypeError(
+    `Method "${method}" of the stream must return a count of bytes from ${min} to ${max}: ${
+      String(count)
+    }`,
+  );
+}
+
+function checkAll({ bytes }: Piece, count: unknown): void {
+  checkCount("write", count, bytes.length, bytes.length);
 }

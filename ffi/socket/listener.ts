@@ -9,7 +9,8 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { POLLIN } from "../libc/poll.ts";
+import { internal } from "../libc/internal.ts";
+import { pollfd, POLLIN } from "../libc/poll.ts";
 import {
   SOCK_CLOEXEC,
   SOCK_SEQPACKET,
@@ -17,13 +18,18 @@ import {
   SOMAXCONN,
   sysSocket,
 } from "../libc/sys_socket.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
+import { untilClosed } from "../wait/iteration.ts";
+import { makeNonblocking } from "../wait/nowait.ts";
 import {
   deadlineOf,
+  type Limits,
+  limitsOf,
+  NO_LIMITS,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { ready, readySync } from "../wait/poller.ts";
-import { isOverdue, turn } from "../wait/turn.ts";
+import { DescriptorSource, pollNow, readySync } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
 import {
   bind,
@@ -36,12 +42,12 @@ import {
   adoptSocket,
   descriptorOf,
   openSocket,
+  setPassCredentials,
   SocketDescriptor,
   type UnixFromFdOptions,
   UnixSocket,
 } from "./socket.ts";
 import { streamOver, type UnixStream } from "./stream.ts";
-import { untilClosed } from "../wait/iteration.ts";
 
 /** How a listening socket is made. */
 export interface UnixListenOptions extends UnixBindOptions {
@@ -89,10 +95,48 @@ function kindOf(
   options: UnixListenerFromFdOptions | undefined,
 ): { type: number; over: Over } {
   const name = options?.type ?? "stream";
-  if (Object.hasOwn(KINDS, name)) return KINDS[name];
+  if (name === "stream" || name === "seqpacket") return KINDS[name];
   throw new TypeError(
-    `Argument "type" must be "stream" or "seqpacket": ${name}`,
+    `Argument "type" must be "stream" or "seqpacket": ${String(name)}`,
   );
+}
+
+const request = new Uint8Array(pollfd.size);
+const requestView = pollfd.view(request);
+
+/** Whether a client waits. */
+function hasClient(fd: number): boolean {
+  requestView.fd = fd;
+  requestView.events = POLLIN;
+  pollNow(request, 1);
+  return requestView.revents !== 0;
+}
+
+/** accept4(2) as it is, which may block: the number, or undefined. */
+function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
+  const { accept4 } = sysSocket();
+  for (;;) {
+    const accepted = accept4(fd, null, null, SOCK_CLOEXEC);
+    if (accepted !== -1) return accepted;
+    const number = errno();
+    if (number === EAGAIN) return undefined;
+    // A client that gave up while it waited is no concern of the caller.
+    if (number !== EINTR && number !== ECONNABORTED) {
+      throw ipcError(number, "accept4", subject);
+    }
+  }
+}
+
+/**
+ * accept4(2) that does not wait. It knows no MSG_DONTWAIT, and any process that shares
+ * the socket can clear O_NONBLOCK, so it is called only when a client is there; with
+ * O_NONBLOCK, as another process may be faster.
+ */
+function acceptNow(socket: SocketDescriptor): number | undefined {
+  const { fd } = socket;
+  if (!hasClient(fd)) return undefined;
+  makeNonblocking(fd);
+  return acceptOnce(socket);
 }
 
 /**
@@ -134,16 +178,16 @@ export class UnixListener<
   Connection extends UnixStream | UnixSeqpacket = UnixStream,
 > extends UnixSocket {
   readonly #over: (descriptor: SocketDescriptor) => Connection;
-  readonly #file: SocketFile | undefined;
 
   private constructor(
+    token: typeof internal,
     descriptor: SocketDescriptor,
     over: (descriptor: SocketDescriptor) => Connection,
     file?: SocketFile,
   ) {
-    super(descriptor);
+    super(token, descriptor);
     this.#over = over;
-    this.#file = file;
+    descriptor.file = file;
   }
 
   /**
@@ -185,17 +229,21 @@ export class UnixListener<
     options?: UnixListenOptions,
   ): UnixListener<Accepted> {
     const { type, over } = kindOf(options);
-    const backlog = options?.backlog ?? SOMAXCONN;
+    const { backlog = SOMAXCONN, passCredentials } = options ?? {};
     checkInteger("backlog", backlog, 1, 0x7fffffff, "int");
     const binding = bindingOf(address, options);
-    const passCredentials = options?.passCredentials;
     const { subject } = binding;
     const descriptor = openSocket(type, subject);
     let file;
     try {
       file = bind(descriptor, binding);
-      const listener = new UnixListener<Accepted>(descriptor, over, file);
-      if (passCredentials) listener.passCredentials = true;
+      const listener = new UnixListener<Accepted>(
+        internal,
+        descriptor,
+        over,
+        file,
+      );
+      if (passCredentials) setPassCredentials(descriptor, true);
       check(sysSocket().listen(descriptor.fd, backlog), "listen", subject);
       return listener;
     } catch (error) {
@@ -242,7 +290,7 @@ export class UnixListener<
   ): UnixListener<Accepted> {
     const { type, over } = kindOf(options);
     const descriptor = adoptSocket(fd, type, true, options);
-    return new UnixListener<Accepted>(descriptor, over);
+    return new UnixListener<Accepted>(internal, descriptor, over);
   }
 
   /**
@@ -260,14 +308,16 @@ export class UnixListener<
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */
   acceptSync(options?: SyncWaitOptions): Connection {
-    const socket = descriptorOf(this);
     const deadline = deadlineOf(options);
-    if (deadline !== Infinity) socket.makeNonblocking();
-    for (;;) {
-      const connection = this.#acceptOnce();
-      if (connection !== null) return connection;
-      readySync(socket, POLLIN, deadline);
-    }
+    const socket = descriptorOf(this);
+    const tryOnce = deadline === Infinity ? acceptOnce : acceptNow;
+    const fd = attemptSync(
+      socket.subject,
+      () => tryOnce(socket),
+      (deadline) => readySync(socket, POLLIN, deadline),
+      deadline,
+    );
+    return this.#connection(fd);
   }
 
   /**
@@ -284,16 +334,7 @@ export class UnixListener<
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */
   async accept(options?: WaitOptions): Promise<Connection> {
-    const deadline = deadlineOf(options);
-    options?.signal?.throwIfAborted();
-    for (;;) {
-      const connection = this.tryAccept();
-      if (connection !== null) {
-        if (isOverdue()) await turn();
-        return connection;
-      }
-      await ready(descriptorOf(this), POLLIN, deadline, options?.signal);
-    }
+    return await this.#accept(limitsOf(options));
   }
 
   /**
@@ -307,39 +348,27 @@ export class UnixListener<
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */
   tryAccept(): Connection | null {
-    descriptorOf(this).makeNonblocking(); // accept has no MSG_DONTWAIT
-    return this.#acceptOnce();
+    return this.#tryAccept() ?? null;
   }
 
   /** The connections, one after another, until this listener is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<Connection, void, unknown> {
-    return untilClosed(() => this.accept());
+    return untilClosed(() => this.#accept(NO_LIMITS));
   }
 
-  /**
-   * `close(2)`, after removing the socket file, if the path still names the one
-   * that this listener made: a socket file that nobody serves is of no use. Closing
-   * twice does nothing. Pending waits end with a ClosedError; accepted connections
-   * stay.
-   */
-  override close(): void {
-    if (!descriptorOf(this).closed) this.#file?.remove();
-    super.close();
-  }
-
-  #acceptOnce(): Connection | null {
+  #accept(limits: Limits): Promise<Connection> {
     const socket = descriptorOf(this);
-    const { accept4 } = sysSocket();
-    for (;;) {
-      const fd = accept4(socket.fd, null, null, SOCK_CLOEXEC);
-      if (fd !== -1) return this.#connection(fd);
-      const number = errno();
-      if (number === EAGAIN) return null;
-      // A client that gave up while it waited is no concern of the caller.
-      if (number !== EINTR && number !== ECONNABORTED) {
-        throw ipcError(number, "accept4", socket.subject);
-      }
-    }
+    return attempt(
+      new DescriptorSource(socket, POLLIN),
+      () => this.#tryAccept(),
+      limits,
+      socket.receives,
+    );
+  }
+
+  #tryAccept(): Connection | undefined {
+    const fd = acceptNow(descriptorOf(this));
+    return fd === undefined ? undefined : this.#connection(fd);
   }
 
   #connection(fd: number): Connection {

@@ -1,6 +1,12 @@
 // One message: sendmsg and recvmsg, and send where that is enough.
 
-import { checkBytes, checkInteger } from "../arguments.ts";
+import {
+  byteLengthOf,
+  checkBytes,
+  checkInteger,
+  setBytes,
+  viewOf,
+} from "../arguments.ts";
 import { EAGAIN, EINTR, EMSGSIZE, errno, ipcError } from "../libc/errno.ts";
 import { systemLimit } from "../libc/limits.ts";
 import { pointerTo } from "../libc/string.ts";
@@ -17,14 +23,16 @@ import { sockaddrUn } from "../libc/sys_un.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import type { DescriptorLike } from "../wait/descriptors.ts";
 import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
-import { decodeAddress, describeAddress, type UnixAddress } from "./address.ts";
+import { decodeAddress, describeName, type UnixAddress } from "./address.ts";
 import type { Credentials } from "./credentials.ts";
 import { option } from "./options.ts";
 import {
   checkMaxDescriptors,
+  type Control,
   controlRoom,
-  descriptorNumbers,
+  descriptorsOf,
   MAX_CONTROL,
+  numbersOf,
   type PassedDescriptor,
   readControl,
   writeRights,
@@ -106,6 +114,8 @@ export interface UnixMessage extends Disposable {
 }
 
 class Message implements UnixMessage {
+  readonly #passed: readonly PassedDescriptor[];
+
   constructor(
     readonly data: Uint8Array<ArrayBuffer>,
     readonly size: number,
@@ -113,14 +123,16 @@ class Message implements UnixMessage {
     readonly descriptorsTruncated: boolean,
     readonly credentials: Credentials | null,
     readonly from: UnixAddress | null,
-  ) {}
+  ) {
+    this.#passed = descriptors;
+  }
 
   get truncated(): boolean {
     return this.size > this.data.length;
   }
 
   [Symbol.dispose](): void {
-    for (const descriptor of this.descriptors) descriptor.close();
+    for (const descriptor of this.#passed) descriptor.close();
   }
 }
 
@@ -169,36 +181,37 @@ class Call {
 let sending: Call | undefined;
 let receiving: Call | undefined;
 
-/** What is sent. */
+/** What is sent: the caller's arguments, read once. */
 export interface Outgoing {
   readonly data: Uint8Array<ArrayBuffer>;
-  readonly descriptors: Int32Array<ArrayBuffer> | null;
+  /** Their numbers are asked for at each try. */
+  readonly descriptors: readonly DescriptorLike[] | null;
   readonly to: Uint8Array<ArrayBuffer> | null;
 }
 
-/** Checks what is to be sent. */
+/** Reads and checks what is to be sent. */
 export function outgoing(
-  data: Uint8Array<ArrayBuffer>,
+  data: Uint8Array,
   options: UnixTrySendOptions | undefined,
   to: Uint8Array<ArrayBuffer> | null = null,
 ): Outgoing {
   checkBytes("data", data);
   const given = options?.descriptors;
-  const descriptors = given === undefined || given.length === 0
-    ? null
-    : descriptorNumbers(given);
+  const descriptors = given === undefined ? null : descriptorsOf(given);
   return { data, descriptors, to };
 }
 
 function sendmsg(socket: SocketDescriptor, what: Outgoing, flags: number) {
-  const call = sending ??= new Call();
   const { data, descriptors, to } = what;
+  // A caller's object may be asked for its number. All that follows is ours.
+  const numbers = descriptors === null ? null : numbersOf(descriptors);
+  const call = sending ??= new Call();
   if (to !== null) call.name.set(to);
   call.prepare(
     pointerTo(data),
-    Math.min(data.byteLength, MAX_COUNT),
+    Math.min(byteLengthOf(data), MAX_COUNT),
     to === null ? 0 : to.length,
-    descriptors === null ? 0 : writeRights(call.control, descriptors),
+    numbers === null ? 0 : writeRights(call.control, numbers),
   );
   return sysSocket().sendmsg(socket.fd, call.header, flags | MSG_NOSIGNAL);
 }
@@ -208,7 +221,7 @@ function send(
   data: Uint8Array<ArrayBuffer>,
   flags: number,
 ): number {
-  const length = Math.min(data.byteLength, MAX_COUNT);
+  const length = Math.min(byteLengthOf(data), MAX_COUNT);
   return sysSocket().send(socket.fd, data, length, flags | MSG_NOSIGNAL);
 }
 
@@ -236,7 +249,7 @@ export function sendOnce(
 /** What errors call it: the receiver, if the socket has many. */
 function subjectOf(socket: SocketDescriptor, { to }: Outgoing): string {
   if (to === null) return socket.subject;
-  return describeAddress(decodeAddress(to, to.length));
+  return describeName(to);
 }
 
 /** What a message may have at most: the send buffer less its overhead. */
@@ -281,30 +294,39 @@ function arrivedIn(length: number): Uint8Array {
   return arrived;
 }
 
-/** How a message is received. */
+/** How a message is received: the caller's options, read once. */
 export interface Incoming {
   readonly buffer: Uint8Array<ArrayBuffer> | null;
+  /** The size, where there is no buffer. */
   readonly size: number;
   readonly descriptors: number;
 }
 
-/** Checks how a message is to be received. */
+/** Reads and checks how a message is to be received. */
 export function incoming(
   options: UnixTryReceiveOptions | undefined,
   defaultSize: number,
 ): Incoming {
-  const descriptors = options?.maxDescriptors ?? 0;
+  if (options === undefined) {
+    return { buffer: null, size: defaultSize, descriptors: 0 };
+  }
+  const { maxDescriptors, buffer, maxSize } = options;
+  const descriptors = maxDescriptors ?? 0;
   if (descriptors !== 0) checkMaxDescriptors(descriptors);
-  const buffer = options?.buffer;
   if (buffer !== undefined) {
     checkBytes("buffer", buffer);
-    const size = buffer.byteLength;
-    checkInteger("buffer.length", size, 1, MAX_COUNT, "bytes at a time");
-    return { buffer, size, descriptors };
+    return { buffer, size: roomOf(buffer), descriptors };
   }
-  const size = options?.maxSize ?? defaultSize;
+  const size = maxSize ?? defaultSize;
   checkInteger("maxSize", size, 1, MAX_COUNT, "bytes at a time");
   return { buffer: null, size, descriptors };
+}
+
+/** The room in a buffer: each try asks anew, as its memory may be smaller by now. */
+function roomOf(buffer: Uint8Array): number {
+  const room = byteLengthOf(buffer);
+  checkInteger("buffer.length", room, 1, MAX_COUNT, "bytes at a time");
+  return room;
 }
 
 /** One recvmsg(2): what has come, or undefined if it would wait. */
@@ -315,7 +337,8 @@ export function receiveOnce(
   named: boolean,
 ): UnixMessage | undefined {
   const call = receiving ??= new Call();
-  const { buffer, size: room, descriptors } = how;
+  const { buffer, descriptors } = how;
+  const room = buffer === null ? how.size : roomOf(buffer);
   const direct = buffer !== null && room > MAX_COPY;
   const pointer = direct ? pointerTo(buffer) : scratchOf(room);
   const name = named ? call.name.length : 0;
@@ -324,44 +347,54 @@ export function receiveOnce(
   for (;;) {
     call.prepare(pointer, room, name, control);
     const size = recvmsg(socket.fd, call.header, flags | MSG_CMSG_CLOEXEC);
-    if (size !== -1) return messageOf(call, how, size, named, control !== 0);
+    if (size !== -1) {
+      return messageOf(call, how, room, size, named, control !== 0);
+    }
     const number = errno();
     if (number === EAGAIN) return undefined;
     if (number !== EINTR) throw ipcError(number, "recvmsg", socket.subject);
   }
 }
 
-const NONE: readonly PassedDescriptor[] = Object.freeze([]);
+const NO_CONTROL: Control = {
+  descriptors: Object.freeze<PassedDescriptor[]>([]),
+  credentials: null,
+  tooMany: false,
+};
+
+/** The bytes that have come. */
+function dataOf(
+  buffer: Uint8Array<ArrayBuffer> | null,
+  room: number,
+  length: number,
+): Uint8Array<ArrayBuffer> {
+  if (buffer === null) return scratch.slice(0, length);
+  if (room <= MAX_COPY) setBytes(buffer, arrivedIn(length));
+  return length === room ? buffer : viewOf(buffer, 0, length);
+}
 
 function messageOf(
   call: Call,
   how: Incoming,
+  room: number,
   size: number,
   named: boolean,
   controlled: boolean,
 ): UnixMessage {
-  const { buffer } = how;
-  const length = Math.min(size, how.size);
-  if (buffer !== null && how.size <= MAX_COPY) buffer.set(arrivedIn(length));
-  const data = buffer === null
-    ? scratch.slice(0, length)
-    : length === buffer.length
-    ? buffer
-    : buffer.subarray(0, length);
-  const from = named ? decodeAddress(call.name, call.view.msg_namelen) : null;
-  const truncated = (call.view.msg_flags & MSG_CTRUNC) !== 0;
-  if (!controlled) return new Message(data, size, NONE, truncated, null, from);
-  const { descriptors, credentials, tooMany } = readControl(
-    call.control,
-    Number(call.view.msg_controllen),
-    how.descriptors,
-  );
+  // First, so that the descriptors that came along have an owner, whatever follows.
+  const { descriptors, credentials, tooMany } = controlled
+    ? readControl(
+      call.control,
+      Number(call.view.msg_controllen),
+      how.descriptors,
+    )
+    : NO_CONTROL;
   return new Message(
-    data,
+    dataOf(how.buffer, room, Math.min(size, room)),
     size,
     descriptors,
-    truncated || tooMany,
+    tooMany || (call.view.msg_flags & MSG_CTRUNC) !== 0,
     credentials,
-    from,
+    named ? decodeAddress(call.name, call.view.msg_namelen) : null,
   );
 }

@@ -3,6 +3,7 @@
 
 import { checkInteger } from "../arguments.ts";
 import { Descriptor } from "../libc/descriptor.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import {
   CMSG_ALIGN,
   CMSG_LEN,
@@ -55,12 +56,13 @@ let make: (descriptor: Descriptor) => PassedDescriptor;
 export class PassedDescriptor implements Disposable {
   readonly #descriptor: Descriptor;
 
-  private constructor(descriptor: Descriptor) {
+  private constructor(token: typeof internal, descriptor: Descriptor) {
+    checkInternal(token, "PassedDescriptor");
     this.#descriptor = descriptor;
   }
 
   static {
-    make = (descriptor) => new PassedDescriptor(descriptor);
+    make = (descriptor) => new PassedDescriptor(internal, descriptor);
   }
 
   /** The number of the descriptor, which stays this object's. */
@@ -95,18 +97,22 @@ export function passed(fd: number, what: string): PassedDescriptor {
   return make(new Descriptor(fd, `${what} ${fd}`));
 }
 
-/** The numbers of descriptors to pass, checked. */
-export function descriptorNumbers(
+/** The descriptors to pass: what the caller's array has now; null for none. */
+export function descriptorsOf(
   descriptors: readonly DescriptorLike[],
-): Int32Array<ArrayBuffer> {
+): readonly DescriptorLike[] | null {
   const { length } = descriptors;
   const origin = "SCM_MAX_FD, descriptors in one message";
   checkInteger("descriptors.length", length, 0, SCM_MAX_FD, origin);
-  const numbers = new Int32Array(length);
-  for (const [index, descriptor] of descriptors.entries()) {
-    numbers[index] = waitableOf(descriptor).fd;
-  }
-  return numbers;
+  if (length === 0) return null;
+  return Array.from({ length }, (_, index) => descriptors[index]!);
+}
+
+/** Their numbers now, checked: one may be closed since, and its number another's. */
+export function numbersOf(
+  descriptors: readonly DescriptorLike[],
+): Int32Array<ArrayBuffer> {
+  return Int32Array.from(descriptors, (one) => waitableOf(one).fd);
 }
 
 /** Checks how many descriptors a receiver takes. */
@@ -141,7 +147,7 @@ export function controlRoom(descriptors: number, credentials: boolean): number {
 
 /** What came with the bytes. */
 export interface Control {
-  readonly descriptors: PassedDescriptor[];
+  readonly descriptors: readonly PassedDescriptor[];
   readonly credentials: Credentials | null;
   /** Whether there was one descriptor more than asked for. */
   readonly tooMany: boolean;

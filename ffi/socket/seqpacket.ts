@@ -1,17 +1,30 @@
 // SOCK_SEQPACKET.
 
-import { pollfd, POLLIN, POLLOUT, POLLRDHUP } from "../libc/poll.ts";
+import { internal } from "../libc/internal.ts";
+import { pollfd, POLLRDHUP } from "../libc/poll.ts";
 import { FIONREAD } from "../libc/sys_ioctl.ts";
 import { MSG_DONTWAIT, MSG_TRUNC, SOCK_SEQPACKET } from "../libc/sys_socket.ts";
+import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
+  type Limits,
+  limitsOf,
+  NO_LIMITS,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
+import { pollNow } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
-import { attemptAsync, blockingFlags, retrySync } from "./attempt.ts";
+import {
+  receiving,
+  receivingSync,
+  sending,
+  sendingNow,
+  sendingSync,
+} from "./attempt.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
+  type Incoming,
   incoming,
   longestMessage,
   outgoing,
@@ -35,8 +48,6 @@ import {
   type UnixFromFdOptions,
   type UnixPair,
 } from "./socket.ts";
-import { untilClosed } from "../wait/iteration.ts";
-import { pollNow } from "../wait/poller.ts";
 
 /** Whether the peer sends nothing more than what is there already. */
 function peerIsDone(fd: number): boolean {
@@ -63,14 +74,22 @@ function messageOrEnd(
 }
 
 /** One recvmsg(2). */
-function receive(
+function receiveWith(
   socket: SocketDescriptor,
-  options: UnixTryReceiveOptions | undefined,
+  how: Incoming,
   flags: number,
 ): UnixMessage | null | undefined {
-  const how = incoming(options, longestMessage());
   const message = receiveOnce(socket, how, flags | MSG_TRUNC, false);
   return messageOrEnd(socket, message);
+}
+
+/** One recvmsg(2), when it is its turn and something is there. */
+function receiveFrom(
+  socket: SocketDescriptor,
+  how: Incoming,
+  limits: Limits,
+): Promise<UnixMessage | null> {
+  return receiving(socket, limits, (flags) => receiveWith(socket, how, flags));
 }
 
 // Set by the class: its constructor is for this module alone.
@@ -108,12 +127,12 @@ export function seqpacketOver(descriptor: SocketDescriptor): UnixSeqpacket {
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export class UnixSeqpacket extends UnixConnection {
-  private constructor(descriptor: SocketDescriptor) {
-    super(descriptor);
+  private constructor(token: typeof internal, descriptor: SocketDescriptor) {
+    super(token, descriptor);
   }
 
   static {
-    make = (descriptor) => new UnixSeqpacket(descriptor);
+    make = (descriptor) => new UnixSeqpacket(internal, descriptor);
   }
 
   /**
@@ -137,7 +156,10 @@ export class UnixSeqpacket extends UnixConnection {
     address: UnixAddress,
     options?: SyncWaitOptions,
   ): UnixSeqpacket {
-    return new UnixSeqpacket(connectSync(SOCK_SEQPACKET, address, options));
+    return new UnixSeqpacket(
+      internal,
+      connectSync(SOCK_SEQPACKET, address, options),
+    );
   }
 
   /**
@@ -161,7 +183,10 @@ export class UnixSeqpacket extends UnixConnection {
     address: UnixAddress,
     options?: WaitOptions,
   ): Promise<UnixSeqpacket> {
-    return new UnixSeqpacket(await connect(SOCK_SEQPACKET, address, options));
+    return new UnixSeqpacket(
+      internal,
+      await connect(SOCK_SEQPACKET, address, options),
+    );
   }
 
   /**
@@ -193,7 +218,10 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
   static fromFd(fd: number, options?: UnixFromFdOptions): UnixSeqpacket {
-    return new UnixSeqpacket(adoptSocket(fd, SOCK_SEQPACKET, false, options));
+    return new UnixSeqpacket(
+      internal,
+      adoptSocket(fd, SOCK_SEQPACKET, false, options),
+    );
   }
 
   /**
@@ -214,16 +242,13 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   sendSync(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixSendSyncOptions,
   ): void {
-    const socket = descriptorOf(this);
     const deadline = deadlineOf(options);
     const what = outgoing(data, options);
-    const sent = sendOnce(socket, what, blockingFlags(deadline));
-    if (sent !== undefined) return;
-    const attempt = (flags: number) => sendOnce(socket, what, flags);
-    retrySync(socket, POLLOUT, deadline, attempt);
+    const socket = descriptorOf(this);
+    sendingSync(socket, deadline, (flags) => sendOnce(socket, what, flags));
   }
 
   /**
@@ -246,13 +271,13 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   async send(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixSendOptions,
   ): Promise<void> {
+    const limits = limitsOf(options);
+    const what = outgoing(data, options);
     const socket = descriptorOf(this);
-    const attempt = (flags: number) =>
-      sendOnce(socket, outgoing(data, options), flags);
-    await attemptAsync(socket, POLLOUT, options, attempt);
+    await sending(socket, limits, (flags) => sendOnce(socket, what, flags));
   }
 
   /**
@@ -268,11 +293,13 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   trySend(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixTrySendOptions,
   ): boolean {
     const what = outgoing(data, options);
-    return sendOnce(descriptorOf(this), what, MSG_DONTWAIT) !== undefined;
+    const socket = descriptorOf(this);
+    const sent = sendingNow(socket, (flags) => sendOnce(socket, what, flags));
+    return sent !== undefined;
   }
 
   /**
@@ -290,12 +317,14 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   receiveSync(options?: UnixReceiveSyncOptions): UnixMessage | null {
-    const socket = descriptorOf(this);
     const deadline = deadlineOf(options);
-    const message = receive(socket, options, blockingFlags(deadline));
-    if (message !== undefined) return message;
-    const attempt = (flags: number) => receive(socket, options, flags);
-    return retrySync(socket, POLLIN, deadline, attempt);
+    const how = incoming(options, longestMessage());
+    const socket = descriptorOf(this);
+    return receivingSync(
+      socket,
+      deadline,
+      (flags) => receiveWith(socket, how, flags),
+    );
   }
 
   /**
@@ -312,10 +341,10 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  receive(options?: UnixReceiveOptions): Promise<UnixMessage | null> {
-    const socket = descriptorOf(this);
-    const attempt = (flags: number) => receive(socket, options, flags);
-    return attemptAsync(socket, POLLIN, options, attempt);
+  async receive(options?: UnixReceiveOptions): Promise<UnixMessage | null> {
+    const limits = limitsOf(options);
+    const how = incoming(options, longestMessage());
+    return await receiveFrom(descriptorOf(this), how, limits);
   }
 
   /**
@@ -331,11 +360,14 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixTryReceiveOptions): UnixMessage | null | undefined {
-    return receive(descriptorOf(this), options, MSG_DONTWAIT);
+    const how = incoming(options, longestMessage());
+    return receiveWith(descriptorOf(this), how, MSG_DONTWAIT);
   }
 
   /** The messages, one after another, until the peer or this side is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
-    return untilClosed(() => this.receive());
+    const socket = descriptorOf(this);
+    const how = incoming(undefined, longestMessage());
+    return untilClosed(() => receiveFrom(socket, how, NO_LIMITS));
   }
 }

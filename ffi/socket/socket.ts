@@ -3,6 +3,7 @@
 import { checkFd, checkInteger } from "../arguments.ts";
 import { Descriptor, owning, takeOver } from "../libc/descriptor.ts";
 import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
+import { checkInternal, type internal } from "../libc/internal.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import {
   AF_UNIX,
@@ -20,9 +21,12 @@ import {
   SOL_SOCKET,
   sysSocket,
 } from "../libc/sys_socket.ts";
-import { deadlineOf, type WaitOptions } from "../wait/options.ts";
-import { until } from "../wait/pause.ts";
+import { attempt } from "../wait/attempt.ts";
+import { Backoff } from "../wait/backoff.ts";
+import { limitsOf, type WaitOptions } from "../wait/options.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 import { addressOf, type UnixAddress } from "./address.ts";
+import type { SocketFile } from "./bind.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
 import { option, setOption } from "./options.ts";
 import { passed, type PassedDescriptor } from "./rights.ts";
@@ -31,6 +35,38 @@ import { passed, type PassedDescriptor } from "./rights.ts";
 export class SocketDescriptor extends Descriptor {
   /** SO_PASSCRED, as this object has set or found it. */
   passCredentials = false;
+  /** The file of a bound socket, which close() removes. */
+  file: SocketFile | undefined;
+  /** What its waits wait for instead of it, and what ends with it. */
+  readonly probes: Set<Descriptor> = new Set();
+  /** Who receives and who sends, one after the other. */
+  readonly receives: WaiterQueue = new WaiterQueue();
+  readonly sends: WaiterQueue = new WaiterQueue();
+
+  override release(): number {
+    const fd = super.release();
+    for (const probe of this.probes) probe.close();
+    return fd;
+  }
+
+  override close(): void {
+    if (!this.closed) this.file?.remove();
+    super.close();
+  }
+}
+
+/** setsockopt(fd, SOL_SOCKET, SO_PASSCRED, ...) */
+export function setPassCredentials(
+  socket: SocketDescriptor,
+  value: boolean,
+): void {
+  setOption(socket.fd, SO_PASSCRED, value ? 1 : 0, socket.subject);
+  socket.passCredentials = value;
+}
+
+/** shutdown(fd, SHUT_WR) */
+export function closeWrite({ fd, subject }: SocketDescriptor): void {
+  check(sysSocket().shutdown(fd, SHUT_WR), "shutdown", subject);
 }
 
 /** Sizes of a socket's buffers, in bytes. */
@@ -70,12 +106,12 @@ export function openSocket(type: number, subject: string): SocketDescriptor {
 /** socketpair(AF_UNIX, type, 0, sv) */
 export function socketPair<Socket extends Disposable>(
   type: number,
-  wrap: (descriptor: SocketDescriptor) => Socket,
+  make: (descriptor: SocketDescriptor) => Socket,
 ): UnixPair<Socket> {
   const fds = new Int32Array(2);
   const { socketpair } = sysSocket();
   check(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), "socketpair");
-  const end = (fd: number) => wrap(new SocketDescriptor(fd, "socket pair"));
+  const end = (fd: number) => make(new SocketDescriptor(fd, "socket pair"));
   const ends = [end(fds[0]!), end(fds[1]!)] as const;
   return owning(ends, ...ends);
 }
@@ -89,6 +125,9 @@ export function adoptSocket(
 ): SocketDescriptor {
   checkFd(fd);
   const subject = options?.name ?? `descriptor ${fd}`;
+  if (typeof subject !== "string") {
+    throw new TypeError('Argument "name" must be a string');
+  }
   const wanted = `${listening ? "listening " : ""}Unix ${TYPES[type]} socket`;
   const found = kindOf(fd, subject);
   if (found !== wanted) {
@@ -96,9 +135,10 @@ export function adoptSocket(
       `Argument "fd" must be a ${wanted}: ${fd} is a ${found}`,
     );
   }
+  const passCredentials = option(fd, SO_PASSCRED, subject) !== 0;
   takeOver(fd, subject);
   const descriptor = new SocketDescriptor(fd, subject);
-  descriptor.passCredentials = option(fd, SO_PASSCRED, subject) !== 0;
+  descriptor.passCredentials = passCredentials;
   return descriptor;
 }
 
@@ -135,7 +175,8 @@ export abstract class UnixSocket implements Disposable {
   readonly #descriptor: SocketDescriptor;
 
   /** Made by this module alone. */
-  protected constructor(descriptor: SocketDescriptor) {
+  protected constructor(token: typeof internal, descriptor: SocketDescriptor) {
+    checkInternal(token, new.target.name);
     this.#descriptor = descriptor;
   }
 
@@ -172,9 +213,7 @@ export abstract class UnixSocket implements Disposable {
   }
 
   set passCredentials(value: boolean) {
-    const { fd, subject } = this.#descriptor;
-    setOption(fd, SO_PASSCRED, Number(value), subject);
-    this.#descriptor.passCredentials = value;
+    setPassCredentials(this.#descriptor, Boolean(value));
   }
 
   /**
@@ -193,13 +232,13 @@ export abstract class UnixSocket implements Disposable {
   }
 
   set bufferSizes(sizes: Partial<UnixBufferSizes>) {
-    const { fd, subject } = this.#descriptor;
     const { send, receive } = sizes;
     const max = 0x3fff_ffff; // half an int: the kernel doubles it
     for (const [name, value] of Object.entries({ send, receive })) {
       if (value === undefined) continue;
       checkInteger(`bufferSizes.${name}`, value, 0, max, "half an int");
     }
+    const { fd, subject } = this.#descriptor;
     if (send !== undefined) setOption(fd, SO_SNDBUF, send, subject);
     if (receive !== undefined) setOption(fd, SO_RCVBUF, receive, subject);
   }
@@ -233,7 +272,11 @@ export abstract class UnixSocket implements Disposable {
     return this.#descriptor.release();
   }
 
-  /** `close(2)`. Closing twice does nothing. Pending waits end with a ClosedError. */
+  /**
+   * `close(2)`, after removing the socket file that this object has made, if it has
+   * made one and the path still names it. Closing twice does nothing. Pending waits
+   * end with a ClosedError; connections that a listener has accepted stay.
+   */
   close(): void {
     this.#descriptor.close();
   }
@@ -280,8 +323,7 @@ export abstract class UnixChannel extends UnixSocket {
    * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
    */
   isDrained(): boolean {
-    // What is counted is memory, not bytes of data; 0 is the same in both.
-    return inquire(descriptorOf(this), SIOCOUTQ) === 0;
+    return isDrained(descriptorOf(this));
   }
 
   /**
@@ -300,10 +342,17 @@ export abstract class UnixChannel extends UnixSocket {
    * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
    */
   async drained(options?: WaitOptions): Promise<void> {
-    const deadline = deadlineOf(options);
-    const { subject } = descriptorOf(this);
-    await until(() => this.isDrained(), subject, deadline, options?.signal);
+    const limits = limitsOf(options);
+    const socket = descriptorOf(this);
+    const drained = () => isDrained(socket) || undefined;
+    await attempt(new Backoff(socket.subject), drained, limits);
   }
+}
+
+/** Whether the other side has received all that was sent. */
+function isDrained(socket: SocketDescriptor): boolean {
+  // What is counted is memory, not bytes of data; 0 is the same in both.
+  return inquire(socket, SIOCOUTQ) === 0;
 }
 
 /** ioctl(fd, request, &value) */
@@ -358,7 +407,6 @@ export abstract class UnixConnection extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/shutdown.2.html | shutdown(2)}
    */
   closeWrite(): void {
-    const { fd, subject } = descriptorOf(this);
-    check(sysSocket().shutdown(fd, SHUT_WR), "shutdown", subject);
+    closeWrite(descriptorOf(this));
   }
 }

@@ -1,22 +1,31 @@
 // SOCK_STREAM.
 
-import { checkBytes } from "../arguments.ts";
+import { byteLengthOf, checkBytes, viewOf } from "../arguments.ts";
 import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
-import { POLLIN, POLLOUT } from "../libc/poll.ts";
+import { internal } from "../libc/internal.ts";
 import { MSG_DONTWAIT, SOCK_STREAM, sysSocket } from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
-import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
-  remaining,
+  type Limits,
+  limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
 import { readableStream, writableStream } from "../wait/streams.ts";
+import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
-import { attemptAsync, blockingFlags, retrySync } from "./attempt.ts";
+import {
+  receiving,
+  receivingSync,
+  sending,
+  sendingNow,
+  sendingSync,
+  type TryWith,
+} from "./attempt.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
+  type Incoming,
   incoming,
   type Outgoing,
   outgoing,
@@ -32,6 +41,7 @@ import {
 } from "./message.ts";
 import {
   adoptSocket,
+  closeWrite,
   descriptorOf,
   type SocketDescriptor,
   socketPair,
@@ -49,9 +59,8 @@ function readOnce(
   buffer: Uint8Array<ArrayBuffer>,
   flags: number,
 ): number | null | undefined {
-  checkBytes("buffer", buffer);
   const { recv } = sysSocket();
-  const length = Math.min(buffer.byteLength, MAX_COUNT);
+  const length = Math.min(byteLengthOf(buffer), MAX_COUNT);
   for (;;) {
     const { fd } = socket;
     if (length === 0) return 0; // recv, unlike read, would wait
@@ -64,35 +73,25 @@ function readOnce(
   }
 }
 
-/** Sends what is left of the bytes until all are sent, from call to call. */
-function sendingAll(
+/** Reads when it is its turn and something is there. */
+async function read(
   socket: SocketDescriptor,
-  data: Uint8Array<ArrayBuffer>,
-  options: UnixTrySendOptions | undefined,
-  sent = 0,
-): (flags: number) => number | undefined {
-  return (flags) => {
-    for (;;) {
-      // Descriptors go with the first byte. They are looked at each time: one may be
-      // closed by now, and its number another's.
-      const what = sent === 0
-        ? checkedOutgoing(data, options)
-        : { data: data.subarray(sent), descriptors: null, to: null };
-      const count = sendOnce(socket, what, flags);
-      if (count === undefined) return undefined;
-      sent += count;
-      if (sent >= data.byteLength) return sent; // it may be smaller by now
-    }
-  };
+  buffer: Uint8Array<ArrayBuffer>,
+  options: WaitOptions | undefined,
+): Promise<number | null> {
+  checkBytes("buffer", buffer);
+  const limits = limitsOf(options);
+  const tryWith = (flags: number) => readOnce(socket, buffer, flags);
+  return await receiving(socket, limits, tryWith);
 }
 
-/** Checks what is to be sent: a stream carries descriptors with bytes only. */
+/** Reads and checks what is to be sent: descriptors go with bytes only. */
 function checkedOutgoing(
-  data: Uint8Array<ArrayBuffer>,
+  data: Uint8Array,
   options: UnixTrySendOptions | undefined,
 ): Outgoing {
   const what = outgoing(data, options);
-  if (what.descriptors !== null && data.byteLength === 0) {
+  if (what.descriptors !== null && byteLengthOf(data) === 0) {
     throw new RangeError(
       'Argument "data" must have at least 1 byte for descriptors to go with',
     );
@@ -100,13 +99,76 @@ function checkedOutgoing(
   return what;
 }
 
-/** One recvmsg(2); the end of a stream is no bytes. */
-function receive(
+const LARGE = 8; // deliveries that a write to a full socket counts for
+
+/** Sends from call to call, until all the bytes are sent. */
+function sendingAll(
   socket: SocketDescriptor,
-  options: UnixTryReceiveOptions | undefined,
+  what: Outgoing,
+): TryWith<number> {
+  const { data } = what;
+  let sent = 0;
+  return (flags) => {
+    for (;;) {
+      // Of a resizable buffer there may be less left than was sent already.
+      if (sent > 0 && sent >= byteLengthOf(data)) return sent;
+      const rest = sent === 0
+        ? what // descriptors go with the first byte
+        : { data: viewOf(data, sent), descriptors: null, to: null };
+      const count = sendOnce(socket, rest, flags);
+      if (count === undefined) return undefined;
+      sent += count;
+      if (sent >= byteLengthOf(data)) return sent;
+      if (isOverdue(LARGE)) return undefined; // goes on when the event loop has run
+    }
+  };
+}
+
+/** Sends all, when it is its turn, waiting while there is no room. */
+function sendAll(
+  socket: SocketDescriptor,
+  what: Outgoing,
+  limits: Limits,
+): Promise<number> {
+  return sending(socket, limits, sendingAll(socket, what));
+}
+
+/** Sends all, blocking this thread while there is no room. */
+function sendAllSync(
+  socket: SocketDescriptor,
+  what: Outgoing,
+  deadline: number,
+): number {
+  return sendingSync(socket, deadline, sendingAll(socket, what));
+}
+
+/** Sends as much as there is room for; null when there is none. */
+function sendNow(socket: SocketDescriptor, what: Outgoing): number | null {
+  return sendingNow(socket, (flags) => sendOnce(socket, what, flags)) ?? null;
+}
+
+/** Bytes that nothing goes with. */
+function plain(data: Uint8Array): Outgoing {
+  checkBytes("bytes", data);
+  return { data, descriptors: null, to: null };
+}
+
+/** Writes all, when it is its turn. */
+async function write(
+  socket: SocketDescriptor,
+  bytes: Uint8Array,
+  options: WaitOptions | undefined,
+): Promise<number> {
+  const what = plain(bytes);
+  return await sendAll(socket, what, limitsOf(options));
+}
+
+/** One recvmsg(2); the end of a stream is no bytes. */
+function receiveWith(
+  socket: SocketDescriptor,
+  how: Incoming,
   flags: number,
 ): UnixMessage | null | undefined {
-  const how = incoming(options, STREAM_SIZE);
   const message = receiveOnce(socket, how, flags, false);
   return message?.size === 0 ? null : message;
 }
@@ -142,18 +204,16 @@ export function streamOver(descriptor: SocketDescriptor): UnixStream {
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export class UnixStream extends UnixConnection {
-  // A write that waits in the middle keeps others from coming in between.
-  readonly #turn = new Mutex();
   readonly #ended = new Set<"readable" | "writable">();
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   #writable: WritableStream<Uint8Array<ArrayBuffer>> | undefined;
 
-  private constructor(descriptor: SocketDescriptor) {
-    super(descriptor);
+  private constructor(token: typeof internal, descriptor: SocketDescriptor) {
+    super(token, descriptor);
   }
 
   static {
-    make = (descriptor) => new UnixStream(descriptor);
+    make = (descriptor) => new UnixStream(internal, descriptor);
   }
 
   /**
@@ -177,7 +237,7 @@ export class UnixStream extends UnixConnection {
     address: UnixAddress,
     options?: SyncWaitOptions,
   ): UnixStream {
-    return new UnixStream(connectSync(SOCK_STREAM, address, options));
+    return new UnixStream(internal, connectSync(SOCK_STREAM, address, options));
   }
 
   /**
@@ -201,7 +261,10 @@ export class UnixStream extends UnixConnection {
     address: UnixAddress,
     options?: WaitOptions,
   ): Promise<UnixStream> {
-    return new UnixStream(await connect(SOCK_STREAM, address, options));
+    return new UnixStream(
+      internal,
+      await connect(SOCK_STREAM, address, options),
+    );
   }
 
   /**
@@ -256,7 +319,10 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
   static fromFd(fd: number, options?: UnixFromFdOptions): UnixStream {
-    return new UnixStream(adoptSocket(fd, SOCK_STREAM, false, options));
+    return new UnixStream(
+      internal,
+      adoptSocket(fd, SOCK_STREAM, false, options),
+    );
   }
 
   /**
@@ -276,12 +342,14 @@ export class UnixStream extends UnixConnection {
     buffer: Uint8Array<ArrayBuffer>,
     options?: SyncWaitOptions,
   ): number | null {
-    const socket = descriptorOf(this);
+    checkBytes("buffer", buffer);
     const deadline = deadlineOf(options);
-    const count = readOnce(socket, buffer, blockingFlags(deadline));
-    if (count !== undefined) return count;
-    const attempt = (flags: number) => readOnce(socket, buffer, flags);
-    return retrySync(socket, POLLIN, deadline, attempt);
+    const socket = descriptorOf(this);
+    return receivingSync(
+      socket,
+      deadline,
+      (flags) => readOnce(socket, buffer, flags),
+    );
   }
 
   /**
@@ -297,13 +365,11 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
    */
-  read(
+  async read(
     buffer: Uint8Array<ArrayBuffer>,
     options?: WaitOptions,
   ): Promise<number | null> {
-    const socket = descriptorOf(this);
-    const attempt = (flags: number) => readOnce(socket, buffer, flags);
-    return attemptAsync(socket, POLLIN, options, attempt);
+    return await read(descriptorOf(this), buffer, options);
   }
 
   /**
@@ -318,6 +384,7 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
    */
   tryRead(buffer: Uint8Array<ArrayBuffer>): number | null | undefined {
+    checkBytes("buffer", buffer);
     return readOnce(descriptorOf(this), buffer, MSG_DONTWAIT);
   }
 
@@ -336,10 +403,12 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   writeSync(
-    bytes: Uint8Array<ArrayBuffer>,
+    bytes: Uint8Array,
     options?: SyncWaitOptions,
   ): number {
-    return this.sendSync(bytes, options);
+    const what = plain(bytes);
+    const deadline = deadlineOf(options);
+    return sendAllSync(descriptorOf(this), what, deadline);
   }
 
   /**
@@ -358,11 +427,8 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  write(
-    bytes: Uint8Array<ArrayBuffer>,
-    options?: WaitOptions,
-  ): Promise<number> {
-    return this.send(bytes, options);
+  async write(bytes: Uint8Array, options?: WaitOptions): Promise<number> {
+    return await write(descriptorOf(this), bytes, options);
   }
 
   /**
@@ -375,8 +441,8 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  tryWrite(bytes: Uint8Array<ArrayBuffer>): number | null {
-    return this.trySend(bytes);
+  tryWrite(bytes: Uint8Array): number | null {
+    return sendNow(descriptorOf(this), plain(bytes));
   }
 
   /**
@@ -396,16 +462,12 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
   sendSync(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixSendSyncOptions,
   ): number {
-    const socket = descriptorOf(this);
-    const deadline = deadlineOf(options);
     const what = checkedOutgoing(data, options);
-    const sent = sendOnce(socket, what, blockingFlags(deadline)) ?? 0;
-    if (sent === data.byteLength) return sent;
-    const attempt = sendingAll(socket, data, options, sent);
-    return retrySync(socket, POLLOUT, deadline, attempt);
+    const deadline = deadlineOf(options);
+    return sendAllSync(descriptorOf(this), what, deadline);
   }
 
   /**
@@ -428,24 +490,12 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
   async send(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixSendOptions,
   ): Promise<number> {
-    const socket = descriptorOf(this);
-    checkedOutgoing(data, options);
-    const attempt = sendingAll(socket, data, options);
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    const free = this.#turn.acquire(socket.subject, deadline, signal);
-    if (free !== undefined) await free;
-    try {
-      const left = deadline === Infinity ? undefined : remaining(deadline);
-      const rest = { timeout: left, signal };
-      return await attemptAsync(socket, POLLOUT, rest, attempt);
-    } finally {
-      this.#turn.release();
-    }
+    const what = checkedOutgoing(data, options);
+    const limits = limitsOf(options);
+    return await sendAll(descriptorOf(this), what, limits);
   }
 
   /**
@@ -463,11 +513,11 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
   trySend(
-    data: Uint8Array<ArrayBuffer>,
+    data: Uint8Array,
     options?: UnixTrySendOptions,
   ): number | null {
     const what = checkedOutgoing(data, options);
-    return sendOnce(descriptorOf(this), what, MSG_DONTWAIT) ?? null;
+    return sendNow(descriptorOf(this), what);
   }
 
   /**
@@ -489,12 +539,14 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   receiveSync(options?: UnixReceiveSyncOptions): UnixMessage | null {
-    const socket = descriptorOf(this);
+    const how = incoming(options, STREAM_SIZE);
     const deadline = deadlineOf(options);
-    const message = receive(socket, options, blockingFlags(deadline));
-    if (message !== undefined) return message;
-    const attempt = (flags: number) => receive(socket, options, flags);
-    return retrySync(socket, POLLIN, deadline, attempt);
+    const socket = descriptorOf(this);
+    return receivingSync(
+      socket,
+      deadline,
+      (flags) => receiveWith(socket, how, flags),
+    );
   }
 
   /**
@@ -515,10 +567,15 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  receive(options?: UnixReceiveOptions): Promise<UnixMessage | null> {
+  async receive(options?: UnixReceiveOptions): Promise<UnixMessage | null> {
+    const how = incoming(options, STREAM_SIZE);
+    const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    const attempt = (flags: number) => receive(socket, options, flags);
-    return attemptAsync(socket, POLLIN, options, attempt);
+    return await receiving(
+      socket,
+      limits,
+      (flags) => receiveWith(socket, how, flags),
+    );
   }
 
   /**
@@ -535,7 +592,8 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixTryReceiveOptions): UnixMessage | null | undefined {
-    return receive(descriptorOf(this), options, MSG_DONTWAIT);
+    const how = incoming(options, STREAM_SIZE);
+    return receiveWith(descriptorOf(this), how, MSG_DONTWAIT);
   }
 
   /**
@@ -543,8 +601,9 @@ export class UnixStream extends UnixConnection {
    * failed or is cancelled, and `writable` as well, the socket is closed.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const socket = descriptorOf(this);
     return this.#readable ??= readableStream(
-      (buffer, signal) => this.read(buffer, { signal }),
+      (buffer, signal) => read(socket, buffer, { signal }),
       () => this.#end("readable"),
     );
   }
@@ -555,15 +614,17 @@ export class UnixStream extends UnixConnection {
    * socket is closed.
    */
   get writable(): WritableStream<Uint8Array<ArrayBuffer>> {
+    const socket = descriptorOf(this);
     return this.#writable ??= writableStream(
-      (bytes, signal) => this.write(bytes, { signal }),
+      (bytes, signal) => write(socket, bytes, { signal }),
       () => this.#end("writable"),
     );
   }
 
   #end(side: "readable" | "writable"): void {
-    if (descriptorOf(this).closed) return;
-    if (side === "writable") this.closeWrite();
-    if (this.#ended.add(side).size === 2) this.close();
+    const socket = descriptorOf(this);
+    if (socket.closed) return;
+    if (side === "writable") closeWrite(socket);
+    if (this.#ended.add(side).size === 2) socket.close();
   }
 }
