@@ -59,6 +59,19 @@ export function takeOver(fd: number, subject: Subject): void {
   closeOnExec(fd, subject);
 }
 
+/**
+ * Clears O_NONBLOCK, if the descriptor belongs to an object of this thread: who gets it
+ * expects it to block, as every program does. (What others have made so is theirs.)
+ */
+export function makeBlocking(fd: number): void {
+  if (!owned.has(fd)) return;
+  const { fcntl: call } = fcntl();
+  const flags = call(fd, F_GETFL, 0);
+  if (flags !== -1 && (flags & O_NONBLOCK) !== 0) {
+    call(fd, F_SETFL, flags & ~O_NONBLOCK);
+  }
+}
+
 /** The object, which disposes of what it owns when it is disposed of. */
 export function owning<T extends object>(
   object: T,
@@ -106,10 +119,7 @@ export class Descriptor implements Disposable {
   inherit<T>(spawn: (fd: number) => T): T {
     const { fcntl: call } = fcntl();
     const fd = this.fd;
-    const flags = check(call(fd, F_GETFL, 0), "fcntl", this.subject);
-    if ((flags & O_NONBLOCK) !== 0) {
-      check(call(fd, F_SETFL, flags & ~O_NONBLOCK), "fcntl", this.subject);
-    }
+    makeBlocking(fd);
     check(call(fd, F_SETFD, 0), "fcntl", this.subject);
     try {
       return spawn(fd);

@@ -400,6 +400,7 @@ export class UnixDatagram extends UnixChannel {
    * @param data The message; it may be empty.
    * @param options `to`, `descriptors`, and `timeout` in milliseconds.
    * @throws {RangeError} If there are more than 253 descriptors.
+   * @throws {Error} If an asynchronous send to the same receiver is pending.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EMSGSIZE if the message is longer than the send buffer
@@ -428,7 +429,8 @@ export class UnixDatagram extends UnixChannel {
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, waiting without blocking the thread.
-   * A message is sent whole or not at all.
+   * A message is sent whole or not at all. Several at a time are sent in the order
+   * of the calls; those to another receiver do not wait for them.
    *
    * @param data The message; it may be empty. Leave it as it is, and the descriptors
    * open, until the promise is settled.
@@ -462,7 +464,8 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param data The message; it may be empty.
    * @param options `to`, `descriptors`.
-   * @returns Whether it was sent: false when there is no room.
+   * @returns Whether it was sent: false when there is no room, or while an asynchronous
+   * send to the same receiver is pending.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixDatagram.sendSync}.

@@ -206,8 +206,8 @@ export class FramedStream implements Disposable {
    * @throws {RangeError} If the message has more than `maxSize` bytes.
    * @throws {Error} If an asynchronous send is pending.
    * @throws {ClosedError} If the stream is closed.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed. A part may have
-   * been sent, so every later send fails, too.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed. If a part was
+   * sent, so that the peer waits for the rest, every later send fails, too.
    * @throws {IpcError} EPIPE if the peer has closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
@@ -221,7 +221,12 @@ export class FramedStream implements Disposable {
     if (this.#sends.busy) {
       throw new Error("Cannot send now: an asynchronous send is pending");
     }
-    this.#writeSync(this.#frame(message), deadline);
+    this.#sends.enter(NO_LIMITS); // a writer of the caller's may send, too
+    try {
+      this.#writeSync(this.#frame(message), deadline);
+    } finally {
+      this.#sends.leave();
+    }
   }
 
   /**
@@ -267,12 +272,17 @@ export class FramedStream implements Disposable {
     if (this.#receives.busy) {
       throw new Error("Cannot receive now: an asynchronous receive is pending");
     }
-    for (;;) {
-      const message = this.#take();
-      if (message !== undefined) return message;
-      const room = this.#room();
-      const left = { timeout: timeoutUntil(deadline) };
-      if (!this.#add(this.#reader.readSync(room, left), room)) return null;
+    this.#receives.enter(NO_LIMITS);
+    try {
+      for (;;) {
+        const message = this.#take();
+        if (message !== undefined) return message;
+        const room = this.#room();
+        const left = { timeout: timeoutUntil(deadline) };
+        if (!this.#add(this.#reader.readSync(room, left), room)) return null;
+      }
+    } finally {
+      this.#receives.leave();
     }
   }
 
@@ -343,7 +353,10 @@ export class FramedStream implements Disposable {
     const { deadline, signal } = limits;
     let step: Step | undefined;
     try {
-      for (step of this.#steps(frame)) {
+      const { length } = frame;
+      const written = this.#tryWrite(frame);
+      if (written === length) return;
+      for (step of this.#steps(frame, written)) {
         if ("fd" in step) await ready(step, POLLOUT, limits);
         else {
           const left = { timeout: timeoutUntil(deadline), signal };
@@ -360,7 +373,10 @@ export class FramedStream implements Disposable {
   #writeSync(frame: Uint8Array<ArrayBuffer>, deadline: number): void {
     let step: Step | undefined;
     try {
-      for (step of this.#steps(frame)) {
+      const { length } = frame;
+      const written = this.#tryWrite(frame);
+      if (written === length) return;
+      for (step of this.#steps(frame, written)) {
         if ("fd" in step) readySync(step, POLLOUT, deadline);
         else {
           const left = { timeout: timeoutUntil(deadline) };
@@ -375,11 +391,13 @@ export class FramedStream implements Disposable {
   }
 
   /**
-   * Writes what there is room for, and gives what has to wait: for room; then, where
-   * nothing tells of that, the first byte, which is written or not; then all the rest.
+   * What of a frame has to wait: for room; then, where nothing tells of that, the first
+   * byte, which is written or not; then all the rest.
    */
-  *#steps(frame: Uint8Array<ArrayBuffer>): Generator<Step, void, void> {
-    let written = this.#tryWrite(frame);
+  *#steps(
+    frame: Uint8Array<ArrayBuffer>,
+    written: number,
+  ): Generator<Step, void, void> {
     const fd = written === 0 ? this.#writer.fd : undefined;
     if (fd !== undefined) {
       checkFd(fd);

@@ -321,7 +321,9 @@ export class UnixListener<
   }
 
   /**
-   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, waiting without blocking the thread.
+   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, waiting without blocking the thread. Several
+   * at a time are served in the order of the calls. The listener is made non-blocking
+   * (`O_NONBLOCK`), which whoever shares it with this process sees, too.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The connection.
@@ -338,7 +340,8 @@ export class UnixListener<
   }
 
   /**
-   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)` of a client that waits already.
+   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)` of a client that waits already. The
+   * listener is made non-blocking, as by {@linkcode UnixListener.accept}.
    *
    * @returns The connection, or null when no client waits.
    * @throws {ClosedError} If this listener is closed.

@@ -43,7 +43,8 @@ import type { SocketDescriptor } from "./socket.ts";
 export interface UnixTrySendOptions {
   /**
    * Descriptors to pass, at most 253. The receiver gets its own, of the same open
-   * files; these stay open here.
+   * files; these stay open here. Those of this module's objects arrive blocking
+   * (without `O_NONBLOCK`), others as they are.
    *
    * @default {[]}
    */

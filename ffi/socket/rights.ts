@@ -2,7 +2,7 @@
 // that travel with the bytes.
 
 import { checkInteger } from "../arguments.ts";
-import { Descriptor } from "../libc/descriptor.ts";
+import { Descriptor, makeBlocking } from "../libc/descriptor.ts";
 import { checkInternal, internal } from "../libc/internal.ts";
 import {
   CMSG_ALIGN,
@@ -112,7 +112,12 @@ export function descriptorsOf(
 export function numbersOf(
   descriptors: readonly DescriptorLike[],
 ): Int32Array<ArrayBuffer> {
-  return Int32Array.from(descriptors, (one) => waitableOf(one).fd);
+  return Int32Array.from(descriptors, (one) => {
+    const { fd } = waitableOf(one);
+    // What came from elsewhere goes on as it came.
+    if (!(one instanceof PassedDescriptor)) makeBlocking(fd);
+    return fd;
+  });
 }
 
 /** Checks how many descriptors a receiver takes. */

@@ -232,6 +232,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @param data The message; it may be empty.
    * @param options `descriptors`, and `timeout` in milliseconds.
    * @throws {RangeError} If there are more than 253 descriptors.
+   * @throws {Error} If an asynchronous send is pending.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EMSGSIZE if the message is longer than the send buffer
@@ -253,7 +254,8 @@ export class UnixSeqpacket extends UnixConnection {
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, waiting without blocking the thread.
-   * A message is sent whole or not at all.
+   * A message is sent whole or not at all. Several at a time are sent in the order
+   * of the calls.
    *
    * @param data The message; it may be empty. Leave it as it is, and the descriptors
    * open, until the promise is settled.
@@ -285,7 +287,8 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @param data The message; it may be empty.
    * @param options `descriptors`.
-   * @returns Whether it was sent: false when there is no room.
+   * @returns Whether it was sent: false when there is no room, or while an asynchronous
+   * send is pending.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixSeqpacket.sendSync}.

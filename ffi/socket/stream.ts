@@ -395,6 +395,7 @@ export class UnixStream extends UnixConnection {
    * @param bytes What to write.
    * @param options `timeout` in milliseconds.
    * @returns The count of bytes written: all of them.
+   * @throws {Error} If an asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been written.
@@ -435,7 +436,8 @@ export class UnixStream extends UnixConnection {
    * `send(2)` with `MSG_DONTWAIT`, of as many bytes as there is room for now.
    *
    * @param bytes What to write.
-   * @returns The count of bytes written, or null when there is no room.
+   * @returns The count of bytes written, or null when there is no room, or while an
+   * asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed.
    * @throws {IpcError} EPIPE if the peer has closed. (No SIGPIPE comes.)
    *
@@ -453,6 +455,7 @@ export class UnixStream extends UnixConnection {
    * @param options `descriptors`, and `timeout` in milliseconds.
    * @returns The count of bytes sent: all of them.
    * @throws {RangeError} If there are more than 253 descriptors, or no byte.
+   * @throws {Error} If an asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
@@ -504,7 +507,8 @@ export class UnixStream extends UnixConnection {
    *
    * @param data What to send; with descriptors at least 1 byte.
    * @param options `descriptors`.
-   * @returns The count of bytes sent, or null when there is no room.
+   * @returns The count of bytes sent, or null when there is no room, or while an
+   * asynchronous write or send is pending.
    * @throws {RangeError} If there are more than 253 descriptors, or no byte.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {IpcError} EPIPE if the peer has closed, EBADF if a descriptor is not
