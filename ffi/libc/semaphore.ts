@@ -12,19 +12,10 @@ export const semaphore = header({
   sem_unlink: { parameters: ["buffer"], result: "i32" },
   // int sem_init(sem_t *sem, int pshared, unsigned int value)
   sem_init: { parameters: ["usize", "i32", "u32"], result: "i32" },
-  // int sem_wait(sem_t *sem)
-  sem_wait: { parameters: ["usize"], result: "i32" },
   // int sem_trywait(sem_t *sem)
   sem_trywait: { parameters: ["usize"], result: "i32" },
   // int sem_clockwait(sem_t *sem, clockid_t clockid, const struct timespec *abstime)
   sem_clockwait: { parameters: ["usize", "i32", "buffer"], result: "i32" },
-  // The same, on a thread of the pool.
-  sem_clockwait_nonblocking: {
-    name: "sem_clockwait",
-    parameters: ["usize", "i32", "buffer"],
-    result: "i32",
-    nonblocking: true,
-  },
   // int sem_post(sem_t *sem)
   sem_post: { parameters: ["usize"], result: "i32" },
   // int sem_getvalue(sem_t *sem, int *sval)
@@ -37,17 +28,80 @@ export const SIZEOF_SEM_T = 32;
 export const ALIGNOF_SEM_T = 8;
 export const SEM_VALUE_MAX = 0x7fffffff;
 
-// What glibc has after the 8 bytes of the count and the waiters: 128 for a semaphore
-// of processes, 0 for one of threads. (musl has the same two.)
-const OFFSET_OF_SHARED = 8n;
-const SHARED = [0, 128];
+// struct new_sem of glibc, on machines with 64-bit atomics: `uint64_t data` has the
+// value in its low half, which is the futex word, and the number of those that wait in
+// its high half; sem_post makes a system call only if that is not 0. `int private` is
+// one of these two, which are flags of futex(2).
+const DATA = 0; // in words of 64 bits
+const VALUE = 0; // in words of 32 bits
+const PRIVATE = 2;
+const PRIVATE_BYTES = 8n;
+const OF_PROCESSES = 128;
+const OF_THREADS = 0;
+const WAITER = 1n << 32n;
 
-/**
- * Whether there may be a semaphore at an address: the C library takes the word that
- * tells how it is shared for flags of futex(2), and aborts the process if it is another.
- */
-export function maybeSemaphore(address: bigint): boolean {
-  const word = new Int32Array(1);
-  copyFrom(address + OFFSET_OF_SHARED, new Uint8Array(word.buffer));
-  return SHARED.includes(word[0]!);
+const word = new Int32Array(1);
+const wordBytes = new Uint8Array(word.buffer);
+
+/** Whether memory may be looked at, other than by calls of libc. */
+function mayView(): boolean {
+  const { state, partial } = Deno.permissions.querySync({ name: "ffi" });
+  return state === "granted" && partial !== true;
+}
+
+/** The words of a sem_t. To be used only while it is mapped. */
+export class SemWords {
+  readonly #address: bigint;
+  // Undefined under a permission that is for libc's path only.
+  readonly #int32: Int32Array | undefined;
+  readonly #bigInt64: BigInt64Array | undefined;
+
+  constructor(address: bigint) {
+    this.#address = address;
+    if (!mayView()) return;
+    const pointer = Deno.UnsafePointer.create(address)!;
+    const { getArrayBuffer } = Deno.UnsafePointerView;
+    const buffer = getArrayBuffer(pointer, SIZEOF_SEM_T); // handed to nobody
+    this.#int32 = new Int32Array(buffer);
+    this.#bigInt64 = new BigInt64Array(buffer);
+  }
+
+  /** What tells how it is shared. */
+  get #private(): number {
+    if (this.#int32 !== undefined) return this.#int32[PRIVATE]!;
+    copyFrom(this.#address + PRIVATE_BYTES, wordBytes);
+    return word[0]!;
+  }
+
+  /**
+   * Whether there may be a semaphore. If not, calls of the C library would abort the
+   * process.
+   */
+  get isSound(): boolean {
+    const how = this.#private;
+    return how === OF_PROCESSES || how === OF_THREADS;
+  }
+
+  /** Whether sem_post wakes a sleeper of ours that {@linkcode SemWords.enter} counts. */
+  get wakes(): boolean {
+    return this.#int32 !== undefined && this.#private === OF_PROCESSES;
+  }
+
+  /** The value, where {@linkcode SemWords.wakes}. */
+  get value(): number {
+    return Atomics.load(this.#int32!, VALUE);
+  }
+
+  /** Counts one more that waits. */
+  enter(): void {
+    Atomics.add(this.#bigInt64!, DATA, WAITER);
+  }
+
+  /** Counts one less, unless the semaphore has been made anew. */
+  leave(): void {
+    const words = this.#bigInt64!;
+    if (Atomics.load(words, DATA) >> 32n !== 0n) {
+      Atomics.sub(words, DATA, WAITER);
+    }
+  }
 }

@@ -1,5 +1,6 @@
 // What was taken of a lock that survives its holder's death.
 
+import { checkInternal } from "../libc/internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import { ClosedError } from "../errors.ts";
@@ -81,17 +82,30 @@ export function isRead({ id }: LockSet): boolean {
 
 /** The guard of one of those who read. */
 export class ReaderGuard implements SharedReadGuard {
-  readonly previousOwnerDied: boolean;
+  readonly #previousOwnerDied: boolean;
   readonly #set: LockSet;
   #locked = true;
 
-  constructor(set: LockSet, previousOwnerDied: boolean) {
+  constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
+    checkInternal(token, "a guard", "a lock");
     this.#set = set;
-    this.previousOwnerDied = previousOwnerDied;
+    this.#previousOwnerDied = previousOwnerDied;
     read.set(set.id, (read.get(set.id) ?? 0) + 1);
   }
 
+  get previousOwnerDied(): boolean {
+    return this.#previousOwnerDied;
+  }
+
   release(): void {
+    this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    this.#release();
+  }
+
+  #release(): void {
     if (!this.#locked) return;
     this.#locked = false;
     const { id } = this.#set;
@@ -100,24 +114,25 @@ export class ReaderGuard implements SharedReadGuard {
     else read.set(id, others);
     this.#set.give(UNLOCK_READER);
   }
-
-  [Symbol.dispose](): void {
-    this.release();
-  }
 }
 
 /** The guard of the one who has the lock for itself. */
 export class OwnerGuard implements SharedMutexGuard {
-  readonly previousOwnerDied: boolean;
+  readonly #previousOwnerDied: boolean;
   readonly #set: LockSet;
   #consistent: boolean;
   #locked = true;
 
-  constructor(set: LockSet, previousOwnerDied: boolean) {
+  constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
+    checkInternal(token, "a guard", "a lock");
     this.#set = set;
-    this.previousOwnerDied = previousOwnerDied;
+    this.#previousOwnerDied = previousOwnerDied;
     this.#consistent = !previousOwnerDied;
     owned.add(set.id);
+  }
+
+  get previousOwnerDied(): boolean {
+    return this.#previousOwnerDied;
   }
 
   markConsistent(): void {
@@ -126,13 +141,17 @@ export class OwnerGuard implements SharedMutexGuard {
   }
 
   release(): void {
+    this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    this.#release();
+  }
+
+  #release(): void {
     if (!this.#locked) return;
     this.#locked = false;
     owned.delete(this.#set.id);
     this.#set.give(this.#consistent ? UNLOCK : UNLOCK_MARKED);
-  }
-
-  [Symbol.dispose](): void {
-    this.release();
   }
 }

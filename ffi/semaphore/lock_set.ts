@@ -2,7 +2,7 @@
 // docs/shared-locks.md tells why it is one.
 
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
-import { ClosedError, type IpcError } from "../errors.ts";
+import type { IpcError } from "../errors.ts";
 import {
   E2BIG,
   EAGAIN,
@@ -15,7 +15,13 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import { systemLimit } from "../libc/limits.ts";
-import { IPC_CREAT, IPC_EXCL, IPC_RMID, IPC_STAT } from "../libc/sys_ipc.ts";
+import {
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_NOWAIT,
+  IPC_RMID,
+  IPC_STAT,
+} from "../libc/sys_ipc.ts";
 import {
   GETALL,
   GETPID,
@@ -25,6 +31,9 @@ import {
   sysSem,
 } from "../libc/sys_sem.ts";
 import { durationOf } from "../libc/time.ts";
+import { Closing } from "../wait/closing.ts";
+import { remaining } from "../wait/options.ts";
+import type { BlockingCall } from "../wait/pool.ts";
 
 /** 1 while an owner holds the lock. The kernel undoes it when that process ends. */
 export const LOCK = 0;
@@ -37,12 +46,17 @@ export const MARK = 1;
 /** How many readers hold the lock, where it has any. The kernel undoes theirs, too. */
 export const READERS = 2;
 
+type Operation = [number: number, delta: number, flags: number];
+
 /** What one semop does, all of it or nothing, in C's form. */
 export class Operations {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly count: number;
+  readonly #operations: Operation[];
+  #trying: Operations | undefined;
 
-  constructor(...operations: [number: number, delta: number, flags: number][]) {
+  constructor(...operations: Operation[]) {
+    this.#operations = operations;
     this.count = operations.length;
     this.bytes = new Uint8Array(sembuf.size * this.count);
     operations.forEach(([sem_num, sem_op, sem_flg], index) => {
@@ -50,6 +64,15 @@ export class Operations {
       sembuf.write(this.bytes, { sem_num, sem_op, sem_flg }, at);
     });
   }
+
+  /** The same without waiting. */
+  get trying(): Operations {
+    return this.#trying ??= new Operations(...this.#operations.map(trying));
+  }
+}
+
+function trying([number, delta, flags]: Operation): Operation {
+  return [number, delta, flags | IPC_NOWAIT];
 }
 
 /** How a lock is taken that nobody died with, and one that somebody died with. */
@@ -123,11 +146,12 @@ function getSet(kind: LockKind, key: number, flags: number): LockSet {
 export class LockSet {
   readonly id: number;
   readonly subject: string;
-  #open = true;
+  readonly closing: Closing;
 
   constructor(id: number, subject: string) {
     this.id = id;
     this.subject = subject;
+    this.closing = new Closing(subject);
   }
 
   static create(
@@ -162,11 +186,11 @@ export class LockSet {
   }
 
   checkOpen(): void {
-    if (!this.#open) throw new ClosedError(this.subject);
+    this.closing.checkOpen();
   }
 
   close(): void {
-    this.#open = false;
+    this.closing.close();
   }
 
   /** Whether the previous owner died; undefined when the lock cannot be had now. */
@@ -198,13 +222,16 @@ export class LockSet {
     throw failure(number, "semtimedop", this.subject);
   }
 
-  /** The same on another thread. What ended it, the next attempt tells. */
-  async block(
-    { bytes, count }: Operations,
-    milliseconds: number,
-  ): Promise<undefined> {
+  /** The same on another thread. Throws what would end it at once, each time. */
+  waitingFor(waiting: Operations, until: number): BlockingCall {
+    this.operate(waiting.trying);
     const { semtimedop_nonblocking: call } = sysSem();
-    await call(this.id, bytes, count, durationOf(milliseconds));
+    return {
+      block: async (milliseconds) => {
+        const time = durationOf(Math.min(milliseconds, remaining(until)));
+        await call(this.id, waiting.bytes, waiting.count, time);
+      },
+    };
   }
 
   /** Does what never waits, as far as the set is still there and as it was. */

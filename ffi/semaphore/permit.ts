@@ -1,5 +1,7 @@
 // What was taken from a semaphore.
 
+import { checkInternal } from "../libc/internal.ts";
+
 /**
  * What was taken from a semaphore, of whatever family. Disposing of it gives it back,
  * once.
@@ -16,19 +18,24 @@ export interface SemaphorePermit extends Disposable {
 
 /** A permit that its semaphore takes back. */
 export class Permit implements SemaphorePermit {
-  #semaphore: { release(): void } | undefined;
+  #giveBack: (() => void) | undefined;
 
-  constructor(semaphore: { release(): void }) {
-    this.#semaphore = semaphore;
+  constructor(token: symbol, giveBack: () => void) {
+    checkInternal(token, "a permit", "a semaphore");
+    this.#giveBack = giveBack;
   }
 
   release(): void {
-    const semaphore = this.#semaphore;
-    this.#semaphore = undefined;
-    semaphore?.release();
+    this.#release();
   }
 
   [Symbol.dispose](): void {
-    this.release();
+    this.#release();
+  }
+
+  #release(): void {
+    const giveBack = this.#giveBack;
+    this.#giveBack = undefined;
+    giveBack?.();
   }
 }

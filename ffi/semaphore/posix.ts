@@ -1,42 +1,32 @@
 // POSIX semaphores.
 
 import {
+  byteLengthOf,
   checkBytes,
   checkInteger,
   checkMode,
   cName,
   cPath,
 } from "../arguments.ts";
-import { ClosedError } from "../errors.ts";
-import {
-  check,
-  checkAddress,
-  EAGAIN,
-  EINTR,
-  errno,
-  ETIMEDOUT,
-  ipcError,
-} from "../libc/errno.ts";
+import { check, checkAddress } from "../libc/errno.ts";
 import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
-import { type Mapping, placeOf } from "../libc/memory.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
+import { placeOf } from "../libc/memory.ts";
 import {
   ALIGNOF_SEM_T,
-  maybeSemaphore,
   SEM_VALUE_MAX,
   semaphore as libc,
   SIZEOF_SEM_T,
 } from "../libc/semaphore.ts";
 import { S_IFMT, S_IFREG, statusOfPath } from "../libc/sys_stat.ts";
-import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
-import { Permit, type SemaphorePermit } from "./permit.ts";
-import { type LaneCall, waitInLane } from "../wait/lanes.ts";
 import {
   deadlineOf,
-  remaining,
+  limitsOf,
   type SyncWaitOptions,
-  timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
+import { Permit, type SemaphorePermit } from "./permit.ts";
+import { Sem } from "./sem.ts";
 
 /** How a named POSIX semaphore is created. */
 export interface PosixSemaphoreCreateOptions {
@@ -113,24 +103,14 @@ function randomName(): string {
  * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
  */
 export class PosixSemaphore implements Disposable {
-  /** The name, beginning with a slash; null for one in shared memory. */
-  readonly name: string | null;
-  readonly #subject: string;
-  readonly #address: bigint;
-  // The mapping that an unnamed one is in.
-  readonly #mapping: Mapping | undefined;
-  #open = true;
-  #blocked = 0; // calls on other threads, which use the address
+  readonly #name: string | null;
+  readonly #sem: Sem;
+  readonly #giveBack = () => this.#sem.post();
 
-  private constructor(
-    name: string | null,
-    address: bigint,
-    mapping?: Mapping,
-  ) {
-    this.name = name;
-    this.#subject = name === null ? "semaphore" : `semaphore ${name}`;
-    this.#address = address;
-    this.#mapping = mapping;
+  private constructor(token: symbol, name: string | null, sem: Sem) {
+    checkInternal(token, "PosixSemaphore", "create(), open() or init()");
+    this.#name = name;
+    this.#sem = sem;
   }
 
   /** How many bytes a semaphore takes in shared memory: `sizeof (sem_t)`. */
@@ -252,8 +232,7 @@ export class PosixSemaphore implements Disposable {
   static init(bytes: Uint8Array<ArrayBuffer>, value: number): PosixSemaphore {
     checkValue(value);
     const semaphore = PosixSemaphore.#in(bytes);
-    const result = libc().sem_init(semaphore.#address, 1, value | 0);
-    check(result, "sem_init", semaphore.#subject);
+    semaphore.#sem.init(value | 0);
     return semaphore;
   }
 
@@ -276,7 +255,7 @@ export class PosixSemaphore implements Disposable {
    */
   static at(bytes: Uint8Array<ArrayBuffer>): PosixSemaphore {
     const semaphore = PosixSemaphore.#in(bytes);
-    if (maybeSemaphore(semaphore.#address)) return semaphore;
+    if (semaphore.#sem.isSound) return semaphore;
     throw new TypeError(
       'Argument "bytes" must be a semaphore that was initialised',
     );
@@ -285,9 +264,10 @@ export class PosixSemaphore implements Disposable {
   static #in(bytes: Uint8Array<ArrayBuffer>): PosixSemaphore {
     checkBytes("bytes", bytes);
     const { address, mapping } = placeOf("bytes", bytes);
-    if (bytes.length < SIZEOF_SEM_T) {
+    const length = byteLengthOf(bytes);
+    if (length < SIZEOF_SEM_T) {
       throw new RangeError(
-        `Argument "bytes" must have at least ${SIZEOF_SEM_T} bytes (sizeof (sem_t)): ${bytes.length}`,
+        `Argument "bytes" must have at least ${SIZEOF_SEM_T} bytes (sizeof (sem_t)): ${length}`,
       );
     }
     if (address % BigInt(ALIGNOF_SEM_T) !== 0n) {
@@ -297,7 +277,8 @@ export class PosixSemaphore implements Disposable {
         }`,
       );
     }
-    return new PosixSemaphore(null, address, mapping);
+    const sem = new Sem("semaphore", address, mapping);
+    return new PosixSemaphore(internal, null, sem);
   }
 
   static #get(
@@ -315,9 +296,15 @@ export class PosixSemaphore implements Disposable {
       "sem_open",
       name,
     );
-    if (maybeSemaphore(address)) return new PosixSemaphore(name, address);
-    libc().sem_close(address);
+    const sem = new Sem(`semaphore ${name}`, address);
+    if (sem.isSound) return new PosixSemaphore(internal, name, sem);
+    sem.close();
     throw noSemaphore(name);
+  }
+
+  /** The name, beginning with a slash; null for one in shared memory. */
+  get name(): string | null {
+    return this.#name;
   }
 
   /**
@@ -325,14 +312,7 @@ export class PosixSemaphore implements Disposable {
    * time it is read here.
    */
   get value(): number {
-    this.#checkOpen();
-    const value = new Int32Array(1);
-    check(
-      libc().sem_getvalue(this.#address, value),
-      "sem_getvalue",
-      this.#subject,
-    );
-    return value[0]!;
+    return this.#sem.value;
   }
 
   /**
@@ -360,25 +340,8 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   acquireSync(options?: SyncWaitOptions): SemaphorePermit {
-    const deadline = deadlineOf(options);
-    this.#checkOpen();
-    const { sem_wait, sem_clockwait } = libc();
-    for (;;) {
-      const left = remaining(deadline);
-      const result = deadline === Infinity
-        ? sem_wait(this.#address)
-        : sem_clockwait(this.#address, CLOCK_MONOTONIC, monotonicIn(left));
-      if (result === 0) return new Permit(this);
-      const number = errno();
-      // EAGAIN is of the runtime's signal handler: sem_wait knows none.
-      if (number === EINTR || number === EAGAIN) continue;
-      if (number !== ETIMEDOUT) {
-        const syscall = deadline === Infinity ? "sem_wait" : "sem_clockwait";
-        throw ipcError(number, syscall, this.#subject);
-      }
-      // A long timeout is waited for in parts.
-      if (remaining(deadline) === 0) throw timeoutError(this.#subject);
-    }
+    this.#sem.waitSync(deadlineOf(options));
+    return new Permit(internal, this.#giveBack);
   }
 
   /**
@@ -390,7 +353,7 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   tryAcquire(): SemaphorePermit | null {
-    return this.#attempt() ?? null;
+    return this.#sem.tryWait() ? new Permit(internal, this.#giveBack) : null;
   }
 
   /**
@@ -423,13 +386,8 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
-    const deadline = deadlineOf(options);
-    const call: LaneCall<SemaphorePermit> = {
-      subject: this.#subject,
-      attempt: () => this.#attempt(),
-      blocking: { block: (milliseconds) => this.#block(milliseconds) },
-    };
-    return await waitInLane(call, deadline, options?.signal);
+    await this.#sem.wait(limitsOf(options));
+    return new Permit(internal, this.#giveBack);
   }
 
   /**
@@ -441,8 +399,7 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_post.3.html | sem_post(3)}
    */
   release(): void {
-    this.#checkOpen();
-    check(libc().sem_post(this.#address), "sem_post", this.#subject);
+    this.#sem.post();
   }
 
   /**
@@ -452,53 +409,11 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_close.3.html | sem_close(3)}
    */
   close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.#closeIfUnused();
+    this.#sem.close();
   }
 
   /** Closes this object; the semaphore stays. */
   [Symbol.dispose](): void {
-    this.close();
-  }
-
-  #checkOpen(): void {
-    if (!this.#open) throw new ClosedError(this.#subject);
-    this.#mapping?.checkOpen();
-  }
-
-  #attempt(): Permit | undefined {
-    this.#checkOpen();
-    for (;;) {
-      if (libc().sem_trywait(this.#address) === 0) return new Permit(this);
-      const number = errno();
-      if (number === EAGAIN) return undefined;
-      if (number !== EINTR) {
-        throw ipcError(number, "sem_trywait", this.#subject);
-      }
-    }
-  }
-
-  /** Waits on another thread, which keeps the semaphore mapped for that long. */
-  async #block(milliseconds: number): Promise<Permit | undefined> {
-    const unpin = this.#mapping?.pin();
-    this.#blocked++;
-    const result = await libc().sem_clockwait_nonblocking(
-      this.#address,
-      CLOCK_MONOTONIC,
-      monotonicIn(milliseconds),
-    );
-    const taken = result === 0;
-    const closed = !this.#open || this.#mapping?.closed === true;
-    if (taken && closed) libc().sem_post(this.#address); // nobody wants it now
-    this.#blocked--;
-    this.#closeIfUnused();
-    unpin?.();
-    return taken && !closed ? new Permit(this) : undefined;
-  }
-
-  #closeIfUnused(): void {
-    if (this.#open || this.#blocked > 0 || this.#mapping !== undefined) return;
-    libc().sem_close(this.#address);
+    this.#sem.close();
   }
 }

@@ -1,18 +1,18 @@
 // Waiting, under a lock that survives its holder's death, for somebody else's change.
 // docs/shared-locks.md argues why no change is missed, whoever dies and when.
 
+import { checkInternal, internal } from "../libc/internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
-import { waitInLane } from "../wait/lanes.ts";
 import {
   deadlineOf,
-  remaining,
+  limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
 import type { SharedMutexGuard } from "./lock_guard.ts";
 import { type LockKind, LockSet, Operations } from "./lock_set.ts";
-import { SharedMutex } from "./shared_mutex.ts";
+import { type Locking, lockingOf, type SharedMutex } from "./shared_mutex.ts";
 import { Taking } from "./taking.ts";
 
 /** How a shared condition is created. */
@@ -45,14 +45,6 @@ const KIND: LockKind = {
   },
 };
 
-/** What waits until a semaphore is 0, and what looks whether it is. */
-function untilZero(semaphore: number): [Operations, Operations] {
-  return [
-    new Operations([semaphore, 0, 0]),
-    new Operations([semaphore, 0, IPC_NOWAIT]),
-  ];
-}
-
 function operationsOf(gate: number) {
   const [GATE, COUNT] = [2 * gate, 2 * gate + 1];
   return {
@@ -69,7 +61,7 @@ function operationsOf(gate: number) {
       [GATE, +1, 0],
       [COUNT, +1, SEM_UNDO],
     ),
-    opened: untilZero(GATE),
+    opened: new Operations([GATE, 0, 0]),
     leave: new Operations([COUNT, -1, IPC_NOWAIT | SEM_UNDO]),
     /** Changes nothing; but if this process dies, the gate opens. */
     promise: new Operations([GATE, -1, IPC_NOWAIT], [GATE, +1, SEM_UNDO]),
@@ -77,17 +69,12 @@ function operationsOf(gate: number) {
     open: new Operations([GATE, -1, IPC_NOWAIT | SEM_UNDO]),
     /** Drops it, where the gate is open already. */
     drop: new Operations([GATE, +1, 0], [GATE, -1, SEM_UNDO]),
-    deserted: untilZero(COUNT),
+    deserted: new Operations([COUNT, 0, 0]),
   };
 }
 
 type Gate = ReturnType<typeof operationsOf>;
 const gates = Array.from({ length: GATES }, (_, gate) => operationsOf(gate));
-
-/** The milliseconds that are left, as an option. */
-function timeoutOf(deadline: number): number | undefined {
-  return deadline === Infinity ? undefined : remaining(deadline);
-}
 
 // How long to wait, at most, until one of the gates can be used again.
 const PAUSE = 20; // ms
@@ -95,26 +82,24 @@ const PAUSE = 20; // ms
 /** One that waits for a semaphore to be 0, and may have been counted for it. */
 class Waiting extends Taking<true> implements Disposable {
   readonly waiting: Operations;
-  readonly #isOver: Operations;
   readonly #leave: Operations | undefined;
   readonly #retry: number;
 
   constructor(
     set: LockSet,
-    [waiting, isOver]: readonly [Operations, Operations],
+    waiting: Operations,
     leave?: Operations,
     retry: number = Infinity,
   ) {
     super(set);
     this.waiting = waiting;
-    this.#isOver = isOver;
     this.#leave = leave;
     this.#retry = retry;
   }
 
   attempt(): true | undefined {
     this.set.checkOpen();
-    if (this.set.operate(this.#isOver)) return true;
+    if (this.set.operate(this.waiting.trying)) return true;
     return performance.now() >= this.#retry || undefined;
   }
 
@@ -198,7 +183,8 @@ class Change implements Disposable {
 export class SharedCondition implements Disposable {
   readonly #set: LockSet;
 
-  private constructor(set: LockSet) {
+  private constructor(token: symbol, set: LockSet) {
+    checkInternal(token, "SharedCondition", "create() or open()");
     this.#set = set;
   }
 
@@ -221,7 +207,10 @@ export class SharedCondition implements Disposable {
     key: number | null,
     options?: SharedConditionCreateOptions,
   ): SharedCondition {
-    return new SharedCondition(LockSet.create(KIND, key, options?.mode));
+    return new SharedCondition(
+      internal,
+      LockSet.create(KIND, key, options?.mode),
+    );
   }
 
   /**
@@ -238,7 +227,7 @@ export class SharedCondition implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
   static open(key: number): SharedCondition {
-    return new SharedCondition(LockSet.open(KIND, key));
+    return new SharedCondition(internal, LockSet.open(KIND, key));
   }
 
   /**
@@ -261,6 +250,7 @@ export class SharedCondition implements Disposable {
     options?: SharedConditionCreateOptions,
   ): SharedCondition {
     return new SharedCondition(
+      internal,
       LockSet.openOrCreate(KIND, key, options?.mode),
     );
   }
@@ -280,7 +270,7 @@ export class SharedCondition implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   static fromId(id: number): SharedCondition {
-    return new SharedCondition(LockSet.fromId(KIND, id));
+    return new SharedCondition(internal, LockSet.fromId(KIND, id));
   }
 
   /** The identifier: the same in every process, and never the key. */
@@ -366,10 +356,10 @@ export class SharedCondition implements Disposable {
     predicate: () => boolean,
     options?: SyncWaitOptions,
   ): SharedMutexGuard {
-    this.#check(mutex, predicate);
+    const locking = this.#lockingOf(mutex, predicate);
     const deadline = deadlineOf(options);
     for (;;) {
-      const guard = mutex.lockSync({ timeout: timeoutOf(deadline) });
+      const guard = locking.waitSync(deadline);
       using waiting = this.#waitingUnless(guard, predicate);
       if (waiting === undefined) return guard;
       waiting.waitSync(deadline);
@@ -410,15 +400,13 @@ export class SharedCondition implements Disposable {
     predicate: () => boolean,
     options?: WaitOptions,
   ): Promise<SharedMutexGuard> {
-    this.#check(mutex, predicate);
-    const deadline = deadlineOf(options);
-    const signal = options?.signal;
+    const locking = this.#lockingOf(mutex, predicate);
+    const limits = limitsOf(options);
     for (;;) {
-      const timeout = timeoutOf(deadline);
-      const guard = await mutex.lock({ timeout, signal });
+      const guard = await locking.wait(limits);
       using waiting = this.#waitingUnless(guard, predicate);
       if (waiting === undefined) return guard;
-      await waitInLane(waiting, deadline, signal);
+      await waiting.wait(limits);
     }
   }
 
@@ -446,17 +434,15 @@ export class SharedCondition implements Disposable {
 
   /** Closes this object; the condition stays. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#set.close();
   }
 
-  #check(mutex: unknown, predicate: unknown): void {
+  /** How the mutex is locked, when the arguments are what they must be. */
+  #lockingOf(mutex: unknown, predicate: unknown): Locking {
     this.#set.checkOpen();
-    if (!(mutex instanceof SharedMutex)) {
-      throw new TypeError('Argument "mutex" must be a SharedMutex');
-    }
-    if (typeof predicate !== "function") {
-      throw new TypeError('Argument "predicate" must be a function');
-    }
+    const locking = lockingOf(mutex);
+    if (typeof predicate === "function") return locking;
+    throw new TypeError('Argument "predicate" must be a function');
   }
 
   /** Unlocks the mutex to wait for a change, unless the guard is to be had as it is. */

@@ -1,14 +1,16 @@
 // A lock that survives its holder's death: two System V semaphores, one of which
 // the kernel gives back for the dead. docs/shared-locks.md tells why.
 
+import { checkInternal, internal } from "../libc/internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
-import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
+  limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 import { isOwned, OwnerGuard, type SharedMutexGuard } from "./lock_guard.ts";
 import { LOCK, type LockKind, LockSet, MARK, Operations } from "./lock_set.ts";
 import { Taking } from "./taking.ts";
@@ -49,18 +51,28 @@ const TAKE = {
 };
 const WAIT = new Operations([LOCK, 0, 0]);
 
-class Locking extends Taking<OwnerGuard> {
+/** How a mutex is locked. */
+export class Locking extends Taking<OwnerGuard> {
   readonly waiting = WAIT;
 
   attempt(): OwnerGuard | undefined {
     const died = this.set.take(TAKE);
-    return died === undefined ? undefined : new OwnerGuard(this.set, died);
+    return died === undefined
+      ? undefined
+      : new OwnerGuard(internal, this.set, died);
   }
 
   override get isInItsOwnWay(): boolean {
     return isOwned(this.set);
   }
 }
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/** How this mutex is locked. For this module alone. */
+export let lockingOf: (mutex: unknown) => Locking;
 
 /**
  * A mutual-exclusion lock between processes that survives the death of its holder,
@@ -108,11 +120,18 @@ class Locking extends Taking<OwnerGuard> {
 export class SharedMutex implements Disposable {
   readonly #set: LockSet;
   readonly #locking: Locking;
-  readonly #line = new Mutex();
 
-  private constructor(set: LockSet) {
+  private constructor(token: symbol, set: LockSet) {
+    checkInternal(token, "SharedMutex", "create() or open()");
     this.#set = set;
-    this.#locking = new Locking(set);
+    this.#locking = new Locking(set, new WaiterQueue());
+  }
+
+  static {
+    lockingOf = (mutex) => {
+      if (isObject(mutex) && #locking in mutex) return mutex.#locking;
+      throw new TypeError('Argument "mutex" must be a SharedMutex');
+    };
   }
 
   /**
@@ -134,7 +153,7 @@ export class SharedMutex implements Disposable {
     key: number | null,
     options?: SharedMutexCreateOptions,
   ): SharedMutex {
-    return new SharedMutex(LockSet.create(KIND, key, options?.mode));
+    return new SharedMutex(internal, LockSet.create(KIND, key, options?.mode));
   }
 
   /**
@@ -159,7 +178,7 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
   static open(key: number): SharedMutex {
-    return new SharedMutex(LockSet.open(KIND, key));
+    return new SharedMutex(internal, LockSet.open(KIND, key));
   }
 
   /**
@@ -181,7 +200,10 @@ export class SharedMutex implements Disposable {
     key: number,
     options?: SharedMutexCreateOptions,
   ): SharedMutex {
-    return new SharedMutex(LockSet.openOrCreate(KIND, key, options?.mode));
+    return new SharedMutex(
+      internal,
+      LockSet.openOrCreate(KIND, key, options?.mode),
+    );
   }
 
   /**
@@ -198,7 +220,7 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   static fromId(id: number): SharedMutex {
-    return new SharedMutex(LockSet.fromId(KIND, id));
+    return new SharedMutex(internal, LockSet.fromId(KIND, id));
   }
 
   /** The identifier: the same in every process, and never the key. */
@@ -308,8 +330,7 @@ export class SharedMutex implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   async lock(options?: WaitOptions): Promise<SharedMutexGuard> {
-    const deadline = deadlineOf(options);
-    return await this.#locking.wait(this.#line, deadline, options?.signal);
+    return await this.#locking.wait(limitsOf(options));
   }
 
   /**
@@ -336,6 +357,6 @@ export class SharedMutex implements Disposable {
 
   /** Closes this object; the mutex stays. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#set.close();
   }
 }

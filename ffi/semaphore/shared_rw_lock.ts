@@ -1,14 +1,16 @@
 // A lock of many readers or one writer that survives its holder's death.
 // docs/shared-locks.md tells how, and what a C program does to take part.
 
+import { checkInternal, internal } from "../libc/internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
-import { Mutex } from "../wait/mutex.ts";
 import {
   deadlineOf,
+  limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 import {
   isOwned,
   isRead,
@@ -110,12 +112,12 @@ const COURTESY = 1000; // ms
 
 function read(set: LockSet, take: Take): ReaderGuard | undefined {
   const died = set.take(take);
-  return died === undefined ? undefined : new ReaderGuard(set, died);
+  return died === undefined ? undefined : new ReaderGuard(internal, set, died);
 }
 
 function write(set: LockSet): OwnerGuard | undefined {
   const died = set.take(WRITE);
-  return died === undefined ? undefined : new OwnerGuard(set, died);
+  return died === undefined ? undefined : new OwnerGuard(internal, set, died);
 }
 
 /** A reader that waits. */
@@ -123,8 +125,8 @@ class Reading extends Taking<ReaderGuard> {
   // Until then it lets writers go first.
   readonly #courteous: number;
 
-  constructor(set: LockSet, deadline: number) {
-    super(set);
+  constructor(set: LockSet, deadline: number, queue?: WaiterQueue) {
+    super(set, queue);
     this.#courteous = Math.min(deadline, performance.now() + COURTESY);
   }
 
@@ -241,10 +243,11 @@ export class SharedRwLock implements Disposable {
   readonly #set: LockSet;
   // Apart: a task that reads may come to read once more while another one of the
   // same program waits for it to write.
-  readonly #readers = new Mutex();
-  readonly #writers = new Mutex();
+  readonly #readers = new WaiterQueue();
+  readonly #writers = new WaiterQueue();
 
-  private constructor(set: LockSet) {
+  private constructor(token: symbol, set: LockSet) {
+    checkInternal(token, "SharedRwLock", "create() or open()");
     this.#set = set;
   }
 
@@ -267,7 +270,7 @@ export class SharedRwLock implements Disposable {
     key: number | null,
     options?: SharedRwLockCreateOptions,
   ): SharedRwLock {
-    return new SharedRwLock(LockSet.create(KIND, key, options?.mode));
+    return new SharedRwLock(internal, LockSet.create(KIND, key, options?.mode));
   }
 
   /**
@@ -295,7 +298,7 @@ export class SharedRwLock implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
   static open(key: number): SharedRwLock {
-    return new SharedRwLock(LockSet.open(KIND, key));
+    return new SharedRwLock(internal, LockSet.open(KIND, key));
   }
 
   /**
@@ -317,7 +320,10 @@ export class SharedRwLock implements Disposable {
     key: number,
     options?: SharedRwLockCreateOptions,
   ): SharedRwLock {
-    return new SharedRwLock(LockSet.openOrCreate(KIND, key, options?.mode));
+    return new SharedRwLock(
+      internal,
+      LockSet.openOrCreate(KIND, key, options?.mode),
+    );
   }
 
   /**
@@ -335,7 +341,7 @@ export class SharedRwLock implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   static fromId(id: number): SharedRwLock {
-    return new SharedRwLock(LockSet.fromId(KIND, id));
+    return new SharedRwLock(internal, LockSet.fromId(KIND, id));
   }
 
   /** The identifier: the same in every process, and never the key. */
@@ -454,9 +460,9 @@ export class SharedRwLock implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   async lockRead(options?: WaitOptions): Promise<SharedReadGuard> {
-    const deadline = deadlineOf(options);
-    const reading = new Reading(this.#set, deadline);
-    return await reading.wait(this.#readers, deadline, options?.signal);
+    const limits = limitsOf(options);
+    const reading = new Reading(this.#set, limits.deadline, this.#readers);
+    return await reading.wait(limits);
   }
 
   /**
@@ -515,9 +521,9 @@ export class SharedRwLock implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   async lockWrite(options?: WaitOptions): Promise<SharedMutexGuard> {
-    const deadline = deadlineOf(options);
-    using writing = new Writing(this.#set);
-    return await writing.wait(this.#writers, deadline, options?.signal);
+    const limits = limitsOf(options);
+    using writing = new Writing(this.#set, this.#writers);
+    return await writing.wait(limits);
   }
 
   /**
@@ -544,6 +550,6 @@ export class SharedRwLock implements Disposable {
 
   /** Closes this object; the lock stays. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#set.close();
   }
 }

@@ -1,7 +1,7 @@
 // System V semaphore sets.
 
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
-import { ClosedError, type IpcError, type SystemLimit } from "../errors.ts";
+import type { IpcError, SystemLimit } from "../errors.ts";
 import {
   E2BIG,
   EACCES,
@@ -15,6 +15,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import { rowsIn, systemLimit } from "../libc/limits.ts";
 import { poll } from "../libc/poll.ts";
 import { readProc } from "../libc/proc.ts";
@@ -28,6 +29,7 @@ import {
   IPC_RMID,
   IPC_SET,
   IPC_STAT,
+  type PermChange,
 } from "../libc/sys_ipc.ts";
 import {
   GETALL,
@@ -44,14 +46,19 @@ import {
   sysSem,
 } from "../libc/sys_sem.ts";
 import { dateOf, durationOf } from "../libc/time.ts";
-import { type LaneCall, waitInLane } from "../wait/lanes.ts";
+import { attempt } from "../wait/attempt.ts";
+import { Closing } from "../wait/closing.ts";
 import {
   deadlineOf,
+  type Limits,
+  limitsOf,
   remaining,
   type SyncWaitOptions,
   timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
+import { type BlockingCall, PoolSource } from "../wait/pool.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 import { Permit, type SemaphorePermit } from "./permit.ts";
 
 /** How a System V semaphore set is created. */
@@ -165,6 +172,7 @@ const TABLE = "/proc/sysvipc/sem";
 const OWNER_MAY = 0o600; // what it takes to give a new set its values
 const INITIALISING = 1000; // ms: a maker that takes longer has died
 const SHORTS = sembuf.size / 2; // struct sembuf is three short numbers
+const USHRT_MAX = 65535;
 const SPINS = 100; // of sched_yield, before sleeping between looks
 
 function limitOf(field: typeof FIELDS[number]): SystemLimit | undefined {
@@ -174,18 +182,23 @@ function limitOf(field: typeof FIELDS[number]): SystemLimit | undefined {
 
 /** The values of a set for C: `unsigned short[]`. */
 function valuesOf(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  if (typeof values !== "object" || typeof values?.length !== "number") {
+  const length = typeof values === "object" ? values?.length : undefined;
+  if (typeof length !== "number") {
     throw new TypeError(
       `Argument "values" must be an array: ${String(values)}`,
     );
   }
-  if (values.length === 0) {
+  if (length === 0) {
     throw new RangeError('Argument "values" must not be empty');
   }
-  return Uint16Array.from(values, (value, index) => {
+  checkInteger("values.length", length, 1, USHRT_MAX, "sem_num of semop");
+  const array = new Uint16Array(length);
+  for (let index = 0; index < length; index++) {
+    const value = values[index];
     checkInteger(`values[${index}]`, value, 0, SEMVMX, "SEMVMX");
-    return value;
-  });
+    array[index] = value;
+  }
+  return array;
 }
 
 /** All sets of the system; undefined where /proc does not show them. */
@@ -213,30 +226,15 @@ function isWithin(value: unknown, min: number, max: number): boolean {
     value as number <= max;
 }
 
-/** The operations of one call, as C has them: to wait, and not to wait. */
-class Operations {
+/** A list of operations as C has it, in two forms: to wait, and not to wait. */
+class Sembufs {
   readonly count: number;
   readonly waiting: Int16Array<ArrayBuffer>;
   #trying: Int16Array<ArrayBuffer> | undefined;
 
-  constructor(operations: readonly SysvSemaphoreOperation[], size: number) {
-    this.count = operations.length;
-    this.waiting = new Int16Array(SHORTS * this.count);
-    for (let place = 0; place < this.count; place++) {
-      const { index, delta, undo = false } = operations[place]!;
-      if (!isWithin(index, 0, size - 1)) {
-        const name = `operations[${place}].index`;
-        checkInteger(name, index, 0, size - 1, "the size of the set");
-      }
-      if (!isWithin(delta, -SEMVMX, SEMVMX)) {
-        const name = `operations[${place}].delta`;
-        checkInteger(name, delta, -SEMVMX, SEMVMX, "SEMVMX");
-      }
-      const at = SHORTS * place;
-      this.waiting[at] = index;
-      this.waiting[at + 1] = delta;
-      this.waiting[at + 2] = undo ? SEM_UNDO : 0;
-    }
+  constructor(waiting: Int16Array<ArrayBuffer>) {
+    this.waiting = waiting;
+    this.count = waiting.length / SHORTS;
   }
 
   get trying(): Int16Array<ArrayBuffer> {
@@ -249,6 +247,51 @@ class Operations {
   }
 }
 
+/** The operations of one call. */
+class Operations extends Sembufs {
+  #probe: Sembufs | undefined;
+
+  constructor(operations: readonly SysvSemaphoreOperation[], size: number) {
+    const count = operations.length;
+    const sembufs = new Int16Array(SHORTS * count);
+    for (let place = 0; place < count; place++) {
+      const { index, delta, undo = false } = operations[place]!;
+      if (!isWithin(index, 0, size - 1)) {
+        const name = `operations[${place}].index`;
+        checkInteger(name, index, 0, size - 1, "the size of the set");
+      }
+      if (!isWithin(delta, -SEMVMX, SEMVMX)) {
+        const name = `operations[${place}].delta`;
+        checkInteger(name, delta, -SEMVMX, SEMVMX, "SEMVMX");
+      }
+      const at = SHORTS * place;
+      sembufs[at] = index;
+      sembufs[at + 1] = delta;
+      sembufs[at + 2] = undo ? SEM_UNDO : 0;
+    }
+    super(sembufs);
+  }
+
+  /**
+   * The same, and then all of it taken back, in one call: it waits as they do, and
+   * changes nothing.
+   */
+  get probe(): Sembufs {
+    return this.#probe ??= new Sembufs(Int16Array.from(this.#thereAndBack()));
+  }
+
+  *#thereAndBack(): Generator<number> {
+    const { waiting } = this;
+    for (let at = 0; at < waiting.length; at += SHORTS) {
+      yield* [waiting[at]!, waiting[at + 1]!, 0];
+    }
+    for (let at = waiting.length - SHORTS; at >= 0; at -= SHORTS) {
+      const delta = waiting[at + 1]!;
+      if (delta !== 0) yield* [waiting[at]!, -delta, 0];
+    }
+  }
+}
+
 function operationsOf(
   operations: readonly SysvSemaphoreOperation[],
   size: number,
@@ -256,26 +299,41 @@ function operationsOf(
   if (!Array.isArray(operations)) {
     throw new TypeError('Argument "operations" must be an array');
   }
-  if (operations.length === 0) {
+  const all = new Operations(operations, size);
+  if (all.count === 0) {
     throw new RangeError('Argument "operations" must not be empty');
   }
-  return new Operations(operations, size);
+  return all;
+}
+
+/** How long to wait until a set has its values. */
+interface Patience {
+  readonly deadline: number;
+  readonly untouched: boolean;
+}
+
+function patienceOf(
+  options: SysvSemaphoreSetOpenOptions | undefined,
+): Patience {
+  const { timeout = INITIALISING, untouched } = options ?? {};
+  return { deadline: deadlineOf({ timeout }), untouched: untouched === true };
 }
 
 /** What the set and its single semaphores have in common: the system calls. */
 class Handle {
   readonly id: number;
   readonly subject: string;
+  readonly closing: Closing;
   size = 0;
-  closed = false;
 
   constructor(id: number, subject: string) {
     this.id = id;
     this.subject = subject;
+    this.closing = new Closing(subject);
   }
 
   checkOpen(): void {
-    if (this.closed) throw new ClosedError(this.subject);
+    this.closing.checkOpen();
   }
 
   checkIndex(index: unknown): asserts index is number {
@@ -305,13 +363,30 @@ class Handle {
     }
   }
 
-  /** semop on a thread of the pool; false when it got nothing. */
-  async block(
-    { waiting, count }: Operations,
-    milliseconds: number,
-  ): Promise<boolean> {
-    const { semtimedop_nonblocking: call } = sysSem();
-    return await call(this.id, waiting, count, durationOf(milliseconds)) === 0;
+  /** semop without blocking the thread. A thread of the pool only waits for it. */
+  wait<T>(
+    operations: Operations,
+    done: () => T,
+    limits: Limits,
+    queue?: WaiterQueue,
+  ): Promise<T> {
+    const callOf = () => this.#waitingFor(operations.probe);
+    const source = new PoolSource(this.subject, this.closing, callOf);
+    const tryOnce = () => this.attempt(operations) ? done() : undefined;
+    return attempt(source, tryOnce, limits, queue);
+  }
+
+  /** A call that blocks until a probe succeeds; undefined where one would not. */
+  #waitingFor({ trying, waiting, count }: Sembufs): BlockingCall | undefined {
+    const { semop, semtimedop_nonblocking: call } = sysSem();
+    const waits = semop(this.id, trying, count) === 0 || errno() === EAGAIN;
+    // More operations than SEMOPM, or what the next try will tell.
+    if (!waits) return undefined;
+    return {
+      block: async (milliseconds) => {
+        await call(this.id, waiting, count, durationOf(milliseconds));
+      },
+    };
   }
 
   /** Whether semop has done it; false when it had to wait, or was interrupted. */
@@ -342,6 +417,16 @@ class Handle {
   get(index: number, operation: number): number {
     this.checkOpen();
     return this.check(sysSem().semctl(this.id, index, operation));
+  }
+
+  /** `semctl(id, 0, IPC_SET)` */
+  change(change: PermChange): void {
+    this.checkOpen();
+    const bytes = new Uint8Array(semidDs.size);
+    const { semctl_buf } = sysSem();
+    this.check(semctl_buf(this.id, 0, IPC_STAT, bytes));
+    changePerm(semidDs.view(bytes).sem_perm, change);
+    this.check(semctl_buf(this.id, 0, IPC_SET, bytes));
   }
 
   /** `semctl(id, 0, IPC_STAT)`; undefined when it may not be asked. */
@@ -406,7 +491,8 @@ class Handle {
 export class SysvSemaphoreSet implements Disposable {
   readonly #handle: Handle;
 
-  private constructor(handle: Handle) {
+  private constructor(token: symbol, handle: Handle) {
+    checkInternal(token, "SysvSemaphoreSet", "create() or open()");
     this.#handle = handle;
   }
 
@@ -486,11 +572,11 @@ export class SysvSemaphoreSet implements Disposable {
     options?: SysvSemaphoreSetOpenOptions,
   ): SysvSemaphoreSet {
     const number = cKey(key, false);
-    const deadline = deadlineOf({ timeout: options?.timeout ?? INITIALISING });
+    const patience = patienceOf(options);
     for (;;) {
       const id = sysSem().semget(number, 0, 0);
       if (id === -1) throw SysvSemaphoreSet.#refusal(errno(), number, 0);
-      const set = SysvSemaphoreSet.#existing(id, number, deadline, options);
+      const set = SysvSemaphoreSet.#existing(id, number, patience);
       if (set !== undefined) return set;
     }
   }
@@ -538,11 +624,11 @@ export class SysvSemaphoreSet implements Disposable {
     const initial = valuesOf(values);
     const mode = options?.mode ?? 0o600;
     checkMode(mode);
-    const deadline = deadlineOf({ timeout: options?.timeout ?? INITIALISING });
+    const patience = patienceOf(options);
     for (;;) {
       const id = sysSem().semget(number, initial.length, mode);
       if (id !== -1) {
-        const set = SysvSemaphoreSet.#existing(id, number, deadline, options);
+        const set = SysvSemaphoreSet.#existing(id, number, patience);
         if (set !== undefined) return set;
         continue;
       }
@@ -574,7 +660,7 @@ export class SysvSemaphoreSet implements Disposable {
     checkInteger("id", id, 0, 0x7fffffff, "int");
     const handle = new Handle(id, `semaphore set id ${id}`);
     handle.size = handle.statOrRow().size;
-    return new SysvSemaphoreSet(handle);
+    return new SysvSemaphoreSet(internal, handle);
   }
 
   /**
@@ -637,7 +723,6 @@ export class SysvSemaphoreSet implements Disposable {
     }
     const handle = new Handle(id, SysvSemaphoreSet.#subjectOf(key));
     handle.size = values.length;
-    const set = new SysvSemaphoreSet(handle);
     try {
       handle.check(semctl_array(id, 0, SETALL, values));
       // Nothing, but done: from now on sem_otime is not 0. If it would have to wait,
@@ -645,20 +730,19 @@ export class SysvSemaphoreSet implements Disposable {
       const deltas = values[0] === 0 ? [1, -1] : [-1, 1];
       const nothing = deltas.map((delta) => ({ index: 0, delta }));
       handle.attempt(new Operations(nothing, 1));
-      if ((mode & OWNER_MAY) !== OWNER_MAY) set.set({ mode });
+      if ((mode & OWNER_MAY) !== OWNER_MAY) handle.change({ mode });
     } catch (error) {
       semctl(id, 0, IPC_RMID);
       throw error;
     }
-    return set;
+    return new SysvSemaphoreSet(internal, handle);
   }
 
   /** A set that exists, when it has its values; undefined if it does not exist now. */
   static #existing(
     id: number,
     key: number,
-    deadline: number,
-    options: SysvSemaphoreSetOpenOptions | undefined,
+    { deadline, untouched }: Patience,
   ): SysvSemaphoreSet | undefined {
     const handle = new Handle(id, SysvSemaphoreSet.#subjectOf(key));
     for (let looks = 0;; looks++) {
@@ -669,9 +753,9 @@ export class SysvSemaphoreSet implements Disposable {
         if ((error as Partial<IpcError>).errno !== EIDRM) throw error;
         return undefined;
       }
-      if (found.operated !== null || options?.untouched === true) {
+      if (found.operated !== null || untouched) {
         handle.size = found.size;
-        return new SysvSemaphoreSet(handle);
+        return new SysvSemaphoreSet(internal, handle);
       }
       if (remaining(deadline) === 0) {
         throw timeoutError(`${handle.subject} to be initialised`);
@@ -728,7 +812,7 @@ export class SysvSemaphoreSet implements Disposable {
     operations: readonly SysvSemaphoreOperation[],
     options?: SyncWaitOptions,
   ): void {
-    const all = operationsOf(operations, this.size);
+    const all = operationsOf(operations, this.#handle.size);
     this.#handle.perform(all, deadlineOf(options));
   }
 
@@ -751,7 +835,8 @@ export class SysvSemaphoreSet implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   tryOperate(operations: readonly SysvSemaphoreOperation[]): boolean {
-    return this.#handle.attempt(operationsOf(operations, this.size));
+    const all = operationsOf(operations, this.#handle.size);
+    return this.#handle.attempt(all);
   }
 
   /**
@@ -795,16 +880,9 @@ export class SysvSemaphoreSet implements Disposable {
     operations: readonly SysvSemaphoreOperation[],
     options?: WaitOptions,
   ): Promise<void> {
-    const all = operationsOf(operations, this.size);
-    const handle = this.#handle;
-    const call: LaneCall<true> = {
-      subject: handle.subject,
-      attempt: () => handle.attempt(all) || undefined,
-      blocking: {
-        block: async (ms) => await handle.block(all, ms) || undefined,
-      },
-    };
-    await waitInLane(call, deadlineOf(options), options?.signal);
+    const all = operationsOf(operations, this.#handle.size);
+    const limits = limitsOf(options);
+    await this.#handle.wait(all, () => true, limits);
   }
 
   /**
@@ -978,14 +1056,10 @@ export class SysvSemaphoreSet implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   set(change: SysvSemaphoreSetChange): void {
-    checkPermChange(change);
-    const { id } = this.#checked();
-    const bytes = new Uint8Array(semidDs.size);
-    const { semctl_buf } = sysSem();
-    this.#handle.check(semctl_buf(id, 0, IPC_STAT, bytes));
-    const { sem_perm } = semidDs.view(bytes);
-    changePerm(sem_perm, change);
-    this.#handle.check(semctl_buf(id, 0, IPC_SET, bytes));
+    const { uid, gid, mode } = change;
+    const once = { uid, gid, mode };
+    checkPermChange(once);
+    this.#handle.change(once);
   }
 
   /**
@@ -1007,12 +1081,12 @@ export class SysvSemaphoreSet implements Disposable {
    * taken from it. Pending waits end with a ClosedError.
    */
   close(): void {
-    this.#handle.closed = true;
+    this.#handle.closing.close();
   }
 
   /** Closes this object; the set stays. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#handle.closing.close();
   }
 
   #checked(): Handle {
@@ -1051,14 +1125,21 @@ let makeSemaphore: (
  * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
  */
 export class SysvSemaphore {
-  /** Which semaphore of the set, from 0. */
-  readonly index: number;
+  readonly #index: number;
   readonly #handle: Handle;
   readonly #take: Operations;
   readonly #give: Operations;
+  readonly #queue = new WaiterQueue();
+  readonly #giveBack = () => this.#release();
 
-  private constructor(handle: Handle, index: number, undo: boolean) {
-    this.index = index;
+  private constructor(
+    token: symbol,
+    handle: Handle,
+    index: number,
+    undo: boolean,
+  ) {
+    checkInternal(token, "SysvSemaphore", "SysvSemaphoreSet.semaphore()");
+    this.#index = index;
     this.#handle = handle;
     this.#take = new Operations([{ index, delta: -1, undo }], handle.size);
     this.#give = new Operations([{ index, delta: 1, undo }], handle.size);
@@ -1066,7 +1147,12 @@ export class SysvSemaphore {
 
   static {
     makeSemaphore = (handle, index, undo) =>
-      new SysvSemaphore(handle, index, undo);
+      new SysvSemaphore(internal, handle, index, undo);
+  }
+
+  /** Which semaphore of the set, from 0. */
+  get index(): number {
+    return this.#index;
   }
 
   /**
@@ -1077,7 +1163,7 @@ export class SysvSemaphore {
    * @throws {IpcError} EACCES if the set may not be read, EIDRM if it was removed.
    */
   get value(): number {
-    return this.#handle.get(this.index, GETVAL);
+    return this.#handle.get(this.#index, GETVAL);
   }
 
   /**
@@ -1097,7 +1183,7 @@ export class SysvSemaphore {
    */
   acquireSync(options?: SyncWaitOptions): SemaphorePermit {
     this.#handle.perform(this.#take, deadlineOf(options));
-    return new Permit(this);
+    return this.#permit();
   }
 
   /**
@@ -1111,7 +1197,7 @@ export class SysvSemaphore {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   tryAcquire(): SemaphorePermit | null {
-    return this.#handle.attempt(this.#take) ? new Permit(this) : null;
+    return this.#handle.attempt(this.#take) ? this.#permit() : null;
   }
 
   /**
@@ -1133,12 +1219,12 @@ export class SysvSemaphore {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
-    const call: LaneCall<SemaphorePermit> = {
-      subject: this.#handle.subject,
-      attempt: () => this.tryAcquire() ?? undefined,
-      blocking: { block: (milliseconds) => this.#block(milliseconds) },
-    };
-    return await waitInLane(call, deadlineOf(options), options?.signal);
+    return await this.#handle.wait(
+      this.#take,
+      () => this.#permit(),
+      limitsOf(options),
+      this.#queue,
+    );
   }
 
   /**
@@ -1152,14 +1238,14 @@ export class SysvSemaphore {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   release(): void {
-    this.#handle.perform(this.#give, Infinity); // never has to wait
+    this.#release();
   }
 
-  async #block(milliseconds: number): Promise<SemaphorePermit | undefined> {
-    if (!await this.#handle.block(this.#take, milliseconds)) return undefined;
-    if (!this.#handle.closed) return new Permit(this);
-    const { trying, count } = this.#give; // nobody wants it now
-    sysSem().semop(this.#handle.id, trying, count);
-    return undefined;
+  #permit(): Permit {
+    return new Permit(internal, this.#giveBack);
+  }
+
+  #release(): void {
+    this.#handle.perform(this.#give, Infinity); // never has to wait
   }
 }

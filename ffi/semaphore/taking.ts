@@ -1,21 +1,24 @@
 // Taking a lock that survives its holder's death, and waiting for it.
 
 import { EDEADLK, ipcError } from "../libc/errno.ts";
-import { type Blocking, type LaneCall, waitInLane } from "../wait/lanes.ts";
-import type { Mutex } from "../wait/mutex.ts";
-import { remaining, timeoutError } from "../wait/options.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
+import { type Limits, remaining } from "../wait/options.ts";
+import { PoolSource } from "../wait/pool.ts";
+import type { WaiterQueue } from "../wait/waiters.ts";
 import type { LockSet, Operations } from "./lock_set.ts";
 
 /**
  * One way to take a lock. Who takes is always the thread of JavaScript that asked
  * for it: what another thread took for a Worker that ends would stay locked.
  */
-export abstract class Taking<Guard>
-  implements LaneCall<Guard>, Blocking<Guard> {
+export abstract class Taking<Guard> {
   readonly set: LockSet;
+  readonly #queue: WaiterQueue | undefined;
 
-  constructor(set: LockSet) {
+  /** Of those in a queue one at a time waits in the kernel. */
+  constructor(set: LockSet, queue?: WaiterQueue) {
     this.set = set;
+    this.#queue = queue;
   }
 
   /** Takes it without waiting; undefined when it cannot be had now. */
@@ -34,47 +37,32 @@ export abstract class Taking<Guard>
     return Infinity;
   }
 
-  get subject(): string {
-    return this.set.subject;
-  }
-
-  get blocking(): Blocking<Guard> {
-    return this;
-  }
-
-  block(milliseconds: number): Promise<undefined> {
-    return this.set.block(this.waiting, milliseconds);
-  }
-
   /** Waits for it, blocking this thread. */
   waitSync(deadline: number): Guard {
-    for (;;) {
-      const guard = this.attempt();
-      if (guard !== undefined) return guard;
-      if (this.isInItsOwnWay) throw ipcError(EDEADLK, "semop", this.subject);
-      if (remaining(deadline) === 0) throw timeoutError(this.subject);
-      const until = Math.min(deadline, this.retryAt());
-      this.set.wait(
-        this.waiting,
-        until === Infinity ? until : remaining(until),
-      );
-    }
+    const { set } = this;
+    return attemptSync(
+      set.subject,
+      () => {
+        const guard = this.attempt();
+        if (guard !== undefined || !this.isInItsOwnWay) return guard;
+        throw ipcError(EDEADLK, "semop", set.subject);
+      },
+      () => {
+        const until = Math.min(deadline, this.retryAt());
+        set.wait(
+          this.waiting,
+          until === Infinity ? until : remaining(until),
+        );
+      },
+      deadline,
+    );
   }
 
-  /** Waits for it; of those in a line one at a time does so on another thread. */
-  async wait(
-    line: Mutex,
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Guard> {
-    signal?.throwIfAborted();
-    this.set.checkOpen();
-    const free = line.acquire(this.subject, deadline, signal);
-    if (free !== undefined) await free;
-    try {
-      return await waitInLane(this, deadline, signal);
-    } finally {
-      line.release();
-    }
+  /** Waits for it. */
+  wait(limits: Limits): Promise<Guard> {
+    const { set } = this;
+    const callOf = () => set.waitingFor(this.waiting, this.retryAt());
+    const source = new PoolSource(set.subject, set.closing, callOf);
+    return attempt(source, () => this.attempt(), limits, this.#queue);
   }
 }

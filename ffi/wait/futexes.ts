@@ -116,10 +116,10 @@ class Group {
     );
     sleeping -= waiters.length;
     this.#outstanding = false;
-    if (index > 0) this.#woken(waiters[index - 1]!);
-    for (const waiter of waiters) {
-      if (waiter.word.changed()) this.#resolve(waiter);
-    }
+    waiters.forEach((waiter, place) => {
+      // Of several that were woken the call tells one only.
+      if (place === index - 1 || waiter.word.changed()) this.#woken(waiter);
+    });
     for (const unpin of unpins) unpin();
   }
 
@@ -191,11 +191,20 @@ export class FutexSource implements Source {
   readonly subject: string;
   readonly spins = true;
   readonly #wordOf: () => FutexWord;
+  readonly #closing: Closing;
 
-  /** `wordOf` is asked for each wait: the memory may be resized in between. */
-  constructor(subject: string, wordOf: () => FutexWord) {
+  /**
+   * `wordOf` is asked for each wait: the memory may be resized in between. Without
+   * `closing` the word alone tells that its object is closed.
+   */
+  constructor(
+    subject: string,
+    wordOf: () => FutexWord,
+    closing: Closing = new Closing(subject),
+  ) {
     this.subject = subject;
     this.#wordOf = wordOf;
+    this.#closing = closing;
   }
 
   isDeferred(): boolean {
@@ -208,14 +217,27 @@ export class FutexSource implements Source {
     const word = this.#wordOf();
     const group = supported() ? groupWithRoom() : undefined;
     if (group === undefined) return await this.#alone(word).ready(limits);
-    return await cancellable(
-      limits,
-      (settle) => group.add({ word, ...settle }),
-    );
+    return await cancellable(limits, ({ resolve, reject }) => {
+      const remove = group.add({
+        word,
+        resolve() {
+          unlisten();
+          resolve();
+        },
+        reject,
+      });
+      const unlisten = this.#closing.listen(() => {
+        remove();
+        resolve();
+      });
+      return () => {
+        unlisten();
+        remove();
+      };
+    });
   }
 
   #alone(word: FutexWord): PoolSource {
-    const closing = new Closing(this.subject); // the word tells
-    return new PoolSource(this.subject, closing, () => callFor(word));
+    return new PoolSource(this.subject, this.#closing, () => callFor(word));
   }
 }
