@@ -73,12 +73,24 @@
  * @module
  */
 
+import {
+  bufferOf,
+  byteLengthOf,
+  byteOffsetOf,
+  copyOf,
+  isBytes,
+  setBytes,
+} from "./arguments.ts";
+
 // Linux on x86_64 and on aarch64 is little-endian, so this is the byte order C
 // uses there. The byte order of a DataView is big-endian unless told otherwise.
 const LITTLE_ENDIAN = true;
 
 /** Drafts up to this many bytes are kept for the next write. */
 const MAX_SPARE_SIZE = 4096;
+
+/** The types that are made here: what they say of themselves stays as it is. */
+const own = new WeakSet<object>();
 
 const CUSTOM_INSPECT = Symbol.for("Deno.customInspect");
 const ENCODER = new TextEncoder();
@@ -91,7 +103,9 @@ const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
  *
  * Everything that can be a field implements it: numbers, strings, arrays,
  * structs. Implement it yourself for what is missing here, best on top of a
- * type that is there.
+ * type that is there. Your type is read once, when it becomes part of a struct or
+ * an array, and its functions are called with the bytes of their field and no
+ * others. The types of this module are frozen.
  *
  * @typeParam Value What `get` returns: a copy, independent of the memory.
  * @typeParam View What `live` returns, and what `set` takes. A `Value` must be
@@ -606,7 +620,7 @@ export function cstring(size: number): CType<string> {
     text.fill(0, written);
     bytesOf(memory, offset, size).set(field);
   }
-  return { name, size, alignment: 1, get, set, live: get };
+  return ours({ name, size, alignment: 1, get, set, live: get });
 }
 
 /**
@@ -646,20 +660,18 @@ export function bytes(
     value: Uint8Array,
     path: string,
   ) {
-    if (!(value instanceof Uint8Array)) {
-      throw wrongType(path, "a Uint8Array", name, value);
-    }
-    checkCount(value.length, size, name, path);
-    live(memory, offset).set(value);
+    if (!isBytes(value)) throw wrongType(path, "a Uint8Array", name, value);
+    checkCount(byteLengthOf(value), size, name, path);
+    setBytes(live(memory, offset), value);
   }
-  return {
+  return ours({
     name,
     size,
     alignment: 1,
-    get: (memory, offset) => live(memory, offset).slice(),
+    get: (memory, offset) => copyOf(live(memory, offset)),
     set,
     live,
-  };
+  });
 }
 
 /**
@@ -793,16 +805,17 @@ class ArrayType<Value, View> extends CompoundType<Value[], ArrayView<View>> {
   readonly type: CType<Value, View>;
   readonly length: number;
 
-  constructor(type: CType<Value, View>, length: number) {
+  constructor(declared: CType<Value, View>, length: number) {
     super();
-    checkCType(type, "an array");
+    const type = typeOf(declared, "an array");
     // C writes the outer length first: three of int[2] are int[3][2].
     const dimension = `[${checkLength("array", length)}]`;
     this.name = type.name.replace(/(?=\[)|$/, dimension);
-    this.size = type.size * length;
+    this.size = checkTotal("array", type.size * length);
     this.alignment = type.alignment;
     this.type = type;
     this.length = length;
+    ours(this);
   }
 
   get(memory: DataView, offset: number): Value[] {
@@ -818,10 +831,11 @@ class ArrayType<Value, View> extends CompoundType<Value[], ArrayView<View>> {
   }
 
   fill(draft: Draft, offset: number, value: ArrayView<View>, path: string) {
-    if (typeof value !== "object" || typeof value?.length !== "number") {
+    const count = typeof value === "object" ? value?.length : undefined;
+    if (typeof count !== "number") {
       throw wrongType(path, "an array", this.name, value);
     }
-    checkCount(value.length, this.length, this.name, path);
+    checkCount(count, this.length, this.name, path);
     for (let index = 0; index < this.length; index++) {
       const element = value[index] as View; // the type refuses a hole
       const place = offset + index * this.type.size;
@@ -846,16 +860,20 @@ class StructType<Declared extends Fields>
     const alignments = fields.map(({ type }) => type.alignment);
     const ends = fields.map(({ type, offset }) => offset + type.size);
     this.alignment = packed ? 1 : Math.max(...alignments);
-    this.size = roundUp(Math.max(...ends), this.alignment);
+    this.size = checkTotal(
+      "struct",
+      roundUp(Math.max(...ends), this.alignment),
+    );
     this.offsets = Object.freeze(
       Object.fromEntries(fields.map(({ name, offset }) => [name, offset])),
     ) as typeof this.offsets;
     this.#fields = fields;
     this.#View = viewClass(fields);
+    ours(this);
   }
 
   encode(value: FieldViews<Declared>): Uint8Array<ArrayBuffer> {
-    return this.draft(value, "").slice();
+    return copyOf(this.draft(value, ""));
   }
 
   decode(bytes: Uint8Array, offset = 0): FieldValues<Declared> {
@@ -920,8 +938,7 @@ interface Field {
 function layOut(declared: Fields, packed: boolean): Field[] {
   let end = 0;
   return fieldNames(declared).map((name) => {
-    const type = declared[name];
-    checkCType(type, `field '${name}'`);
+    const type = typeOf(declared[name], `field '${name}'`);
     const offset = roundUp(end, packed ? 1 : type.alignment);
     end = offset + type.size;
     return { name, type, offset };
@@ -972,6 +989,7 @@ function viewClass(fields: readonly Field[]): typeof Live {
       },
     });
   }
+  Object.freeze(View.prototype);
   return View;
 }
 
@@ -1087,6 +1105,58 @@ class Elements extends Live {
   }
 }
 
+// A struct of this package relies on what callers can reach through one of theirs.
+for (
+  const type of [CompoundType, ArrayType, StructType, Live, Elements]
+) Object.freeze(type.prototype);
+
+function ours<Type extends object>(type: Type): Type {
+  own.add(type);
+  return Object.freeze(type);
+}
+
+/**
+ * The type to use for one in a declaration: itself if it is of this module. Of a
+ * caller's, which may change its mind, what it says is read once, and it is shown
+ * nothing but its own bytes.
+ */
+function typeOf<Value, View>(
+  declared: CType<Value, View> | undefined,
+  where: string,
+): CType<Value, View> {
+  checkCType(declared, where);
+  if (own.has(declared)) return declared;
+  const { name, size, alignment, get, set, live } = declared;
+  if (typeof name !== "string") {
+    throw new TypeError(`Cannot lay out ${where}: its type has no name`);
+  }
+  checkLength(name, size);
+  if (
+    !Number.isSafeInteger(alignment) || alignment < 1 ||
+    !Number.isInteger(Math.log2(alignment)) || size % alignment !== 0
+  ) {
+    throw new RangeError(
+      `Cannot lay out ${where}: the alignment of ${name} must be a power of two ` +
+        `that divides its size, got ${alignment}`,
+    );
+  }
+  const { apply } = Reflect;
+  const part = (memory: DataView, offset: number) =>
+    new DataView(memory.buffer, memory.byteOffset + offset, size);
+  return ours({
+    name,
+    size,
+    alignment,
+    get: (memory: DataView, offset: number): Value =>
+      apply(get, declared, [part(memory, offset), 0]),
+    set(memory: DataView, offset: number, value: View, path: string): void {
+      apply(set, declared, [part(memory, offset), 0, value, path]);
+    },
+    live: (memory: DataView, offset: number): View =>
+      apply(live, declared, [part(memory, offset), 0]),
+  });
+}
+
 /** Makes a type without parts, aligned to its size as on both machines. */
 function scalar<Value>(
   name: string,
@@ -1099,7 +1169,7 @@ function scalar<Value>(
     check(value, path);
     put(memory, offset, value);
   }
-  return { name, size, alignment: size, get, set, live: get };
+  return ours({ name, size, alignment: size, get, set, live: get });
 }
 
 function integer(
@@ -1177,6 +1247,12 @@ function checkLength(type: string, length: number): number {
   return length;
 }
 
+/** Checks the size of what has parts. */
+function checkTotal(type: string, size: number): number {
+  if (Number.isSafeInteger(size)) return size;
+  throw new RangeError(`Cannot declare ${type}: ${size} bytes are too many`);
+}
+
 /** Checks a type in a declaration: a plain `cstring` is missing its length. */
 function checkCType(
   type: unknown,
@@ -1196,12 +1272,13 @@ function memoryOf(
   size: number,
   verb: "read" | "view" | "write",
 ): DataView {
-  if (!(bytes instanceof Uint8Array)) {
+  if (!isBytes(bytes)) {
     throw new TypeError(
       `Cannot ${verb} the struct: expected a Uint8Array, got ${kind(bytes)}`,
     );
   }
-  if (isDetached(bytes.buffer)) {
+  const buffer = bufferOf(bytes);
+  if (isDetached(buffer)) {
     throw new TypeError(
       `Cannot ${verb} the struct: the memory is detached, by closing or transferring it`,
     );
@@ -1211,12 +1288,13 @@ function memoryOf(
       `Cannot ${verb} the struct: the offset must be an integer of at least 0, got ${offset}`,
     );
   }
-  if (offset + size > bytes.length) {
+  const length = byteLengthOf(bytes);
+  if (offset + size > length) {
     throw new RangeError(
-      `Cannot ${verb} the struct: ${size} bytes at offset ${offset} do not fit in ${bytes.length} bytes`,
+      `Cannot ${verb} the struct: ${size} bytes at offset ${offset} do not fit in ${length} bytes`,
     );
   }
-  return new DataView(bytes.buffer, bytes.byteOffset + offset, size);
+  return new DataView(buffer, byteOffsetOf(bytes) + offset, size);
 }
 
 /** Returns a part of some memory as bytes. */

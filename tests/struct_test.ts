@@ -812,6 +812,130 @@ Deno.test("CType can be implemented outside of the module", () => {
   assertEquals([...view.modes], [new Set(), value.modes[1]]);
 });
 
+Deno.test("CType from outside is read once, and kept inside its field", () => {
+  let size = 4;
+  const reads: string[] = [];
+  const given: number[][] = [];
+  const greedy = new Proxy({
+    name: "greedy",
+    get size() {
+      return size;
+    },
+    alignment: 4,
+    get: (memory: DataView, offset: number) => {
+      given.push([memory.byteLength, offset]);
+      return memory.getUint8(offset);
+    },
+    set: (memory: DataView, offset: number, value: number) => {
+      for (let index = 0; index < value; index++) {
+        memory.setUint8(offset + index, 9);
+      }
+    },
+    live: (memory: DataView, offset: number) => memory.getUint8(offset),
+  }, {
+    get: (type, key) => {
+      reads.push(String(key));
+      return Reflect.get(type, key);
+    },
+  });
+  const record = struct({ a: i32, it: greedy, b: i32, all: array(greedy, 2) });
+  size = 1 << 20;
+  const all = ["alignment", "get", "live", "name", "set", "size"];
+  assertEquals(reads.sort(), [...all, ...all].sort());
+  assertEquals([record.size, record.offsets.b], [20, 8]);
+
+  const memory = record.encode({ a: 1, it: 4, b: 2, all: [0, 4] });
+  const value = { a: 1, it: 9, b: 2, all: [0, 9] };
+  assertEquals(record.decode(memory), value);
+  assertEquals(given, [[4, 0], [4, 0], [4, 0]]);
+  const view = record.view(memory);
+  assertThrows(() => view.it = 5, RangeError);
+  assertThrows(
+    () => record.write(memory, { ...value, it: 5, all: [0, 0] }),
+    RangeError,
+  );
+  assertEquals(record.decode(memory), value);
+});
+
+Deno.test("struct() refuses a CType that no C compiler has", () => {
+  for (
+    const wrong of [
+      { size: 0 },
+      { size: 1.5 },
+      { size: 2 ** 60 },
+      { size: "4" },
+      { alignment: 3 },
+      { alignment: 8 },
+      { alignment: -4 },
+      { alignment: NaN },
+    ]
+  ) {
+    const type = { ...i32, ...wrong } as unknown as CType<number>;
+    assertThrows(() => struct({ type }), RangeError);
+    assertThrows(() => array(type, 2), RangeError);
+  }
+  const unnamed = { ...i32, name: 5 } as unknown as CType<number>;
+  assertThrows(() => struct({ unnamed }), TypeError);
+  assertThrows(() => array(i64, 2 ** 52), RangeError, "too many");
+});
+
+Deno.test("types, and what they are made of, cannot be changed", () => {
+  const types = { i8, u8, i16, u16, i32, u32, i64, u64, f32, f64, bool };
+  const made = [cstring(4), bytes(4), array(i32, 2), human];
+  for (const type of [...Object.values(types), ...made]) {
+    for (
+      let part: object = type;
+      part !== Object.prototype;
+      part = Object.getPrototypeOf(part)
+    ) {
+      assert(Object.isFrozen(part));
+    }
+  }
+  const view: object = game.view(new Uint8Array(game.size));
+  assert(Object.isFrozen(Object.getPrototypeOf(view)));
+  assert(Object.isFrozen(Object.getPrototypeOf(Object.getPrototypeOf(view))));
+});
+
+Deno.test("Struct methods ask bytes for nothing that they can lie about", () => {
+  let asked = 0;
+  class Lying extends Uint8Array {
+    override get length() {
+      return asked++;
+    }
+    override get byteLength() {
+      return asked++;
+    }
+    override get byteOffset() {
+      return asked++;
+    }
+    override get buffer() {
+      asked++;
+      return new ArrayBuffer(64);
+    }
+    override set() {
+      asked++;
+    }
+    override slice() {
+      asked++;
+      return this;
+    }
+  }
+  const point = struct({ x: i32, key: bytes(4) });
+  const memory = new Lying(8);
+  const key = new Lying(4);
+  key[0] = 80;
+  point.write(memory, { x: 5, key });
+  point.view(memory).x++;
+  assertEquals(point.decode(memory), { x: 6, key: Uint8Array.of(80, 0, 0, 0) });
+  assertEquals(memory[4], 80);
+  assertThrows(() => point.decode(memory, 1), RangeError);
+  assertThrows(
+    () => point.write(memory, { x: 5, key: new Lying(5) }),
+    RangeError,
+  );
+  assertEquals(asked, 0);
+});
+
 // The C compiler
 
 /** A struct in both languages, with a value in both. */
