@@ -44,5 +44,5 @@ export function copyFrom(
   address: bigint,
   target: Uint8Array<ArrayBuffer>,
 ): void {
-  string().memmove(target, address, BigInt(target.byteLength));
+  string().memmove(target, address, BigInt(byteLengthOf(target)));
 }
