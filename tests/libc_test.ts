@@ -25,6 +25,7 @@ const ELSEWHERE: Record<string, string> = {
 /** Constants of other headers than that of their file. */
 const OTHER_HEADERS: Record<string, string> = {
   HUGETLBFS_MAGIC: "linux/magic.h",
+  TMPFS_MAGIC: "linux/magic.h",
   MAX_COUNT: "limits.h",
   MQ_PRIO_MAX: "limits.h",
   SEMVMX: "linux/sem.h",

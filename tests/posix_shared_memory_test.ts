@@ -88,6 +88,7 @@ leakTest("PosixSharedMemory.create(null) picks a name that is free", () => {
   using two = PosixSharedMemory.create(null, 4);
   assertNotEquals(one.name, two.name);
   assertMatch(one.name, /^\/ipc-\d+-[\w-]+$/);
+  assertThrows(() => Object.assign(one, { name: "/other" }), TypeError);
   for (const memory of [one, two]) {
     using other = PosixSharedMemory.open(memory.name);
     other.bytes[0] = 9;

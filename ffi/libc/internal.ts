@@ -4,8 +4,12 @@
 /** The first argument of an internal constructor. */
 export const internal: unique symbol = Symbol("internal");
 
-/** Refuses a caller that is not of this module. */
-export function checkInternal(token: unknown, name: string): void {
+/** Refuses a construction from outside; `instead` says what to call. */
+export function checkInternal(
+  token: unknown,
+  name: string,
+  instead = "its static methods",
+): asserts token is typeof internal {
   if (token === internal) return;
-  throw new TypeError(`Cannot construct ${name}: use its static methods`);
+  throw new TypeError(`Cannot construct ${name}: use ${instead}`);
 }

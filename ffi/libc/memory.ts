@@ -1,9 +1,10 @@
 // Addresses <-> ArrayBuffers, and detaching them.
 
-import { bufferOf, byteOffsetOf } from "../arguments.ts";
+import { bufferOf, byteLengthOf, byteOffsetOf } from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
 import { checkAddress } from "./errno.ts";
 import { header } from "./library.ts";
+import { retire, retireHole } from "./retired.ts";
 import { copyFrom } from "./string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "./sys_mman.ts";
 import { pageSize } from "./unistd.ts";
@@ -34,16 +35,43 @@ export interface MappingInit {
   /** What errors call it. */
   readonly subject: string;
   readonly access: Access;
+  /** Whether to load its pages takes memory that cannot be had back for others. */
+  readonly takesMemory?: boolean;
+  /** The size of its pages in bytes, where it is not the usual one. */
+  readonly unit?: bigint;
   /** Instead of munmap. */
   readonly unmap?: Unmap;
 }
+
+const WORD = 4; // bytes
 
 // Which mapping a buffer belongs to. Only what was mapped here has an address
 // that a call of libc may be given; a slice of anything else is refused.
 const mappings = new WeakMap<ArrayBufferLike, Mapping>();
 
-function munmap({ start, span }: Mapping): void {
-  sysMman().munmap(start, span);
+// The buffer is the caller's to change, so what it says of itself is not asked.
+const { apply } = Reflect;
+const { transfer } = ArrayBuffer.prototype;
+const detachedGetter = Object.getOwnPropertyDescriptor(
+  ArrayBuffer.prototype,
+  "detached",
+)!.get!;
+
+function isDetached(buffer: ArrayBuffer): boolean {
+  return apply(detachedGetter, buffer, []) as boolean;
+}
+
+function detach(buffer: ArrayBuffer): void {
+  apply(transfer, buffer, [0]);
+}
+
+/** Up to a whole number of pages. */
+export function roundUp(span: bigint, page: bigint): bigint {
+  return (span + page - 1n) / page * page;
+}
+
+function munmap({ start, extent }: Mapping): void {
+  sysMman().munmap(start, extent);
 }
 
 /**
@@ -58,8 +86,12 @@ export class Mapping {
   readonly length: number;
   readonly subject: string;
   readonly access: Access;
+  readonly takesMemory: boolean;
+  readonly #skip: number; // bytes of the first page that are not shown
+  readonly #unit: bigint;
   readonly #unmap: Unmap;
   #pointer: Deno.PointerValue = null;
+  #words: Int32Array | undefined; // handed to nobody
   #buffer: ArrayBuffer | undefined; // made when it is wanted
   #bytes: Uint8Array<ArrayBuffer> | undefined;
   #open = true;
@@ -71,6 +103,9 @@ export class Mapping {
     this.length = init.length;
     this.subject = init.subject;
     this.access = init.access;
+    this.takesMemory = init.takesMemory ?? init.access === "private";
+    this.#skip = Number(init.address % BigInt(pageSize()));
+    this.#unit = init.unit ?? BigInt(pageSize());
     this.#unmap = init.unmap ?? munmap;
     if (this.access === "readonly") return;
     try { // fails under a permission that is for libc's path only
@@ -83,12 +118,17 @@ export class Mapping {
 
   /** The beginning of the first page: what mmap returned. */
   get start(): bigint {
-    return this.address - this.address % BigInt(pageSize());
+    return this.address - BigInt(this.#skip);
   }
 
-  /** The bytes from there to the end; the kernel rounds up to whole pages. */
+  /** The bytes from there to the end. */
   get span(): bigint {
-    return this.address - this.start + BigInt(this.length);
+    return BigInt(this.#skip) + BigInt(this.length);
+  }
+
+  /** The same in whole pages. */
+  get extent(): bigint {
+    return roundUp(this.span, this.#unit);
   }
 
   /** All the memory, of length 0 after `close()`. */
@@ -133,7 +173,7 @@ export class Mapping {
   /** Throws when the memory is gone, or has become somebody else's. */
   checkOwn(): void {
     this.checkOpen();
-    if (this.#buffer?.detached) {
+    if (this.#buffer !== undefined && isDetached(this.#buffer)) {
       throw new TypeError(
         `Cannot use ${this.subject}: its ArrayBuffer was transferred`,
       );
@@ -161,8 +201,43 @@ export class Mapping {
     const { memmem } = string();
     const from = this.address + BigInt(offset);
     const left = BigInt(this.length - offset);
-    const found = memmem(from, left, bytes, BigInt(bytes.byteLength));
+    const found = memmem(from, left, bytes, BigInt(byteLengthOf(bytes)));
     return found === 0n ? -1 : Number(BigInt(found) - this.address);
+  }
+
+  /** `atomic_load`: the word at an offset, of read-only memory, too. */
+  load(offset: number): number {
+    const index = this.#wordAt(offset);
+    return Atomics.load(this.#words!, index);
+  }
+
+  /** `atomic_store`: sets the word at an offset. */
+  store(offset: number, value: number): void {
+    const index = this.#wordAt(offset);
+    void this.bytes; // throws for read-only memory
+    Atomics.store(this.#words!, index, value);
+  }
+
+  /**
+   * The index of a word in `#words`, which begin with the first page: an odd offset
+   * in a file moves no word. Over read-only memory an array is safe as long as
+   * nobody else has it.
+   */
+  #wordAt(offset: number): number {
+    this.checkOwn();
+    const index = (this.#skip + offset) / WORD;
+    if (!Number.isInteger(index)) {
+      throw new RangeError(
+        `Argument "offset" must be of a word that begins at a multiple of ${WORD}: ${offset}`,
+      );
+    }
+    this.#words ??= new Int32Array(
+      Deno.UnsafePointerView.getArrayBuffer(
+        Deno.UnsafePointer.create(this.start)!,
+        Math.floor((this.#skip + this.length) / WORD) * WORD,
+      ),
+    );
+    return index;
   }
 
   /**
@@ -189,7 +264,8 @@ export class Mapping {
   }
 
   /**
-   * Detaches the buffer, so that every view of it has length 0, and unmaps.
+   * Detaches the buffer, so that every view of it has length 0, and unmaps. The
+   * addresses that a buffer had are retired: a call on another thread may have them.
    *
    * @throws {Error} If the buffer was transferred away. Somebody else's views
    * use the memory then, so it stays mapped until the process ends.
@@ -197,25 +273,32 @@ export class Mapping {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    if (this.#buffer?.detached) {
+    this.#words = undefined;
+    if (this.#buffer !== undefined && isDetached(this.#buffer)) {
       this.#pins = Infinity;
       throw new Error(
         `Cannot unmap ${this.subject}: its ArrayBuffer was transferred, so ` +
           "the memory stays mapped until the process ends",
       );
     }
-    this.#buffer?.transfer(0);
+    if (this.#buffer !== undefined) detach(this.#buffer);
     this.#unmapIfUnused();
   }
 
-  /** Detaches the buffer of memory that is not here any more. */
-  release(): void {
+  /** Detaches the buffer of memory of which mremap has left so many bytes here. */
+  release(left: bigint): void {
     this.#open = false;
-    this.#buffer?.transfer(0);
+    this.#words = undefined;
+    if (this.#buffer === undefined) return;
+    detach(this.#buffer);
+    const kept = roundUp(left, this.#unit);
+    retireHole(this.start + kept, this.extent - kept);
   }
 
   #unmapIfUnused(): void {
-    if (!this.#open && this.#pins === 0) this.#unmap(this);
+    if (this.#open || this.#pins > 0) return;
+    if (this.#buffer !== undefined && retire(this.start, this.extent)) return;
+    this.#unmap(this);
   }
 }
 
@@ -235,7 +318,7 @@ export function placeOf(name: string, bytes: Uint8Array): Place {
     );
   }
   mapping.checkOpen();
-  if (buffer.byteLength === 0) {
+  if (isDetached(buffer)) {
     throw new TypeError(
       `Argument "${name}" must not be bytes of a buffer that was transferred`,
     );

@@ -12,6 +12,7 @@ const sysResource = header({
 export const RLIMIT_FSIZE = 1;
 export const RLIMIT_NOFILE = 7;
 export const RLIMIT_MEMLOCK = 8;
+export const RLIMIT_AS = 9;
 export const RLIMIT_MSGQUEUE = 12;
 
 /** struct rlimit */

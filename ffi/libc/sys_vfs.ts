@@ -10,4 +10,5 @@ export const sysVfs = header({
 /** sizeof (struct statfs): longs, of which the first are f_type and f_bsize. */
 export const SIZEOF_STATFS = 120;
 /** Of <linux/magic.h>. */
+export const TMPFS_MAGIC = 0x01021994;
 export const HUGETLBFS_MAGIC = 0x958458f6;

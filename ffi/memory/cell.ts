@@ -1,7 +1,9 @@
 // A struct that one writes and many read, never a half of it: a seqlock.
 
-import { checkInteger } from "../arguments.ts";
+import { checkInteger, checkSize, setBytes } from "../arguments.ts";
+import type { Mapping } from "../libc/memory.ts";
 import { sched } from "../libc/sched.ts";
+import { fence } from "../libc/stdatomic.ts";
 import type { Fields, FieldValues, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,
@@ -15,11 +17,10 @@ import {
 } from "../wait/options.ts";
 import { throwIfAborted } from "../wait/signal.ts";
 import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
-import { fence, loadWord, wait, wake } from "./futex.ts";
+import { wait, wake } from "./futex.ts";
 import { mappingOf, type Memory, wordOf } from "./memory.ts";
 
 const HEAD = 8; // bytes: the sequence, and what keeps the struct aligned
-const SEQUENCE = 4; // bytes of it
 const ALL = 0x7fffffff; // who wait
 
 /**
@@ -61,7 +62,8 @@ export class SequenceCell<F extends Fields> {
   readonly #memory: Memory;
   readonly #layout: Struct<F>;
   readonly #offset: number;
-  readonly #copy: Uint8Array<ArrayBuffer>;
+  readonly #size: number; // of the struct, in bytes
+  #spare: Uint8Array<ArrayBuffer> | undefined;
 
   /**
    * A cell in a memory, which stays the caller's to close.
@@ -74,11 +76,11 @@ export class SequenceCell<F extends Fields> {
    * @throws {ClosedError} If the memory is closed.
    */
   constructor(memory: Memory, layout: Struct<F>, offset = 0) {
+    const size = sizeOf(layout);
     const mapping = mappingOf(memory);
     mapping.checkOwn();
-    const size = SequenceCell.size(layout);
-    const last = mapping.length - size;
-    const origin = `${size} bytes in ${mapping.subject}`;
+    const last = mapping.length - HEAD - size;
+    const origin = `${HEAD + size} bytes in ${mapping.subject}`;
     checkInteger("offset", offset, 0, last, origin);
     if ((mapping.address + BigInt(offset)) % BigInt(HEAD) !== 0n) {
       throw new RangeError(
@@ -88,7 +90,7 @@ export class SequenceCell<F extends Fields> {
     this.#memory = memory;
     this.#layout = layout;
     this.#offset = offset;
-    this.#copy = new Uint8Array(layout.size);
+    this.#size = size;
   }
 
   /**
@@ -98,7 +100,7 @@ export class SequenceCell<F extends Fields> {
    * @returns The size in bytes.
    */
   static size<F extends Fields>(layout: Struct<F>): number {
-    return HEAD + layout.size;
+    return HEAD + sizeOf(layout);
   }
 
   /**
@@ -108,10 +110,7 @@ export class SequenceCell<F extends Fields> {
    * @throws {ClosedError} If the memory is closed.
    */
   get sequence(): number {
-    const mapping = mappingOf(this.#memory);
-    mapping.checkOwn();
-    this.#checkFits(mapping.length);
-    return loadWord(mapping, this.#offset) >>> 0;
+    return this.#load(this.#mapping());
   }
 
   /**
@@ -124,17 +123,18 @@ export class SequenceCell<F extends Fields> {
    * @throws {ClosedError} If the memory is closed.
    */
   write(value: FieldViews<F>): void {
-    this.#layout.write(this.#copy, value);
-    const { int32 } = this.#memory.atomics;
-    this.#checkFits(int32.buffer.byteLength);
-    const place = this.#offset / SEQUENCE;
-    const before = Atomics.load(int32, place);
+    const copy = this.#take();
+    this.#layout.write(copy, value); // runs code of the caller's
+    const mapping = this.#mapping();
+    const { bytes } = mapping;
+    const before = mapping.load(this.#offset);
     // Of a writer that died in the middle it is odd already.
     const during = before + 1 + (before & 1);
-    Atomics.exchange(int32, place, during); // unlike a store, a barrier both ways
-    this.#memory.bytes.set(this.#copy, this.#offset + HEAD);
-    Atomics.store(int32, place, during + 1);
-    const mapping = mappingOf(this.#memory);
+    mapping.store(this.#offset, during);
+    fence(); // the sequence is odd before anything of the value is written
+    setBytes(bytes, copy, this.#offset + HEAD);
+    mapping.store(this.#offset, during + 1); // and even after all of it
+    this.#spare = copy;
     if (mapping.access === "shared") wake(mapping, this.#offset, ALL);
   }
 
@@ -145,11 +145,7 @@ export class SequenceCell<F extends Fields> {
    * @throws {ClosedError} If the memory is closed.
    */
   tryRead(): FieldValues<F> | null {
-    const before = this.sequence;
-    if ((before & 1) !== 0) return null;
-    mappingOf(this.#memory).copyTo(this.#copy, this.#offset + HEAD);
-    fence();
-    return this.sequence === before ? this.#layout.decode(this.#copy) : null;
+    return this.#tryRead();
   }
 
   /**
@@ -163,7 +159,7 @@ export class SequenceCell<F extends Fields> {
   readSync(options?: SyncWaitOptions): FieldValues<F> {
     const deadline = deadlineOf(options);
     for (;;) {
-      const value = this.tryRead();
+      const value = this.#tryRead();
       if (value !== null) return value;
       if (remaining(deadline) === 0) throw this.#timeout();
       sched().sched_yield(); // the writer may need this processor
@@ -183,10 +179,10 @@ export class SequenceCell<F extends Fields> {
     const limits = limitsOf(options);
     for (;;) {
       throwIfAborted(limits.signal);
-      const value = this.tryRead();
+      const value = this.#tryRead();
       if (value !== null) return value;
       if (isOver(limits.deadline)) throw this.#timeout();
-      const { sequence } = this;
+      const sequence = this.#load(this.#mapping());
       if ((sequence & 1) !== 0) await this.#waitWith(sequence, limits);
       else if (isOverdue()) await yieldToEventLoop();
     }
@@ -245,9 +241,44 @@ export class SequenceCell<F extends Fields> {
     return timeoutError(`a value in ${mappingOf(this.#memory).subject}`);
   }
 
-  /** The memory may have been resized. */
-  #checkFits(length: number): void {
-    if (this.#offset + HEAD + this.#copy.length <= length) return;
+  #tryRead(): FieldValues<F> | null {
+    const mapping = this.#mapping();
+    const before = this.#load(mapping);
+    if ((before & 1) !== 0) return null;
+    const copy = this.#take();
+    mapping.copyTo(copy, this.#offset + HEAD);
+    fence(); // nothing of the value is read after the sequence
+    if (this.#load(mapping) !== before) {
+      this.#spare = copy;
+      return null;
+    }
+    const value = this.#layout.decode(copy); // runs code of the caller's
+    this.#spare = copy;
+    return value;
+  }
+
+  #load(mapping: Mapping): number {
+    return mapping.load(this.#offset) >>> 0;
+  }
+
+  /** The memory as it is now: it may have been closed, or made smaller. */
+  #mapping(): Mapping {
+    const mapping = mappingOf(this.#memory);
+    mapping.checkOwn();
+    if (this.#offset + HEAD + this.#size <= mapping.length) return mapping;
     throw new RangeError("Cannot use the cell: its memory was made smaller");
   }
+
+  /** Bytes for a copy, which nobody else has until they are the spare again. */
+  #take(): Uint8Array<ArrayBuffer> {
+    const copy = this.#spare ?? new Uint8Array(this.#size);
+    this.#spare = undefined;
+    return copy;
+  }
+}
+
+function sizeOf(layout: { readonly size: number }): number {
+  const { size } = layout;
+  checkSize("layout.size", size);
+  return size;
 }

@@ -12,11 +12,13 @@ import {
   ipcError,
   isNoAddress,
 } from "../libc/errno.ts";
+import { checkMemory, isLarge } from "../libc/cgroup.ts";
 import { fcntl } from "../libc/fcntl.ts";
 import { type MappedRange, mappedRanges } from "../libc/maps.ts";
-import { type Access, Mapping } from "../libc/memory.ts";
+import { type Access, Mapping, roundUp } from "../libc/memory.ts";
 import {
   MAP_NORESERVE,
+  MAP_POPULATE,
   MAP_PRIVATE,
   MAP_SHARED,
   PROT_NONE,
@@ -24,7 +26,12 @@ import {
   PROT_WRITE,
   sysMman,
 } from "../libc/sys_mman.ts";
-import { HUGETLBFS_MAGIC, SIZEOF_STATFS, sysVfs } from "../libc/sys_vfs.ts";
+import {
+  HUGETLBFS_MAGIC,
+  SIZEOF_STATFS,
+  sysVfs,
+  TMPFS_MAGIC,
+} from "../libc/sys_vfs.ts";
 import { resourceLimit, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
 import {
   type FileStatus,
@@ -162,9 +169,15 @@ export function mapFile(
   const protection = readonly ? PROT_READ : PROT_READ | PROT_WRITE;
   // The kernel maps from the beginning of a page; the view begins where asked.
   const skip = range.offset % pageSize();
+  const takesMemory = access === "private" ||
+    (isLarge(range.length) && isInMemory(fd));
+  if (takesMemory && (flags & MAP_POPULATE) !== 0) {
+    const present = access === "private" ? 0 : bytesIn(status);
+    checkMemory(range.length - present, "mmap", subject);
+  }
   const length = BigInt(range.length + skip);
   const offset = BigInt(range.offset - skip);
-  const { mmap, munmap } = sysMman();
+  const { mmap } = sysMman();
   const map = (kind: number) =>
     mmap(0n, length, protection, kind | flags, fd, offset);
   let start = map(FLAGS[access]);
@@ -178,22 +191,34 @@ export function mapFile(
     length: range.length,
     subject,
     access,
-    unmap: ({ start, span }) => munmap(start, roundUp(span, unit)),
+    takesMemory,
+    unit,
   });
+}
+
+/** Whether the file is nowhere but in memory: one of /dev/shm, or a memfd. */
+function isInMemory(fd: number): boolean {
+  return fileSystem(fd)[0] === BigInt(TMPFS_MAGIC);
+}
+
+/** `struct statfs`, of which the type comes first, then the size of a block. */
+function fileSystem(fd: number): BigInt64Array {
+  const statfs = new BigInt64Array(SIZEOF_STATFS / 8);
+  sysVfs().fstatfs(fd, statfs);
+  return statfs;
+}
+
+/** The bytes that a file takes now, without its holes. */
+function bytesIn({ stx_blocks }: FileStatus): number {
+  return Number(stx_blocks) * 512;
 }
 
 /** What munmap counts in: a huge file is mapped in huge pages only. */
 function pageSizeOf({ fd }: MappableFile, status: FileStatus): bigint {
   const page = BigInt(pageSize());
   if (BigInt(status.stx_blksize) <= page) return page;
-  const statfs = new BigInt64Array(SIZEOF_STATFS / 8);
-  sysVfs().fstatfs(fd, statfs);
-  return statfs[0] === BigInt(HUGETLBFS_MAGIC) ? statfs[1]! : page;
-}
-
-/** Up to a whole number of pages. */
-export function roundUp(span: bigint, page: bigint): bigint {
-  return (span + page - 1n) / page * page;
+  const [type, block] = fileSystem(fd);
+  return type === BigInt(HUGETLBFS_MAGIC) ? block! : page;
 }
 
 const PROBE = "---p"; // what nobody may touch
@@ -234,7 +259,7 @@ function checkShrink(file: MappableFile, size: number, own?: Mapping): void {
   const left = roundUp(BigInt(size), unit);
   const isOwn = (from: bigint, to: bigint) =>
     own !== undefined && own.start <= from &&
-    to <= own.start + roundUp(own.span, unit);
+    to <= own.start + own.extent;
   const inTheWay = own?.pinned ||
     rangesOf(file, unit).some(({ start, end, offset }) => {
       const from = offset > left ? start : start + left - offset;
@@ -272,6 +297,7 @@ export function allocate(
   size: number,
 ): void {
   checkFileSize(size, "posix_fallocate", subject);
+  if (isInMemory(fd)) checkMemory(size - from, "posix_fallocate", subject);
   const length = BigInt(size - from);
   const { posix_fallocate } = fcntl();
   let number = posix_fallocate(fd, BigInt(from), length);

@@ -13,22 +13,6 @@ import { type Limits, remaining, timeoutError } from "../wait/options.ts";
 const SIZE = 4; // bytes of the word
 const NUMBER = BigInt(SYS_futex);
 
-const word = new Int32Array(1);
-const wordBytes = new Uint8Array(word.buffer);
-const barrier = new Int32Array(1);
-
-/** `atomic_thread_fence`: what is read before is not read after, nor the reverse. */
-export function fence(): void {
-  Atomics.add(barrier, 0, 0);
-}
-
-/** Reads a word of any memory, writable or not, once. */
-export function loadWord(mapping: Mapping, offset: number): number {
-  mapping.copyTo(wordBytes, offset); // 4 aligned bytes come in one piece
-  fence();
-  return word[0]!;
-}
-
 /** The address of a word that others can see, too. */
 function addressOf(mapping: Mapping, offset: number): bigint {
   mapping.checkOwn();
@@ -68,7 +52,8 @@ export interface Word {
 /** The word if it is another one than `value`. */
 function changed({ mapping, offset }: Word, value: number): number | undefined {
   addressOf(mapping, offset);
-  const present = loadWord(mapping, offset);
+  // What was written before the word was stored, is seen after this.
+  const present = mapping.load(offset);
   return present === value ? undefined : present;
 }
 

@@ -1,7 +1,14 @@
 // The memory of shared memory and of memory maps: one model for all of them.
 
-import { checkBytes, checkInteger } from "../arguments.ts";
-import { Mapping } from "../libc/memory.ts";
+import {
+  bufferOf,
+  byteLengthOf,
+  checkBytes,
+  checkInteger,
+  setBytes,
+} from "../arguments.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
+import type { Mapping } from "../libc/memory.ts";
 import type { Fields, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,
@@ -47,10 +54,13 @@ const WORD = 8; // bytes: the widest that Atomics know
  * because its views may be alive. Neither an ArrayBuffer that was transferred away
  * (`postMessage`, `transfer`) is ever unmapped.
  *
- * What reads into the memory from another thread must be over before. The calls of
- * this module see to that, or to the bytes being there; but Deno's own
- * (`file.read(memory.bytes)`) keep the address, and would write to whatever is in
- * that place by then.
+ * Wait for the calls of others that were given `bytes` before you close it. The
+ * calls of this module do that, or copy. Some of the runtime's keep the address
+ * (`file.read(memory.bytes)`, `pbkdf2` and `scrypt` of node:crypto): what they have
+ * not read by then they read as zeroes, and what they write is lost. Empty pages
+ * take the place of up to 16 GiB, or 512 mappings, that a thread has closed last;
+ * a call that is still running after that, or under `ulimit -v`, or in a larger
+ * mapping, can end the process.
  *
  * **Read-only** memory is mapped without permission to write, so a write to an
  * array over it would end the process with SIGSEGV. It has no arrays, therefore:
@@ -77,16 +87,18 @@ export class Memory implements Disposable {
   #atomics: AtomicWords | undefined;
 
   /** Made by this module alone. */
-  protected constructor(mapping: Mapping) {
-    // To JavaScript the constructor is public.
-    if (!(mapping instanceof Mapping)) {
-      throw new TypeError("Cannot construct a Memory: it is made by create()");
-    }
+  protected constructor(token: typeof internal, mapping: Mapping) {
+    checkInternal(token, "Memory", "create(), open() or Memory.adopt()");
     this.#mapping = mapping;
   }
 
   static {
-    mappingOf = (memory) => memory.#mapping;
+    mappingOf = (memory) => {
+      if (Object(memory) === memory && #mapping in memory) {
+        return memory.#mapping;
+      }
+      throw new TypeError('Argument "memory" must be a Memory');
+    };
     replaceMapping = (memory, mapping) => {
       const old = memory.#mapping;
       memory.#mapping = mapping;
@@ -116,7 +128,7 @@ export class Memory implements Disposable {
    * ```
    */
   static adopt(handle: MemoryHandle): Memory {
-    return new Memory(adopt(handle));
+    return new Memory(internal, adopt(handle));
   }
 
   /** How many bytes there are; 0 after `close()`. */
@@ -137,8 +149,9 @@ export class Memory implements Disposable {
   /**
    * `_Atomic int32_t *`, `_Atomic int64_t *`: the memory as words for
    * `Atomics.load`, `store`, `add`, `compareExchange` and so on, which are those of
-   * C's `<stdatomic.h>` in memory_order_seq_cst. (`Atomics.wait` and
-   * `Atomics.notify` are not for memory of this kind.)
+   * C's `<stdatomic.h>` in memory_order_seq_cst. What was written before a store,
+   * to `bytes` as well, is seen by who has loaded what it stored, or was told by
+   * `wait`. (`Atomics.wait` and `Atomics.notify` are not for memory of this kind.)
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {TypeError} If the memory is read-only.
@@ -188,7 +201,7 @@ export class Memory implements Disposable {
    */
   view<F extends Fields>(layout: Struct<F>, offset = 0): FieldViews<F> {
     this.#mapping.checkOwn();
-    return layout.view(this.bytes, offset);
+    return layout.view(this.#mapping.bytes, offset);
   }
 
   /**
@@ -211,7 +224,7 @@ export class Memory implements Disposable {
     const isLength = typeof target === "number";
     if (!isLength) checkBytes("target", target);
     const name = isLength ? "target" : "target.length";
-    this.#checkRange(offset, isLength ? target : target.length, name);
+    this.#checkRange(offset, isLength ? target : byteLengthOf(target), name);
     const copy = isLength ? new Uint8Array(target) : target;
     this.#mapping.copyTo(copy, offset);
     return copy;
@@ -245,10 +258,10 @@ export class Memory implements Disposable {
    */
   write(offset: number, bytes: Uint8Array): void {
     this.#mapping.checkOwn();
-    const { bytes: all } = this;
+    const { bytes: all } = this.#mapping;
     checkBytes("bytes", bytes);
-    this.#checkRange(offset, bytes.length, "bytes.length");
-    all.set(bytes, offset);
+    this.#checkRange(offset, byteLengthOf(bytes), "bytes.length");
+    setBytes(all, bytes, offset);
   }
 
   /**
@@ -468,7 +481,7 @@ function checkWord(value: unknown): asserts value is number {
 }
 
 function wordsOf(mapping: Mapping): AtomicWords {
-  const { buffer } = mapping.bytes;
+  const buffer = bufferOf(mapping.bytes);
   if (mapping.address % BigInt(WORD) !== 0n) {
     throw new RangeError(
       `Cannot use Atomics on ${mapping.subject}: it does not begin at a multiple ` +

@@ -1,5 +1,6 @@
 // Memory that goes to another thread of this process.
 
+import { bufferOf, byteLengthOf } from "../arguments.ts";
 import { check } from "../libc/errno.ts";
 import { type MappedRange, mappedRanges } from "../libc/maps.ts";
 import { Mapping, type MappingInit } from "../libc/memory.ts";
@@ -28,6 +29,9 @@ export interface MemoryHandle {
 const OFFERED = 0;
 const ADOPTED = 1;
 
+const NONE: Partial<MemoryHandle> = {};
+const MAX_ADDRESS = 1n << 56n; // the FFI would wrap what 64 bits do not hold
+
 // On its way memory is nobody's: without a permission, by which adopt() knows it
 // from all other memory, whatever the handle says.
 function protect(
@@ -47,19 +51,34 @@ export function share(mapping: Mapping): MemoryHandle {
   if (access === "private") {
     throw new TypeError(`Cannot share ${subject}: it is private`);
   }
-  const address = mapping.duplicate();
-  protect({ address, length, subject }, PROT_NONE);
   const state = new Int32Array(new SharedArrayBuffer(4));
+  const address = mapping.duplicate();
+  try {
+    protect({ address, length, subject }, PROT_NONE);
+  } catch (error) {
+    sysMman().munmap(
+      address - (mapping.address - mapping.start),
+      mapping.extent,
+    );
+    throw error;
+  }
   return { address, length, subject, access, state };
 }
 
 function isHandle(handle: MemoryHandle): boolean {
   const { address, length, subject, access, state } = handle;
-  return typeof address === "bigint" && Number.isSafeInteger(length) &&
-    length > 0 && typeof subject === "string" &&
+  return typeof address === "bigint" && address > 0n &&
+    address < MAX_ADDRESS && Number.isSafeInteger(length) && length > 0 &&
+    typeof subject === "string" &&
     (access === "shared" || access === "readonly") &&
-    state instanceof Int32Array && state.length === 1 &&
-    state.buffer instanceof SharedArrayBuffer;
+    isState(state);
+}
+
+function isState(state: unknown): boolean {
+  if (!(state instanceof Int32Array)) return false;
+  const bytes = state as unknown as Uint8Array; // which have the same accessors
+  return byteLengthOf(bytes) === 4 &&
+    bufferOf(bytes) as unknown instanceof SharedArrayBuffer;
 }
 
 /** Whether all the memory there is on its way, as share() has left it. */
@@ -79,11 +98,11 @@ function isOffered(
 
 /** Takes over the mapping that another thread has made. */
 export function adopt(handle: MemoryHandle): Mapping {
-  const own = { ...handle }; // read once: a getter could change its mind
+  const { address, length, subject, access, state } = handle ?? NONE; // read once
+  const own = { address, length, subject, access, state };
   if (!isHandle(own)) {
     throw new TypeError('Argument "handle" must be what share() returned');
   }
-  const { address, length, subject, access, state } = own;
   const ranges = mappedRanges(); // may fail: before the handle is used up
   if (Atomics.compareExchange(state, 0, OFFERED, ADOPTED) !== OFFERED) {
     throw new TypeError(
@@ -91,6 +110,7 @@ export function adopt(handle: MemoryHandle): Mapping {
     );
   }
   if (!isOffered(ranges, address, length)) {
+    Atomics.store(state, 0, OFFERED); // it may be that of another handle
     throw new TypeError(
       `Cannot adopt ${subject}: nobody in this process has shared it`,
     );

@@ -5,7 +5,10 @@ import {
   checkFd,
   checkMode,
   checkSize,
+  copyOf,
   cPath,
+  setBytes,
+  viewOf,
 } from "../arguments.ts";
 import { Descriptor } from "../libc/descriptor.ts";
 import {
@@ -32,6 +35,8 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../libc/fcntl.ts";
+import { checkMemory, isLarge } from "../libc/cgroup.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import { type Access, Mapping } from "../libc/memory.ts";
 import { readProc } from "../libc/proc.ts";
 import {
@@ -71,7 +76,6 @@ import {
   resizeFile,
   type ResizeOptions,
   resizeOptions,
-  roundUp,
   sizeOf,
   truncate,
 } from "../memory/file.ts";
@@ -229,14 +233,14 @@ function duplicate({ fd, subject }: MappableFile): Descriptor {
 }
 
 /** How a file is mapped: the caller's options, read once. */
-interface How {
+export interface How {
   readonly range: RangeOptions;
   readonly access: Access;
   readonly resizable: boolean;
   readonly populate: boolean;
 }
 
-function mappingOptions(options: MemoryMapOpenOptions = {}): How {
+export function mappingOptions(options: MemoryMapOpenOptions = {}): How {
   const range = checkRange(options);
   const { private: isPrivate, readonly, resizable, populate } = options;
   if (isPrivate && readonly) {
@@ -279,7 +283,8 @@ function remap(old: Mapping, length: number): Mapping {
   const address = mremap(start, span, BigInt(length), MREMAP_MAYMOVE);
   if (isNoAddress(address) && errno() === EFAULT) return copied(old, length);
   checkAddress(address, "mremap", subject);
-  old.release();
+  const moved = address !== start;
+  old.release(moved ? 0n : BigInt(length));
   return new Mapping({ address, length, subject, access });
 }
 
@@ -291,9 +296,13 @@ function copied(old: Mapping, length: number): Mapping {
   const { subject, access } = old;
   const address = mapAnonymous(length, MAP_PRIVATE);
   const mapping = new Mapping({ address, length, subject, access });
-  old.copyTo(mapping.bytes.subarray(0, old.length), 0);
+  const count = Math.min(length, old.length);
+  old.copyTo(viewOf(mapping.bytes, 0, count), 0);
   return mapping;
 }
+
+/** Maps a file that is open. For this package alone. */
+export let mapDescriptor: (file: MappableFile, how: How) => MemoryMap;
 
 // One flush at a time has a thread of the pool: more would not be faster, and file
 // I/O lives there.
@@ -325,11 +334,13 @@ export class MemoryMap extends Memory {
   #offset: number;
 
   private constructor(
+    token: typeof internal,
     mapping: Mapping,
     file: Descriptor | "none" | undefined,
     offset: number,
   ) {
-    super(mapping);
+    checkInternal(token, "MemoryMap", "MemoryMap.open() or MemoryMap.create()");
+    super(token, mapping);
     this.#file = file;
     this.#offset = offset;
   }
@@ -388,8 +399,11 @@ export class MemoryMap extends Memory {
   static fromFd(fd: number, options?: MemoryMapFdOptions): MemoryMap {
     checkFd(fd);
     const how = mappingOptions(options);
-    const subject = options?.name ?? `descriptor ${fd}`;
-    return MemoryMap.#map({ fd, subject }, how);
+    const name: unknown = options?.name ?? `descriptor ${fd}`;
+    if (typeof name !== "string") {
+      throw new TypeError('Argument "name" must be a string');
+    }
+    return MemoryMap.#map({ fd, subject: name }, how);
   }
 
   /**
@@ -437,7 +451,8 @@ export class MemoryMap extends Memory {
    * @param options `private`, `hugePages`, `populate`.
    * @returns The mapping, zeroed.
    * @throws {RangeError} If the size is out of range.
-   * @throws {IpcError} ENOMEM if there is not that much, or not as many huge pages.
+   * @throws {IpcError} ENOMEM if there is not that much, or not as many huge pages;
+   * with `populate` also if a memory cgroup does not have as much.
    *
    * @example A place for a semaphore
    * ```ts
@@ -457,22 +472,28 @@ export class MemoryMap extends Memory {
     checkSize("size", size);
     const { private: isPrivate, hugePages: huge, populate } = options ?? {};
     const access = isPrivate ? "private" : "shared";
+    const unit = huge ? hugePageSize() : BigInt(pageSize());
+    if (populate && !huge) checkMemory(size, "mmap", ANONYMOUS);
     const address = mapAnonymous(
       size,
       (isPrivate ? MAP_PRIVATE : MAP_SHARED) |
         (huge ? MAP_HUGETLB : 0) |
         (populate ? MAP_POPULATE : 0),
     );
-    const unit = huge ? hugePageSize() : 1n;
     const mapping = new Mapping({
       address,
       length: size,
       subject: ANONYMOUS,
       access,
-      unmap: ({ start, span }) => sysMman().munmap(start, roundUp(span, unit)),
+      takesMemory: !huge,
+      unit,
     });
     const movable = access === "private" && !huge;
-    return new MemoryMap(mapping, movable ? "none" : undefined, 0);
+    return new MemoryMap(internal, mapping, movable ? "none" : undefined, 0);
+  }
+
+  static {
+    mapDescriptor = MemoryMap.#map;
   }
 
   static #map(file: MappableFile, how: How): MemoryMap {
@@ -483,7 +504,7 @@ export class MemoryMap extends Memory {
     const kept = how.resizable ? duplicate(file) : undefined;
     try {
       const mapping = mapFile(file, range, how.access, flags, status);
-      return new MemoryMap(mapping, kept, range.offset);
+      return new MemoryMap(internal, mapping, kept, range.offset);
     } catch (error) {
       kept?.close();
       throw error;
@@ -543,8 +564,11 @@ export class MemoryMap extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/mremap.2.html | mremap(2)}
    */
   resize(size: number, options?: ResizeOptions): void {
+    this.#resize(size, resizeOptions(options));
+  }
+
+  #resize(size: number, how: Required<ResizeOptions>): void {
     checkSize("size", size, this.#offset + 1);
-    const how = resizeOptions(options);
     const own = mappingOf(this);
     own.checkOwn();
     if (this.#file === "none") {
@@ -569,6 +593,7 @@ export class MemoryMap extends Memory {
    * @returns Where it is in the file, in bytes.
    * @throws {TypeError} If `bytes` is no Uint8Array, or if this mapping is not
    * resizable, or read-only.
+   * @throws {RangeError} If somebody has made the file end before this mapping.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC, EFBIG, ENOMEM if there is not enough room.
    *
@@ -589,10 +614,18 @@ export class MemoryMap extends Memory {
    */
   append(bytes: Uint8Array): number {
     checkBytes("bytes", bytes);
-    const end = this.fileSize;
-    const copy = bytes.slice(); // they may be a view of this mapping
-    this.resize(end + copy.length);
-    this.write(end - this.#offset, copy);
+    const copy = copyOf(bytes); // they may be a view of this mapping
+    const end = sizeOf(this.#resizable());
+    const place = end - this.#offset;
+    if (place < 0) {
+      const { subject } = mappingOf(this);
+      throw new RangeError(
+        `Cannot append to ${subject}: it is ${end} bytes, and the mapping begins ` +
+          `at ${this.#offset}`,
+      );
+    }
+    this.#resize(end + copy.length, resizeOptions(undefined));
+    setBytes(mappingOf(this).bytes, copy, place);
     return end;
   }
 
@@ -727,13 +760,13 @@ export class MemoryMap extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/madvise.2.html | madvise(2)}
    */
   advise(advice: MemoryAdvice, range?: RangeOptions): void {
-    if (!Object.hasOwn(ADVICE, advice)) {
+    if (typeof advice !== "string" || !Object.hasOwn(ADVICE, advice)) {
       const known = Object.keys(ADVICE).join(", ");
       throw new TypeError(
         `Argument "advice" must be one of ${known}: ${String(advice)}`,
       );
     }
-    this.#madvise(ADVICE[advice], range);
+    madvise(this.#pages(range), ADVICE[advice]);
   }
 
   /**
@@ -746,13 +779,17 @@ export class MemoryMap extends Memory {
    * @throws {RangeError} If the range is not within the mapping.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EFAULT if a page cannot be had, for one because the file was
-   * made smaller; ENOMEM; EINVAL before Linux 5.14.
+   * made smaller; ENOMEM, also if a memory cgroup of this process is certain not to
+   * have 16 MiB or more that are missing (what it does not have when others take some
+   * meanwhile, the kernel answers with SIGKILL); EINVAL before Linux 5.14.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/madvise.2.html | madvise(2)}
    */
   populate(range?: RangeOptions): void {
-    const readonly = mappingOf(this).access === "readonly";
-    this.#madvise(readonly ? MADV_POPULATE_READ : MADV_POPULATE_WRITE, range);
+    const pages = this.#pages(range);
+    const readonly = pages.mapping.access === "readonly";
+    checkPages(pages, "madvise");
+    madvise(pages, readonly ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
   }
 
   /**
@@ -763,12 +800,15 @@ export class MemoryMap extends Memory {
    * @throws {RangeError} If the range is not within the mapping.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOMEM, EPERM or EAGAIN if this process may not lock as much
-   * (RLIMIT_MEMLOCK, `ulimit -l`).
+   * (RLIMIT_MEMLOCK, `ulimit -l`); ENOMEM if a memory cgroup does not have as much,
+   * as with `populate`.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/mlock.2.html | mlock(2)}
    */
   lock(range?: RangeOptions): void {
-    const { mapping, start, span } = this.#pages(range);
+    const pages = this.#pages(range);
+    const { mapping, start, span } = pages;
+    checkPages(pages, "mlock");
     if (sysMman().mlock(start, span) !== -1) return;
     const number = errno();
     const limit = LOCK_LIMIT_ERRORS.has(number)
@@ -814,10 +854,7 @@ export class MemoryMap extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/mincore.2.html | mincore(2)}
    */
   residency(range?: RangeOptions): Uint8Array<ArrayBuffer> {
-    const { mapping, start, span } = this.#pages(range);
-    const pages = new Uint8Array(Math.ceil(Number(span) / pageSize()));
-    check(sysMman().mincore(start, span, pages), "mincore", mapping.subject);
-    return pages.map((page) => page & 1); // the other bits are reserved
+    return residencyOf(this.#pages(range));
   }
 
   /**
@@ -843,11 +880,6 @@ export class MemoryMap extends Memory {
     );
   }
 
-  #madvise(advice: number, range: RangeOptions | undefined): void {
-    const { mapping, start, span } = this.#pages(range);
-    check(sysMman().madvise(start, span, advice), "madvise", mapping.subject);
-  }
-
   /** The pages that a range of the mapping is in. */
   #pages(options: RangeOptions | undefined): Pages {
     const range = checkRange(options);
@@ -858,6 +890,27 @@ export class MemoryMap extends Memory {
     const skip = address % BigInt(pageSize());
     return { mapping, start: address - skip, span: BigInt(length) + skip };
   }
+}
+
+function madvise({ mapping, start, span }: Pages, advice: number): void {
+  check(sysMman().madvise(start, span, advice), "madvise", mapping.subject);
+}
+
+/** For each page 1 if it is in memory, 0 if not. */
+function residencyOf({ mapping, start, span }: Pages): Uint8Array<ArrayBuffer> {
+  const pages = new Uint8Array(Math.ceil(Number(span) / pageSize()));
+  check(sysMman().mincore(start, span, pages), "mincore", mapping.subject);
+  return pages.map((page) => page & 1); // the other bits are reserved
+}
+
+/** Refuses to load pages for which there cannot be memory, as far as is known. */
+function checkPages(pages: Pages, syscall: string): void {
+  if (!isLarge(Number(pages.span)) || !pages.mapping.takesMemory) return;
+  const missing = residencyOf(pages).reduce(
+    (count, page) => count - page + 1,
+    0,
+  );
+  checkMemory(missing * pageSize(), syscall, pages.mapping.subject);
 }
 
 // What mlock says when RLIMIT_MEMLOCK is too low, by how low it is.

@@ -14,6 +14,7 @@ import {
   F_SEAL_WRITE,
   fcntl,
 } from "../libc/fcntl.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import {
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
@@ -28,7 +29,11 @@ import {
   sizeOf,
   truncate,
 } from "../memory/file.ts";
-import { MemoryMap } from "../memory_map/map.ts";
+import {
+  mapDescriptor,
+  mappingOptions,
+  type MemoryMap,
+} from "../memory_map/map.ts";
 
 /**
  * What nobody can do to a memory file any more, once and for all: `F_SEAL_...`.
@@ -112,7 +117,7 @@ const NAME_BYTES = 249; // as memfd_create(2) has it
 function maskOf(seals: readonly Seal[]): number {
   let mask = 0;
   for (const seal of seals) {
-    if (!Object.hasOwn(SEALS, seal)) {
+    if (typeof seal !== "string" || !Object.hasOwn(SEALS, seal)) {
       const known = Object.keys(SEALS).join(", ");
       throw new TypeError(
         `Argument "seals" must be of ${known}: ${String(seal)}`,
@@ -162,7 +167,12 @@ function sealsOf(mask: number): Seal[] {
 export class MemoryFile implements Disposable {
   readonly #descriptor: Descriptor;
 
-  private constructor(descriptor: Descriptor) {
+  private constructor(token: typeof internal, descriptor: Descriptor) {
+    checkInternal(
+      token,
+      "MemoryFile",
+      "MemoryFile.create() or MemoryFile.fromFd()",
+    );
     this.#descriptor = descriptor;
   }
 
@@ -206,7 +216,7 @@ export class MemoryFile implements Disposable {
       file.close();
       throw error;
     }
-    return new MemoryFile(file);
+    return new MemoryFile(internal, file);
   }
 
   /**
@@ -257,7 +267,7 @@ export class MemoryFile implements Disposable {
       );
     }
     takeOver(fd, subject);
-    return new MemoryFile(new Descriptor(fd, subject));
+    return new MemoryFile(internal, new Descriptor(fd, subject));
   }
 
   /**
@@ -350,8 +360,8 @@ export class MemoryFile implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
    */
   map(options?: MemoryFileMapOptions): MemoryMap {
-    const { fd, subject } = this.#descriptor;
-    return MemoryMap.fromFd(fd, { ...options, name: subject });
+    const how = mappingOptions(options);
+    return mapDescriptor(this.#descriptor, how);
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../libc/fcntl.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import type { Mapping } from "../libc/memory.ts";
 import { sysMman } from "../libc/sys_mman.ts";
 import {
@@ -40,6 +41,10 @@ export interface PosixSharedMemoryCreateOptions {
    * /dev/shm has no room for it (in a container it often has 64 MiB). Without it
    * memory is taken when it is written to, and if there is none then, the process
    * ends with SIGBUS.
+   *
+   * A memory cgroup has a limit, too, and the kernel ends the process with SIGKILL
+   * there. 16 MiB or more that it is certain not to have are ENOMEM here; what others
+   * in it take meanwhile, and what is written to later, cannot be foreseen.
    *
    * @default {true}
    */
@@ -99,19 +104,21 @@ function openObject(name: string, flags: number, mode = 0): Descriptor {
  * @see {@link https://man7.org/linux/man-pages/man7/shm_overview.7.html | shm_overview(7)}
  */
 export class PosixSharedMemory extends Memory {
-  /** The name, beginning with a slash. */
-  readonly name: string;
+  readonly #name: string;
   readonly #descriptor: Descriptor;
   readonly #offset: number;
 
   private constructor(
+    token: typeof internal,
     name: string,
     descriptor: Descriptor,
     mapping: Mapping,
     offset = 0,
   ) {
-    super(mapping);
-    this.name = name;
+    const ways = "PosixSharedMemory.create() or PosixSharedMemory.open()";
+    checkInternal(token, "PosixSharedMemory", ways);
+    super(token, mapping);
+    this.#name = name;
     this.#descriptor = descriptor;
     this.#offset = offset;
   }
@@ -129,7 +136,7 @@ export class PosixSharedMemory extends Memory {
    * @throws {RangeError} If the name is too long, or the size or mode is out of
    * range.
    * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full;
-   * EFBIG, ENOMEM, EACCES, EMFILE, ENFILE. No name is left behind.
+   * ENOMEM if a memory cgroup of this process does not have as much; EFBIG, EACCES, EMFILE, ENFILE. No name is left behind.
    *
    * @example A name that is taken
    * ```ts
@@ -165,7 +172,7 @@ export class PosixSharedMemory extends Memory {
       sysMman().shm_unlink(cName(chosen, NAME_MAX));
       throw error;
     }
-    return new PosixSharedMemory(chosen, file, mapping);
+    return new PosixSharedMemory(internal, chosen, file, mapping);
   }
 
   /**
@@ -203,7 +210,7 @@ export class PosixSharedMemory extends Memory {
       const range = rangeIn(Number(status.stx_size), file.subject, wanted);
       const access = readonly ? "readonly" : "shared";
       const mapping = mapFile(file, range, access, 0, status);
-      return new PosixSharedMemory(name, file, mapping, range.offset);
+      return new PosixSharedMemory(internal, name, file, mapping, range.offset);
     } catch (error) {
       file.close();
       throw error;
@@ -223,6 +230,11 @@ export class PosixSharedMemory extends Memory {
   static unlink(name: string): void {
     const cname = cName(name, NAME_MAX);
     check(sysMman().shm_unlink(cname), "shm_unlink", name);
+  }
+
+  /** The name, beginning with a slash. */
+  get name(): string {
+    return this.#name;
   }
 
   /**
@@ -284,8 +296,8 @@ export class PosixSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/ftruncate.2.html | ftruncate(2)}
    */
   resize(size: number, options?: ResizeOptions): void {
-    checkSize("size", size, this.#offset + 1);
     const how = resizeOptions(options);
+    checkSize("size", size, this.#offset + 1);
     const own = mappingOf(this);
     own.checkWritable();
     const file = this.#descriptor;

@@ -12,6 +12,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
+import { checkInternal, internal } from "../libc/internal.ts";
 import { rowsIn, systemLimit } from "../libc/limits.ts";
 import { Mapping } from "../libc/memory.ts";
 import { readProc } from "../libc/proc.ts";
@@ -211,11 +212,14 @@ export class SysvSharedMemory extends Memory {
   readonly #id: number;
 
   private constructor(
+    token: typeof internal,
     id: number,
     subject: string,
-    options?: SysvSharedMemoryAttachOptions,
+    readonly = false,
   ) {
-    super(attach(id, subject, options?.readonly));
+    const ways = "SysvSharedMemory.create() or SysvSharedMemory.open()";
+    checkInternal(token, "SysvSharedMemory", ways);
+    super(token, attach(id, subject, readonly));
     this.#id = id;
   }
 
@@ -273,10 +277,10 @@ export class SysvSharedMemory extends Memory {
     options?: SysvSharedMemoryOpenOptions,
   ): SysvSharedMemory {
     const number = cKey(key, false);
-    const size = options?.size ?? 0;
+    const { size = 0, readonly } = options ?? {};
     checkSize("size", size, 0);
     const { id, subject } = get(number, size, 0);
-    return new SysvSharedMemory(id, subject, options);
+    return new SysvSharedMemory(internal, id, subject, readonly);
   }
 
   /**
@@ -314,7 +318,7 @@ export class SysvSharedMemory extends Memory {
       }
       try {
         const { id, subject } = get(number, size, flags);
-        return new SysvSharedMemory(id, subject);
+        return new SysvSharedMemory(internal, id, subject);
       } catch (error) {
         if (!isRefusal(error, "shmget", ENOENT)) throw error;
       } // it was removed in between
@@ -354,7 +358,9 @@ export class SysvSharedMemory extends Memory {
     options?: SysvSharedMemoryAttachOptions,
   ): SysvSharedMemory {
     checkInteger("id", id, 0, 0x7fffffff, "int");
-    return new SysvSharedMemory(id, `shared memory id ${id}`, options);
+    const { readonly } = options ?? {};
+    const subject = `shared memory id ${id}`;
+    return new SysvSharedMemory(internal, id, subject, readonly);
   }
 
   /**
@@ -378,31 +384,13 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
    */
   static list(): SysvSharedMemoryEntry[] {
-    const text = readProc(LIST);
-    if (text === undefined) {
-      throw new Deno.errors.NotSupported(`Cannot read ${LIST}`);
-    }
-    return text.trimEnd().split("\n").slice(1).map((line) => {
-      const [key, id, perms, size, , , attachments, uid, gid] = line.trim()
-        .split(/\s+/);
-      const mode = parseInt(perms!, 8);
-      return {
-        key: Number(key),
-        id: Number(id),
-        mode: mode & 0o777,
-        size: Number(size),
-        attachments: Number(attachments),
-        removed: (mode & SHM_DEST) !== 0,
-        uid: Number(uid),
-        gid: Number(gid),
-      };
-    });
+    return list();
   }
 
   static #create(key: number, size: number, flags: number): SysvSharedMemory {
     const { id, subject } = get(key, size, IPC_CREAT | IPC_EXCL | flags);
     try {
-      return new SysvSharedMemory(id, subject);
+      return new SysvSharedMemory(internal, id, subject);
     } catch (error) {
       sysShm().shmctl(id, IPC_RMID, null);
       throw error;
@@ -457,10 +445,11 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   set(change: SysvSharedMemoryChange): void {
-    checkPermChange(change);
+    const { uid, gid, mode } = change; // read once
+    checkPermChange({ uid, gid, mode });
     const bytes = this.#control(IPC_STAT);
     const { shm_perm } = shmidDs.view(bytes);
-    changePerm(shm_perm, change);
+    changePerm(shm_perm, { uid, gid, mode });
     this.#control(IPC_SET, bytes);
   }
 
@@ -515,10 +504,32 @@ export class SysvSharedMemory extends Memory {
   }
 }
 
+function list(): SysvSharedMemoryEntry[] {
+  const text = readProc(LIST);
+  if (text === undefined) {
+    throw new Deno.errors.NotSupported(`Cannot read ${LIST}`);
+  }
+  return text.trimEnd().split("\n").slice(1).map((line) => {
+    const [key, id, perms, size, , , attachments, uid, gid] = line.trim()
+      .split(/\s+/);
+    const mode = parseInt(perms!, 8);
+    return {
+      key: Number(key),
+      id: Number(id),
+      mode: mode & 0o777,
+      size: Number(size),
+      attachments: Number(attachments),
+      removed: (mode & SHM_DEST) !== 0,
+      uid: Number(uid),
+      gid: Number(gid),
+    };
+  });
+}
+
 function flagsOf(options?: SysvSharedMemoryCreateOptions): number {
-  const mode = options?.mode ?? 0o600;
+  const { mode = 0o600, hugePages } = options ?? {};
   checkMode(mode);
-  return options?.hugePages ? mode | SHM_HUGETLB : mode;
+  return hugePages ? mode | SHM_HUGETLB : mode;
 }
 
 function isRefusal(error: unknown, syscall: string, number: number): boolean {
