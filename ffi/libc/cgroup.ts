@@ -1,6 +1,7 @@
 // Memory cgroups: a process that takes more than its cgroup has is killed, without an
 // error. So what a large request would need is compared with the limits first.
 
+import type { SystemLimit } from "../errors.ts";
 import { ENOMEM, ipcError } from "./errno.ts";
 import { readProc } from "./proc.ts";
 
@@ -87,7 +88,13 @@ export function checkMemory(
   syscall: string,
   subject: string,
 ): void {
-  if (!isLarge(size)) return;
+  const limit = shortage(size);
+  if (limit !== undefined) throw ipcError(ENOMEM, syscall, subject, limit);
+}
+
+/** The limit that does not allow so many bytes more. */
+export function shortage(size: number): SystemLimit | undefined {
+  if (!isLarge(size)) return undefined;
   for (const version of VERSIONS) {
     for (const directory of directories(version)) {
       const value = number(`${directory}/${version.limit}`);
@@ -98,8 +105,8 @@ export function checkMemory(
         0,
       );
       if (size <= value - used + swapRoom(directory)) continue;
-      const name = `${directory}/${version.limit}`;
-      throw ipcError(ENOMEM, syscall, subject, { name, value });
+      return { name: `${directory}/${version.limit}`, value };
     }
   }
+  return undefined;
 }

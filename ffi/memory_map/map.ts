@@ -35,7 +35,7 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../libc/fcntl.ts";
-import { checkMemory, isLarge } from "../libc/cgroup.ts";
+import { checkMemory, shortage } from "../libc/cgroup.ts";
 import { checkInternal, internal } from "../libc/internal.ts";
 import { type Access, Mapping } from "../libc/memory.ts";
 import { readProc } from "../libc/proc.ts";
@@ -264,6 +264,8 @@ function hugePageSize(): bigint {
     ? BigInt(pageSize())
     : BigInt(kilobytes) * 1024n;
 }
+
+const CHUNK = 1n << 30n; // bytes, of which mincore is asked at a time
 
 const ANONYMOUS = "anonymous memory"; // what errors call it
 
@@ -904,13 +906,15 @@ function residencyOf({ mapping, start, span }: Pages): Uint8Array<ArrayBuffer> {
 }
 
 /** Refuses to load pages for which there cannot be memory, as far as is known. */
-function checkPages(pages: Pages, syscall: string): void {
-  if (!isLarge(Number(pages.span)) || !pages.mapping.takesMemory) return;
-  const missing = residencyOf(pages).reduce(
-    (count, page) => count - page + 1,
-    0,
-  );
-  checkMemory(missing * pageSize(), syscall, pages.mapping.subject);
+function checkPages({ mapping, start, span }: Pages, syscall: string): void {
+  if (!mapping.takesMemory || shortage(Number(span)) === undefined) return;
+  let missing = 0;
+  for (let at = start; at < start + span; at += CHUNK) {
+    const left = start + span - at;
+    const part = { mapping, start: at, span: left < CHUNK ? left : CHUNK };
+    for (const page of residencyOf(part)) missing += 1 - page;
+  }
+  checkMemory(missing * pageSize(), syscall, mapping.subject);
 }
 
 // What mlock says when RLIMIT_MEMLOCK is too low, by how low it is.
