@@ -100,7 +100,7 @@ function futexWord({ mapping, offset }: Word, value: number): FutexWord {
     value,
     changed: () =>
       mapping.closed || mapping.transferred ||
-      loadWord(mapping, offset) !== value,
+      mapping.load(offset) !== value,
     pin: () => mapping.pin(),
   };
 }

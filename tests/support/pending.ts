@@ -41,6 +41,16 @@ export interface Pending {
   dispose(): void;
 }
 
+/** The name of what a wait ended with. */
+export async function endOf(wait: Promise<unknown>): Promise<string> {
+  try {
+    await wait;
+    return "no error";
+  } catch (error) {
+    return (error as Error).name;
+  }
+}
+
 /** Fills a pipe or a socket. */
 function fill(write: () => unknown): void {
   while (write()) { /* there was room */ }
