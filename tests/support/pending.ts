@@ -57,6 +57,7 @@ function fill(write: () => unknown): void {
 }
 
 const KILOBYTE = new Uint8Array(1024);
+const PAGE = new Uint8Array(4096); // a pipe has room by the page
 
 /** How to make each kind of wait, by its name. */
 export const KINDS: Record<string, () => Pending> = {
@@ -71,10 +72,10 @@ export const KINDS: Record<string, () => Pending> = {
   },
   "PipeWriter.write"() {
     const { reader, writer } = pipe();
-    fill(() => writer.tryWrite(KILOBYTE));
+    fill(() => writer.tryWrite(PAGE));
     return {
-      wait: (options) => writer.write(KILOBYTE, options),
-      quick: () => (reader.tryRead(KILOBYTE), writer.write(KILOBYTE)),
+      wait: (options) => writer.write(PAGE, options),
+      quick: () => (reader.tryRead(PAGE), writer.write(PAGE)),
       close: () => writer.close(),
       dispose: () => (reader.close(), writer.close()),
     };
@@ -94,13 +95,10 @@ export const KINDS: Record<string, () => Pending> = {
   "splice to a full pipe"() {
     const from = pipe(), to = pipe();
     from.writer.tryWrite(ONE);
-    fill(() => to.writer.tryWrite(KILOBYTE));
+    fill(() => to.writer.tryWrite(PAGE));
     return {
       wait: (options) => splice(from.reader, to.writer, 1, options),
-      quick:
-        () => (from.writer.tryWrite(KILOBYTE),
-          to.reader.tryRead(new Uint8Array(4096)),
-          splice(from.reader, to.writer, 4096)),
+      quick: () => waitReadable(from.reader),
       close: () => to.writer.close(),
       dispose: () => (from[Symbol.dispose](), to[Symbol.dispose]()),
     };
@@ -332,7 +330,7 @@ export const KINDS: Record<string, () => Pending> = {
     fill(() => one.tryWrite(KILOBYTE));
     return {
       wait: (options) => one.write(KILOBYTE, options),
-      quick: () => (two.tryRead(new Uint8Array(65536)), one.write(KILOBYTE)),
+      quick: () => (two.tryRead(KILOBYTE), one.write(KILOBYTE)),
       close: () => one.close(),
       dispose: () => (one.close(), two.close()),
     };
