@@ -241,3 +241,219 @@ leakTest("FramedStream works over two pipes", async () => {
   await echo;
   assertEquals(await one.receive(), null);
 });
+
+/** Numbered messages, each filled with its number; the sends time out at will. */
+async function sendUnderPressure(
+  frames: FramedStream,
+  size: number,
+  rounds: number,
+): Promise<{ sent: number[]; broken: unknown }> {
+  const sent: number[] = [];
+  let last: unknown;
+  for (let number = 1; number <= rounds; number++) {
+    const message = new Uint8Array(size).fill(number);
+    const error = await failure(frames.send(message, { timeout: 1 }));
+    if (error === undefined) sent.push(number);
+    else if (error === last) return { sent, broken: error };
+    last = error;
+  }
+  return { sent, broken: undefined };
+}
+
+/** What has arrived, until the end: whole messages, and whether one was cut. */
+async function arrived(frames: FramedStream) {
+  const numbers: number[] = [];
+  try {
+    for await (const message of frames) {
+      assert(message.every((value) => value === message[0]));
+      numbers.push(message[0]!);
+    }
+    return { numbers, cut: false };
+  } catch (error) {
+    assertInstanceOf(error, Deno.errors.UnexpectedEof);
+    return { numbers, cut: true };
+  }
+}
+
+for (const size of [1, 700, 2000, 4000, 9000, 100_000]) {
+  leakTest(
+    `FramedStream finishes messages of ${size}, or breaks, in the smallest buffer`,
+    async () => {
+      const [one, other] = UnixStream.pair();
+      one.bufferSizes = { send: 0 };
+      using client = new FramedStream(one);
+      using server = new FramedStream(other);
+      // The peer reads now and then, so that sends begin, and end in the middle.
+      const taken: number[] = [];
+      let wanted = true;
+      const reading = (async () => {
+        while (wanted) {
+          await new Promise((resolve) => setTimeout(resolve, 3));
+          const message = await server.receive({ timeout: 0 }).catch(() =>
+            null
+          );
+          if (message !== null) taken.push(message[0]!);
+        }
+      })();
+      const { sent, broken } = await sendUnderPressure(client, size, 60);
+      wanted = false;
+      await reading;
+      client.close();
+      const { numbers, cut } = await arrived(server);
+      assertEquals([...taken, ...numbers], sent);
+      assertEquals(cut, broken !== undefined);
+    },
+  );
+}
+
+leakTest(
+  "FramedStream is not confused by a write that ends in the middle",
+  async () => {
+    const [one, other] = UnixStream.pair();
+    one.bufferSizes = { send: 4000 }; // the kernel sends less than 4096 at a time
+    // Room for one piece comes between the try and the write.
+    const client = new FramedStream({
+      reader: one,
+      writer: {
+        tryWrite(bytes) {
+          const count = one.tryWrite(bytes);
+          if (count === null) other.readSync(new Uint8Array(1));
+          return count;
+        },
+        write: (bytes, options) => one.write(bytes, options),
+        writeSync: (bytes, options) => one.writeSync(bytes, options),
+        close: () => one.close(),
+      },
+    });
+    using server = new FramedStream(other);
+    let left = -1;
+    while (one.tryWrite(bytes(0)) !== null) left++;
+    const cut = await failure(
+      client.send(new Uint8Array(4000).fill(7), { timeout: 20 }),
+    );
+    assertInstanceOf(cut, DOMException);
+    other.readSync(new Uint8Array(left)); // what filled the buffer
+    const next = await failure(client.send(bytes(8), { timeout: 20 }));
+    client.close();
+    if (next === undefined) assertEquals(await server.receive(), bytes(8));
+    else assertEquals(next, cut);
+  },
+);
+
+leakTest("FramedStream over a full pipe goes on after a timeout", async () => {
+  const there = pipe();
+  const back = pipe();
+  using client = new FramedStream({
+    reader: back.reader,
+    writer: there.writer,
+  });
+  using server = new FramedStream({
+    reader: there.reader,
+    writer: back.writer,
+  });
+  const message = new Uint8Array(4000);
+  let sent = 0;
+  const error = await (async () => {
+    for (;; sent++) {
+      const error = await failure(client.send(message, { timeout: 1 }));
+      if (error !== undefined) return error;
+    }
+  })();
+  assertInstanceOf(error, DOMException);
+  assertThrows(() => client.sendSync(message, { timeout: 1 }), DOMException);
+  assertThrows(() => client.sendSync(message, { timeout: -1 }), RangeError);
+  for (let i = 0; i < sent; i++) server.receiveSync();
+  await client.send(bytes(1, 2));
+  client.sendSync(bytes(3));
+  assertEquals(server.receiveSync(), bytes(1, 2));
+  assertEquals(server.receiveSync(), bytes(3));
+});
+
+/** A stream of the caller's, over `written`, which is as the test wants it. */
+function ownStream(parts: Record<string, unknown>) {
+  const unused = () => {
+    throw new Error("unused");
+  };
+  return {
+    read: unused,
+    readSync: unused,
+    write: unused,
+    writeSync: unused,
+    tryWrite: () => null,
+    close() {},
+    ...parts,
+    // deno-lint-ignore no-explicit-any -- what TypeScript refuses
+  } as any;
+}
+
+leakTest(
+  "FramedStream is broken by a writer that fails after a part",
+  async () => {
+    const late = new DOMException("late", "TimeoutError");
+    const failing = () => {
+      throw late;
+    };
+    const reject = () => Promise.reject(late);
+    const first = (then: (bytes: Uint8Array) => unknown) => {
+      let calls = 0;
+      return (bytes: Uint8Array) => calls++ === 0 ? bytes.length : then(bytes);
+    };
+    const cases = {
+      "in tryWrite": { tryWrite: failing },
+      "in the rest": { write: first(reject), writeSync: first(failing) },
+      "at once, not in time": { write: reject, writeSync: failing },
+    };
+    for (const [title, parts] of Object.entries(cases)) {
+      const one = new FramedStream(ownStream(parts));
+      assertEquals(await failure(one.send(bytes(1, 2))), late, title);
+      assertEquals(await failure(one.send(bytes(3))), late, title);
+      const other = new FramedStream(ownStream(cases[title as "in tryWrite"]));
+      assertThrows(() => other.sendSync(bytes(1, 2)), DOMException);
+      assertThrows(() => other.sendSync(bytes(3)), DOMException);
+    }
+  },
+);
+
+leakTest("FramedStream believes no count that cannot be", async () => {
+  for (const count of [NaN, -1, 0.5, 7, undefined, "6", 6n]) {
+    const one = new FramedStream(ownStream({ tryWrite: () => count }));
+    if (count === undefined) continue; // as null: it has to wait
+    await assertRejects(() => one.send(bytes(1, 2)), TypeError, "count");
+    assertThrows(() => one.sendSync(bytes(1, 2)), TypeError, "count");
+  }
+  for (const count of [0, 2, NaN, -1, undefined, null, 1n]) {
+    const writes = { write: () => count, writeSync: () => count };
+    const one = new FramedStream(ownStream(writes));
+    await assertRejects(() => one.send(bytes(1, 2)), TypeError, "count");
+    const other = new FramedStream(ownStream(writes));
+    assertThrows(() => other.sendSync(bytes(1, 2)), TypeError, "count");
+  }
+  for (const count of [0, -1, 1.5, NaN, 65_537, undefined, "1"]) {
+    const reads = { read: () => count, readSync: () => count };
+    const one = new FramedStream(ownStream(reads));
+    await assertRejects(() => one.receive(), TypeError, "count");
+    const other = new FramedStream(ownStream(reads));
+    assertThrows(() => other.receiveSync(), TypeError, "count");
+  }
+  for (const stream of [null, undefined, 1, { reader: null, writer: null }]) {
+    // deno-lint-ignore no-explicit-any -- what TypeScript refuses
+    assertThrows(() => new FramedStream(stream as any), TypeError, "stream");
+  }
+});
+
+leakTest("FramedStream lets no send of its writer come between", () => {
+  const errors: unknown[] = [];
+  const frames: FramedStream = new FramedStream(ownStream({
+    tryWrite(bytes: Uint8Array) {
+      try {
+        frames.sendSync(bytes.slice(0, 1));
+      } catch (error) {
+        errors.push(error);
+      }
+      return bytes.length;
+    },
+  }));
+  frames.sendSync(bytes(1));
+  assertEquals(errors.length, 1);
+  assertInstanceOf(errors[0], Error);
+});

@@ -357,8 +357,9 @@ export class FramedStream implements Disposable {
       const written = this.#tryWrite(frame);
       if (written === length) return;
       for (step of this.#steps(frame, written)) {
-        if ("fd" in step) await ready(step, POLLOUT, limits);
-        else {
+        if ("fd" in step) {
+          if (!await ready(step, POLLOUT, limits)) throw timeoutError(SUBJECT);
+        } else {
           const left = { timeout: timeoutUntil(deadline), signal };
           checkAll(step, await this.#writer.write(step.bytes, left));
         }
@@ -377,8 +378,10 @@ export class FramedStream implements Disposable {
       const written = this.#tryWrite(frame);
       if (written === length) return;
       for (step of this.#steps(frame, written)) {
-        if ("fd" in step) readySync(step, POLLOUT, deadline);
-        else {
+        if ("fd" in step) {
+          readySync(step, POLLOUT, deadline);
+          if (isOver(deadline)) throw timeoutError(SUBJECT);
+        } else {
           const left = { timeout: timeoutUntil(deadline) };
           checkAll(step, this.#writer.writeSync(step.bytes, left));
         }
