@@ -457,3 +457,19 @@ leakTest("FramedStream lets no send of its writer come between", () => {
   assertEquals(errors.length, 1);
   assertInstanceOf(errors[0], Error);
 });
+
+leakTest("FramedStream sends nothing of memory that is gone", async () => {
+  const [one, other] = UnixStream.pair();
+  using client = new FramedStream(one);
+  using server = new FramedStream(other);
+  const long = client.send(new Uint8Array(1_000_000));
+  const memory = new ArrayBuffer(64);
+  const refused = failure(client.send(new Uint8Array(memory)));
+  memory.transfer();
+  const last = client.send(bytes(1));
+  assertEquals((await server.receive())!.length, 1_000_000);
+  await long;
+  assertInstanceOf(await refused, TypeError);
+  await last;
+  assertEquals(await server.receive(), bytes(1));
+});

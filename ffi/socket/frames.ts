@@ -6,6 +6,7 @@ import {
   checkFd,
   checkInteger,
   setBytes,
+  viewOf,
 } from "../arguments.ts";
 import { POLLOUT } from "../libc/poll.ts";
 import { untilClosed } from "../wait/iteration.ts";
@@ -23,6 +24,7 @@ import {
 import { ready, readySync, type Waitable } from "../wait/reactor.ts";
 import { isAborted, throwIfAborted } from "../wait/signal.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { checkKept } from "./message.ts";
 
 /** Where frames come from, such as a `UnixStream` or a `PipeReader`. */
 export interface FrameReader {
@@ -186,12 +188,12 @@ export class FramedStream implements Disposable {
     options?: WaitOptions,
   ): Promise<void> {
     const limits = limitsOf(options);
-    this.#checkMessage(message);
+    const length = this.#lengthOf(message);
     const turn = this.#sends.enter(limits);
     if (turn !== undefined && !await turn) throw timeoutError(SUBJECT);
     try {
       throwIfAborted(limits.signal);
-      await this.#write(this.#frame(message), limits);
+      await this.#write(this.#frame(message, length), limits);
     } finally {
       this.#sends.leave();
     }
@@ -217,13 +219,13 @@ export class FramedStream implements Disposable {
     options?: SyncWaitOptions,
   ): void {
     const deadline = deadlineOf(options);
-    this.#checkMessage(message);
+    const length = this.#lengthOf(message);
     if (this.#sends.busy) {
       throw new Error("Cannot send now: an asynchronous send is pending");
     }
     this.#sends.enter(NO_LIMITS); // a writer of the caller's may send, too
     try {
-      this.#writeSync(this.#frame(message), deadline);
+      this.#writeSync(this.#frame(message, length), deadline);
     } finally {
       this.#sends.leave();
     }
@@ -328,10 +330,10 @@ export class FramedStream implements Disposable {
     }
   }
 
-  #checkMessage(message: Uint8Array): void {
+  #lengthOf(message: Uint8Array): number {
     checkBytes("message", message);
     const length = byteLengthOf(message);
-    if (length <= this.#maxSize) return;
+    if (length <= this.#maxSize) return length;
     throw new RangeError(
       `Argument "message" must have at most ${this.#maxSize} bytes ` +
         `(maxSize): ${length}`,
@@ -339,13 +341,12 @@ export class FramedStream implements Disposable {
   }
 
   /** The message with its length, when it is its turn. */
-  #frame(message: Uint8Array): Uint8Array<ArrayBuffer> {
+  #frame(message: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
     if (this.#sendFailure !== undefined) throw this.#sendFailure.error;
-    this.#checkMessage(message); // it may be longer by now
-    const length = byteLengthOf(message);
+    checkKept("message", message, length);
     const frame = new Uint8Array(PREFIX + length);
     new DataView(frame.buffer).setUint32(0, length);
-    setBytes(frame, message, PREFIX);
+    setBytes(frame, viewOf(message, 0, length), PREFIX);
     return frame;
   }
 

@@ -185,6 +185,8 @@ let receiving: Call | undefined;
 /** What is sent: the caller's arguments, read once. */
 export interface Outgoing {
   readonly data: Uint8Array<ArrayBuffer>;
+  /** The bytes that it had at the call. */
+  readonly length: number;
   /** Their numbers are asked for at each try. */
   readonly descriptors: readonly DescriptorLike[] | null;
   readonly to: Uint8Array<ArrayBuffer> | null;
@@ -199,7 +201,27 @@ export function outgoing(
   checkBytes("data", data);
   const given = options?.descriptors;
   const descriptors = given === undefined ? null : descriptorsOf(given);
-  return { data, descriptors, to };
+  return { data, length: byteLengthOf(data), descriptors, to };
+}
+
+/** Makes sure that memory is not closed, or smaller, before it is sent. */
+export function checkKept(
+  name: string,
+  data: Uint8Array,
+  length: number,
+): void {
+  const now = byteLengthOf(data);
+  if (now >= length) return;
+  throw new TypeError(
+    `Argument "${name}" must keep its bytes until they are sent: ` +
+      `of ${length} it has ${now}`,
+  );
+}
+
+/** How many bytes one call may send. */
+function lengthToSend({ data, length }: Outgoing): number {
+  checkKept("data", data, length);
+  return Math.min(length, MAX_COUNT);
 }
 
 function sendmsg(socket: SocketDescriptor, what: Outgoing, flags: number) {
@@ -210,7 +232,7 @@ function sendmsg(socket: SocketDescriptor, what: Outgoing, flags: number) {
   if (to !== null) call.name.set(to);
   call.prepare(
     pointerTo(data),
-    Math.min(byteLengthOf(data), MAX_COUNT),
+    lengthToSend(what),
     to === null ? 0 : to.length,
     numbers === null ? 0 : writeRights(call.control, numbers),
   );
@@ -219,11 +241,11 @@ function sendmsg(socket: SocketDescriptor, what: Outgoing, flags: number) {
 
 function send(
   socket: SocketDescriptor,
-  data: Uint8Array<ArrayBuffer>,
+  what: Outgoing,
   flags: number,
 ): number {
-  const length = Math.min(byteLengthOf(data), MAX_COUNT);
-  return sysSocket().send(socket.fd, data, length, flags | MSG_NOSIGNAL);
+  const length = lengthToSend(what);
+  return sysSocket().send(socket.fd, what.data, length, flags | MSG_NOSIGNAL);
 }
 
 /** One send(2) or sendmsg(2): the count of bytes, or undefined if it would wait. */
@@ -235,7 +257,7 @@ export function sendOnce(
   const plain = what.descriptors === null && what.to === null;
   for (;;) {
     const count = plain
-      ? send(socket, what.data, flags)
+      ? send(socket, what, flags)
       : sendmsg(socket, what, flags);
     if (count !== -1) return count;
     const number = errno();

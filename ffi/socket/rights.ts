@@ -88,7 +88,7 @@ export class PassedDescriptor implements Disposable {
 
   /** Closes the descriptor, unless it was given away. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#descriptor.close();
   }
 }
 

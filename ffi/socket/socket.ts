@@ -283,7 +283,7 @@ export abstract class UnixSocket implements Disposable {
 
   /** Closes this socket. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#descriptor.close();
   }
 }
 

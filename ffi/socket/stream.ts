@@ -25,6 +25,7 @@ import {
 } from "./attempt.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
+  checkKept,
   type Incoming,
   incoming,
   type Outgoing,
@@ -106,19 +107,18 @@ function sendingAll(
   socket: SocketDescriptor,
   what: Outgoing,
 ): TryWith<number> {
-  const { data } = what;
+  const { data, length } = what;
   let sent = 0;
   return (flags) => {
     for (;;) {
-      // Of a resizable buffer there may be less left than was sent already.
-      if (sent > 0 && sent >= byteLengthOf(data)) return sent;
+      checkKept("data", data, length);
       const rest = sent === 0
         ? what // descriptors go with the first byte
-        : { data: viewOf(data, sent), descriptors: null, to: null };
+        : plain(viewOf(data, sent, length));
       const count = sendOnce(socket, rest, flags);
       if (count === undefined) return undefined;
       sent += count;
-      if (sent >= byteLengthOf(data)) return sent;
+      if (sent >= length) return sent;
       if (isOverdue(LARGE)) return undefined; // goes on when the event loop has run
     }
   };
@@ -150,7 +150,7 @@ function sendNow(socket: SocketDescriptor, what: Outgoing): number | null {
 /** Bytes that nothing goes with. */
 function plain(data: Uint8Array): Outgoing {
   checkBytes("bytes", data);
-  return { data, descriptors: null, to: null };
+  return { data, length: byteLengthOf(data), descriptors: null, to: null };
 }
 
 /** Writes all, when it is its turn. */
