@@ -174,6 +174,7 @@ export class FramedStream implements Disposable {
    * @param message The message; it may be empty. Leave it as it is until the promise
    * is settled.
    * @param options `timeout` in milliseconds, and `signal`.
+   * @throws {TypeError} If the memory of the message is closed or smaller before it is sent.
    * @throws {RangeError} If the message has more than `maxSize` bytes.
    * @throws {ClosedError} If the stream is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed. If a part was

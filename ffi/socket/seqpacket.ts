@@ -260,6 +260,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @param data The message; it may be empty. Leave it as it is, and the descriptors
    * open, until the promise is settled.
    * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
+   * @throws {TypeError} If the memory of the message is closed or smaller before it is sent.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.

@@ -420,6 +420,7 @@ export class UnixStream extends UnixConnection {
    * settled.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The count of bytes written: all of them.
+   * @throws {TypeError} If the memory of the bytes is closed or smaller before they are written.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been written.
@@ -481,6 +482,7 @@ export class UnixStream extends UnixConnection {
    * and the descriptors open, until the promise is settled.
    * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
    * @returns The count of bytes sent: all of them.
+   * @throws {TypeError} If the memory of the bytes is closed or smaller before they are sent.
    * @throws {RangeError} If there are more than 253 descriptors, or no byte.
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.
