@@ -990,7 +990,7 @@ function viewClass(fields: readonly Field[]): typeof Live {
     });
   }
   Object.freeze(View.prototype);
-  return View;
+  return Object.freeze(View);
 }
 
 /** Memory that looks like a value. */
@@ -1108,7 +1108,11 @@ class Elements extends Live {
 // A struct of this package relies on what callers can reach through one of theirs.
 for (
   const type of [CompoundType, ArrayType, StructType, Live, Elements]
-) Object.freeze(type.prototype);
+) {
+  Object.freeze(type);
+  Object.freeze(type.prototype);
+}
+Object.freeze(Elements.handler);
 
 function ours<Type extends object>(type: Type): Type {
   own.add(type);

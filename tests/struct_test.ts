@@ -891,9 +891,15 @@ Deno.test("types, and what they are made of, cannot be changed", () => {
       assert(Object.isFrozen(part));
     }
   }
-  const view: object = game.view(new Uint8Array(game.size));
-  assert(Object.isFrozen(Object.getPrototypeOf(view)));
-  assert(Object.isFrozen(Object.getPrototypeOf(Object.getPrototypeOf(view))));
+  const view = game.view(new Uint8Array(game.size));
+  for (const made of [view, view.scores, human]) {
+    let part = Object.getPrototypeOf(made);
+    for (; part !== Object.prototype; part = Object.getPrototypeOf(part)) {
+      assert(Object.isFrozen(part));
+      assert(Object.isFrozen(part.constructor));
+      assert(Object.isFrozen(part.constructor.handler ?? null));
+    }
+  }
 });
 
 Deno.test("Struct methods ask bytes for nothing that they can lie about", () => {

@@ -103,13 +103,14 @@ export function adopt(handle: MemoryHandle): Mapping {
   if (!isHandle(own)) {
     throw new TypeError('Argument "handle" must be what share() returned');
   }
-  const ranges = mappedRanges(); // may fail: before the handle is used up
+  // May fail: before the handle is used up.
+  const offered = isOffered(mappedRanges(), address, length);
   if (Atomics.compareExchange(state, 0, OFFERED, ADOPTED) !== OFFERED) {
     throw new TypeError(
       `Cannot adopt ${subject}: somebody has adopted it already`,
     );
   }
-  if (!isOffered(ranges, address, length)) {
+  if (!offered) {
     Atomics.store(state, 0, OFFERED); // it may be that of another handle
     throw new TypeError(
       `Cannot adopt ${subject}: nobody in this process has shared it`,
