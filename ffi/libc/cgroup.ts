@@ -80,8 +80,9 @@ function swapRoom(directory: string): number {
 }
 
 /**
- * Refuses to take so many bytes of memory at once if a cgroup of this process is
- * certain not to have them. What others of the cgroup take meanwhile is not known.
+ * Refuses to take so many bytes of memory at once if a cgroup of this process does
+ * not have them now: its limit, less what it could only swap out, is below them. What
+ * others of the cgroup take meanwhile is not known.
  */
 export function checkMemory(
   size: number,

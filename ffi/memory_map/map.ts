@@ -781,9 +781,9 @@ export class MemoryMap extends Memory {
    * @throws {RangeError} If the range is not within the mapping.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EFAULT if a page cannot be had, for one because the file was
-   * made smaller; ENOMEM, also if a memory cgroup of this process is certain not to
-   * have 16 MiB or more that are missing (what it does not have when others take some
-   * meanwhile, the kernel answers with SIGKILL); EINVAL before Linux 5.14.
+   * made smaller; ENOMEM, also if a memory cgroup of this process does not have 16 MiB
+   * or more that are missing (if others take it meanwhile, the kernel answers with
+   * SIGKILL); EINVAL before Linux 5.14.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/madvise.2.html | madvise(2)}
    */

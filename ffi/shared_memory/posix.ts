@@ -43,8 +43,8 @@ export interface PosixSharedMemoryCreateOptions {
    * ends with SIGBUS.
    *
    * A memory cgroup has a limit, too, and the kernel ends the process with SIGKILL
-   * there. 16 MiB or more that it is certain not to have are ENOMEM here; what others
-   * in it take meanwhile, and what is written to later, cannot be foreseen.
+   * there. 16 MiB or more that it does not have now are ENOMEM here; what others in
+   * it take meanwhile, and what is written to later, cannot be foreseen.
    *
    * @default {true}
    */
