@@ -121,6 +121,20 @@ export function checkBytes(
   throw new TypeError(`Argument "${name}" must be a Uint8Array`);
 }
 
+/** Makes sure that memory is not closed, or smaller, before it is sent. */
+export function checkKept(
+  name: string,
+  bytes: Uint8Array,
+  length: number,
+): void {
+  const now = byteLengthOf(bytes);
+  if (now >= length) return;
+  throw new TypeError(
+    `Argument "${name}" must keep its bytes until they are sent: ` +
+      `of ${length} it has ${now}`,
+  );
+}
+
 /** A string as C sees it: UTF-8, closed by the only NUL in it. */
 export function cString(name: string, value: unknown): Uint8Array<ArrayBuffer> {
   if (typeof value !== "string") {

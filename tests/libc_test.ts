@@ -81,6 +81,7 @@ const VARIADIC: Record<string, number> = {
   mq_open: 2,
   mremap: 4,
   open: 2,
+  openat: 3,
   sem_open: 2,
   syscall: 1,
   semctl: 3,

@@ -24,7 +24,8 @@ export const linuxFutex = header({
     parameters: ["i64", "buffer", "u32", "u32", "buffer", "i32"],
     result: "i64",
   },
-  // The same, on a thread of the pool.
+  // On a thread of the pool:
+  // long syscall(long number, struct futex_waitv *waiters, unsigned int n, unsigned int flags, struct timespec *timeout, clockid_t clockid)
   futex_waitv_nonblocking: {
     name: "syscall",
     parameters: ["i64", "buffer", "u32", "u32", "buffer", "i32"],

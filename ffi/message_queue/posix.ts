@@ -5,6 +5,7 @@ import {
   checkBytes,
   checkFd,
   checkInteger,
+  checkKept,
   checkMode,
   cName,
   viewOf,
@@ -60,6 +61,13 @@ import { WaiterQueue } from "../wait/waiters.ts";
 import { TypedPosixMessageQueue } from "./posix_typed.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A message that is to be sent. */
+interface Outgoing {
+  readonly data: Uint8Array;
+  readonly size: number;
+  readonly priority: number;
+}
 
 /** How a POSIX message queue is opened. */
 export interface PosixMessageQueueOpenOptions {
@@ -602,7 +610,7 @@ export class PosixMessageQueue implements Disposable {
     data: Uint8Array,
     options?: PosixSendOptions & SyncWaitOptions,
   ): void {
-    const priority = this.#check(data, options);
+    const message = this.#outgoing(data, options);
     const deadline = deadlineOf(options);
     this.#descriptor.checkOpen();
     if (this.#sends.busy) {
@@ -610,7 +618,7 @@ export class PosixMessageQueue implements Disposable {
         `Cannot send to ${this.#name}: an asynchronous send is pending`,
       );
     }
-    const tryOnce = () => this.#send(data, priority, deadline === Infinity);
+    const tryOnce = () => this.#send(message, deadline === Infinity);
     this.#attemptSync(POLLOUT, tryOnce, deadline);
   }
 
@@ -646,11 +654,11 @@ export class PosixMessageQueue implements Disposable {
     data: Uint8Array,
     options?: PosixSendOptions & WaitOptions,
   ): Promise<void> {
-    const priority = this.#check(data, options);
+    const message = this.#outgoing(data, options);
     const limits = limitsOf(options);
     await attempt(
       new DescriptorSource(this.#descriptor, POLLOUT),
-      () => this.#send(data, priority),
+      () => this.#send(message),
       limits,
       this.#sends,
     );
@@ -670,9 +678,9 @@ export class PosixMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/mq_send.3.html | mq_send(3)}
    */
   trySend(data: Uint8Array, options?: PosixSendOptions): boolean {
-    const priority = this.#check(data, options);
+    const message = this.#outgoing(data, options);
     this.#descriptor.checkOpen();
-    return !this.#sends.busy && this.#send(data, priority) === true;
+    return !this.#sends.busy && this.#send(message) === true;
   }
 
   /**
@@ -906,11 +914,11 @@ export class PosixMessageQueue implements Disposable {
     this.close();
   }
 
-  /** Checks what is to be sent, and returns its priority. */
-  #check(
-    data: unknown,
+  /** Checks what is to be sent. */
+  #outgoing(
+    data: Uint8Array,
     options: PosixSendOptions | undefined,
-  ): number {
+  ): Outgoing {
     checkBytes("data", data);
     const size = byteLengthOf(data);
     if (size > this.#maxSize) {
@@ -921,19 +929,18 @@ export class PosixMessageQueue implements Disposable {
     }
     const priority = options?.priority ?? 0;
     checkPriority(priority);
-    return priority;
+    return { data, size, priority };
   }
 
   /** One mq_send, which may block; or undefined when the queue is full. */
   #send(
-    data: Uint8Array,
-    priority: number,
+    { data, size, priority }: Outgoing,
     blocks = false,
   ): true | undefined {
     const { fd, subject } = this.#descriptor;
     const { mq_send, mq_timedsend } = mqueue();
     const bytes = data as Bytes;
-    const size = byteLengthOf(data);
+    checkKept("data", data, size);
     for (;;) {
       const result = blocks
         ? mq_send(fd, bytes, size, priority)

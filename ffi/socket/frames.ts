@@ -5,6 +5,7 @@ import {
   checkBytes,
   checkFd,
   checkInteger,
+  checkKept,
   setBytes,
   viewOf,
 } from "../arguments.ts";
@@ -24,7 +25,6 @@ import {
 import { ready, readySync, type Waitable } from "../wait/reactor.ts";
 import { isAborted, throwIfAborted } from "../wait/signal.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { checkKept } from "./message.ts";
 
 /** Where frames come from, such as a `UnixStream` or a `PipeReader`. */
 export interface FrameReader {

@@ -4,6 +4,7 @@ import {
   byteLengthOf,
   checkBytes,
   checkInteger,
+  checkKept,
   setBytes,
   viewOf,
 } from "../arguments.ts";
@@ -202,20 +203,6 @@ export function outgoing(
   const given = options?.descriptors;
   const descriptors = given === undefined ? null : descriptorsOf(given);
   return { data, length: byteLengthOf(data), descriptors, to };
-}
-
-/** Makes sure that memory is not closed, or smaller, before it is sent. */
-export function checkKept(
-  name: string,
-  data: Uint8Array,
-  length: number,
-): void {
-  const now = byteLengthOf(data);
-  if (now >= length) return;
-  throw new TypeError(
-    `Argument "${name}" must keep its bytes until they are sent: ` +
-      `of ${length} it has ${now}`,
-  );
 }
 
 /** How many bytes one call may send. */

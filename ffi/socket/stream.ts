@@ -1,6 +1,6 @@
 // SOCK_STREAM.
 
-import { byteLengthOf, checkBytes, viewOf } from "../arguments.ts";
+import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
 import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { internal } from "../libc/internal.ts";
 import { MSG_DONTWAIT, SOCK_STREAM, sysSocket } from "../libc/sys_socket.ts";
@@ -25,7 +25,6 @@ import {
 } from "./attempt.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
-  checkKept,
   type Incoming,
   incoming,
   type Outgoing,

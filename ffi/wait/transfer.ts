@@ -1,6 +1,6 @@
 // Moving bytes through a descriptor: blocking, trying, and waiting.
 
-import { byteLengthOf, checkBytes, viewOf } from "../arguments.ts";
+import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
 import type { Descriptor } from "../libc/descriptor.ts";
 import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
@@ -74,15 +74,16 @@ function writing(
   bytes: Bytes,
   call: Transfer = writeNow,
 ): () => number | undefined {
+  const length = byteLengthOf(bytes);
   let written = 0;
   return () => {
     for (;;) {
-      const rest = written === 0 ? bytes : viewOf(bytes, written);
+      checkKept("bytes", bytes, length);
+      const rest = written === 0 ? bytes : viewOf(bytes, written, length);
       const count = transferOnce(call, "write", target, rest);
       if (count === undefined) return undefined;
       written += count;
-      // Of a resizable buffer there may be less left than was written already.
-      if (written >= byteLengthOf(bytes)) return written;
+      if (written >= length) return written;
       if (isOverdue(LARGE)) return undefined; // goes on when the event loop has run
     }
   };
