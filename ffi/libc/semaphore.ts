@@ -12,6 +12,8 @@ export const semaphore = header({
   sem_unlink: { parameters: ["buffer"], result: "i32" },
   // int sem_init(sem_t *sem, int pshared, unsigned int value)
   sem_init: { parameters: ["usize", "i32", "u32"], result: "i32" },
+  // int sem_wait(sem_t *sem)
+  sem_wait: { parameters: ["usize"], result: "i32" },
   // int sem_trywait(sem_t *sem)
   sem_trywait: { parameters: ["usize"], result: "i32" },
   // int sem_clockwait(sem_t *sem, clockid_t clockid, const struct timespec *abstime)
@@ -34,14 +36,24 @@ export const SEM_VALUE_MAX = 0x7fffffff;
 // one of these two, which are flags of futex(2).
 const DATA = 0; // in words of 64 bits
 const VALUE = 0; // in words of 32 bits
-const PRIVATE = 2;
+const WAITERS = 1;
+/** The place of `private` among the words of 32 bits. */
+export const PRIVATE = 2;
 const PRIVATE_BYTES = 8n;
 const OF_PROCESSES = 128;
 const OF_THREADS = 0;
 const WAITER = 1n << 32n;
 
+/** Words of which none is sound. */
+export const NO_WORDS = new Int32Array(SIZEOF_SEM_T / 4).fill(-1);
+
 const word = new Int32Array(1);
 const wordBytes = new Uint8Array(word.buffer);
+
+/** Whether there may be a semaphore; if not, the C library aborts the process. */
+export function isSound(private_: number | undefined): boolean {
+  return private_ === OF_PROCESSES || private_ === OF_THREADS;
+}
 
 /** Whether memory may be looked at, other than by calls of libc. */
 function mayView(): boolean {
@@ -51,45 +63,42 @@ function mayView(): boolean {
 
 /** The words of a sem_t. To be used only while it is mapped. */
 export class SemWords {
-  readonly #address: bigint;
-  // Undefined under a permission that is for libc's path only.
-  readonly #int32: Int32Array | undefined;
+  /** The memory; {@linkcode NO_WORDS} under a permission that is for libc's path. */
+  readonly int32: Int32Array;
   readonly #bigInt64: BigInt64Array | undefined;
+  readonly #address: bigint;
 
   constructor(address: bigint) {
     this.#address = address;
+    this.int32 = NO_WORDS;
     if (!mayView()) return;
     const pointer = Deno.UnsafePointer.create(address)!;
     const { getArrayBuffer } = Deno.UnsafePointerView;
     const buffer = getArrayBuffer(pointer, SIZEOF_SEM_T); // handed to nobody
-    this.#int32 = new Int32Array(buffer);
+    this.int32 = new Int32Array(buffer);
     this.#bigInt64 = new BigInt64Array(buffer);
   }
 
-  /** What tells how it is shared. */
-  get #private(): number {
-    if (this.#int32 !== undefined) return this.#int32[PRIVATE]!;
+  /** Whether there may be a semaphore, by whatever way that can be told. */
+  get areSound(): boolean {
+    if (this.#bigInt64 !== undefined) return isSound(this.int32[PRIVATE]);
     copyFrom(this.#address + PRIVATE_BYTES, wordBytes);
-    return word[0]!;
-  }
-
-  /**
-   * Whether there may be a semaphore. If not, calls of the C library would abort the
-   * process.
-   */
-  get isSound(): boolean {
-    const how = this.#private;
-    return how === OF_PROCESSES || how === OF_THREADS;
+    return isSound(word[0]);
   }
 
   /** Whether sem_post wakes a sleeper of ours that {@linkcode SemWords.enter} counts. */
-  get wakes(): boolean {
-    return this.#int32 !== undefined && this.#private === OF_PROCESSES;
+  get wake(): boolean {
+    return this.int32[PRIVATE] === OF_PROCESSES;
   }
 
-  /** The value, where {@linkcode SemWords.wakes}. */
+  /** The value, where {@linkcode SemWords.wake}. */
   get value(): number {
-    return Atomics.load(this.#int32!, VALUE);
+    return Atomics.load(this.int32, VALUE);
+  }
+
+  /** Whether others may wait; where that cannot be seen, they may. */
+  get haveWaiters(): boolean {
+    return this.int32[WAITERS] !== 0;
   }
 
   /** Counts one more that waits. */

@@ -106,6 +106,7 @@ export class PosixSemaphore implements Disposable {
   readonly #name: string | null;
   readonly #sem: Sem;
   readonly #giveBack = () => this.#sem.post();
+  readonly #permit = () => new Permit(internal, this.#giveBack);
 
   private constructor(token: symbol, name: string | null, sem: Sem) {
     checkInternal(token, "PosixSemaphore", "create(), open() or init()");
@@ -341,7 +342,7 @@ export class PosixSemaphore implements Disposable {
    */
   acquireSync(options?: SyncWaitOptions): SemaphorePermit {
     this.#sem.waitSync(deadlineOf(options));
-    return new Permit(internal, this.#giveBack);
+    return this.#permit();
   }
 
   /**
@@ -353,7 +354,7 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   tryAcquire(): SemaphorePermit | null {
-    return this.#sem.tryWait() ? new Permit(internal, this.#giveBack) : null;
+    return this.#sem.tryWait() ? this.#permit() : null;
   }
 
   /**
@@ -386,8 +387,7 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
-    await this.#sem.wait(limitsOf(options));
-    return new Permit(internal, this.#giveBack);
+    return await this.#sem.wait(this.#permit, limitsOf(options));
   }
 
   /**

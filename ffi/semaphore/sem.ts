@@ -17,7 +17,13 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import type { Mapping } from "../libc/memory.ts";
-import { semaphore as libc, SemWords } from "../libc/semaphore.ts";
+import {
+  isSound,
+  NO_WORDS,
+  PRIVATE,
+  semaphore as libc,
+  SemWords,
+} from "../libc/semaphore.ts";
 import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
 import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
 import { Closing } from "../wait/closing.ts";
@@ -26,11 +32,13 @@ import { type Limits, remaining } from "../wait/options.ts";
 import { PoolSource } from "../wait/pool.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 
-// A wake-up can be lost: to an asynchronous wait of this thread, which takes nothing
-// while the thread blocks, and to one who is killed when it was just woken. So a call
-// that blocks looks at the value first after this time, then less and less often.
+// A thread that blocks may lose its wake-up to one that came before it, and that does
+// not take what it is woken for: a wait of this thread that was begun without blocking,
+// or that of a Worker which was terminated. So where others wait it looks at the value
+// first after this time, then less and less often. (A timer costs as much as the wait.)
 const FIRST_LOOK = 50; // ms
 const LONGEST_LOOK = 1000; // ms
+let lastLeft = -Infinity; // when a wait without blocking ended on this thread
 
 /** A semaphore, as one object uses it. */
 export class Sem {
@@ -39,6 +47,8 @@ export class Sem {
   // The mapping that an unnamed one is in.
   readonly #mapping: Mapping | undefined;
   readonly #words: SemWords;
+  // Its words, as long as this object is open.
+  #int32: Int32Array;
   readonly #closing: Closing;
   readonly #queue = new WaiterQueue();
   readonly #value = new Int32Array(1);
@@ -49,12 +59,13 @@ export class Sem {
     this.#address = address;
     this.#mapping = mapping;
     this.#words = new SemWords(address);
+    this.#int32 = this.#words.int32;
     this.#closing = new Closing(subject);
   }
 
   /** Whether there may be a semaphore. */
   get isSound(): boolean {
-    return this.#words.isSound;
+    return this.#words.areSound;
   }
 
   /** sem_init */
@@ -87,46 +98,61 @@ export class Sem {
     }
   }
 
-  /** sem_clockwait, blocking this thread. */
+  /** sem_wait, blocking this thread. */
   waitSync(deadline: number): void {
+    if (!this.tryWait()) this.#waitSync(deadline);
+  }
+
+  #waitSync(deadline: number): void {
     let taken: true | undefined;
-    let longest = FIRST_LOOK;
+    let look = FIRST_LOOK;
     attemptSync(
       this.subject,
       () => taken ?? this.tryWait(),
       () => {
-        taken = this.#block(Math.min(remaining(deadline), longest));
-        longest = Math.min(2 * longest, LONGEST_LOOK);
+        const left = deadline === Infinity ? Infinity : remaining(deadline);
+        const longest = this.#mayMissPost ? look : Infinity;
+        taken = this.#block(Math.min(left, longest));
+        look = Math.min(2 * look, LONGEST_LOOK);
       },
       deadline,
     );
   }
 
+  get #mayMissPost(): boolean {
+    return this.#words.haveWaiters ||
+      performance.now() < lastLeft + 2 * FIRST_LOOK;
+  }
+
   #block(milliseconds: number): true | undefined {
-    const end = monotonicIn(milliseconds);
-    const { sem_clockwait } = libc();
-    if (sem_clockwait(this.#address, CLOCK_MONOTONIC, end) === 0) return true;
+    const { sem_wait, sem_clockwait } = libc();
+    const isTimed = milliseconds !== Infinity;
+    const result = isTimed
+      ? sem_clockwait(
+        this.#address,
+        CLOCK_MONOTONIC,
+        monotonicIn(milliseconds),
+      )
+      : sem_wait(this.#address);
+    if (result === 0) return true;
     const number = errno();
-    // EAGAIN is of the runtime's signal handler: sem_clockwait knows none.
+    // EAGAIN is of the runtime's signal handler: the calls know none.
     if (number === ETIMEDOUT || number === EINTR || number === EAGAIN) {
       return undefined;
     }
-    throw ipcError(number, "sem_clockwait", this.subject);
+    const syscall = isTimed ? "sem_clockwait" : "sem_wait";
+    throw ipcError(number, syscall, this.subject);
   }
 
   /** The same without blocking the thread, in the order of the calls. */
-  async wait(limits: Limits): Promise<void> {
-    const source = new SemSource(this);
-    try {
-      await attempt(source, () => this.tryWait(), limits, this.#queue);
-    } finally {
-      source.end();
-    }
+  wait<T>(done: () => T, limits: Limits): Promise<T> {
+    const tryOnce = () => this.tryWait() && done();
+    return attempt(new SemSource(this), tryOnce, limits, this.#queue);
   }
 
   /** What waits for a value above 0. Before it is used, call `enter`. */
   source(): Source {
-    if (this.#words.wakes) {
+    if (this.#words.wake) {
       return new FutexSource(this.subject, () => this.#word(), this.#closing);
     }
     return new PoolSource(this.subject, this.#closing, () => undefined);
@@ -135,10 +161,11 @@ export class Sem {
   /** Counts one that waits, and keeps the memory, until what this returns is called. */
   enter(): () => void {
     const unpin = this.#pin();
-    if (!this.#words.wakes) return unpin;
+    if (!this.#words.wake) return unpin;
     this.#words.enter();
     return () => {
       this.#words.leave();
+      lastLeft = performance.now();
       // The wake-up for this permit may have been consumed by the wait that ends here.
       if (this.#words.value > 0) wakeOne(this.#address);
       unpin();
@@ -148,6 +175,7 @@ export class Sem {
   /** sem_close, where there is a name, when the last wait is over. */
   close(): void {
     if (this.#closing.closed) return;
+    this.#int32 = NO_WORDS;
     this.#closing.close();
     this.#closeIfUnused();
   }
@@ -156,7 +184,14 @@ export class Sem {
     return this.#closing.closed || this.#mapping?.closed === true;
   }
 
+  /** Throws unless libc may be called. As a rule one look at a word tells. */
   #check(syscall: string): void {
+    if (this.#mapping?.closed || !isSound(this.#int32[PRIVATE])) {
+      this.#checkAll(syscall);
+    }
+  }
+
+  #checkAll(syscall: string): void {
     this.#closing.checkOpen();
     if (this.#mapping?.closed) throw new ClosedError(this.#mapping.subject);
     if (!this.isSound) throw ipcError(EINVAL, syscall, this.subject);
@@ -213,8 +248,7 @@ class SemSource implements Source {
     return this.#source.ready(limits);
   }
 
-  /** Ends the attempt. */
-  end(): void {
+  ended(): void {
     this.#leave?.();
   }
 }

@@ -23,6 +23,8 @@ export interface Source {
   served(): void;
   /** Resolves to true when a try may succeed, to false when the deadline has passed. */
   ready(limits: Limits): Promise<boolean>;
+  /** Notes that there is no other try, whether the last one has succeeded or not. */
+  ended?(): void;
 }
 
 /** Makes the call without waiting; undefined when it would have to wait. */
@@ -57,6 +59,7 @@ export async function attempt<T>(
       inTime = await source.ready(limits);
     }
   } finally {
+    source.ended?.();
     queue?.leave();
   }
 }
