@@ -1,0 +1,138 @@
+/** Runs seeds in children, and looks at how these end. */
+import { cleanUp } from "./clean.ts";
+import { MARK } from "./log.ts";
+
+/** How the runs are made. */
+export interface RunOptions {
+  /** Calls of one run. */
+  readonly steps: number;
+  /** The most milliseconds of one run. */
+  readonly limit: number;
+  /** The one recipe to follow, instead of all that there is. */
+  readonly recipe?: string | undefined;
+}
+
+/** What a run has found. */
+export interface Outcome {
+  /** Its seed. */
+  readonly seed: number;
+  /** The faults, each with its kind first: "SIGSEGV: ...". */
+  readonly findings: string[];
+  /** All that was logged. */
+  readonly lines: string[];
+  /** What the child said on stderr. */
+  readonly stderr: string;
+  /** How long it took, in milliseconds. */
+  readonly time: number;
+}
+
+const CHILD = new URL("child.ts", import.meta.url).pathname;
+const STALL = 7_000; // ms without a line in the log: the child is blocked
+const LOOK_EVERY = 100; // ms
+
+/** Runs a seed. */
+export async function runSeed(
+  seed: number,
+  { steps, limit, recipe = "" }: RunOptions,
+): Promise<Outcome> {
+  const log = Deno.makeTempFileSync({ prefix: "ipc-fuzz-" });
+  const begun = performance.now();
+  try {
+    const child = spawn([log, `${seed}`, `${steps}`, recipe]);
+    const watch = watchProgress(child, log, limit);
+    const { code, signal, stderr } = await child.output();
+    const stopped = watch.stop();
+    const lines = Deno.readTextFileSync(log).split("\n").slice(0, -1);
+    const left = cleanUp(child.pid, lines);
+    const text = new TextDecoder().decode(stderr);
+    const ending = howItEnded({ code, signal, stopped, lines, stderr: text });
+    const findings = [
+      ...ending,
+      // Of a child that has crashed nothing else is expected.
+      ...ending.length > 0 ? [] : left.map((what) => `leak: ${what}`),
+      ...lines.filter((line) => line.startsWith(MARK.finding))
+        .map((line) => line.slice(MARK.finding.length)),
+    ];
+    const time = performance.now() - begun;
+    return { seed, findings, lines, stderr: text, time };
+  } finally {
+    Deno.removeSync(log);
+  }
+}
+
+function spawn(args: string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--quiet",
+      "--no-prompt",
+      "--no-check",
+      "--v8-flags=--expose-gc",
+      CHILD,
+      ...args,
+    ],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Ends a child that takes too long, or that has stopped logging. */
+function watchProgress(child: Deno.ChildProcess, log: string, limit: number) {
+  const begun = performance.now();
+  let size = 0;
+  let moved = begun;
+  let why: string | undefined;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    const present = Deno.statSync(log).size;
+    if (present > size) [size, moved] = [present, now];
+    if (now - moved > STALL) why ??= `nothing happens for ${STALL} ms`;
+    if (now - begun > limit) why ??= `takes longer than ${limit} ms`;
+    if (why !== undefined) kill(child);
+  }, LOOK_EVERY);
+  return {
+    stop(): string | undefined {
+      clearInterval(timer);
+      return why;
+    },
+  };
+}
+
+function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
+
+interface End {
+  code: number;
+  signal: Deno.Signal | null;
+  stopped: string | undefined;
+  lines: string[];
+  stderr: string;
+}
+
+function howItEnded(end: End): string[] {
+  const { code, signal, stopped, lines, stderr } = end;
+  const last = lines.at(-1) ?? "nothing";
+  const reached = last === MARK.end;
+  if (stopped !== undefined) {
+    return [
+      reached
+        ? `no end: the process does not end by itself`
+        : `blocked: ${stopped}, after: ${last}`,
+    ];
+  }
+  if (signal !== null) return [`${signal}: after: ${last}`];
+  if (code === 0 && reached) return [];
+  if (code === 0) return [`ended early: after: ${last}`];
+  const panic = stderr.match(/panicked at[^]*?\n[^]*?\n/)?.[0];
+  const error = panic ?? stderr.match(/error:.*/)?.[0] ?? `code ${code}`;
+  const kind = panic === undefined ? "uncaught" : "panic";
+  return [`${kind}: ${error.replaceAll("\n", " ")}, after: ${last}`];
+}

@@ -1,0 +1,257 @@
+/** Unix domain sockets and frames. */
+import {
+  FramedStream,
+  pipe,
+  UnixDatagram,
+  UnixListener,
+  UnixSeqpacket,
+  UnixStream,
+} from "../../../mod.ts";
+import type { Arg, Gen, Mechanism } from "../types.ts";
+import {
+  anything,
+  bool,
+  bytes,
+  callback,
+  descriptor,
+  foreignFd,
+  number,
+  one,
+  oneOf,
+  options,
+  path,
+  syncWait,
+  wait,
+} from "../values.ts";
+
+const mode = number(0o600, 0o666, 0, 0o1000);
+const anyDescriptor = descriptor("PipeReader", "PipeWriter", "UnixStream");
+const descriptors: Gen = (fuzz): Arg => {
+  const all = Array.from(
+    { length: fuzz.random.pick([0, 1, 2, 3]) },
+    () => anyDescriptor(fuzz),
+  );
+  if (fuzz.hostile("types")) return anything(fuzz);
+  return {
+    value: all.map((one) => one.value),
+    text: `[${all.map((one) => one.text).join(", ")}]`,
+  };
+};
+const address: Gen = (fuzz): Arg => {
+  const { random } = fuzz;
+  if (random.chance(0.5)) return path(fuzz);
+  const name = fuzz.names.length === 0 || random.chance(0.3)
+    ? fuzz.name()
+    : random.pick(fuzz.names);
+  const abstract = fuzz.hostile("types") || random.chance(0.2)
+    ? bytes(1, 8, 107, 108)(fuzz).value
+    : name;
+  return { value: { abstract }, text: "{ abstract }" };
+};
+const maybeAddress: Gen = (fuzz): Arg =>
+  fuzz.random.chance(0.6) ? { value: null, text: "null" } : address(fuzz);
+/** An address that somebody may listen on. */
+const peer: Gen = (fuzz): Arg => {
+  const item = fuzz.existing(["UnixListener", "UnixDatagram"]);
+  if (item === undefined || fuzz.random.chance(0.2)) return address(fuzz);
+  try {
+    const { localAddress } = item.value as UnixListener;
+    return { value: localAddress, text: `${item.text}.localAddress` };
+  } catch {
+    return address(fuzz);
+  }
+};
+const maxSize = number(1, 16, 100, 4096, 65536, 0);
+const receiving = {
+  buffer: bytes(0, 8, 100, 4096, 65536),
+  maxSize,
+  maxDescriptors: number(0, 1, 2, 253, 254),
+};
+const binding = { mode, reclaim: bool };
+const sizes = options({
+  send: number(1, 2048, 4608, 65536, 0),
+  receive: number(2048, 0),
+});
+
+const socket = {
+  inherit: [callback(1)],
+  close: [],
+  "@@dispose": [],
+};
+const socketGetters = ["fd", "localAddress", "passCredentials"];
+const channel = { ...socket, isDrained: [], drained: [wait()] };
+const channelGetters = [
+  ...socketGetters,
+  "remoteAddress",
+  "available",
+  "bufferSizes",
+];
+const connection = { ...channel, closeWrite: [], peerPidfd: [] };
+const connectionGetters = [...channelGetters, "peerCredentials"];
+const setters = { bufferSizes: sizes, passCredentials: oneOf(true, false, 1) };
+const enders = ["close", "@@dispose", "closeWrite"];
+const data = bytes(0, 1, 8, 100, 4096, 65536, 300_000);
+const message = bytes(0, 1, 8, 100, 4096, 65536);
+
+/** Something that a FramedStream reads from and writes to. */
+const frameStream: Gen = (fuzz): Arg => {
+  if (!fuzz.hostile("evil")) return one("UnixStream")(fuzz);
+  const evil = fuzz.evil();
+  const answer = fuzz.random.pick([0, -1, NaN, 1.5, 1e9, "4", null, 4]);
+  const lie = () => {
+    evil.run();
+    return answer;
+  };
+  const later = () => Promise.resolve(answer);
+  const value = {
+    read: later,
+    readSync: lie,
+    write: later,
+    writeSync: lie,
+    tryWrite: lie,
+    close() {},
+  };
+  return { value, text: `stream that answers ${answer}` };
+};
+
+export const SOCKET: Mechanism = {
+  functions: { listenFds: [] },
+  classes: {
+    UnixStream: {
+      make: () => UnixStream.pair(),
+      statics: {
+        pair: [],
+        connect: [peer, wait()],
+        connectSync: [peer, syncWait()],
+        fromFd: [foreignFd("UnixStream"), options({ name: oneOf("a") })],
+      },
+      methods: {
+        ...connection,
+        readSync: [bytes(), syncWait()],
+        read: [bytes(), wait()],
+        tryRead: [bytes()],
+        writeSync: [data, syncWait()],
+        write: [data, wait()],
+        tryWrite: [data],
+        sendSync: [data, syncWait({ descriptors })],
+        send: [data, wait({ descriptors })],
+        trySend: [data, options({ descriptors })],
+        receiveSync: [syncWait(receiving)],
+        receive: [wait(receiving)],
+        tryReceive: [options(receiving)],
+      },
+      enders,
+      getters: [...connectionGetters, "readable", "writable"],
+      setters,
+      construct: [anything],
+    },
+    UnixSeqpacket: {
+      make: () => UnixSeqpacket.pair(),
+      statics: {
+        pair: [],
+        connect: [peer, wait()],
+        connectSync: [peer, syncWait()],
+        fromFd: [foreignFd("UnixSeqpacket")],
+      },
+      methods: {
+        ...connection,
+        sendSync: [message, syncWait({ descriptors })],
+        send: [message, wait({ descriptors })],
+        trySend: [message, options({ descriptors })],
+        receiveSync: [syncWait(receiving)],
+        receive: [wait(receiving)],
+        tryReceive: [options(receiving)],
+        "@@asyncIterator": [],
+      },
+      enders,
+      getters: connectionGetters,
+      setters,
+      construct: [anything],
+    },
+    UnixDatagram: {
+      make: ({ random }) =>
+        random.chance(0.5) ? UnixDatagram.pair() : UnixDatagram.create(null),
+      statics: {
+        pair: [],
+        create: [maybeAddress, options({ ...binding, passCredentials: bool })],
+        connect: [peer, options({ ...binding, from: maybeAddress })],
+        fromFd: [foreignFd("UnixDatagram")],
+      },
+      methods: {
+        ...channel,
+        sendSync: [message, syncWait({ descriptors, to: peer })],
+        send: [message, wait({ descriptors, to: peer })],
+        trySend: [message, options({ descriptors, to: peer })],
+        receiveSync: [syncWait(receiving)],
+        receive: [wait(receiving)],
+        tryReceive: [options(receiving)],
+        "@@asyncIterator": [],
+      },
+      enders,
+      getters: channelGetters,
+      setters,
+      construct: [anything, anything],
+    },
+    UnixListener: {
+      make: () => UnixListener.listen(null),
+      statics: {
+        listen: [
+          maybeAddress,
+          options({
+            ...binding,
+            type: oneOf("stream", "seqpacket", "x"),
+            backlog: number(0, 1, 128),
+            passCredentials: bool,
+          }),
+        ],
+        fromFd: [foreignFd("UnixListener"), options({ type: oneOf("stream") })],
+      },
+      methods: {
+        ...socket,
+        acceptSync: [syncWait()],
+        accept: [wait()],
+        tryAccept: [],
+        "@@asyncIterator": [],
+      },
+      enders,
+      getters: socketGetters,
+      construct: [anything, callback({}), anything],
+    },
+    FramedStream: {
+      make: (fuzz) => {
+        const { random } = fuzz;
+        const [one, other] = UnixStream.pair();
+        fuzz.keep([one, other]);
+        if (random.chance(0.3)) {
+          const ends = pipe();
+          fuzz.keep(ends);
+          return new FramedStream(ends);
+        }
+        if (random.chance(0.5)) one.bufferSizes = { send: 2048 };
+        return [new FramedStream(one), new FramedStream(other)];
+      },
+      methods: {
+        send: [data, wait()],
+        sendSync: [data, syncWait()],
+        receive: [wait()],
+        receiveSync: [syncWait()],
+        "@@asyncIterator": [],
+        close: [],
+        "@@dispose": [],
+      },
+      enders,
+      construct: [frameStream, options({ maxSize })],
+    },
+    PassedDescriptor: {
+      make: (fuzz) => {
+        const [one, other] = UnixStream.pair();
+        fuzz.keep([one, other]);
+        one.sendSync(new Uint8Array(1), { descriptors: [one] });
+        return other.receiveSync();
+      },
+      methods: { close: [], "@@dispose": [] },
+      getters: ["fd"],
+      construct: [anything],
+    },
+  },
+};
