@@ -1,14 +1,26 @@
 /**
- * One run, in a process of its own: `child.ts LOG SEED STEPS RECIPE`. What it finds,
- * and all that it does, is in the log. With a recipe, it does nothing else.
+ * One run, in a process of its own. Its argument is a {@linkcode Task} as JSON. What
+ * it finds, and all that it does, is in the log.
  */
 import { compare, snapshot } from "../support/leaks.ts";
 import { Fuzz } from "./fuzz.ts";
 import { clearNonblocking } from "./libc.ts";
 import { Log } from "./log.ts";
-import { profileOf } from "./profile.ts";
+import { type Choice, profileOf } from "./profile.ts";
 import { type Recipe, RECIPES } from "./recipes/mod.ts";
 import { MECHANISMS } from "./tables/mod.ts";
+
+/** What a child is to do. */
+export interface Task {
+  /** The path of the log. */
+  readonly log: string;
+  /** The seed. */
+  readonly seed: number;
+  /** How many calls. */
+  readonly steps: number;
+  /** What is decided instead of the seed. */
+  readonly choice: Choice;
+}
 
 // Of --expose-gc.
 const { gc } = globalThis as { gc?: () => void };
@@ -51,26 +63,21 @@ async function cook(fuzz: Fuzz, recipe: Recipe): Promise<void> {
   try {
     await recipe(fuzz);
   } catch (error) {
-    const text = `recipe failed: ${
-      error instanceof Error ? error.stack : error
-    }`;
-    if (hostility === 0) fuzz.log.finding("error", text);
-    else fuzz.log.note(text); // something that it uses has been replaced
+    const text = error instanceof Error ? error.stack : error;
+    if (hostility === 0) fuzz.log.finding("error", `recipe failed: ${text}`);
+    else fuzz.log.note(`recipe failed: ${text}`); // what it uses may be replaced
   }
 }
 
 async function steps(
   fuzz: Fuzz,
-  seed: number,
-  count: number,
-  only: string,
+  { steps, seed, choice }: Task,
 ): Promise<void> {
-  const recipes = only === "" ? profileOf(seed).recipes : 1;
-  const names = only === "" ? Object.keys(RECIPES) : [only];
-  for (let step = 1; step <= count; step++) {
+  const { recipes, cooking } = profileOf(seed, choice);
+  for (let step = 1; step <= steps; step++) {
     fuzz.step(step);
-    if (fuzz.random.chance(recipes)) {
-      const name = fuzz.random.pick(names);
+    if (fuzz.random.chance(cooking)) {
+      const name = fuzz.random.pick(recipes);
       fuzz.log.call(step, `recipe ${name}`);
       await cook(fuzz, RECIPES[name]!);
     } else {
@@ -95,25 +102,15 @@ function withoutRuntimes(leaks: string[]): string[] {
 }
 
 async function main(): Promise<void> {
-  const [path, seed, count, only = ""] = Deno.args;
-  const log = new Log(path!);
-  const { mechanisms, hostility, traits } = only === ""
-    ? profileOf(Number(seed))
-    : { mechanisms: [], hostility: 0, traits: [] };
-  log.note(
-    `seed ${seed}: ${mechanisms}; hostility ${hostility}: ${traits.join(", ")}`,
-  );
+  const task: Task = JSON.parse(Deno.args[0]!);
+  const { seed, choice } = task;
+  const log = new Log(task.log);
+  const { mechanisms, hostility, traits } = profileOf(seed, choice);
+  log.note(`seed ${seed}: ${mechanisms}; hostile at ${hostility}: ${traits}`);
   const before = snapshot();
-  const fuzz = new Fuzz(
-    Number(seed),
-    log,
-    MECHANISMS,
-    mechanisms,
-    hostility,
-    traits,
-  );
-  await steps(fuzz, Number(seed), Number(count), only);
-  fuzz.step(Number(count) + 1);
+  const fuzz = new Fuzz(seed, log, MECHANISMS, mechanisms, hostility, traits);
+  await steps(fuzz, task);
+  fuzz.step(task.steps + 1);
   await fuzz.finish();
   log.note("look for leaks");
   const end = performance.now() + LEAK_GRACE;
@@ -130,4 +127,4 @@ async function main(): Promise<void> {
   log.end();
 }
 
-await main();
+if (import.meta.main) await main();

@@ -1,15 +1,17 @@
 /** Runs seeds in children, and looks at how these end. */
+import type { Task } from "./child.ts";
 import { cleanUp } from "./clean.ts";
 import { MARK } from "./log.ts";
+import type { Choice } from "./profile.ts";
 
 /** How the runs are made. */
-export interface RunOptions {
+export interface RunOptions extends Choice {
   /** Calls of one run. */
   readonly steps: number;
   /** The most milliseconds of one run. */
   readonly limit: number;
-  /** The one recipe to follow, instead of all that there is. */
-  readonly recipe?: string | undefined;
+  /** Ends the run early; what it has left is removed. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a run has found. */
@@ -27,25 +29,26 @@ export interface Outcome {
 }
 
 const CHILD = new URL("child.ts", import.meta.url).pathname;
-const STALL = 7_000; // ms without a line in the log: the child is blocked
+const STALL = 4_500; // ms without a line in the log: the child is blocked
 const LOOK_EVERY = 100; // ms
 
 /** Runs a seed. */
 export async function runSeed(
   seed: number,
-  { steps, limit, recipe = "" }: RunOptions,
+  options: RunOptions,
 ): Promise<Outcome> {
+  const { steps, limit, signal, ...choice } = options;
   const log = Deno.makeTempFileSync({ prefix: "ipc-fuzz-" });
   const begun = performance.now();
   try {
-    const child = spawn([log, `${seed}`, `${steps}`, recipe]);
-    const watch = watchProgress(child, log, limit);
-    const { code, signal, stderr } = await child.output();
+    const child = spawn({ log, seed, steps, choice });
+    const watch = watchProgress(child, log, limit, signal);
+    const { code, signal: by, stderr: said } = await child.output();
     const stopped = watch.stop();
     const lines = Deno.readTextFileSync(log).split("\n").slice(0, -1);
     const left = cleanUp(child.pid, lines);
-    const text = new TextDecoder().decode(stderr);
-    const ending = howItEnded({ code, signal, stopped, lines, stderr: text });
+    const stderr = new TextDecoder().decode(said);
+    const ending = howItEnded({ code, signal: by, stopped, lines, stderr });
     const findings = [
       ...ending,
       // Of a child that has crashed nothing else is expected.
@@ -54,13 +57,13 @@ export async function runSeed(
         .map((line) => line.slice(MARK.finding.length)),
     ];
     const time = performance.now() - begun;
-    return { seed, findings, lines, stderr: text, time };
+    return { seed, findings, lines, stderr, time };
   } finally {
     Deno.removeSync(log);
   }
 }
 
-function spawn(args: string[]): Deno.ChildProcess {
+function spawn(task: Task): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -70,7 +73,7 @@ function spawn(args: string[]): Deno.ChildProcess {
       "--no-check",
       "--v8-flags=--expose-gc",
       CHILD,
-      ...args,
+      JSON.stringify(task),
     ],
     env: { NO_COLOR: "1" },
     stdin: "null",
@@ -79,8 +82,13 @@ function spawn(args: string[]): Deno.ChildProcess {
   }).spawn();
 }
 
-/** Ends a child that takes too long, or that has stopped logging. */
-function watchProgress(child: Deno.ChildProcess, log: string, limit: number) {
+/** Ends a child that takes too long, that has stopped logging, or at a signal. */
+function watchProgress(
+  child: Deno.ChildProcess,
+  log: string,
+  limit: number,
+  signal: AbortSignal | undefined,
+) {
   const begun = performance.now();
   let size = 0;
   let moved = begun;
@@ -91,6 +99,7 @@ function watchProgress(child: Deno.ChildProcess, log: string, limit: number) {
     if (present > size) [size, moved] = [present, now];
     if (now - moved > STALL) why ??= `nothing happens for ${STALL} ms`;
     if (now - begun > limit) why ??= `takes longer than ${limit} ms`;
+    if (signal?.aborted) why ??= "interrupted";
     if (why !== undefined) kill(child);
   }, LOOK_EVERY);
   return {
@@ -110,13 +119,15 @@ function kill(child: Deno.ChildProcess): void {
 }
 
 interface End {
-  code: number;
-  signal: Deno.Signal | null;
-  stopped: string | undefined;
-  lines: string[];
-  stderr: string;
+  readonly code: number;
+  readonly signal: Deno.Signal | null;
+  /** Why it was killed, if it was. */
+  readonly stopped: string | undefined;
+  readonly lines: readonly string[];
+  readonly stderr: string;
 }
 
+/** What is wrong with the end of a child, if anything is. */
 function howItEnded(end: End): string[] {
   const { code, signal, stopped, lines, stderr } = end;
   const last = lines.at(-1) ?? "nothing";
@@ -124,7 +135,7 @@ function howItEnded(end: End): string[] {
   if (stopped !== undefined) {
     return [
       reached
-        ? `no end: the process does not end by itself`
+        ? "no end: the process does not end by itself"
         : `blocked: ${stopped}, after: ${last}`,
     ];
   }

@@ -9,6 +9,8 @@ export interface Arg {
   readonly text: string;
   /** The timeout of a wait with plain options: no earlier may it end. */
   readonly timeout?: number;
+  /** How many bytes there truly are: no call moves more. */
+  readonly size?: number;
   /** A descriptor that belongs to whoever takes it over. */
   readonly given?: number;
 }

@@ -101,7 +101,10 @@ export const bool: Gen = oneOf(true, false);
 // --- Bytes --------------------------------------------------------------------
 
 const LENGTHS = [0, 1, 7, 8, 16, 24, 32, 64, 100, 1000, 4096, 10_000];
-const LIES = [0, 1, 50_000, 10_000_000, -1, NaN, 1.5, "8", undefined];
+const LIES = [
+  ...[50_000, 50_000, 50_000, 1_000_000, 10_000_000], // more than there is
+  ...[0, 1, -1, NaN, 1.5, "8", undefined],
+];
 
 function plainBytes(fuzz: Fuzz, length: number): Uint8Array<ArrayBuffer> {
   const { random } = fuzz;
@@ -123,7 +126,8 @@ export function bytes(...lengths: number[]): Gen {
       const mapped = mappedBytes(fuzz);
       if (mapped !== undefined) return mapped;
     }
-    return { value: plainBytes(fuzz, length), text: `bytes(${length})` };
+    const text = `bytes(${length})`;
+    return { value: plainBytes(fuzz, length), text, size: length };
   };
 }
 
@@ -148,8 +152,10 @@ export function lyingBytes(
   base: Uint8Array<ArrayBuffer>,
 ): Arg {
   const { random } = fuzz;
-  const properties = random.sample(LYING, random.int(1, 3));
-  const after = random.int(0, 4);
+  const properties = random.chance(0.6)
+    ? random.pick([["byteLength"], ["length"], ["length", "byteLength"]])
+    : random.sample(LYING, random.int(1, 3));
+  const after = random.pick([1, 1, 2, 2, 0, 3, 4]); // times, of each
   const lie = random.pick(LIES);
   const evil = fuzz.traits.has("evil") && random.chance(0.5)
     ? fuzz.evil()
@@ -160,8 +166,8 @@ export function lyingBytes(
     }
   }
   const value = new Bytes(base.buffer, base.byteOffset, base.length);
-  let reads = 0;
   for (const property of properties) {
+    let reads = 0;
     const key = property.startsWith("@@") ? Symbol.iterator : property;
     const truth = Reflect.get(base, key);
     const get = () => {
@@ -173,6 +179,7 @@ export function lyingBytes(
   }
   return {
     value,
+    size: base.length,
     text: `bytes(${base.length}, ${properties} says ${show(lie)} after ` +
       `${after} times${evil === undefined ? "" : `, ${evil.text}`})`,
   };
