@@ -287,7 +287,10 @@ export class Fuzz {
 
   /** Puts something else in the place of a public property. */
   #override(item: Item, table: ClassTable): void {
-    const names = [...Object.keys(table.methods), ...table.getters ?? []];
+    const { methods, getters = [] } = table;
+    const names = getters.length > 0 && this.random.chance(0.6)
+      ? getters
+      : Object.keys(methods);
     const name = this.random.pick(names);
     // A handle with other properties would be none, and its memory lost.
     if (name.startsWith("@@") || item.kind === "MemoryHandle") return;
@@ -334,7 +337,8 @@ export class Fuzz {
     const called = `${text}(${shown})`;
     const timeout = args.find((arg) => arg.timeout !== undefined)?.timeout;
     const result = this.call(called, () => {
-      const method = Reflect.get(owner, key);
+      // What is put in its place is for the library to fall for.
+      const method = trueProperty(owner, key)?.value;
       const result = Reflect.apply(method, owner, args.map((arg) => arg.value));
       // What was taken over is not ours to close any more.
       for (const { given } of args) {
@@ -713,7 +717,7 @@ function isDenoError(error: Error | DOMException): boolean {
 /** A property as the class has it, whatever the object has in its place. */
 function trueProperty(
   value: object,
-  name: string,
+  name: string | symbol,
 ): PropertyDescriptor | undefined {
   let place = Object.getPrototypeOf(value);
   for (; place !== null; place = Object.getPrototypeOf(place)) {

@@ -31,7 +31,7 @@ function sleep(milliseconds: number): Promise<void> {
 function impatient({ random }: Fuzz): WaitOptions {
   switch (random.int(0, 4)) {
     case 0:
-      return { timeout: random.pick([0, 0.5, 1, 3, 10]) };
+      return { timeout: random.pick([0, 0.5, 1, 2, 3, 5, 10]) };
     case 1: {
       const controller = new AbortController();
       setTimeout(() => controller.abort(), random.int(0, 5));
@@ -91,6 +91,27 @@ interface Channel {
   readonly most: number;
 }
 
+/** Frames as a program reads them that takes a few bytes at a time. */
+function slowFrames(fuzz: Fuzz, stream: UnixStream): Channel["receive"] {
+  let bytes = new Uint8Array();
+  return async (options) => {
+    for (;;) {
+      const header = new DataView(bytes.buffer);
+      const end = bytes.length < 4 ? Infinity : 4 + header.getUint32(0);
+      if (bytes.length >= end) {
+        const data = bytes.slice(4, end);
+        bytes = bytes.slice(end);
+        return data;
+      }
+      const buffer = new Uint8Array(fuzz.random.pick([100, 1500, 2500, 4096]));
+      const count = await stream.read(buffer, options);
+      if (count === null) return null;
+      bytes = new Uint8Array([...bytes, ...buffer.subarray(0, count)]);
+      if (fuzz.random.chance(0.5)) await sleep(fuzz.random.int(0, 8));
+    }
+  };
+}
+
 const CHANNELS: ((fuzz: Fuzz) => Channel)[] = [
   (fuzz) => {
     const queue = fuzz.own(SysvMessageQueue.create(null));
@@ -126,12 +147,15 @@ const CHANNELS: ((fuzz: Fuzz) => Channel)[] = [
     const size = fuzz.random.pick([undefined, 2048, 4608, 6000, 16384]);
     if (size !== undefined) one!.bufferSizes = { send: size };
     const sender = new FramedStream(one!);
+    const receive = fuzz.random.chance(0.5)
+      ? (options: WaitOptions) => receiver.receive(options)
+      : slowFrames(fuzz, other!);
     const receiver = new FramedStream(other!);
     return {
       name: `frames (send buffer ${size})`,
       send: (data, options) => sender.send(data, options),
-      receive: (options) => receiver.receive(options),
-      most: 60_000,
+      receive,
+      most: fuzz.random.pick([3_000, 6_000, 60_000]),
     };
   },
   (fuzz) => {
@@ -167,7 +191,7 @@ function numberOf(bytes: Bytes): number {
 export async function messagesOnce(fuzz: Fuzz): Promise<void> {
   const { random } = fuzz;
   const channel = random.pick(CHANNELS)(fuzz);
-  const count = random.int(5, 40);
+  const count = random.int(5, 60);
   const sent = new Set<number>();
   const refused = new Set<number>();
   const received: number[] = [];
@@ -175,15 +199,17 @@ export async function messagesOnce(fuzz: Fuzz): Promise<void> {
   let over = false;
   const sending = (async () => {
     for (let number = 0; number < count; number++) {
-      const size = random.int(4, channel.most);
+      const size = random.int(4, random.pick([100, channel.most]));
       await channel.send(message(number, size), impatient(fuzz))
         .then(() => sent.add(number), () => refused.add(number));
       if (random.chance(0.1)) await sleep(random.int(0, 5));
     }
   })();
+  const laziness = random.pick([0.1, 0.3, 1]); // of the receiver
   const receiving = (async () => {
+    if (laziness === 1) await sleep(50);
     while (!over) {
-      if (random.chance(0.2)) await sleep(random.int(0, 8));
+      if (random.chance(laziness)) await sleep(random.int(0, 15));
       const data = await channel.receive({ timeout: 20, ...impatient(fuzz) })
         .catch(() => undefined);
       if (data === null) return;
@@ -362,4 +388,62 @@ export async function refusalsHarmless(fuzz: Fuzz): Promise<void> {
   );
   const got = receiver.receive({ timeout: 1_000 }).catch(() => null);
   await fuzz.ends(got, "frame after a refused one");
+}
+
+/** A frame that was begun is finished, or nothing is sent after it. */
+export async function framesWhole(fuzz: Fuzz): Promise<void> {
+  const { random } = fuzz;
+  const [one, other] = fuzz.own(UnixStream.pair());
+  one!.bufferSizes = { send: random.pick([1000, 2048, 3000, 4000, 6000]) };
+  const frames = new FramedStream(one!);
+  const sent: number[] = [];
+  const parts: Bytes[] = [];
+  let number = 0;
+  const send = async (size: number, timeout: number) => {
+    const own = number++;
+    const data = message(own, size);
+    return await frames.send(data, { timeout }).then(() => {
+      sent.push(own);
+      return true;
+    }, () => false);
+  };
+  const read = async (most: number) => {
+    const buffer = new Uint8Array(most);
+    const count = await other!.read(buffer, { timeout: 20 }).catch(() => 0);
+    parts.push(buffer.slice(0, count ?? 0));
+    return (count ?? 0) > 0;
+  };
+  for (let round = random.int(1, 4); round > 0; round--) {
+    const first = random.int(100, 4000);
+    await send(first, 1);
+    while (await send(random.int(4, 100), 1));
+    // The peer reads the first one only: there is room for a part of the next.
+    const next = send(random.int(3000, 9000), 20);
+    await read(first + 4);
+    await next;
+    if (random.chance(0.5)) await read(random.int(1, 4000));
+  }
+  const rest = (async () => {
+    while (await read(65536));
+  })();
+  await send(50, 100);
+  await send(50, 100);
+  await fuzz.ends(rest, "reading frames");
+  const arrived = numbersIn(parts);
+  const isRight = sent.every((one, i) => arrived[i] === one);
+  fuzz.check(isRight, `frames ${sent} were sent, ${arrived} arrived`);
+}
+
+/** The numbers of the messages in frames, up to what is damaged. */
+function numbersIn(parts: Bytes[]): number[] {
+  const bytes = new Uint8Array(parts.flatMap((part) => [...part]));
+  const view = new DataView(bytes.buffer);
+  const numbers: number[] = [];
+  for (let at = 0; at + 4 <= bytes.length;) {
+    const end = at + 4 + view.getUint32(at);
+    if (end > bytes.length) break;
+    numbers.push(numberOf(bytes.subarray(at + 4, end)));
+    at = end;
+  }
+  return numbers;
 }

@@ -3,6 +3,7 @@ import type { Fuzz } from "../fuzz.ts";
 import {
   appendsTruly,
   bytesInOrder,
+  framesWhole,
   messagesOnce,
   permitsBack,
   refusalsHarmless,
@@ -26,6 +27,7 @@ export const RECIPES: Record<string, Recipe> = {
   appendsTruly,
   blockingDescription,
   bytesInOrder,
+  framesWhole,
   endedWaits,
   fewDescriptors,
   lockedDirectory,

@@ -1,7 +1,7 @@
 /** Semaphores, POSIX and System V. */
 import { MemoryMap, PosixSemaphore, SysvSemaphoreSet } from "../../../mod.ts";
 import type { Fuzz } from "../fuzz.ts";
-import type { Gen, Mechanism } from "../types.ts";
+import type { Arg, Gen, Mechanism } from "../types.ts";
 import {
   anything,
   bool,
@@ -23,25 +23,24 @@ const mode = number(0o600, 0o666, 0, 0o1000);
 const count = number(0, 1, 2, 70, 0x7fff_ffff);
 const sysvCount = number(0, 1, 2, 70, 32767);
 const index = number(0, 1, 2, 0, 0);
-const operation: Gen = (fuzz) => {
-  const { random } = fuzz;
+const operation: Gen = (fuzz): Arg => {
+  const place = index(fuzz);
+  const change = number(1, -1, 0, 2, -2)(fuzz);
   const value = {
-    index: index(fuzz).value,
-    delta: number(1, -1, 0, 2, -2)(fuzz).value,
-    undo: random.chance(0.3),
+    index: place.value,
+    delta: change.value,
+    undo: fuzz.random.chance(0.3),
   };
-  if (!fuzz.hostile("evil")) {
-    return { value, text: `${String(value.index)}: ${String(value.delta)}` };
-  }
+  const text = `${place.text}: ${change.text}`;
+  if (!fuzz.hostile("evil")) return { value, text };
   const evil = fuzz.evil();
-  const { delta } = value;
   Object.defineProperty(value, "delta", {
     get() {
       evil.run();
-      return delta;
+      return change.value;
     },
   });
-  return { value, text: `get delta: ${evil.text}` };
+  return { value, text: `${text}, ${evil.text}` };
 };
 const operations: Gen = (fuzz) => {
   if (fuzz.hostile("types")) return anything(fuzz);
@@ -107,7 +106,7 @@ export const SEMAPHORE: Mechanism = {
       },
       enders: ["close", "@@dispose"],
       getters: ["value", "name"],
-      construct: [orNull(name), anything, anything],
+      construct: [orNull(name), oneOf(0n, 8n, 4096n, -1n, null), anything],
     },
     SemaphoreMemory: {
       is: (value) => dedicated.has(value),
