@@ -287,13 +287,14 @@ export class Fuzz {
 
   /** Puts something else in the place of a public property. */
   #override(item: Item, table: ClassTable): void {
+    // A handle with other properties would be none, and its memory lost.
+    if (item.kind === "MemoryHandle") return;
     const { methods, getters = [] } = table;
     const names = getters.length > 0 && this.random.chance(0.6)
       ? getters
       : Object.keys(methods);
     const name = this.random.pick(names);
-    // A handle with other properties would be none, and its memory lost.
-    if (name.startsWith("@@") || item.kind === "MemoryHandle") return;
+    if (name.startsWith("@@")) return;
     const evil = this.evil();
     const value = this.random.pick<unknown>([
       -1,
