@@ -3,7 +3,7 @@
  * it finds, and all that it does, is in the log.
  */
 import { compare, snapshot } from "../support/leaks.ts";
-import { Fuzz } from "./fuzz.ts";
+import { Fuzz, getTruly } from "./fuzz.ts";
 import { clearNonblocking } from "./libc.ts";
 import { Log } from "./log.ts";
 import { type Choice, profileOf } from "./profile.ts";
@@ -46,15 +46,10 @@ async function pause({ random }: Fuzz): Promise<void> {
 /** What somebody who shares a description may do to it. */
 function clearFlags(fuzz: Fuzz): void {
   const item = fuzz.existing();
-  if (item === undefined) return;
-  try {
-    const { fd } = item.value as { fd: unknown };
-    if (typeof fd !== "number" || fd < 3) return;
-    fuzz.log.note(`clear O_NONBLOCK of ${item.text}`);
-    clearNonblocking(fd);
-  } catch {
-    // Closed.
-  }
+  const fd = item && getTruly(item.value, "fd"); // nothing if it is closed
+  if (typeof fd !== "number" || !(fd > 2)) return;
+  fuzz.log.note(`clear O_NONBLOCK of ${item!.text}`);
+  clearNonblocking(fd);
 }
 
 /** Follows a recipe, which expects that ordinary calls succeed. */

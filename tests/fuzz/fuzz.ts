@@ -300,7 +300,7 @@ export class Fuzz {
       -1,
       NaN,
       8192,
-      2 ** 31,
+      1_000_000,
       null,
       undefined,
       "x",
