@@ -5,40 +5,29 @@ import { EAGAIN, EINTR, errno, ipcError } from "./libc/errno.ts";
 import { fcntl, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./libc/fcntl.ts";
 import { pollfd, POLLIN, POLLOUT } from "./libc/poll.ts";
 import { MAX_COUNT } from "./libc/unistd.ts";
-import { attempt, type Source } from "./wait/attempt.ts";
+import { attempt } from "./wait/attempt.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
 import { makeNonblocking } from "./wait/nowait.ts";
-import { type Limits, limitsOf, type WaitOptions } from "./wait/options.ts";
-import { pollNow, ready, type Waitable } from "./wait/reactor.ts";
+import { limitsOf, type WaitOptions } from "./wait/options.ts";
+import { pollNow, type Waitable } from "./wait/reactor.ts";
+import { SeveralSource, type Wanted } from "./wait/several.ts";
 
 /** Moves or copies once: the count, 0 at the end, or -1 with errno. */
 type Mover = (from: number, to: number, length: number) => number;
-
-/** Both sides, as the source of an attempt. */
-class BothSides implements Source {
-  readonly subject = "splice";
-  readonly spins = false;
-  from!: Waitable;
-  to!: Waitable;
-
-  isDeferred(): boolean {
-    return false;
-  }
-
-  served(): void {}
-
-  /** errno does not tell which of the two was not ready. */
-  ready(limits: Limits): Promise<boolean> {
-    return isReadable(this.from)
-      ? ready(this.to, POLLOUT, limits)
-      : ready(this.from, POLLIN, limits);
-  }
-}
 
 function isReadable({ fd }: Waitable): boolean {
   const request = pollfd.encode({ fd, events: POLLIN, revents: 0 });
   pollNow(request, 1);
   return pollfd.decode(request).revents !== 0;
+}
+
+/** Waits for the side that is not ready, and for the close() of the other one. */
+function notReady(from: Waitable, to: Waitable): Wanted[] {
+  const readable = isReadable(from);
+  return [
+    { ...from, events: readable ? 0 : POLLIN },
+    { ...to, events: readable ? POLLOUT : 0 },
+  ];
 }
 
 async function move(
@@ -51,12 +40,15 @@ async function move(
 ): Promise<number | null> {
   checkInteger("length", length, 1, MAX_COUNT, "MAX_RW_COUNT of the kernel");
   const limits = limitsOf(options);
-  const sides = new BothSides();
+  const sides = new SeveralSource(syscall);
   const count = await attempt(sides, () => {
     // Each time: one may be closed by now, and its number another's.
-    sides.from = waitableOf(source);
-    sides.to = waitableOf(target);
-    return moveOnce(mover, syscall, sides, length);
+    const from = waitableOf(source);
+    const to = waitableOf(target);
+    const count = moveOnce(mover, syscall, from, to, length);
+    // errno does not tell which of the two was not ready.
+    if (count === undefined) sides.wanted = notReady(from, to);
+    return count;
   }, limits);
   return count === 0 ? null : count;
 }
@@ -64,7 +56,8 @@ async function move(
 function moveOnce(
   mover: Mover,
   syscall: string,
-  { from, to }: BothSides,
+  from: Waitable,
+  to: Waitable,
   length: number,
 ): number | undefined {
   // SPLICE_F_NONBLOCK says nothing of a socket or terminal at the other side.

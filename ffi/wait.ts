@@ -26,11 +26,11 @@
 
 import { EBADF, ipcError } from "./libc/errno.ts";
 import { pollfd, POLLIN, POLLNVAL, POLLOUT } from "./libc/poll.ts";
-import { attempt, type Source } from "./wait/attempt.ts";
-import { cancellable } from "./wait/cancellable.ts";
+import { attempt } from "./wait/attempt.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
-import { type Limits, limitsOf, type WaitOptions } from "./wait/options.ts";
-import { pollNow, type Waitable, watch } from "./wait/reactor.ts";
+import { limitsOf, type WaitOptions } from "./wait/options.ts";
+import { pollNow } from "./wait/reactor.ts";
+import { SeveralSource, type Wanted } from "./wait/several.ts";
 
 export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { WaitOptions } from "./wait/options.ts";
@@ -38,10 +38,6 @@ export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 
 /** What {@linkcode waitAny} waits for: to read from it, or else to write to it. */
 export type WaitTarget = DescriptorLike | { readonly writable: DescriptorLike };
-
-interface Wanted extends Waitable {
-  readonly events: number;
-}
 
 function wantedOf(target: WaitTarget): Wanted {
   // Who has a descriptor is a descriptor, also with a `writable` of another kind.
@@ -64,43 +60,6 @@ function firstReady(wanted: readonly Wanted[]): number {
   const unknown = rows.find((row) => (row.revents & POLLNVAL) !== 0);
   if (unknown !== undefined) throw ipcError(EBADF, "poll", unknown.fd);
   return rows.findIndex((row) => row.revents !== 0);
-}
-
-/** Several descriptors, as the source of an attempt. */
-class SeveralSource implements Source {
-  readonly subject = "one of several";
-  readonly spins = false;
-  wanted: readonly Wanted[] = [];
-
-  isDeferred(): boolean {
-    return false;
-  }
-
-  served(): void {}
-
-  ready(limits: Limits): Promise<boolean> {
-    return cancellable(limits, ({ resolve, reject }) => {
-      const takeBacks: (() => void)[] = [];
-      const settle = {
-        resolve() {
-          takeAllBack();
-          resolve();
-        },
-        reject(reason: unknown) {
-          takeAllBack();
-          reject(reason);
-        },
-      };
-      for (const one of this.wanted) {
-        takeBacks.push(watch(one, one.events, settle));
-      }
-      return takeAllBack;
-
-      function takeAllBack(): void {
-        for (const takeBack of takeBacks) takeBack();
-      }
-    });
-  }
 }
 
 /**
@@ -146,7 +105,7 @@ export async function waitAny<T extends WaitTarget>(
     throw new TypeError('Argument "targets" must not be empty');
   }
   const limits = limitsOf(options);
-  const source = new SeveralSource();
+  const source = new SeveralSource("one of several");
   const index = await attempt(source, () => {
     source.wanted = all.map(wantedOf); // each time: one may be closed by now
     const index = firstReady(source.wanted);

@@ -120,7 +120,7 @@ leakTest("PosixSemaphore refuses what has been overwritten", async () => {
     const pending = semaphore.acquire().catch(String);
     await new Promise((resolve) => setTimeout(resolve));
     map.bytes.fill(65);
-    const told = [await pending];
+    const told = [String(await pending)];
     const calls = [
       () => semaphore.acquireSync(),
       () => semaphore.acquireSync({ timeout: 1 }),

@@ -192,6 +192,7 @@ function forget(watch: Watch): void {
 function dispatch(watch: Watch, events: number): number {
   let count = 0;
   for (const waiter of watch.waiters) {
+    if (waiter.events === 0) continue; // for close()
     if ((events & (waiter.events | ALWAYS)) === 0) continue;
     remove(watch, waiter);
     waiter.resolve();
@@ -270,7 +271,7 @@ function endIfIdle(): void {
 
 function remove(watch: Watch, waiter: Waiter): void {
   if (!watch.waiters.delete(waiter)) return;
-  pending--;
+  if (waiter.events !== 0) pending--;
   if (!watch.owned && watch.waiters.size === 0) forget(watch);
   if (pending === 0) wake();
 }
@@ -300,7 +301,10 @@ function watchOf(fd: number): Watch {
   return watch;
 }
 
-/** Begins a wait for one of `events`; returns how to take it back. */
+/**
+ * Begins a wait for one of `events`, or with 0 for close() alone; returns how to take
+ * it back.
+ */
 export function watch(
   target: Waitable,
   events: number,
@@ -314,7 +318,7 @@ export function watch(
     const armed = Math.max(found.armed, 0);
     // The number of a foreign descriptor may be another file's since the last wait.
     const isArmed = found.owned && (armed & events) === events;
-    if (!isArmed) arm(found, armed | events);
+    if (events !== 0 && !isArmed) arm(found, armed | events);
   } catch (error) {
     if (!found.owned && found.waiters.size === 0) forget(found);
     closeIfUnused();
@@ -325,6 +329,7 @@ export function watch(
   }
   const waiter: Waiter = { events, subject, ...settle };
   found.waiters.add(waiter);
+  if (events === 0) return () => remove(found, waiter);
   pending++;
   if (running) wake();
   else run();

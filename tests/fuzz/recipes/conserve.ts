@@ -187,6 +187,8 @@ function numberOf(bytes: Bytes): number {
     : -1;
 }
 
+const STALLED = 3_000; // ms without a message: a slow reader takes one a second
+
 /** Each message that was sent arrives once, and as it was. */
 export async function messagesOnce(fuzz: Fuzz): Promise<void> {
   const { random } = fuzz;
@@ -218,9 +220,13 @@ export async function messagesOnce(fuzz: Fuzz): Promise<void> {
   })();
   fuzz.track("receiving", receiving);
   await fuzz.ends(sending, `sending through ${channel.name}`, LIMIT);
-  const end = performance.now() + 1_000;
   const missing = () => [...sent].filter((one) => !received.includes(one));
-  while (missing().length > 0 && performance.now() < end) await sleep(5);
+  let [before, end] = [received.length, performance.now() + STALLED];
+  while (missing().length > 0 && performance.now() < end) {
+    await sleep(5);
+    if (received.length === before) continue;
+    [before, end] = [received.length, performance.now() + STALLED];
+  }
   over = true;
   const told = (text: string, numbers: number[]) =>
     fuzz.check(numbers.length === 0, `${channel.name}: ${text} ${numbers}`);
