@@ -206,6 +206,7 @@ export class PipeReader implements Disposable {
 
   /**
    * `read(2)`, blocking this thread until there is something to read.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param buffer Filled from its start; at most its length is read.
    * @param options `timeout` in milliseconds.
@@ -408,6 +409,7 @@ export class PipeWriter implements Disposable {
 
   /**
    * `write(2)` of all the bytes, blocking this thread while the pipe is full.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param bytes What to write; up to {@linkcode PIPE_BUF} bytes are atomic.
    * @param options `timeout` in milliseconds.

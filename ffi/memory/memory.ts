@@ -383,6 +383,7 @@ export class Memory implements Disposable {
   /**
    * `futex(address, FUTEX_WAIT, value, ...)`, blocking this thread as long as a
    * 32-bit word of this memory has this value.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param offset Where the word is, in bytes: a multiple of 4.
    * @param value The value to wait with, as an `int32_t`.

@@ -595,6 +595,7 @@ export class PosixMessageQueue implements Disposable {
 
   /**
    * `mq_send(fd, data, size, priority)`, blocking this thread while the queue is full.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The bytes of the message: at most {@linkcode PosixMessageQueue.maxSize};
    * 0 bytes are a message too.
@@ -685,6 +686,7 @@ export class PosixMessageQueue implements Disposable {
 
   /**
    * `mq_receive(fd, ...)`, blocking this thread until there is a message.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `buffer`; `timeout` in milliseconds.
    * @returns The oldest message of the highest priority, which is then no longer in

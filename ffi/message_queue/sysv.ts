@@ -313,12 +313,16 @@ export class SysvMessageQueue implements Disposable {
 
   /**
    * `msgsnd(id, message, size, 0)`, blocking this thread while the queue is full.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The bytes of the message, without the type; 0 bytes are a message
    * too. At most 8192 unless /proc/sys/kernel/msgmax says otherwise.
-   * @param options `type`.
+   * @param options `type`; `timeout` in milliseconds. With a timeout it tries again
+   * after 1, 2, 4 ... and from then on every 20 milliseconds: msgsnd has none.
    * @throws {RangeError} If the type is below 1 or above a C long.
+   * @throws {Error} If an asynchronous send is pending, which goes first.
    * @throws {ClosedError} If this object is closed.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EINVAL if the message is larger than msgmax, or than the
    * whole queue may hold; EACCES if the queue may not be written to; EIDRM if it
    * was removed, before or during the wait; ENOMEM.
@@ -338,8 +342,9 @@ export class SysvMessageQueue implements Disposable {
    * `msgsnd(id, message, size, 0)`, waiting without blocking the thread while the
    * queue is full. Messages go in the order of the calls.
    *
-   * The call blocks on another thread. At most four waits of that kind have one; the
-   * others look again every 20 milliseconds.
+   * A call blocks on another thread, for the first of those that wait in this object.
+   * Four such calls are made at a time on a thread of JavaScript; other waits try
+   * again every 20 milliseconds. Where signals cannot be sent, all do.
    *
    * @param data The bytes of the message, without the type; 0 bytes are a message
    * too. At most 8192 unless /proc/sys/kernel/msgmax says otherwise.
@@ -388,11 +393,15 @@ export class SysvMessageQueue implements Disposable {
   /**
    * `msgrcv(id, message, size, type, 0)`, blocking this thread until there is a
    * message. However large it is, it is received whole.
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * @param options `type`, `except`: which message; `truncate`, `buffer`.
+   * @param options `type`, `except`: which message; `truncate`, `buffer`; `timeout` in
+   * milliseconds. With a timeout it tries again after 1, 2, 4 ... and from then on
+   * every 20 milliseconds: msgrcv has none.
    * @returns The message, which is then no longer in the queue.
    * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
    * removed, before or during the wait; E2BIG if the message does not fit into
    * `buffer`.
@@ -408,11 +417,14 @@ export class SysvMessageQueue implements Disposable {
    * `msgrcv(id, message, size, type, 0)`, waiting without blocking the thread until
    * there is a message. However large it is, it is received whole.
    *
-   * The call blocks on another thread. At most four waits of that kind have one; the
-   * others look again every 20 milliseconds. A message that was taken before the
-   * signal, the timeout or `close()` could end the call is delivered. Only
-   * `Worker.terminate()` can lose one, as killing a process can: call `close()` in
-   * the Worker first.
+   * A call blocks on another thread, for the first of those that wait in this object
+   * for the same messages. Four such calls are made at a time on a thread of
+   * JavaScript; other waits try again every 20 milliseconds. Where signals cannot be
+   * sent, all do.
+   *
+   * The call takes nothing, so nothing is lost when the wait ends, or the Worker that
+   * waits is terminated; but for an empty message, which the kernel hands out all the
+   * same: a terminated Worker may lose one.
    *
    * @param options `type`, `except`: which message; `truncate`, `buffer`; `timeout`
    * in milliseconds, and `signal`.

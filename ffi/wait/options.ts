@@ -6,8 +6,9 @@ import { checkSignal, throwIfAborted } from "./signal.ts";
  * What ends a wait that does not block the thread.
  *
  * All waits for descriptors on a thread share two more descriptors, which are opened
- * with the first wait and closed with the last: where there are none left, the wait
- * ends with an `IpcError` EMFILE. What is ready at once needs no wait.
+ * with the first wait, and closed when the last descriptor that was waited for is:
+ * where there are none left, the wait ends with an `IpcError` EMFILE. What is ready at
+ * once needs no wait.
  */
 export interface WaitOptions {
   /**
