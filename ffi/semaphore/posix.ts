@@ -83,6 +83,9 @@ function randomName(): string {
  * A permit belongs to nobody: any process may release what another one acquired,
  * and one that dies with a permit takes it along.
  *
+ * The file of a named one, like all that is mapped, must not be truncated while it is
+ * open: to use it then ends the process with SIGBUS.
+ *
  * @example Guard a counter in shared memory
  * ```ts
  * import { PosixSemaphore } from "@linux/ipc/semaphore";
@@ -241,8 +244,9 @@ export class PosixSemaphore implements Disposable {
    * `sem_t *`: a semaphore in shared memory that another process, or another
    * thread, has initialised.
    *
-   * The C library believes what it finds there, and ends the process with SIGABRT when
-   * a semaphore has been overwritten later.
+   * A semaphore that is overwritten later is refused with EINVAL. But one that is
+   * overwritten in the instant in which it is used, or while `acquireSync()` blocks, can
+   * end the process with SIGABRT: the C library believes what it finds there.
    *
    * @param bytes Where: at least {@linkcode PosixSemaphore.SIZE} bytes of a shared
    * memory or memory map of this module, beginning at a multiple of 8.
@@ -311,6 +315,9 @@ export class PosixSemaphore implements Disposable {
   /**
    * `sem_getvalue(sem)`: the count now. Another process may have changed it by the
    * time it is read here.
+   *
+   * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten.
    */
   get value(): number {
     return this.#sem.value;
@@ -318,8 +325,9 @@ export class PosixSemaphore implements Disposable {
 
   /**
    * `sem_wait(sem)`, blocking this thread until the count is above 0; then takes 1.
-   * An `acquire()` of this thread that is pending may get the permit that this one
-   * waits for, and cannot release it while the thread is blocked.
+   * What this thread would give back has to wait for that.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
    * @returns The permit. Dispose of it to give it back, or ignore it and let
@@ -327,6 +335,7 @@ export class PosixSemaphore implements Disposable {
    * @throws {RangeError} If the timeout is negative or NaN.
    * @throws {ClosedError} If this object, or the memory it is in, is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten.
    *
    * @example Not for ever
    * ```ts
@@ -350,6 +359,7 @@ export class PosixSemaphore implements Disposable {
    *
    * @returns The permit, or null when the count is 0.
    * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
@@ -361,10 +371,13 @@ export class PosixSemaphore implements Disposable {
    * `sem_clockwait(sem, ...)`, waiting without blocking the thread until the count
    * is above 0; then takes 1.
    *
-   * The call blocks on another thread, for at most 50 milliseconds at a time; that
-   * late an end by the signal, the timeout or `close()` may come. A permit that was
-   * taken in that time is delivered. At most four waits of this kind have a thread;
-   * the others look again every 20 milliseconds.
+   * Through one object the calls are served in their order. Another thread sleeps in
+   * the kernel for all of them, and takes nothing: so the signal, the timeout and
+   * `close()` end a wait at once, and a Worker that is terminated takes no permit
+   * along. Only the end of the memory is noticed up to 50 milliseconds later. Under a
+   * permission for the path of libc alone, and with a semaphore that a C program has
+   * initialised for its own threads, it looks again and again, at last every 20
+   * milliseconds.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The permit. Dispose of it to give it back, or ignore it and let
@@ -372,6 +385,7 @@ export class PosixSemaphore implements Disposable {
    * @throws {ClosedError} If this object, or the memory it is in, is closed, now or
    * during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten.
    * @throws The reason of the signal, if it is aborted.
    *
    * @example Wait for another process, or here for a moment
@@ -394,7 +408,8 @@ export class PosixSemaphore implements Disposable {
    * `sem_post(sem)`: adds 1 to the count, and wakes one who waits.
    *
    * @throws {ClosedError} If this object, or the memory it is in, is closed.
-   * @throws {IpcError} EOVERFLOW if the count is 2147483647 already.
+   * @throws {IpcError} EOVERFLOW if the count is 2147483647 already; EINVAL if the
+   * semaphore was overwritten.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_post.3.html | sem_post(3)}
    */

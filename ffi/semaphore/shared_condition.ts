@@ -331,6 +331,8 @@ export class SharedCondition implements Disposable {
    * `pthread_cond_wait(cond, mutex)`, again and again, blocking this thread: locks the
    * mutex when the predicate holds.
    *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
    * It also comes back when the mutex tells that its previous owner died, whatever the
    * predicate would say of half a change: look at
    * {@linkcode SharedMutexGuard.previousOwnerDied} first.
@@ -374,9 +376,9 @@ export class SharedCondition implements Disposable {
    * predicate would say of half a change: look at
    * {@linkcode SharedMutexGuard.previousOwnerDied} first.
    *
-   * The call waits on another thread, for at most 50 milliseconds at a time; that
-   * late an end by the signal or `close()` may come. At most four waits of this kind
-   * have a thread; the others look again every 20 milliseconds.
+   * Another thread waits in the kernel, and takes nothing: so the signal, the timeout
+   * and `close()` end a wait at once. At most four waits of this kind have a thread; the
+   * others look again every 20 milliseconds.
    *
    * @param mutex The mutex that guards what the predicate looks at. It is unlocked
    * while this waits.

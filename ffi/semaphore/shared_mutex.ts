@@ -243,6 +243,8 @@ export class SharedMutex implements Disposable {
   /**
    * `semop(id, ...)`, blocking this thread until the mutex is free; then locks it.
    *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
    * @param options `timeout` in milliseconds.
    * @returns The guard, which unlocks the mutex and tells whether its previous owner
    * died.
@@ -293,9 +295,9 @@ export class SharedMutex implements Disposable {
    * `semop(id, ...)`, waiting without blocking the thread until the mutex is free;
    * then locks it. Through one object the calls are served in their order.
    *
-   * The call waits on another thread, for at most 50 milliseconds at a time; that
-   * late an end by the signal or `close()` may come. At most four waits of this kind
-   * have a thread; the others look again every 20 milliseconds.
+   * Another thread waits in the kernel, and takes nothing: so the signal, the timeout
+   * and `close()` end a wait at once. At most four waits of this kind have a thread; the
+   * others look again every 20 milliseconds.
    *
    * A task that holds the mutex and waits for it once more waits for itself: without
    * a timeout, for ever.

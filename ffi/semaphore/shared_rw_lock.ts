@@ -388,6 +388,8 @@ export class SharedRwLock implements Disposable {
    * Until then, and for at most a second, it lets writers that wait go first, unless
    * this thread reads already: then they wait for it in any case.
    *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
    * @param options `timeout` in milliseconds.
    * @returns The guard, which unlocks and tells whether a writer died.
    * @throws {ClosedError} If this object is closed.
@@ -444,9 +446,9 @@ export class SharedRwLock implements Disposable {
    * locks, to read. Until then, and for at most a second, it lets writers that wait go
    * first. Through one object the calls are served in their order.
    *
-   * The call waits on another thread, for at most 50 milliseconds at a time; that
-   * late an end by the signal or `close()` may come. At most four waits of this kind
-   * have a thread; the others look again every 20 milliseconds.
+   * Another thread waits in the kernel, and takes nothing: so the signal, the timeout
+   * and `close()` end a wait at once. At most four waits of this kind have a thread; the
+   * others look again every 20 milliseconds.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard, which unlocks and tells whether a writer died.
@@ -468,6 +470,8 @@ export class SharedRwLock implements Disposable {
   /**
    * `semop(id, ...)`, blocking this thread until nobody reads or writes; then locks, to
    * write.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
    * @returns The guard, which unlocks and tells whether the last writer died.

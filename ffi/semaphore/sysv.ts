@@ -780,6 +780,8 @@ export class SysvSemaphoreSet implements Disposable {
    * done; then does them at once. Whatever else this thread waits for, or would give
    * back, has to wait with it.
    *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
    * @param operations In this order: a later one sees what an earlier one did. At
    * most 500 (SEMOPM) unless /proc/sys/kernel/sem says otherwise.
    * @param options `timeout` in milliseconds.
@@ -843,10 +845,11 @@ export class SysvSemaphoreSet implements Disposable {
    * `semtimedop(id, operations, n, timeout)`, waiting without blocking the thread
    * until all the operations can be done; then does them at once.
    *
-   * The call blocks on another thread, for at most 50 milliseconds at a time; that
-   * late an end by the signal, the timeout or `close()` may come. What was done in
-   * that time is reported as done. At most four waits of this kind have a thread; the
-   * others look again every 20 milliseconds.
+   * Another thread waits in the kernel until they could be done, and changes nothing:
+   * so the signal, the timeout and `close()` end a wait at once, and a Worker that is
+   * terminated takes nothing along. At most four waits of this kind have a thread; the
+   * others, and those with more than half as many operations as SEMOPM allows, look
+   * again every 20 milliseconds.
    *
    * @param operations In this order: a later one sees what an earlier one did.
    * @param options `timeout` in milliseconds, and `signal`.
@@ -994,7 +997,8 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * `semctl(id, index, GETPID)`: the process that changed one semaphore last.
+   * `semctl(id, index, GETPID)`: the process that changed one semaphore last, or whose
+   * `operate()` or `acquire()` saw last that it could.
    *
    * @param index Which one, from 0.
    * @returns The process id; 0 if none did, or if it is of another PID namespace.
@@ -1011,7 +1015,8 @@ export class SysvSemaphoreSet implements Disposable {
 
   /**
    * `semctl(id, index, GETNCNT)` and `GETZCNT`: how many wait for one semaphore in the
-   * kernel. An asynchronous wait that has no thread at the moment is not counted.
+   * kernel. An asynchronous wait that has no thread at the moment is not counted, and
+   * those of one {@linkcode SysvSemaphore} count as one.
    *
    * @param index Which one, from 0.
    * @returns The two counts.
@@ -1167,9 +1172,10 @@ export class SysvSemaphore {
   }
 
   /**
-   * `semop` of -1, blocking this thread until the count is above 0. Do not mix it with
-   * {@linkcode SysvSemaphore.acquire} in one thread: a permit that an asynchronous wait
-   * has got cannot be given back while the thread is blocked.
+   * `semop` of -1, blocking this thread until the count is above 0. What this thread
+   * would give back has to wait for that.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
    * @returns The permit. Dispose of it to give it back; or ignore it, and it is given
@@ -1203,9 +1209,8 @@ export class SysvSemaphore {
   /**
    * `semtimedop` of -1, waiting without blocking the thread until the count is above 0.
    *
-   * It waits as {@linkcode SysvSemaphoreSet.operate} does. A permit that was taken
-   * when the wait came to its end is delivered, but for the end by `close()`, which
-   * gives it back.
+   * It waits as {@linkcode SysvSemaphoreSet.operate} does. Through one object the calls
+   * are served in their order.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The permit. Dispose of it to give it back; or ignore it, and it is given
