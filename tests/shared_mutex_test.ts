@@ -833,10 +833,17 @@ leakTest(
     const waits = () => Array.from(Deno.readDirSync("/proc/self/task"))
       .some(({ name }) => {
         const path = "/proc/self/task/" + name + "/syscall";
-        return Deno.readTextFileSync(path).startsWith("${semtimedop} ");
+        try {
+          return Deno.readTextFileSync(path).startsWith("${semtimedop} ");
+        } catch {
+          return false; // the thread has ended
+        }
       });
     while (!waits()) await new Promise((resolve) => setTimeout(resolve, 1));
-    worker.terminate();
+    const tasks = () => Array.from(Deno.readDirSync("/proc/self/task")).length;
+    const before = tasks();
+    worker.terminate(); // it may run on for a moment, and take
+    while (tasks() >= before) await new Promise((end) => setTimeout(end, 1));
     guard.release();
     while (waits()) await new Promise((resolve) => setTimeout(resolve, 1));
     using last = await mutex.lock({ timeout: 10_000 });
