@@ -16,7 +16,7 @@ import {
   oddVariables,
   plainBlocking,
 } from "./system.ts";
-import { endedWaits } from "./waits.ts";
+import { endedWaits, falseSignals } from "./waits.ts";
 import { terminatedWorker } from "./workers.ts";
 
 /** A recipe. */
@@ -29,6 +29,7 @@ export const RECIPES: Record<string, Recipe> = {
   bytesInOrder,
   framesWhole,
   endedWaits,
+  falseSignals,
   fewDescriptors,
   lockedDirectory,
   messagesOnce,

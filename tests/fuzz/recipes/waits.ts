@@ -446,3 +446,49 @@ async function endedWait(fuzz: Fuzz): Promise<void> {
 export async function endedWaits(fuzz: Fuzz): Promise<void> {
   for (let i = fuzz.random.int(3, 8); i > 0; i--) await endedWait(fuzz);
 }
+
+/** Own properties of a signal, and what is no signal. */
+const FALSE_SIGNALS: Record<string, (signal: AbortSignal) => unknown> = {
+  "own addEventListener": (signal) =>
+    Object.defineProperty(signal, "addEventListener", { value() {} }),
+  "own removeEventListener": (signal) =>
+    Object.defineProperty(signal, "removeEventListener", { value: null }),
+  "own aborted": (signal) =>
+    Object.defineProperty(signal, "aborted", { value: false }),
+  "own throwIfAborted": (signal) =>
+    Object.defineProperty(signal, "throwIfAborted", { value() {} }),
+  "an heir": (signal) => Object.create(signal),
+  "an object like one": () => ({
+    aborted: false,
+    reason: undefined,
+    throwIfAborted() {},
+    addEventListener() {},
+    removeEventListener() {},
+  }),
+  "an EventTarget": () => new EventTarget(),
+  true: () => true,
+};
+
+/**
+ * A signal that lies of itself is aborted all the same, and what is none is refused:
+ * either way the wait ends without its object being closed.
+ */
+export async function falseSignals(fuzz: Fuzz): Promise<void> {
+  const { random } = fuzz;
+  const title = random.pick(Object.keys(WAITS));
+  const { begin, enders, abortable = true } = WAITS[title]!(fuzz);
+  if (!abortable) return;
+  const kind = random.pick(Object.keys(FALSE_SIGNALS));
+  const controller = new AbortController();
+  const signal = FALSE_SIGNALS[kind]!(controller.signal) as AbortSignal;
+  if (random.chance(0.3)) controller.abort(new Evil("abort"));
+  fuzz.log.note(`${title} with ${kind} as a signal`);
+  const wait = begin({ signal });
+  fuzz.track(title, wait);
+  if (random.chance(0.5)) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  controller.abort(new Evil("abort"));
+  await fuzz.ends(wait, `${title} with ${kind} as a signal`, 1_000);
+  for (const ender of Object.values(enders)) attempt(ender);
+}
