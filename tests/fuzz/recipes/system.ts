@@ -67,7 +67,7 @@ const WAITS: Record<
 };
 
 // ms: the age at which the runtime has opened what it opens late.
-const OLD_ENOUGH = 1_000;
+const OLD_ENOUGH = 2_000;
 
 /** Waits end also when there is no descriptor left. */
 export async function fewDescriptors(fuzz: Fuzz): Promise<void> {
