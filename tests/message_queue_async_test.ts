@@ -655,7 +655,7 @@ leakTest(
       using again = SysvMessageQueue.fromId(queue.id);
       again.remove();
       return ends;
-    }, { wrapper: ["sh", "-c", 'ulimit -i 0; exec "$@"', "sh"] });
+    }, { wrapper: ["prlimit", "--sigpending=0"] });
     assertEquals(ends, [
       "TimeoutError",
       "AbortError",

@@ -545,3 +545,19 @@ leakTest("SharedCondition: kill -9 at any point, 200 rounds", {
     }
   }
 });
+
+leakTest(
+  "SharedCondition.lockWhen() ends when the mutex is removed",
+  async () => {
+    using condition = SharedCondition.create(null);
+    using mutex = SharedMutex.create(null);
+    try {
+      const waiting = outcome(condition.lockWhen(mutex, () => false));
+      await until(() => condition.waiters === 1, "a waiter");
+      mutex.remove();
+      assertEquals(await waiting, "EIDRM");
+    } finally {
+      condition.remove();
+    }
+  },
+);

@@ -11,7 +11,7 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import type { SharedMutexGuard } from "./lock_guard.ts";
-import { type LockKind, LockSet, Operations } from "./lock_set.ts";
+import { LOCK, type LockKind, LockSet, Operations } from "./lock_set.ts";
 import { type Locking, lockingOf, type SharedMutex } from "./shared_mutex.ts";
 import { Taking } from "./taking.ts";
 
@@ -76,22 +76,27 @@ function operationsOf(gate: number) {
 type Gate = ReturnType<typeof operationsOf>;
 const gates = Array.from({ length: GATES }, (_, gate) => operationsOf(gate));
 
+// How late the removal of the mutex may be noticed: no event tells of it.
+const CHECK_MUTEX = 1000; // ms
 // How long to wait, at most, until one of the gates can be used again.
 const PAUSE = 20; // ms
 
 /** One that waits for a semaphore to be 0, and may have been counted for it. */
 class Waiting extends Taking<true> implements Disposable {
   readonly waiting: Operations;
+  readonly #mutex: LockSet;
   readonly #leave: Operations | undefined;
   readonly #retry: number;
 
   constructor(
     set: LockSet,
+    mutex: LockSet,
     waiting: Operations,
     leave?: Operations,
     retry: number = Infinity,
   ) {
     super(set);
+    this.#mutex = mutex;
     this.waiting = waiting;
     this.#leave = leave;
     this.#retry = retry;
@@ -99,12 +104,13 @@ class Waiting extends Taking<true> implements Disposable {
 
   attempt(): true | undefined {
     this.set.checkOpen();
+    this.#mutex.valueOf(LOCK); // throws when it is closed or removed
     if (this.set.operate(this.waiting.trying)) return true;
     return performance.now() >= this.#retry || undefined;
   }
 
   override retryAt(): number {
-    return this.#retry;
+    return Math.min(this.#retry, performance.now() + CHECK_MUTEX);
   }
 
   [Symbol.dispose](): void {
@@ -362,7 +368,7 @@ export class SharedCondition implements Disposable {
     const deadline = deadlineOf(options);
     for (;;) {
       const guard = locking.waitSync(deadline);
-      using waiting = this.#waitingUnless(guard, predicate);
+      using waiting = this.#waitingUnless(guard, locking, predicate);
       if (waiting === undefined) return guard;
       waiting.waitSync(deadline);
     }
@@ -406,7 +412,7 @@ export class SharedCondition implements Disposable {
     const limits = limitsOf(options);
     for (;;) {
       const guard = await locking.wait(limits);
-      using waiting = this.#waitingUnless(guard, predicate);
+      using waiting = this.#waitingUnless(guard, locking, predicate);
       if (waiting === undefined) return guard;
       await waiting.wait(limits);
     }
@@ -450,20 +456,21 @@ export class SharedCondition implements Disposable {
   /** Unlocks the mutex to wait for a change, unless the guard is to be had as it is. */
   #waitingUnless(
     guard: SharedMutexGuard,
+    { set }: Locking,
     predicate: () => boolean,
   ): Waiting | undefined {
     let waits = true;
     try {
       this.#set.checkOpen();
       waits = !guard.previousOwnerDied && !predicate();
-      return waits ? this.#wait() : undefined;
+      return waits ? this.#wait(set) : undefined;
     } finally {
       if (waits) guard.release();
     }
   }
 
   /** Comes to wait at a gate. The mutex is locked, so nobody else closes or opens one. */
-  #wait(): Waiting {
+  #wait(mutex: LockSet): Waiting {
     const values = this.#set.values(SEMAPHORES);
     const closed = gates.find((_, gate) => isClosed(values, gate));
     const free = gates.find((_, gate) => values[2 * gate + 1] === 0);
@@ -471,10 +478,16 @@ export class SharedCondition implements Disposable {
       if (gate === undefined) continue;
       const how = gate === closed ? gate.join : gate.close;
       if (this.#set.operate(how)) {
-        return new Waiting(this.#set, gate.opened, gate.leave);
+        return new Waiting(this.#set, mutex, gate.opened, gate.leave);
       }
     }
     const retry = performance.now() + PAUSE;
-    return new Waiting(this.#set, gates[0]!.deserted, undefined, retry);
+    return new Waiting(
+      this.#set,
+      mutex,
+      gates[0]!.deserted,
+      undefined,
+      retry,
+    );
   }
 }

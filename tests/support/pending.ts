@@ -316,6 +316,20 @@ export const KINDS: Record<string, () => Pending> = {
       },
     };
   },
+  "SharedCondition.lockWhen, of the mutex"() {
+    const condition = SharedCondition.create(null);
+    const mutex = SharedMutex.create(null);
+    return {
+      wait: (options) => condition.lockWhen(mutex, () => false, options),
+      quick: async () =>
+        (await condition.lockWhen(mutex, () => true)).release(),
+      close: () => mutex.close(),
+      dispose() {
+        removeLock(condition, SharedCondition.fromId);
+        removeLock(mutex, SharedMutex.fromId);
+      },
+    };
+  },
   "UnixStream.read"() {
     const [one, two] = UnixStream.pair();
     return {
