@@ -110,14 +110,6 @@ export {
   PosixSemaphore,
   type PosixSemaphoreCreateOptions,
   type SemaphorePermit,
-  SharedCondition,
-  type SharedConditionCreateOptions,
-  SharedMutex,
-  type SharedMutexCreateOptions,
-  type SharedMutexGuard,
-  type SharedReadGuard,
-  SharedRwLock,
-  type SharedRwLockCreateOptions,
   SysvSemaphore,
   type SysvSemaphoreOperation,
   type SysvSemaphoreOptions,
@@ -131,12 +123,19 @@ export {
 } from "./ffi/semaphore.ts";
 
 export {
+  SharedCondition,
+  type SharedConditionCreateOptions,
+  SharedMutex,
+  type SharedMutexCreateOptions,
+  type SharedMutexGuard,
+  type SharedReadGuard,
+  SharedRwLock,
+  type SharedRwLockCreateOptions,
+} from "./ffi/lock.ts";
+
+export {
   type AbstractAddress,
   type Credentials,
-  FramedStream,
-  type FramedStreamOptions,
-  type FrameReader,
-  type FrameWriter,
   type ListenFd,
   listenFds,
   PassedDescriptor,
@@ -168,5 +167,12 @@ export {
   type UnixTrySendOptions,
   type UnixTrySendToOptions,
 } from "./ffi/socket.ts";
+
+export {
+  FramedStream,
+  type FramedStreamOptions,
+  type FrameReader,
+  type FrameWriter,
+} from "./ffi/frames.ts";
 
 export * from "./ffi/struct.ts";

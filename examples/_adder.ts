@@ -1,7 +1,7 @@
 // One of the processes of lost_update.ts: it adds 1 to a number in shared memory,
 // in two steps, and waits to be told before each of them.
 
-import { SharedMutex, type SharedMutexGuard } from "@linux/ipc/semaphore";
+import { SharedMutex, type SharedMutexGuard } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { i32, struct } from "@linux/ipc/struct";
 import { TextLineStream } from "@std/streams";

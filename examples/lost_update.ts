@@ -3,7 +3,7 @@
 //
 // No luck is needed to see it: this program tells each process when to go on.
 
-import { SharedMutex } from "@linux/ipc/semaphore";
+import { SharedMutex } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { i32, struct } from "@linux/ipc/struct";
 import { TextLineStream } from "@std/streams";

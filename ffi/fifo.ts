@@ -42,7 +42,7 @@
 
 import { checkMode, cPath } from "./arguments.ts";
 import { IpcError } from "./errors.ts";
-import { Descriptor, owning } from "./libc/descriptor.ts";
+import { Descriptor, owning } from "./kernel/descriptor.ts";
 import {
   check,
   checkRetrying,
@@ -64,7 +64,7 @@ import {
   O_WRONLY,
   SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
-import { checkInternal, internal } from "./libc/internal.ts";
+import { checkInternal, internal } from "./internal.ts";
 import { pollfd, POLLHUP } from "./libc/poll.ts";
 import {
   isSameFile,

@@ -76,12 +76,12 @@ export {
   type TypedPosixMessage,
   TypedPosixMessageQueue,
 } from "./message_queue/posix_typed.ts";
-export { SysvRequest } from "./message_queue/request.ts";
-export type { SysvMessage } from "./message_queue/message_buffer.ts";
+export { SysvRequest } from "./message_queue/sysv_request.ts";
+export type { SysvMessage } from "./message_queue/sysv_buffer.ts";
 export type {
   SysvReceiveOptions,
   SysvSendOptions,
-} from "./message_queue/selection.ts";
+} from "./message_queue/sysv_selection.ts";
 export {
   SysvMessageQueue,
   type SysvMessageQueueChange,
@@ -92,4 +92,4 @@ export {
 export {
   type TypedSysvMessage,
   TypedSysvMessageQueue,
-} from "./message_queue/typed.ts";
+} from "./message_queue/sysv_typed.ts";

@@ -40,7 +40,7 @@
  */
 
 import { checkFd, checkInteger } from "./arguments.ts";
-import { Descriptor, owning, takeOver } from "./libc/descriptor.ts";
+import { Descriptor, owning, takeOver } from "./kernel/descriptor.ts";
 import { check, EBADF, EPERM, errno, ipcError } from "./libc/errno.ts";
 import {
   F_GETFL,
@@ -53,8 +53,8 @@ import {
   O_PATH,
   O_RDWR,
 } from "./libc/fcntl.ts";
-import { checkInternal, internal } from "./libc/internal.ts";
-import { systemLimit } from "./libc/limits.ts";
+import { checkInternal, internal } from "./internal.ts";
+import { systemLimit } from "./kernel/limits.ts";
 import { FIONREAD, sysIoctl } from "./libc/sys_ioctl.ts";
 import { S_IFIFO, S_IFMT, statusOfFd } from "./libc/sys_stat.ts";
 import { unistd } from "./libc/unistd.ts";

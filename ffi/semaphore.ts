@@ -13,10 +13,8 @@
  * when places must not stay taken. It also does operations on several semaphores at
  * once, all or none, and can wait until a count is 0.
  *
- * **To guard data** that a killed process may have left half-written, take a
- * {@linkcode SharedMutex}: it tells the next owner that the last one died. Where many
- * read at a time and it takes them long, a {@linkcode SharedRwLock}. To wait until the
- * data is as one wants it, a {@linkcode SharedCondition}.
+ * **To guard data** that a killed process may have left half-written, take a lock of
+ * `@linux/ipc/lock`: it tells the next owner that the last one died.
  *
  * **Choose something else** when the data itself can be sent: a pipe, a queue or
  * a socket carries it and wakes the receiver at once.
@@ -69,19 +67,3 @@ export {
   type SysvSemaphoreSetStat,
   type SysvSemaphoreWaiters,
 } from "./semaphore/sysv.ts";
-export type {
-  SharedMutexGuard,
-  SharedReadGuard,
-} from "./semaphore/lock_guard.ts";
-export {
-  SharedMutex,
-  type SharedMutexCreateOptions,
-} from "./semaphore/shared_mutex.ts";
-export {
-  SharedRwLock,
-  type SharedRwLockCreateOptions,
-} from "./semaphore/shared_rw_lock.ts";
-export {
-  SharedCondition,
-  type SharedConditionCreateOptions,
-} from "./semaphore/shared_condition.ts";

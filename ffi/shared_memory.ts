@@ -64,7 +64,7 @@ export {
   type MemoryMapCreateOptions,
   type MemoryMapFdOptions,
   type MemoryMapOpenOptions,
-} from "./memory_map/map.ts";
+} from "./memory_map.ts";
 export {
   MemoryFile,
   type MemoryFileCreateOptions,

@@ -17,7 +17,7 @@
  *
  * A stream has no boundaries: what was written in two pieces may be read in one,
  * and what was written in one in two. Programs that exchange messages take
- * {@linkcode UnixSeqpacket}, or {@linkcode FramedStream} over a stream.
+ * {@linkcode UnixSeqpacket}, or a `FramedStream` over a stream.
  *
  * ```ts
  * import { UnixListener, UnixStream } from "@linux/ipc/socket";
@@ -71,12 +71,6 @@ export {
   type UnixSendToSyncOptions,
   type UnixTrySendToOptions,
 } from "./socket/datagram.ts";
-export {
-  FramedStream,
-  type FramedStreamOptions,
-  type FrameReader,
-  type FrameWriter,
-} from "./socket/frames.ts";
 export {
   UnixListener,
   type UnixListenerFromFdOptions,

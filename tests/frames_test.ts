@@ -6,12 +6,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { pipe } from "@linux/ipc/pipe";
-import {
-  ClosedError,
-  FramedStream,
-  type FramedStreamOptions,
-  UnixStream,
-} from "@linux/ipc/socket";
+import { ClosedError, UnixStream } from "@linux/ipc/socket";
+import { FramedStream, type FramedStreamOptions } from "@linux/ipc/frames";
 import { leakTest } from "./support/leaks.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);

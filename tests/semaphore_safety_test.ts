@@ -6,12 +6,10 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { MemoryMap } from "../ffi/memory_map.ts";
 import {
   PosixSemaphore,
-  SharedCondition,
-  SharedMutex,
-  SharedRwLock,
   SysvSemaphore,
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
+import { SharedCondition, SharedMutex, SharedRwLock } from "../ffi/lock.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
 import { assertPrinted } from "./support/asserts.ts";
 import { compile, noCompiler } from "./support/c.ts";
@@ -365,7 +363,8 @@ leakTest(
   { needs: [noOtherUser] },
   async () => {
     const ended = await runAsNobody(`
-      import { SharedMutex, SysvSemaphoreSet } from "@linux/ipc/semaphore";
+      import { SysvSemaphoreSet } from "@linux/ipc/semaphore";
+      import { SharedMutex } from "@linux/ipc/lock";
       using mutex = SharedMutex.create(null);
       using guard = mutex.lockSync();
       using set = SysvSemaphoreSet.fromId(mutex.id);

@@ -2,10 +2,9 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   ClosedError,
   type IpcError,
-  SharedCondition,
-  SharedMutex,
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
+import { SharedCondition, SharedMutex } from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
 import { kill } from "./support/kills.ts";

@@ -1,11 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  ClosedError,
-  IpcError,
-  SharedMutex,
-  type SharedMutexGuard,
-  SysvSemaphoreSet,
-} from "../ffi/semaphore.ts";
+import { ClosedError, IpcError, SysvSemaphoreSet } from "../ffi/semaphore.ts";
+import { SharedMutex, type SharedMutexGuard } from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
@@ -957,7 +952,7 @@ leakTest("SharedMutex says what permissions forbid", {
     using mutex = SharedMutex.create(key, { mode });
     const guard = mutex.lockSync();
     const { stdout } = await runAsNobody(`
-      import { SharedMutex } from "@linux/ipc/semaphore";
+      import { SharedMutex } from "@linux/ipc/lock";
       const told = [];
       async function tell(call: () => unknown) {
         try {

@@ -1,12 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { ClosedError, IpcError, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import {
-  ClosedError,
-  IpcError,
   SharedMutex,
   type SharedReadGuard,
   SharedRwLock,
-  SysvSemaphoreSet,
-} from "../ffi/semaphore.ts";
+} from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
 import { kill } from "./support/kills.ts";
@@ -996,7 +994,7 @@ leakTest("SharedRwLock says what permissions forbid", {
     using lock = SharedRwLock.create(key, { mode });
     using guard = lock.lockReadSync();
     const { stdout } = await runAsNobody(`
-      import { SharedRwLock } from "@linux/ipc/semaphore";
+      import { SharedRwLock } from "@linux/ipc/lock";
       const told: string[] = [];
       async function tell(call: () => unknown) {
         try {

@@ -4,7 +4,6 @@ import { Buffer } from "node:buffer";
 import { pipe } from "@linux/ipc/pipe";
 import {
   ClosedError,
-  FramedStream,
   PassedDescriptor,
   UnixChannel,
   UnixConnection,
@@ -14,6 +13,7 @@ import {
   UnixSocket,
   UnixStream,
 } from "@linux/ipc/socket";
+import { FramedStream } from "@linux/ipc/frames";
 import { F_GETFL, F_SETFL, fcntl, O_NONBLOCK } from "../ffi/libc/fcntl.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";

@@ -1,6 +1,6 @@
 // A lock that nobody else wants.
 
-import { SharedMutex } from "@linux/ipc/semaphore";
+import { SharedMutex } from "@linux/ipc/lock";
 import {
   alone,
   C,

@@ -1,11 +1,8 @@
 // Taking what nobody else wants, and giving it back.
 
 import { MemoryMap } from "@linux/ipc/memory-map";
-import {
-  PosixSemaphore,
-  SharedMutex,
-  SysvSemaphoreSet,
-} from "@linux/ipc/semaphore";
+import { PosixSemaphore, SysvSemaphoreSet } from "@linux/ipc/semaphore";
+import { SharedMutex } from "@linux/ipc/lock";
 import { removeAtEnd } from "./leftovers.ts";
 import { libc } from "./libc.ts";
 

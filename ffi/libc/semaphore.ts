@@ -45,7 +45,7 @@ const OF_THREADS = 0;
 const WAITER = 1n << 32n;
 
 /** Words of which none is sound. */
-export const NO_WORDS = new Int32Array(SIZEOF_SEM_T / 4).fill(-1);
+export const noWords = new Int32Array(SIZEOF_SEM_T / 4).fill(-1);
 
 const word = new Int32Array(1);
 const wordBytes = new Uint8Array(word.buffer);
@@ -63,14 +63,14 @@ function mayView(): boolean {
 
 /** The words of a sem_t. To be used only while it is mapped. */
 export class SemWords {
-  /** The memory; {@linkcode NO_WORDS} under a permission that is for libc's path. */
+  /** The memory; {@linkcode noWords} under a permission that is for libc's path. */
   readonly int32: Int32Array;
   readonly #bigInt64: BigInt64Array | undefined;
   readonly #address: bigint;
 
   constructor(address: bigint) {
     this.#address = address;
-    this.int32 = NO_WORDS;
+    this.int32 = noWords;
     if (!mayView()) return;
     const pointer = Deno.UnsafePointer.create(address)!;
     const { getArrayBuffer } = Deno.UnsafePointerView;

@@ -1,7 +1,7 @@
 // A struct that one writes and many read, never a half of it: a seqlock.
 
 import { checkInteger, checkSize, setBytes } from "../arguments.ts";
-import type { Mapping } from "../libc/memory.ts";
+import type { Mapping } from "../kernel/mapping.ts";
 import { sched } from "../libc/sched.ts";
 import { fence } from "../libc/stdatomic.ts";
 import type { Fields, FieldValues, FieldViews, Struct } from "../struct.ts";

@@ -12,10 +12,10 @@ import {
   ipcError,
   isNoAddress,
 } from "../libc/errno.ts";
-import { checkMemory, isLarge } from "../libc/cgroup.ts";
+import { checkMemory, isLarge } from "../kernel/cgroup.ts";
 import { fcntl } from "../libc/fcntl.ts";
-import { type MappedRange, mappedRanges } from "../libc/maps.ts";
-import { type Access, Mapping, roundUp } from "../libc/memory.ts";
+import { type MappedRange, mappedRanges } from "../kernel/maps.ts";
+import { type Access, Mapping, roundUp } from "../kernel/mapping.ts";
 import {
   MAP_NORESERVE,
   MAP_POPULATE,

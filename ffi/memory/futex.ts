@@ -3,7 +3,7 @@
 import { checkInteger } from "../arguments.ts";
 import { EAGAIN, EINTR, errno, ETIMEDOUT, ipcError } from "../libc/errno.ts";
 import { FUTEX_WAIT, FUTEX_WAKE, linuxFutex } from "../libc/linux_futex.ts";
-import type { Mapping } from "../libc/memory.ts";
+import type { Mapping } from "../kernel/mapping.ts";
 import { SYS_futex } from "../libc/sys_syscall.ts";
 import { durationOf } from "../libc/time.ts";
 import { attempt } from "../wait/attempt.ts";

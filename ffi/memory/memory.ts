@@ -7,8 +7,8 @@ import {
   checkInteger,
   setBytes,
 } from "../arguments.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
-import type { Mapping } from "../libc/memory.ts";
+import { checkInternal, internal } from "../internal.ts";
+import type { Mapping } from "../kernel/mapping.ts";
 import type { Fields, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,

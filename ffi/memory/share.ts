@@ -2,8 +2,8 @@
 
 import { bufferOf, byteLengthOf } from "../arguments.ts";
 import { check } from "../libc/errno.ts";
-import { type MappedRange, mappedRanges } from "../libc/maps.ts";
-import { Mapping, type MappingInit } from "../libc/memory.ts";
+import { type MappedRange, mappedRanges } from "../kernel/maps.ts";
+import { Mapping, type MappingInit } from "../kernel/mapping.ts";
 import { PROT_NONE, PROT_READ, PROT_WRITE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
 

@@ -11,7 +11,7 @@ import {
   viewOf,
 } from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
-import { Descriptor, takeOver } from "../libc/descriptor.ts";
+import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { namesIn } from "../libc/dirent.ts";
 import {
   check,
@@ -35,11 +35,11 @@ import {
   O_RDWR,
   O_WRONLY,
 } from "../libc/fcntl.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
-import { systemLimit } from "../libc/limits.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { systemLimit } from "../kernel/limits.ts";
 import { MQ_PRIO_MAX, mqAttr, mqueue } from "../libc/mqueue.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
-import { readProc } from "../libc/proc.ts";
+import { readProc } from "../kernel/proc.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { statusOfFd, statusOfPath } from "../libc/sys_stat.ts";

@@ -3,9 +3,9 @@
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
 import { EACCES, ENOSPC, errno, ipcError } from "../libc/errno.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
-import { systemLimit } from "../libc/limits.ts";
-import { readProc } from "../libc/proc.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { systemLimit } from "../kernel/limits.ts";
+import { readProc } from "../kernel/proc.ts";
 import {
   changePerm,
   checkPermChange,
@@ -27,9 +27,9 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { QueueHandle } from "./handle.ts";
-import type { SysvMessage } from "./message_buffer.ts";
-import { request, requests, type SysvRequest } from "./request.ts";
+import { QueueHandle } from "./sysv_handle.ts";
+import type { SysvMessage } from "./sysv_buffer.ts";
+import { request, requests, type SysvRequest } from "./sysv_request.ts";
 import {
   checkData,
   FIRST,
@@ -37,8 +37,8 @@ import {
   type SysvReceiveOptions,
   type SysvSendOptions,
   typeToSend,
-} from "./selection.ts";
-import { TypedSysvMessageQueue } from "./typed.ts";
+} from "./sysv_selection.ts";
+import { TypedSysvMessageQueue } from "./sysv_typed.ts";
 
 /** How a System V message queue is created. */
 export interface SysvMessageQueueCreateOptions {

@@ -1,6 +1,6 @@
 // What was taken from a semaphore.
 
-import { checkInternal } from "../libc/internal.ts";
+import { checkInternal } from "../internal.ts";
 
 /**
  * What was taken from a semaphore, of whatever family. Disposing of it gives it back,

@@ -10,8 +10,8 @@ import {
 } from "../arguments.ts";
 import { check, checkAddress } from "../libc/errno.ts";
 import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
-import { placeOf } from "../libc/memory.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { placeOf } from "../kernel/mapping.ts";
 import {
   ALIGNOF_SEM_T,
   SEM_VALUE_MAX,

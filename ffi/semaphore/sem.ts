@@ -16,17 +16,17 @@ import {
   ETIMEDOUT,
   ipcError,
 } from "../libc/errno.ts";
-import type { Mapping } from "../libc/memory.ts";
+import type { Mapping } from "../kernel/mapping.ts";
 import {
   isSound,
-  NO_WORDS,
+  noWords,
   PRIVATE,
   semaphore as libc,
   SemWords,
 } from "../libc/semaphore.ts";
 import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
 import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
-import { Closing } from "../wait/closing.ts";
+import { Closing } from "../kernel/closing.ts";
 import { FutexSource, type FutexWord, wakeOne } from "../wait/futexes.ts";
 import { type Limits, remaining } from "../wait/options.ts";
 import { PoolSource } from "../wait/pool.ts";
@@ -175,7 +175,7 @@ export class Sem {
   /** sem_close, where there is a name, when the last wait is over. */
   close(): void {
     if (this.#closing.closed) return;
-    this.#int32 = NO_WORDS;
+    this.#int32 = noWords;
     this.#closing.close();
     this.#closeIfUnused();
   }

@@ -15,10 +15,10 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
-import { rowsIn, systemLimit } from "../libc/limits.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { rowsIn, systemLimit } from "../kernel/limits.ts";
 import { poll } from "../libc/poll.ts";
-import { readProc } from "../libc/proc.ts";
+import { readProc } from "../kernel/proc.ts";
 import { sched } from "../libc/sched.ts";
 import {
   changePerm,
@@ -47,7 +47,7 @@ import {
 } from "../libc/sys_sem.ts";
 import { dateOf, durationOf } from "../libc/time.ts";
 import { attempt } from "../wait/attempt.ts";
-import { Closing } from "../wait/closing.ts";
+import { Closing } from "../kernel/closing.ts";
 import {
   deadlineOf,
   type Limits,

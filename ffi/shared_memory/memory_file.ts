@@ -1,7 +1,7 @@
 // Memory files: memory without a name, with a descriptor.
 
 import { checkFd, checkInteger, checkSize, cString } from "../arguments.ts";
-import { Descriptor, takeOver } from "../libc/descriptor.ts";
+import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { check, EINVAL, errno, ipcError } from "../libc/errno.ts";
 import {
   F_ADD_SEALS,
@@ -14,7 +14,7 @@ import {
   F_SEAL_WRITE,
   fcntl,
 } from "../libc/fcntl.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
+import { checkInternal, internal } from "../internal.ts";
 import {
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
@@ -33,7 +33,7 @@ import {
   mapDescriptor,
   mappingOptions,
   type MemoryMap,
-} from "../memory_map/map.ts";
+} from "../memory_map.ts";
 
 /**
  * What nobody can do to a memory file any more, once and for all: `F_SEAL_...`.

@@ -1,7 +1,7 @@
 // POSIX shared memory objects.
 
 import { checkMode, checkSize, cName, NAME_MAX } from "../arguments.ts";
-import { Descriptor } from "../libc/descriptor.ts";
+import { Descriptor } from "../kernel/descriptor.ts";
 import { check, checkRetrying } from "../libc/errno.ts";
 import {
   O_CREAT,
@@ -10,8 +10,8 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../libc/fcntl.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
-import type { Mapping } from "../libc/memory.ts";
+import { checkInternal, internal } from "../internal.ts";
+import type { Mapping } from "../kernel/mapping.ts";
 import { sysMman } from "../libc/sys_mman.ts";
 import {
   allocate,

@@ -12,10 +12,10 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
-import { rowsIn, systemLimit } from "../libc/limits.ts";
-import { Mapping } from "../libc/memory.ts";
-import { readProc } from "../libc/proc.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { rowsIn, systemLimit } from "../kernel/limits.ts";
+import { Mapping } from "../kernel/mapping.ts";
+import { readProc } from "../kernel/proc.ts";
 import {
   changePerm,
   checkPermChange,

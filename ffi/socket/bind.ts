@@ -2,7 +2,7 @@
 
 import { checkMode } from "../arguments.ts";
 import { IpcError } from "../errors.ts";
-import { Descriptor } from "../libc/descriptor.ts";
+import { Descriptor } from "../kernel/descriptor.ts";
 import {
   check,
   checkRetrying,
@@ -25,7 +25,6 @@ import {
 import { LOCK_EX, LOCK_NB, sysFile } from "../libc/sys_file.ts";
 import { SOCK_DGRAM, sysSocket } from "../libc/sys_socket.ts";
 import {
-  type FileStatus,
   isSameFile,
   S_IFMT,
   S_IFSOCK,
@@ -42,6 +41,7 @@ import {
   type UnixAddress,
 } from "./address.ts";
 import { openSocket, type SocketDescriptor } from "./socket.ts";
+import { SocketFile } from "./socket_file.ts";
 
 /** How a socket gets its address. */
 export interface UnixBindOptions {
@@ -62,27 +62,6 @@ export interface UnixBindOptions {
    * @default {false}
    */
   reclaim?: boolean | undefined;
-}
-
-/** The file of a bound socket, which goes with the socket. */
-export class SocketFile {
-  readonly #path: Uint8Array<ArrayBuffer>;
-  readonly #status: FileStatus;
-
-  constructor(path: Uint8Array<ArrayBuffer>, subject: string) {
-    this.#path = path;
-    this.#status = statusOfPath(path, subject);
-  }
-
-  /** Removes it, if the path still names it. */
-  remove(): void {
-    try {
-      const found = statusOfPath(this.#path, "");
-      if (isSameFile(found, this.#status)) unistd().unlink(this.#path);
-    } catch {
-      // Somebody removed the file or its directory, or may not: its own affair.
-    }
-  }
 }
 
 /** An address to bind to, checked. */

@@ -1,6 +1,6 @@
 // Who is at the other side: SO_PEERCRED, SO_PEERPIDFD, SCM_CREDENTIALS.
 
-import type { Descriptor } from "../libc/descriptor.ts";
+import type { Descriptor } from "../kernel/descriptor.ts";
 import { SO_PEERCRED, SO_PEERPIDFD, ucred } from "../libc/sys_socket.ts";
 import { option, readOption } from "./options.ts";
 

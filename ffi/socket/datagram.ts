@@ -1,6 +1,6 @@
 // SOCK_DGRAM.
 
-import { internal } from "../libc/internal.ts";
+import { internal } from "../internal.ts";
 import { POLLOUT } from "../libc/poll.ts";
 import {
   MSG_DONTWAIT,
@@ -27,13 +27,8 @@ import {
   sendingNow,
   sendingSync,
 } from "./attempt.ts";
-import {
-  bind,
-  type Binding,
-  bindingOf,
-  type SocketFile,
-  type UnixBindOptions,
-} from "./bind.ts";
+import { bind, type Binding, bindingOf, type UnixBindOptions } from "./bind.ts";
+import type { SocketFile } from "./socket_file.ts";
 import { connectOnce } from "./connect.ts";
 import {
   type Incoming,

@@ -9,7 +9,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { internal } from "../libc/internal.ts";
+import { internal } from "../internal.ts";
 import { pollfd, POLLIN } from "../libc/poll.ts";
 import {
   SOCK_CLOEXEC,
@@ -31,12 +31,8 @@ import {
 } from "../wait/options.ts";
 import { DescriptorSource, pollNow, readySync } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
-import {
-  bind,
-  bindingOf,
-  type SocketFile,
-  type UnixBindOptions,
-} from "./bind.ts";
+import { bind, bindingOf, type UnixBindOptions } from "./bind.ts";
+import type { SocketFile } from "./socket_file.ts";
 import { seqpacketOver, type UnixSeqpacket } from "./seqpacket.ts";
 import {
   adoptSocket,

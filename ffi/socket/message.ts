@@ -9,7 +9,7 @@ import {
   viewOf,
 } from "../arguments.ts";
 import { EAGAIN, EINTR, EMSGSIZE, errno, ipcError } from "../libc/errno.ts";
-import { systemLimit } from "../libc/limits.ts";
+import { systemLimit } from "../kernel/limits.ts";
 import { pointerTo } from "../libc/string.ts";
 import {
   MSG_CMSG_CLOEXEC,

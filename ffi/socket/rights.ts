@@ -2,8 +2,8 @@
 // that travel with the bytes.
 
 import { checkInteger } from "../arguments.ts";
-import { Descriptor, makeBlocking } from "../libc/descriptor.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
+import { Descriptor, makeBlocking } from "../kernel/descriptor.ts";
+import { checkInternal, internal } from "../internal.ts";
 import {
   CMSG_ALIGN,
   CMSG_LEN,

@@ -1,6 +1,6 @@
 // SOCK_SEQPACKET.
 
-import { internal } from "../libc/internal.ts";
+import { internal } from "../internal.ts";
 import { pollfd, POLLRDHUP } from "../libc/poll.ts";
 import { FIONREAD } from "../libc/sys_ioctl.ts";
 import { MSG_DONTWAIT, MSG_TRUNC, SOCK_SEQPACKET } from "../libc/sys_socket.ts";

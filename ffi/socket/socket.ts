@@ -1,9 +1,9 @@
 // What all Unix domain sockets have in common.
 
 import { checkFd, checkInteger } from "../arguments.ts";
-import { Descriptor, owning, takeOver } from "../libc/descriptor.ts";
+import { Descriptor, owning, takeOver } from "../kernel/descriptor.ts";
 import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
-import { checkInternal, type internal } from "../libc/internal.ts";
+import { checkInternal, type internal } from "../internal.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import {
   AF_UNIX,
@@ -26,7 +26,7 @@ import { Backoff } from "../wait/backoff.ts";
 import { limitsOf, type WaitOptions } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { addressOf, type UnixAddress } from "./address.ts";
-import type { SocketFile } from "./bind.ts";
+import type { SocketFile } from "./socket_file.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
 import { option, setOption } from "./options.ts";
 import { passed, type PassedDescriptor } from "./rights.ts";

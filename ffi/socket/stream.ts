@@ -2,7 +2,7 @@
 
 import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
 import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
-import { internal } from "../libc/internal.ts";
+import { internal } from "../internal.ts";
 import { MSG_DONTWAIT, SOCK_STREAM, sysSocket } from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import {

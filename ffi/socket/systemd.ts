@@ -1,7 +1,7 @@
 // Sockets that a service manager passes: sd_listen_fds(3), in plain TypeScript.
 
 import { checkInteger } from "../arguments.ts";
-import { closeOnExec } from "../libc/descriptor.ts";
+import { closeOnExec } from "../kernel/descriptor.ts";
 
 /** A descriptor that the service manager has passed. */
 export interface ListenFd {

@@ -18,7 +18,7 @@ import { SYS_futex, SYS_futex_waitv } from "../libc/sys_syscall.ts";
 import { CLOCK_MONOTONIC, durationOf, monotonicIn } from "../libc/time.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable, type Settle } from "./cancellable.ts";
-import { Closing } from "./closing.ts";
+import { Closing } from "../kernel/closing.ts";
 import type { Limits } from "./options.ts";
 import { type BlockingCall, PoolSource } from "./pool.ts";
 

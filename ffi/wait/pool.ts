@@ -9,7 +9,7 @@
 import type { Source } from "./attempt.ts";
 import { Backoff } from "./backoff.ts";
 import { cancellable } from "./cancellable.ts";
-import type { Closing } from "./closing.ts";
+import type { Closing } from "../kernel/closing.ts";
 import { type Limits, remaining } from "./options.ts";
 
 /** A call that blocks on a thread of the pool until a try may succeed. */

@@ -7,7 +7,7 @@
 // on a thread of the pool.
 
 import { ClosedError } from "../errors.ts";
-import { beforeClose } from "../libc/descriptor.ts";
+import { beforeClose } from "../kernel/descriptor.ts";
 import {
   check,
   EAGAIN,

@@ -1,7 +1,7 @@
 // Moving bytes through a descriptor: blocking, trying, and waiting.
 
 import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
-import type { Descriptor } from "../libc/descriptor.ts";
+import type { Descriptor } from "../kernel/descriptor.ts";
 import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MAX_COUNT, unistd } from "../libc/unistd.ts";

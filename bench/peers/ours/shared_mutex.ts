@@ -1,7 +1,7 @@
 // A lock, through this library: locked to send, and unlocked to receive, by one
 // process alone.
 
-import { SharedMutex, type SharedMutexGuard } from "@linux/ipc/semaphore";
+import { SharedMutex, type SharedMutexGuard } from "@linux/ipc/lock";
 import { play, playAsync, task } from "../task.ts";
 
 const mutex = SharedMutex.fromId(Number(task.addresses[0]));

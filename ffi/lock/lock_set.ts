@@ -14,7 +14,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { systemLimit } from "../libc/limits.ts";
+import { systemLimit } from "../kernel/limits.ts";
 import {
   IPC_CREAT,
   IPC_EXCL,
@@ -31,7 +31,7 @@ import {
   sysSem,
 } from "../libc/sys_sem.ts";
 import { durationOf } from "../libc/time.ts";
-import { Closing } from "../wait/closing.ts";
+import { Closing } from "../kernel/closing.ts";
 import { remaining } from "../wait/options.ts";
 import type { BlockingCall } from "../wait/pool.ts";
 

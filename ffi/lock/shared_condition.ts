@@ -1,7 +1,7 @@
 // Waiting, under a lock that survives its holder's death, for somebody else's change.
 // docs/shared-locks.md argues why no change is missed, whoever dies and when.
 
-import { checkInternal, internal } from "../libc/internal.ts";
+import { checkInternal, internal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import {
@@ -10,10 +10,10 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import type { SharedMutexGuard } from "./lock_guard.ts";
+import type { SharedMutexGuard } from "./guard.ts";
 import { LOCK, type LockKind, LockSet, Operations } from "./lock_set.ts";
 import { type Locking, lockingOf, type SharedMutex } from "./shared_mutex.ts";
-import { Taking } from "./taking.ts";
+import { Taking } from "./acquisition.ts";
 
 /** How a shared condition is created. */
 export interface SharedConditionCreateOptions {
@@ -157,7 +157,7 @@ class Change implements Disposable {
  *
  * @example One takes what another one puts there
  * ```ts
- * import { SharedCondition, SharedMutex } from "@linux/ipc/semaphore";
+ * import { SharedCondition, SharedMutex } from "@linux/ipc/lock";
  * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
  * import { assertEquals } from "@std/assert";
  *
@@ -311,7 +311,7 @@ export class SharedCondition implements Disposable {
    *
    * @example The change, then the notification, then the unlocking
    * ```ts
-   * import { SharedCondition, SharedMutex } from "@linux/ipc/semaphore";
+   * import { SharedCondition, SharedMutex } from "@linux/ipc/lock";
    *
    * using mutex = SharedMutex.create(null);
    * using condition = SharedCondition.create(null);

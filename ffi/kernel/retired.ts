@@ -8,7 +8,7 @@
 // they cost addresses, and memory only where such a call writes to them, until so much
 // has followed that they are given back.
 
-import { isNoAddress } from "./errno.ts";
+import { isNoAddress } from "../libc/errno.ts";
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -18,8 +18,8 @@ import {
   PROT_READ,
   PROT_WRITE,
   sysMman,
-} from "./sys_mman.ts";
-import { resourceLimit, RLIMIT_AS } from "./sys_resource.ts";
+} from "../libc/sys_mman.ts";
+import { resourceLimit, RLIMIT_AS } from "../libc/sys_resource.ts";
 
 // Of each thread. A process has 128 TiB of addresses, and 65530 mappings, of which
 // the kernel makes one where they are contiguous.

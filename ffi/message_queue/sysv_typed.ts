@@ -2,8 +2,8 @@
 
 import type { Fields, FieldValues, FieldViews, Struct } from "../struct.ts";
 import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
-import type { SysvMessage } from "./message_buffer.ts";
-import type { SysvReceiveOptions, SysvSendOptions } from "./selection.ts";
+import type { SysvMessage } from "./sysv_buffer.ts";
+import type { SysvReceiveOptions, SysvSendOptions } from "./sysv_selection.ts";
 import type { SysvMessageQueue } from "./sysv.ts";
 
 /** A message that is a C struct. */

@@ -1,4 +1,27 @@
-// Messages over a stream of bytes.
+/**
+ * Messages over a stream of bytes: each is sent as its length, then its bytes.
+ *
+ * **Choose it** where a pipe, a FIFO or a stream socket is there already, or where
+ * messages are larger than a packet may be. Between processes of this machine a
+ * `UnixSeqpacket` keeps the boundaries of messages by itself.
+ *
+ * ```ts
+ * import { FramedStream } from "@linux/ipc/frames";
+ * import { UnixStream } from "@linux/ipc/socket";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [one, other] = UnixStream.pair();
+ * using sender = new FramedStream(one);
+ * using receiver = new FramedStream(other);
+ * await sender.send(new TextEncoder().encode("hello"));
+ * assertEquals((await receiver.receive())?.length, 5);
+ * ```
+ *
+ * @module
+ */
+
+export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 
 import {
   byteLengthOf,
@@ -8,9 +31,9 @@ import {
   checkKept,
   setBytes,
   viewOf,
-} from "../arguments.ts";
-import { POLLOUT } from "../libc/poll.ts";
-import { untilClosed } from "../wait/iteration.ts";
+} from "./arguments.ts";
+import { POLLOUT } from "./libc/poll.ts";
+import { untilClosed } from "./wait/iteration.ts";
 import {
   deadlineOf,
   isOver,
@@ -21,10 +44,10 @@ import {
   timeoutError,
   timeoutUntil,
   type WaitOptions,
-} from "../wait/options.ts";
-import { ready, readySync, type Waitable } from "../wait/reactor.ts";
-import { isAborted, throwIfAborted } from "../wait/signal.ts";
-import { WaiterQueue } from "../wait/waiters.ts";
+} from "./wait/options.ts";
+import { ready, readySync, type Waitable } from "./wait/reactor.ts";
+import { isAborted, throwIfAborted } from "./wait/signal.ts";
+import { WaiterQueue } from "./wait/waiters.ts";
 
 /** Where frames come from, such as a `UnixStream` or a `PipeReader`. */
 export interface FrameReader {
@@ -95,7 +118,8 @@ const CHUNK = 64 * 1024;
  *
  * @example Over a socket
  * ```ts
- * import { FramedStream, UnixStream } from "@linux/ipc/socket";
+ * import { UnixStream } from "@linux/ipc/socket";
+ * import { FramedStream } from "@linux/ipc/frames";
  * import { assertEquals } from "@std/assert";
  *
  * const [one, other] = UnixStream.pair();
@@ -114,7 +138,7 @@ const CHUNK = 64 * 1024;
  * @example Over a pipe in each direction
  * ```ts
  * import { pipe } from "@linux/ipc/pipe";
- * import { FramedStream } from "@linux/ipc/socket";
+ * import { FramedStream } from "@linux/ipc/frames";
  * import { assertEquals } from "@std/assert";
  *
  * const there = pipe();

@@ -1,9 +1,16 @@
 // Files of /proc, read through libc: Deno guards them with a permission of its own.
 
 import { cPath } from "../arguments.ts";
-import { EINTR, EMFILE, ENFILE, ENOMEM, errno, ipcError } from "./errno.ts";
-import { fcntl, O_CLOEXEC, O_RDONLY } from "./fcntl.ts";
-import { unistd } from "./unistd.ts";
+import {
+  EINTR,
+  EMFILE,
+  ENFILE,
+  ENOMEM,
+  errno,
+  ipcError,
+} from "../libc/errno.ts";
+import { fcntl, O_CLOEXEC, O_RDONLY } from "../libc/fcntl.ts";
+import { unistd } from "../libc/unistd.ts";
 
 const CHUNK = 4096;
 

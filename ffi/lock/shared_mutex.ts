@@ -1,7 +1,7 @@
 // A lock that survives its holder's death: two System V semaphores, one of which
 // the kernel gives back for the dead. docs/shared-locks.md tells why.
 
-import { checkInternal, internal } from "../libc/internal.ts";
+import { checkInternal, internal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import {
@@ -11,9 +11,9 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { isOwned, OwnerGuard, type SharedMutexGuard } from "./lock_guard.ts";
+import { isOwned, OwnerGuard, type SharedMutexGuard } from "./guard.ts";
 import { LOCK, type LockKind, LockSet, MARK, Operations } from "./lock_set.ts";
-import { Taking } from "./taking.ts";
+import { Taking } from "./acquisition.ts";
 
 /** How a shared mutex is created. */
 export interface SharedMutexCreateOptions {
@@ -94,7 +94,7 @@ export let lockingOf: (mutex: unknown) => Locking;
  *
  * @example Repair what a dead owner left
  * ```ts
- * import { SharedMutex } from "@linux/ipc/semaphore";
+ * import { SharedMutex } from "@linux/ipc/lock";
  * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
  *
  * using memory = SysvSharedMemory.create(null, 8);
@@ -169,7 +169,8 @@ export class SharedMutex implements Disposable {
    *
    * @example A key that nobody uses
    * ```ts
-   * import { IpcError, SharedMutex } from "@linux/ipc/semaphore";
+   * import { IpcError } from "@linux/ipc/semaphore";
+   * import { SharedMutex } from "@linux/ipc/lock";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => SharedMutex.open(0x7abcdef4), IpcError, "ENOENT");
@@ -257,7 +258,8 @@ export class SharedMutex implements Disposable {
    *
    * @example Not for ever, and not twice
    * ```ts
-   * import { IpcError, SharedMutex } from "@linux/ipc/semaphore";
+   * import { IpcError } from "@linux/ipc/semaphore";
+   * import { SharedMutex } from "@linux/ipc/lock";
    * import { assertEquals, assertThrows } from "@std/assert";
    *
    * using mutex = SharedMutex.create(null);
@@ -314,7 +316,7 @@ export class SharedMutex implements Disposable {
    *
    * @example Two tasks of one program
    * ```ts
-   * import { SharedMutex } from "@linux/ipc/semaphore";
+   * import { SharedMutex } from "@linux/ipc/lock";
    * import { assertEquals } from "@std/assert";
    *
    * using mutex = SharedMutex.create(null);

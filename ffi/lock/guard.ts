@@ -1,6 +1,6 @@
 // What was taken of a lock that survives its holder's death.
 
-import { checkInternal } from "../libc/internal.ts";
+import { checkInternal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import { ClosedError } from "../errors.ts";

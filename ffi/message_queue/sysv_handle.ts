@@ -13,21 +13,21 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { systemLimit } from "../libc/limits.ts";
+import { systemLimit } from "../kernel/limits.ts";
 import { pointerTo } from "../libc/string.ts";
 import { IPC_NOWAIT, IPC_STAT } from "../libc/sys_ipc.ts";
 import { MSG_COPY, MSG_NOERROR, msqidDs, sysMsg } from "../libc/sys_msg.ts";
 import { SYS_msgrcv, SYS_msgsnd } from "../libc/sys_syscall.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
 import { sleepSync } from "../wait/backoff.ts";
-import { Closing } from "../wait/closing.ts";
+import { Closing } from "../kernel/closing.ts";
 import { Interrupter } from "../wait/interrupt.ts";
 import type { Limits } from "../wait/options.ts";
 import { type BlockingCall, PoolSource } from "../wait/pool.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
-import { MessageBuffer, type SysvMessage } from "./message_buffer.ts";
-import { FIRST, type Selection } from "./selection.ts";
+import { MessageBuffer, type SysvMessage } from "./sysv_buffer.ts";
+import { FIRST, type Selection } from "./sysv_selection.ts";
 
 const FIRST_CAPACITY = 8192; // the usual msgmax; grows when a message is larger
 const MSGMAX = "/proc/sys/kernel/msgmax";

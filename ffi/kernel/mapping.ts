@@ -2,12 +2,12 @@
 
 import { bufferOf, byteLengthOf, byteOffsetOf } from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
-import { checkAddress } from "./errno.ts";
-import { header } from "./library.ts";
+import { checkAddress } from "../libc/errno.ts";
+import { header } from "../libc/library.ts";
 import { retire, retireHole } from "./retired.ts";
-import { copyFrom } from "./string.ts";
-import { MREMAP_MAYMOVE, sysMman } from "./sys_mman.ts";
-import { pageSize } from "./unistd.ts";
+import { copyFrom } from "../libc/string.ts";
+import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
+import { pageSize } from "../libc/unistd.ts";
 
 const string = header({
   // void *memmem(const void *hay, size_t hay_size, const void *needle, size_t size)

@@ -2,7 +2,7 @@
 // error. So what a large request would need is compared with the limits first.
 
 import type { SystemLimit } from "../errors.ts";
-import { ENOMEM, ipcError } from "./errno.ts";
+import { ENOMEM, ipcError } from "../libc/errno.ts";
 import { readProc } from "./proc.ts";
 
 const LARGE = 1 << 24; // bytes: to compare takes half a millisecond

@@ -1,7 +1,7 @@
 // An owned file descriptor.
 
 import { ClosedError } from "../errors.ts";
-import { check, type Subject } from "./errno.ts";
+import { check, type Subject } from "../libc/errno.ts";
 import {
   F_GETFL,
   F_SETFD,
@@ -9,8 +9,8 @@ import {
   fcntl,
   FD_CLOEXEC,
   O_NONBLOCK,
-} from "./fcntl.ts";
-import { unistd } from "./unistd.ts";
+} from "../libc/fcntl.ts";
+import { unistd } from "../libc/unistd.ts";
 
 // The safety net for owners that were forgotten: a descriptor is closed when
 // its owner is collected. (A mapping never is: views of it may be alive.)

@@ -1,7 +1,7 @@
 // A lock of many readers or one writer that survives its holder's death.
 // docs/shared-locks.md tells how, and what a C program does to take part.
 
-import { checkInternal, internal } from "../libc/internal.ts";
+import { checkInternal, internal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import {
@@ -18,7 +18,7 @@ import {
   ReaderGuard,
   type SharedMutexGuard,
   type SharedReadGuard,
-} from "./lock_guard.ts";
+} from "./guard.ts";
 import {
   LOCK,
   type LockKind,
@@ -28,7 +28,7 @@ import {
   READERS,
   type Take,
 } from "./lock_set.ts";
-import { Taking } from "./taking.ts";
+import { Taking } from "./acquisition.ts";
 
 /** How a shared reader-writer lock is created. */
 export interface SharedRwLockCreateOptions {
@@ -200,7 +200,7 @@ class Writing extends Taking<OwnerGuard> implements Disposable {
  *
  * @example Read, and have it repaired first where a writer died
  * ```ts
- * import { SharedRwLock } from "@linux/ipc/semaphore";
+ * import { SharedRwLock } from "@linux/ipc/lock";
  * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
  * import { assertEquals } from "@std/assert";
  *
@@ -286,7 +286,7 @@ export class SharedRwLock implements Disposable {
    *
    * @example A mutex is another lock
    * ```ts
-   * import { SharedMutex, SharedRwLock } from "@linux/ipc/semaphore";
+   * import { SharedMutex, SharedRwLock } from "@linux/ipc/lock";
    * import { assertThrows } from "@std/assert";
    *
    * const key = 0x7abcdef5;
@@ -401,7 +401,8 @@ export class SharedRwLock implements Disposable {
    *
    * @example Many at a time, and no writer among them
    * ```ts
-   * import { IpcError, SharedRwLock } from "@linux/ipc/semaphore";
+   * import { IpcError } from "@linux/ipc/semaphore";
+   * import { SharedRwLock } from "@linux/ipc/lock";
    * import { assertEquals, assertThrows } from "@std/assert";
    *
    * using lock = SharedRwLock.create(null);

@@ -4,14 +4,14 @@
 import { byteLengthOf, copyOf, setBytes, viewOf } from "../arguments.ts";
 import { IpcError } from "../errors.ts";
 import { errno, ESRCH } from "../libc/errno.ts";
-import { checkInternal, internal } from "../libc/internal.ts";
+import { checkInternal, internal } from "../internal.ts";
 import { signal as libc } from "../libc/signal.ts";
 import { i64, struct } from "../struct.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import { type Limits, limitsOf, type WaitOptions } from "../wait/options.ts";
-import type { QueueHandle } from "./handle.ts";
-import type { SysvMessage } from "./message_buffer.ts";
-import { checkData, FIRST, type Selection } from "./selection.ts";
+import type { QueueHandle } from "./sysv_handle.ts";
+import type { SysvMessage } from "./sysv_buffer.ts";
+import { checkData, FIRST, type Selection } from "./sysv_selection.ts";
 
 // A request begins with the type that its reply shall have: the process id, then a
 // number that the process has not used for long. So replies to the living and the
