@@ -78,13 +78,13 @@ export class QueueHandle {
 
   /** Sends a message, waiting while there is no room. */
   async send(data: Bytes, type: bigint, limits: Limits): Promise<void> {
-    const overdue = isOverdue();
-    if (!overdue && this.trySend(data, type)) return;
-    this.closing.checkOpen();
+    if (this.trySend(data, type)) {
+      if (isOverdue()) await yieldToEventLoop();
+      return;
+    }
     this.#checkFits(byteLengthOf(data));
     const message = new MessageBuffer(byteLengthOf(data)); // the caller's may change
     message.put(type, data);
-    if (overdue) await yieldToEventLoop();
     const sending = new Sending(this, message);
     const source = this.#sourceOf(() => sending.blockingCall());
     try {

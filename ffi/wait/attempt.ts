@@ -1,9 +1,10 @@
 // The wait loop: try, and wait until another try may succeed. There is no other.
 //
 // Each await is a place where the object can be closed or resized, the signal aborted,
-// and a descriptor's number given to another. So a round begins with a look at the
-// signal, and with a try, which looks at the object; and nothing is awaited between a
-// try that took something and the return.
+// and a descriptor's number given to another. So a round begins with a check of the
+// signal, and with a try, which checks the object. The first try is made at once, in
+// the call itself. After a try that succeeded nothing is checked any more: what was
+// taken is delivered.
 
 import { isOver, type Limits, timeoutError } from "./options.ts";
 import { throwIfAborted } from "./signal.ts";
@@ -41,7 +42,6 @@ export async function attempt<T>(
   const turn = queue?.enter(limits); // first: the order is that of the calls
   if (turn !== undefined && !await turn) throw timeoutError(source.subject);
   try {
-    if (isOverdue()) await yieldToEventLoop();
     let inTime = true;
     for (let first = true;; first = false) {
       throwIfAborted(signal);
@@ -60,6 +60,7 @@ export async function attempt<T>(
     }
   } finally {
     source.ended?.();
+    if (isOverdue()) await yieldToEventLoop(); // before the next in the queue is served
     queue?.leave();
   }
 }
