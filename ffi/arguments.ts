@@ -1,5 +1,5 @@
-// Checks of what callers hand in, made before any system call. Each error names
-// the argument, its value, the limit, and where the limit comes from.
+// Checks of arguments, made before any system call. Each error names the argument,
+// its value, the limit, and where the limit comes from.
 
 const encoder = new TextEncoder();
 
@@ -47,8 +47,8 @@ export function checkFd(fd: unknown): asserts fd is number {
   checkInteger("fd", fd, 0, 0x7fffffff, "int");
 }
 
-// What callers hand in may be a subclass, or have properties of its own, that tell
-// another length or buffer the second time, or close the memory when they are asked.
+// A caller's array may be of a subclass, or have properties of its own, that return
+// another length or buffer the second time, or close the memory when they are read.
 // So bytes are read with the accessors that the language itself defines.
 const { apply } = Reflect;
 const typedArray: Uint8Array = Object.getPrototypeOf(Uint8Array.prototype);
@@ -78,7 +78,7 @@ export function bufferOf(bytes: Uint8Array): ArrayBuffer {
   return apply(bufferGetter, bytes, []) as ArrayBuffer;
 }
 
-/** A part of a `Uint8Array`, without its class: the same memory, nothing of the caller's. */
+/** A part of a `Uint8Array` as a plain `Uint8Array` over the same memory. */
 export function viewOf(
   bytes: Uint8Array,
   start = 0,
@@ -91,14 +91,14 @@ export function viewOf(
   );
 }
 
-/** A copy of a `Uint8Array`, without its class. */
+/** A copy of a `Uint8Array` as a plain `Uint8Array`. */
 export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(byteLengthOf(bytes));
   setBytes(copy, bytes);
   return copy;
 }
 
-/** `target.set(source, offset)`, whatever class the two have. */
+/** `target.set(source, offset)`, for subclasses, too. */
 export function setBytes(
   target: Uint8Array,
   source: Uint8Array,
@@ -107,7 +107,7 @@ export function setBytes(
   apply(set, target, [source, offset]);
 }
 
-/** Whether a value is a `Uint8Array`, of whatever subclass and realm. */
+/** Whether a value is a `Uint8Array`, or of a subclass, of any realm. */
 export function isBytes(value: unknown): value is Uint8Array<ArrayBuffer> {
   return apply(tagGetter, value, []) === "Uint8Array";
 }
@@ -121,7 +121,7 @@ export function checkBytes(
   throw new TypeError(`Argument "${name}" must be a Uint8Array`);
 }
 
-/** Makes sure that memory is not closed, or smaller, before it is sent. */
+/** Refuses memory that was closed, or made smaller, before all of it was sent. */
 export function checkKept(
   name: string,
   bytes: Uint8Array,
@@ -204,7 +204,7 @@ export function cName(name: unknown, max: number): Uint8Array<ArrayBuffer> {
 
 /**
  * A System V IPC key as C's `key_t`. `null` is `IPC_PRIVATE`, where that is
- * allowed; 0, which is `IPC_PRIVATE` to C, is refused as a slip.
+ * allowed; 0, which is `IPC_PRIVATE` to C, is rejected: probably a mistake.
  */
 export function cKey(key: unknown, allowPrivate: boolean): number {
   if (key === null && allowPrivate) return 0;

@@ -1,11 +1,10 @@
 /**
  * The errors of this module.
  *
- * What is wrong with the arguments is a `TypeError` or a `RangeError`, thrown
- * before the kernel is asked. What the kernel refuses is an {@linkcode IpcError}.
- * What is used after its `close()` is a {@linkcode ClosedError}. A wait that
- * took too long ends with a `DOMException` named `TimeoutError`, and an aborted
- * one with the reason of its signal.
+ * A wrong argument is a `TypeError` or a `RangeError`, thrown before any system call.
+ * A system call that fails is an {@linkcode IpcError}. The use of an object after its
+ * `close()` is a {@linkcode ClosedError}. A wait whose timeout has passed ends with a
+ * `DOMException` named `TimeoutError`, an aborted one with the reason of its signal.
  *
  * @module
  */
@@ -26,16 +25,16 @@ export interface IpcErrorInit {
   readonly errno: number;
   /** The C function that failed. */
   readonly syscall: string;
-  /** What the C library calls the error. */
+  /** The C library's description: `strerror(errno)`. */
   readonly description: string;
-  /** What the call was about: a path, a name, a key, a descriptor. */
+  /** The object of the call: a path, a name, a key, a descriptor. */
   readonly subject?: string | undefined;
   /** The system limit that was hit. */
   readonly limit?: SystemLimit | undefined;
 }
 
 /**
- * The kernel said no: `errno`, with the call that failed and what it was about.
+ * A system call failed: `errno`, with the name of the call and the object of it.
  *
  * @example Tell a missing FIFO from other failures
  * ```ts
@@ -64,7 +63,7 @@ export class IpcError extends Error {
   readonly errno: number;
   /** The C function that failed, such as `mq_open`. */
   readonly syscall: string;
-  /** What the call was about: a path, a name, a key, a descriptor. */
+  /** The object of the call: a path, a name, a key, a descriptor. */
   readonly subject: string | undefined;
   /** The system limit that was hit, where that is known. */
   readonly limit: SystemLimit | undefined;

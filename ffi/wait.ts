@@ -40,7 +40,7 @@ export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type WaitTarget = DescriptorLike | { readonly writable: DescriptorLike };
 
 function wantedOf(target: WaitTarget): Wanted {
-  // Who has a descriptor is a descriptor, also with a `writable` of another kind.
+  // An object with a descriptor stands for it, also if it has another `writable`.
   if (typeof target === "object" && target !== null && !("fd" in target)) {
     return { ...waitableOf(target.writable), events: POLLOUT };
   }

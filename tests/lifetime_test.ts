@@ -864,7 +864,7 @@ leakTest("close() ends every wait with a ClosedError", async () => {
   }
 });
 
-leakTest("fromFd() takes over what is nobody's, and once", () => {
+leakTest("fromFd() takes over what has no owner, and once", () => {
   using ends = pipe();
   using file = ipc.MemoryFile.create("file", 8);
   using queue = ipc.PosixMessageQueue.create(null, {
@@ -888,16 +888,16 @@ leakTest("fromFd() takes over what is nobody's, and once", () => {
   ];
   for (const [fd, take] of takers) {
     const message =
-      `Argument "fd" must be nobody's: ${fd} belongs to an object of this module`;
+      `Argument "fd" must have no owner: ${fd} belongs to an object of this module`;
     assertThrows(() => take(fd), TypeError, message);
     // What was passed has an owner, until that gives it away.
     streams[0].sendSync(byte, { descriptors: [fd] });
     const received = streams[1].receiveSync({ maxDescriptors: 1 })!;
     const [passed] = received.descriptors;
     const copy = passed!.fd;
-    assertThrows(() => take(copy), TypeError, "must be nobody's");
+    assertThrows(() => take(copy), TypeError, "must have no owner");
     using taken = take(passed!.release());
-    assertThrows(() => take(copy), TypeError, "must be nobody's");
+    assertThrows(() => take(copy), TypeError, "must have no owner");
     taken[Symbol.dispose]();
     // The number is free again, also for what is made here.
     using again = pipe();

@@ -19,8 +19,8 @@ const forgotten = new FinalizationRegistry<number>((fd) => {
   unistd().close(fd);
 });
 
-// What the objects of this thread will close. A number with two owners would be
-// closed twice, and the second time it may be somebody else's.
+// The descriptors that objects of this thread will close. A number with two owners would be
+// closed twice, and the second time it may be that of another file.
 const owned = new Set<number>();
 
 // What is called before one of them is closed or given away.
@@ -44,16 +44,16 @@ function disown(fd: number): void {
   listener?.();
 }
 
-/** Programs that are started do not get the descriptor. */
+/** `fcntl(fd, F_SETFD, FD_CLOEXEC)`: programs that are started do not inherit it. */
 export function closeOnExec(fd: number, subject: Subject): void {
   check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
 }
 
-/** Makes sure that a descriptor from elsewhere can get an owner here. */
+/** Checks that a descriptor has no owner here yet, and makes it close-on-exec. */
 export function takeOver(fd: number, subject: Subject): void {
   if (owned.has(fd)) {
     throw new TypeError(
-      `Argument "fd" must be nobody's: ${fd} belongs to an object of this module`,
+      `Argument "fd" must have no owner: ${fd} belongs to an object of this module`,
     );
   }
   closeOnExec(fd, subject);
@@ -72,7 +72,7 @@ export function makeBlocking(fd: number): void {
   }
 }
 
-/** The object, which disposes of what it owns when it is disposed of. */
+/** The object, made disposable: it disposes of its parts. */
 export function owning<T extends object>(
   object: T,
   ...parts: Disposable[]
@@ -89,7 +89,7 @@ export class Descriptor implements Disposable {
   #fd: number;
   readonly subject: string;
 
-  /** Takes over `fd`; `subject` is what errors call it. */
+  /** Takes over `fd`; `subject` is its name in error messages. */
   constructor(fd: number, subject: string) {
     this.#fd = fd;
     this.subject = subject;

@@ -4,9 +4,8 @@ import type { SystemLimit } from "../errors.ts";
 import { readProc } from "./proc.ts";
 
 /**
- * The limit of that name; `field` picks one of several numbers. Undefined where
- * /proc does not show it, and where it cannot be read now: an error that it is to
- * explain must not give way to another.
+ * The limit in that file of /proc; `field` picks one of several numbers. Undefined if
+ * it cannot be read: the error that it explains must not be replaced by another one.
  */
 export function systemLimit(name: string, field = 0): SystemLimit | undefined {
   const number = readNow(name)?.trim().split(/\s+/)[field];

@@ -15,15 +15,14 @@ import { unistd } from "../libc/unistd.ts";
 const CHUNK = 4096;
 
 /**
- * The text of a file; undefined where there is none, or none that this process may
- * read. What fails for want of descriptors or memory says nothing about the file,
- * and is thrown.
+ * The text of a file; undefined if it does not exist, or this process may not read it.
+ * A lack of descriptors or memory says nothing about the file, and is thrown.
  */
 export function readProc(path: string): string | undefined {
   const cpath = cPath(path);
   const { open } = fcntl();
   const flags = O_RDONLY | O_CLOEXEC;
-  const fd = attempt(() => open(cpath, flags, 0), "open", path);
+  const fd = retried(() => open(cpath, flags, 0), "open", path);
   if (fd === undefined) return undefined;
   const { read, close } = unistd();
   const chunk = new Uint8Array(CHUNK);
@@ -31,7 +30,7 @@ export function readProc(path: string): string | undefined {
   let text = "";
   try {
     for (;;) {
-      const count = attempt(() => read(fd, chunk, CHUNK), "read", path);
+      const count = retried(() => read(fd, chunk, CHUNK), "read", path);
       if (count === undefined) return undefined;
       if (count === 0) return text + decoder.decode();
       text += decoder.decode(chunk.subarray(0, count), { stream: true });
@@ -41,8 +40,8 @@ export function readProc(path: string): string | undefined {
   }
 }
 
-/** The result of a C call on a file; undefined if the failure is the file's. */
-function attempt(
+/** The result of a C call on a file; undefined if the file is the reason of a failure. */
+function retried(
   call: () => number,
   syscall: string,
   path: string,
@@ -50,10 +49,10 @@ function attempt(
   for (;;) {
     const result = call();
     if (result !== -1) return result;
-    const number = errno();
-    if (number === EINTR) continue;
-    if (number === EMFILE || number === ENFILE || number === ENOMEM) {
-      throw ipcError(number, syscall, path);
+    const error = errno();
+    if (error === EINTR) continue;
+    if (error === EMFILE || error === ENFILE || error === ENOMEM) {
+      throw ipcError(error, syscall, path);
     }
     return undefined;
   }

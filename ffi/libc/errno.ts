@@ -186,7 +186,7 @@ function describe(number: number): string {
   return new TextDecoder().decode(text.subarray(0, text.indexOf(0)));
 }
 
-/** The limit that an error number tells of, whatever the call. */
+/** The limit behind an error number that has the same cause in every call. */
 function limitBehind(number: number): SystemLimit | undefined {
   return number === EMFILE || number === ETOOMANYREFS
     ? resourceLimit("RLIMIT_NOFILE", RLIMIT_NOFILE)

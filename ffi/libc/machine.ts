@@ -1,5 +1,5 @@
 // The constants and layouts that differ between the machines Deno runs on.
-// Whatever is the same on both is in the file of its header.
+// What is the same on both is in the file of its header.
 
 const x86_64 = {
   O_DIRECT: 0x4000,

@@ -13,7 +13,7 @@ export const time = header({
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
 });
 
-/** The clock that nobody sets. */
+/** A clock that is never set. */
 export const CLOCK_MONOTONIC = 1;
 
 /** The moment on CLOCK_MONOTONIC that is `milliseconds` from now. */

@@ -1,12 +1,12 @@
-// What callers may name as a descriptor: its number, or an object that has one.
+// How callers name a descriptor: by its number, or by an object that has one.
 
 import { checkFd } from "../arguments.ts";
 import type { Waitable } from "./reactor.ts";
 
-/** A descriptor's number, or an object that has one, as all of this module do. */
+/** The number of a descriptor, or an object that has one as `fd`. */
 export type DescriptorLike = number | { readonly fd: number };
 
-/** The number, checked, and what errors call it. */
+/** The checked number, and its name for error messages. */
 export function waitableOf(target: DescriptorLike): Waitable {
   const fd = typeof target === "number" ? target : target?.fd;
   checkFd(fd);
