@@ -1,0 +1,67 @@
+/** The structure of ffi/: who imports whom, and what each file says of itself. */
+import { assertEquals } from "@std/assert";
+import { dirname, join, relative } from "@std/path";
+
+const ROOT = new URL("../ffi", import.meta.url).pathname;
+
+function filesIn(directory: string): string[] {
+  return [...Deno.readDirSync(directory)].flatMap((entry) => {
+    const path = join(directory, entry.name);
+    return entry.isDirectory ? filesIn(path) : path.endsWith(".ts") ? path : [];
+  });
+}
+
+const texts = new Map(
+  filesIn(ROOT).map((
+    path,
+  ) => [relative(ROOT, path), Deno.readTextFileSync(path)]),
+);
+
+/** The files that each file imports, types included. */
+const imports = new Map(
+  [...texts].map(([file, text]) => {
+    const code = text.replace(/\/\*[^]*?\*\//g, "");
+    const paths = code.matchAll(
+      /^(?:import|export|\})[^;"]*?from\s+"(\.[^"]+)"/gm,
+    );
+    return [file, [...paths].map(([, path]) => join(dirname(file), path!))];
+  }),
+);
+
+const SHARED = ["struct.ts", "errors.ts", "arguments.ts", "internal.ts"];
+
+/** How far from the kernel a file is. */
+function levelOf(file: string): number {
+  if (SHARED.includes(file)) return 0;
+  return ["libc", "kernel", "wait"].indexOf(file.split("/")[0]!) + 1 || 4;
+}
+
+Deno.test("imports run one way: mechanism, wait, kernel, libc", () => {
+  const wrong = [...imports].flatMap(([file, targets]) =>
+    targets.filter((target) => levelOf(target) > levelOf(file))
+      .map((target) => `${file} -> ${target}`)
+  );
+  assertEquals(wrong, []);
+});
+
+Deno.test("no import is circular", () => {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  function visit(file: string, path: string[]): void {
+    if (path.includes(file)) {
+      circles.push([...path.slice(path.indexOf(file)), file].join(" -> "));
+    }
+    if (done.has(file) || path.includes(file)) return;
+    for (const target of imports.get(file) ?? []) {
+      visit(target, [...path, file]);
+    }
+    done.add(file);
+  }
+  for (const file of imports.keys()) visit(file, []);
+  assertEquals(circles, []);
+});
+
+Deno.test("each file begins with what it is", () => {
+  const silent = [...texts].filter(([, text]) => !/^\/[/*]/.test(text));
+  assertEquals(silent.map(([file]) => file), []);
+});
