@@ -35,12 +35,15 @@ export function checkSignal(value: unknown): asserts value is AbortSignal {
   }
 }
 
+// Listeners of the capture phase come first: others may stop the event.
+const CAPTURE = true;
+
 /** Calls `listener` when the signal is aborted, until what this returns is called. */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   // The event alone proves nothing: anything can dispatch one.
   const heed = () => {
     if (isAborted(signal)) listener();
   };
-  apply(addEventListener, signal, ["abort", heed]);
-  return () => apply(removeEventListener, signal, ["abort", heed]);
+  apply(addEventListener, signal, ["abort", heed, CAPTURE]);
+  return () => apply(removeEventListener, signal, ["abort", heed, CAPTURE]);
 }
