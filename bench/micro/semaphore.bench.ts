@@ -1,4 +1,4 @@
-// Taking what nobody else wants, and giving it back.
+// Acquiring and releasing without contention.
 
 import { MemoryMap } from "@linux/ipc/memory-map";
 import { PosixSemaphore, SysvSemaphoreSet } from "@linux/ipc/semaphore";

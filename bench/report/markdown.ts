@@ -1,4 +1,4 @@
-// The figures as tables of Markdown, so that nobody has to type them.
+// Tables of Markdown, made from the figures.
 
 import type { Figure, Report, Result } from "../harness/results.ts";
 import { median } from "../harness/statistics.ts";
@@ -42,7 +42,7 @@ export function markdownOf(report: Report): string {
   const lonely = results.filter(({ way, mechanism, unit }) =>
     way === "alone" && mechanism !== "import" && unit === "µs"
   );
-  add("Nobody else there", lonely, compared("ns"));
+  add("Uncontended", lonely, compared("ns"));
   add("While others wait", of("pending"), listed("µs", 1));
   add("Memory of a pending read", of("pending-memory"), listed("bytes", 1));
   add("Import", of("import"), listed("ms", 1000));
