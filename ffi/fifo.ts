@@ -1,19 +1,18 @@
 /**
  * FIFOs (named pipes): `mkfifo(3)`, a pipe with a name in the file system.
  *
- * **Choose a FIFO** when processes that do not know each other shall exchange a
- * stream of bytes in one direction, and the shell's tools should be able to take
- * part: `cat`, `tee` and redirections work on it. Several may write; a write of
- * up to `PIPE_BUF` (4096) bytes arrives in one piece.
+ * **Choose a FIFO** to send a stream of bytes in one direction between unrelated
+ * processes, also to and from shell tools: `cat`, `tee` and redirections work with it.
+ * It may have several writers; a write of up to `PIPE_BUF` (4096) bytes is atomic.
  *
- * **Choose something else** when replies must find their sender (a Unix socket
- * has a connection per client), or when messages have types or priorities (a
- * message queue).
+ * **Choose something else** when a server replies to its clients (a Unix socket has a
+ * connection for each client), or when messages have types or priorities (a message
+ * queue).
  *
  * ```ts ignore
  * import { Fifo } from "@linux/ipc/fifo";
  *
- * // server.ts: creates the FIFO, reads until every client has left.
+ * // server.ts: creates the FIFO, reads until all clients have closed it.
  * const fifo = Fifo.create("./jobs", { mode: 0o620 });
  * try {
  *   using reader = await fifo.openReader(); // waits for the first client
@@ -30,10 +29,10 @@
  * ```ts ignore
  * import { Fifo } from "@linux/ipc/fifo";
  *
- * // client.ts: says so when nobody reads, instead of waiting for ever.
+ * // client.ts: fails if there is no server, instead of waiting for one.
  * using fifo = Fifo.open("./jobs");
  * using writer = fifo.tryOpenWriter();
- * if (writer === null) throw new Error("no server");
+ * if (writer === undefined) throw new Error("no server");
  * writer.writeSync(new TextEncoder().encode("a job"));
  * ```
  *
@@ -42,7 +41,10 @@
 
 import { checkMode, cPath } from "./arguments.ts";
 import { IpcError } from "./errors.ts";
-import { Descriptor, owning } from "./kernel/descriptor.ts";
+import { inspected } from "./inspect_object.ts";
+import { checkInternal, internal } from "./internal.ts";
+import { Descriptor } from "./kernel/descriptor.ts";
+import { owning } from "./kernel/descriptor_owner.ts";
 import {
   check,
   checkRetrying,
@@ -64,7 +66,6 @@ import {
   O_WRONLY,
   SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
-import { checkInternal, internal } from "./internal.ts";
 import { pollfd, POLLHUP } from "./libc/poll.ts";
 import {
   isSameFile,
@@ -76,9 +77,14 @@ import {
 } from "./libc/sys_stat.ts";
 import { unistd } from "./libc/unistd.ts";
 import { type Pipe, pipe, PipeReader, PipeWriter } from "./pipe.ts";
-import { attempt } from "./wait/attempt.ts";
-import { Backoff } from "./wait/backoff.ts";
-import { limitsOf, type WaitOptions } from "./wait/options.ts";
+import { attempt, attemptSync } from "./wait/attempt.ts";
+import { Backoff, sleepSync } from "./wait/backoff.ts";
+import {
+  deadlineOf,
+  limitsOf,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from "./wait/options.ts";
 import { pollNow } from "./wait/reactor.ts";
 
 export {
@@ -90,6 +96,7 @@ export {
   PipeWriter,
 } from "./pipe.ts";
 export type {
+  DescriptorOwner,
   FromFdOptions,
   SyncWaitOptions,
   SystemLimit,
@@ -99,45 +106,39 @@ export type {
 /** How a FIFO is created. */
 export interface FifoCreateOptions {
   /**
-   * The permission bits; the umask of the process takes its bits away.
+   * The permission bits; the bits of the umask are cleared.
    *
    * @default {0o600}
    */
   mode?: number | undefined;
 }
 
-/** Opens a path as it is: neither end of the FIFO, only a hold on the file. */
-function hold(path: string, bytes: Uint8Array<ArrayBuffer>, flags: number) {
+/** Opens the file itself with O_PATH, and neither end of the FIFO. */
+function openPath(path: string, bytes: Uint8Array<ArrayBuffer>, flags: number) {
   const { open } = fcntl();
-  return new Descriptor(
-    checkRetrying(
-      () => open(bytes, O_PATH | O_CLOEXEC | flags, 0),
-      "open",
-      path,
-    ),
-    path,
-  );
+  const call = () => open(bytes, O_PATH | O_CLOEXEC | flags, 0);
+  return new Descriptor(checkRetrying(call, "open", path), path);
 }
 
-/** Why a FIFO that is held cannot be opened. */
-function openError(number: number, path: string): Error {
-  if (number !== ENOENT) return ipcError(number, "open", path);
+/** The error of an open(2) through /proc/self/fd. */
+function openError(error: number, path: string): Error {
+  if (error !== ENOENT) return ipcError(error, "open", path);
   return new Deno.errors.NotSupported(
     `Cannot open ${path}: it is opened through /proc/self/fd, and /proc is not mounted`,
   );
 }
 
 /**
- * Whether a writer has the FIFO open, or has been there and gone, since its read
- * end was opened. To copy a byte of it tells without taking one away: there is one,
- * or EAGAIN while there may come one, or the end when nobody writes.
+ * Whether a writer has opened the FIFO since its read end was opened, and perhaps
+ * closed it again. tee(2) tells without taking bytes: it copies a byte, fails with
+ * EAGAIN if there is a writer but no data, or returns 0 if there is no writer.
  */
-function hasWriter(fd: number, scratch: number, path: string): boolean {
+function hadWriter(fd: number, scratch: number, path: string): boolean {
   const copied = fcntl().tee(fd, scratch, 1, SPLICE_F_NONBLOCK);
   if (copied === 1) return true;
   if (copied === -1) {
-    const number = errno();
-    if (number !== EAGAIN) throw ipcError(number, "tee", path);
+    const error = errno();
+    if (error !== EAGAIN) throw ipcError(error, "tee", path);
     return true;
   }
   const request = pollfd.encode({ fd, events: 0, revents: 0 });
@@ -146,11 +147,11 @@ function hasWriter(fd: number, scratch: number, path: string): boolean {
 }
 
 /**
- * A FIFO by its name. It is neither end: open those with
- * {@linkcode Fifo.openReaderSync} and the others.
+ * A FIFO, found by its path. It has neither end open: {@linkcode Fifo.openReader},
+ * {@linkcode Fifo.openWriter} and their siblings open them.
  *
- * The object holds on to the very file it found or made, so another file that
- * takes the same name later is neither opened nor removed in its place.
+ * The object refers to the file that it has created or opened, not to the path: if
+ * another file gets the same path later, that one is neither opened nor removed.
  *
  * @example Both ends in one process
  * ```ts
@@ -172,16 +173,17 @@ export class Fifo implements Disposable {
   readonly #path: string;
   readonly #file: Descriptor;
 
-  /** Made by the static methods. */
   private constructor(
     token: typeof internal,
     path: string,
     file: Descriptor,
   ) {
-    checkInternal(token, "a Fifo");
+    checkInternal(token, "Fifo");
     try {
       if ((statusOfFd(file.fd, path).stx_mode & S_IFMT) !== S_IFIFO) {
-        throw new TypeError(`Cannot use ${path} as a FIFO: it is another file`);
+        throw new TypeError(
+          `Cannot use ${path} as a FIFO: it is a file of another type`,
+        );
       }
     } catch (error) {
       file.close();
@@ -192,19 +194,17 @@ export class Fifo implements Disposable {
   }
 
   /**
-   * `mkfifo(path, mode)`: creates a FIFO under a new name. A symbolic link is
-   * not followed.
+   * `mkfifo(path, mode)`: creates a FIFO. A symbolic link is not followed.
    *
    * @param path At most 4095 bytes of UTF-8, each component at most 255.
    * @param options `mode`.
-   * @returns The FIFO; its `close()` leaves the file, its `unlink()` removes it.
+   * @returns The FIFO. `unlink()` removes its file, `close()` does not.
    * @throws {TypeError} If the path is empty or contains NUL.
-   * @throws {RangeError} If the path is too long or the mode has other bits.
-   * @throws {IpcError} EEXIST if the path exists, of whatever kind.
-   * @throws {IpcError} ENOENT or ENOTDIR if the directory does not exist, EACCES
-   * if it cannot be written to, EROFS, ENOSPC, EDQUOT.
+   * @throws {RangeError} If the path is too long or the mode out of range.
+   * @throws {IpcError} EEXIST if the path exists, ENOENT or ENOTDIR if its directory
+   * does not, EACCES if that is not writable, EROFS, ENOSPC, EDQUOT.
    *
-   * @example A name that is taken
+   * @example The path exists
    * ```ts
    * import { Fifo, IpcError } from "@linux/ipc/fifo";
    * import { assertThrows } from "@std/assert";
@@ -220,26 +220,26 @@ export class Fifo implements Disposable {
     checkMode(mode);
     check(sysStat().mkfifo(bytes, mode | 0), "mkfifo", path);
     try {
-      return new Fifo(internal, path, hold(path, bytes, O_NOFOLLOW));
+      return new Fifo(internal, path, openPath(path, bytes, O_NOFOLLOW));
     } catch (error) {
-      // After a TypeError the name is another file's by now.
+      // After a TypeError the path names another file, which stays.
       if (error instanceof IpcError) unistd().unlink(bytes);
       throw error;
     }
   }
 
   /**
-   * `open(path, O_PATH)`: finds a FIFO that exists. A symbolic link is followed.
+   * `open(path, O_PATH)`: opens a FIFO that exists. A symbolic link is followed.
    *
    * @param path At most 4095 bytes of UTF-8, each component at most 255.
    * @returns The FIFO, with neither end open.
    * @throws {TypeError} If the path is empty or contains NUL, or if the file is
-   * not a FIFO. It is not opened then, so a device or a file is not disturbed.
+   * not a FIFO. `O_PATH` has no effect on a device or another file.
    * @throws {RangeError} If the path is too long.
-   * @throws {IpcError} ENOENT if there is no such file, EACCES if a directory on
-   * the way cannot be searched, ELOOP, ENOTDIR.
+   * @throws {IpcError} ENOENT if the file does not exist, EACCES if a directory of the
+   * path is not searchable, ELOOP, ENOTDIR.
    *
-   * @example A regular file is refused
+   * @example A regular file is rejected
    * ```ts
    * import { Fifo } from "@linux/ipc/fifo";
    * import { assertThrows } from "@std/assert";
@@ -250,7 +250,7 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/open.2.html | open(2)}
    */
   static open(path: string): Fifo {
-    return new Fifo(internal, path, hold(path, cPath(path), 0));
+    return new Fifo(internal, path, openPath(path, cPath(path), 0));
   }
 
   /** The path, as it was given. */
@@ -259,27 +259,42 @@ export class Fifo implements Disposable {
   }
 
   /**
-   * `open(path, O_RDONLY)`, blocking this thread until a writer opens the FIFO.
+   * `open(path, O_RDONLY)`, blocking this thread until a writer opens the FIFO. With a
+   * timeout it is polled, as by {@linkcode Fifo.openReader}.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
+   * @param options `timeout` in milliseconds.
    * @returns The read end. It reads null when the last writer has closed, and
    * bytes again when another one opens the FIFO.
    * @throws {ClosedError} If this object is closed.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EACCES if the permissions do not allow reading, EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
-  openReaderSync(): PipeReader {
-    return PipeReader.fromFd(this.#open(O_RDONLY), { name: this.#path });
+  openReaderSync(options?: SyncWaitOptions): PipeReader {
+    const deadline = deadlineOf(options);
+    if (deadline === Infinity) return this.#reader(this.#open(O_RDONLY));
+    const reader = this.#reader(this.#openNow(O_RDONLY));
+    try {
+      using scratch = pipe();
+      const tryOnce = () => this.#hadWriter(reader, scratch);
+      attemptSync(this.#path, tryOnce, sleepSync(), deadline);
+      return reader;
+    } catch (error) {
+      reader.close();
+      throw error;
+    }
   }
 
   /**
    * `open(path, O_RDONLY | O_NONBLOCK)`, then waiting without blocking the thread
    * until a writer has opened the FIFO.
    *
-   * No event tells of it, so it is looked at again and again, with pauses of 1 to
-   * 20 milliseconds. To serve one writer after another, open the next read end
-   * before you close the last, so that no writer comes in between.
+   * No event tells of a writer, so the FIFO is polled every 1 to 20 milliseconds. To
+   * serve one writer after another, open the next read end before you close the last
+   * one, so that no writer finds the FIFO without a reader.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The read end. It reads null when the last writer has closed, and
@@ -289,7 +304,7 @@ export class Fifo implements Disposable {
    * @throws {IpcError} EACCES if the permissions do not allow reading, EMFILE.
    * @throws The reason of the signal, if it is aborted.
    *
-   * @example Wait for a writer, but not for ever
+   * @example Wait for a writer with a timeout
    * ```ts
    * import { Fifo } from "@linux/ipc/fifo";
    * import { assertRejects } from "@std/assert";
@@ -305,25 +320,42 @@ export class Fifo implements Disposable {
    */
   async openReader(options?: WaitOptions): Promise<PipeReader> {
     const limits = limitsOf(options);
-    const reader = this.#openReaderAtOnce();
+    const reader = this.#reader(this.#openNow(O_RDONLY));
     try {
       using scratch = pipe();
-      const connected = () => {
-        this.#file.checkOpen();
-        const { writer } = scratch;
-        return hasWriter(reader.fd, writer.fd, this.#path) || undefined;
-      };
-      await attempt(new Backoff(this.#path), connected, limits);
+      const tryOnce = () => this.#hadWriter(reader, scratch);
+      await attempt(new Backoff(this.#path), tryOnce, limits);
+      return reader;
     } catch (error) {
       reader.close();
       throw error;
     }
-    return reader;
   }
 
   /**
-   * `open(path, O_WRONLY | O_NONBLOCK)`, again and again without blocking the
-   * thread, with pauses of 1 to 20 milliseconds, until a reader has opened the FIFO.
+   * `open(path, O_WRONLY)`, blocking this thread until a reader opens the FIFO. With a
+   * timeout it is polled, as by {@linkcode Fifo.openWriter}.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
+   * @param options `timeout` in milliseconds.
+   * @returns The write end.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EACCES if the permissions do not allow writing, EMFILE.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
+   */
+  openWriterSync(options?: SyncWaitOptions): PipeWriter {
+    const deadline = deadlineOf(options);
+    if (deadline === Infinity) return this.#writer(this.#open(O_WRONLY));
+    const tryOnce = () => this.#tryOpenWriter();
+    return attemptSync(this.#path, tryOnce, sleepSync(), deadline);
+  }
+
+  /**
+   * `open(path, O_WRONLY | O_NONBLOCK)`, repeated every 1 to 20 milliseconds without
+   * blocking the thread, until a reader has opened the FIFO.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The write end.
@@ -336,56 +368,42 @@ export class Fifo implements Disposable {
    */
   async openWriter(options?: WaitOptions): Promise<PipeWriter> {
     const limits = limitsOf(options);
-    const opened = () => this.#tryOpenWriter() ?? undefined;
-    return await attempt(new Backoff(this.#path), opened, limits);
+    const tryOnce = () => this.#tryOpenWriter();
+    return await attempt(new Backoff(this.#path), tryOnce, limits);
   }
 
   /**
-   * `open(path, O_WRONLY)`, blocking this thread until a reader opens the FIFO.
-   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   * `open(path, O_WRONLY | O_NONBLOCK)`: opens the write end if there is a reader.
    *
-   * @returns The write end.
+   * @returns The write end, or undefined if no reader has the FIFO open.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the permissions do not allow writing, EMFILE.
    *
-   * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
-   */
-  openWriterSync(): PipeWriter {
-    return this.#openWriterSync();
-  }
-
-  /**
-   * `open(path, O_WRONLY | O_NONBLOCK)`: opens the write end if somebody reads.
-   *
-   * @returns The write end, or null when no reader has the FIFO open.
-   * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES if the permissions do not allow writing, EMFILE.
-   *
-   * @example Nobody reads
+   * @example There is no reader
    * ```ts
    * import { Fifo } from "@linux/ipc/fifo";
    * import { assertEquals } from "@std/assert";
    *
    * const directory = Deno.makeTempDirSync();
    * using fifo = Fifo.create(`${directory}/fifo`);
-   * assertEquals(fifo.tryOpenWriter(), null);
+   * assertEquals(fifo.tryOpenWriter(), undefined);
    * fifo.unlink();
    * Deno.removeSync(directory);
    * ```
    *
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
-  tryOpenWriter(): PipeWriter | null {
+  tryOpenWriter(): PipeWriter | undefined {
     return this.#tryOpenWriter();
   }
 
   /**
-   * `open(path, O_RDONLY | O_NONBLOCK)`, then `open(path, O_WRONLY)`: opens both
-   * ends, without waiting. As long as the write end is open, the reader never
-   * sees the end of the stream: what a server wants that outlives its clients.
-   * (POSIX leaves undefined what C programs often use for this, `O_RDWR`.)
+   * `open(path, O_RDONLY | O_NONBLOCK)`, then `open(path, O_WRONLY | O_NONBLOCK)`:
+   * opens both ends without waiting; they block. As long as the write end is open, the
+   * reader does not see the end of the stream: for a server that outlives its clients.
+   * (C programs often use `O_RDWR` for this, which POSIX leaves undefined.)
    *
-   * @returns Both ends; disposing of it closes both.
+   * @returns Both ends; its `close()` closes both.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the permissions do not allow reading and
    * writing, EMFILE; neither end is left open then.
@@ -393,9 +411,9 @@ export class Fifo implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
   openBoth(): Pipe {
-    const reader = this.#openReaderAtOnce();
+    const reader = this.#reader(this.#openNow(O_RDONLY));
     try {
-      const writer = this.#openWriterSync(); // the reader is there: no wait
+      const writer = this.#writer(this.#openNow(O_WRONLY));
       return owning({ reader, writer }, reader, writer);
     } catch (error) {
       reader.close();
@@ -404,13 +422,13 @@ export class Fifo implements Disposable {
   }
 
   /**
-   * `unlink(path)`: removes the name. Ends that are open go on working; nobody
-   * else can open the FIFO any more.
+   * `unlink(path)`: removes the path. Open ends keep working; other processes
+   * can no longer open the FIFO.
    *
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} ENOENT if the name is gone, or is another file's by now,
-   * which is left alone (a path that is not absolute is of the working directory);
-   * EACCES or EPERM if the directory does not allow it.
+   * @throws {IpcError} ENOENT if the path does not exist or names another file now,
+   * which stays (a relative path refers to the current working directory); EACCES or
+   * EPERM if the permissions of the directory do not allow it.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/unlink.2.html | unlink(2)}
    */
@@ -423,52 +441,58 @@ export class Fifo implements Disposable {
     check(unistd().unlink(bytes), "unlink", this.#path);
   }
 
-  /** `close(2)` of the hold on the file. The name and open ends stay. */
+  /** `close(2)`. Closing twice does nothing. The path and open ends stay. */
   close(): void {
     this.#file.close();
   }
 
-  /** Closes this object; the name stays. */
+  /** Closes this object; the path stays. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#file.close();
   }
 
-  /** Opens the held file itself, whatever its name is by now. */
-  #open(flags: number): number {
+  /** What `Deno.inspect` shows. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const { closed } = this.#file;
+    return inspected("Fifo", { path: this.#path, closed });
+  }
+
+  #reader(fd: number | undefined): PipeReader {
+    return PipeReader.fromFd(fd!, { name: this.#path }); // ENXIO is for writers
+  }
+
+  #writer(fd: number | undefined): PipeWriter {
+    return PipeWriter.fromFd(fd!, { name: this.#path });
+  }
+
+  #tryOpenWriter(): PipeWriter | undefined {
+    const fd = this.#openNow(O_WRONLY);
+    return fd === undefined ? undefined : this.#writer(fd);
+  }
+
+  /** Opens the file itself, not what its path names now; undefined for ENXIO. */
+  #open(flags: number): number | undefined {
     const path = cPath(`/proc/self/fd/${this.#file.fd}`);
-    const { open } = fcntl();
     for (;;) {
-      const fd = open(path, flags | O_CLOEXEC, 0);
+      const fd = fcntl().open(path, flags | O_CLOEXEC, 0);
       if (fd !== -1) return fd;
-      const number = errno();
-      if (number !== EINTR) throw openError(number, this.#path);
+      const error = errno();
+      if (error === ENXIO) return undefined; // a writer with O_NONBLOCK, and no reader
+      if (error !== EINTR) throw openError(error, this.#path);
     }
   }
 
-  #openWriterSync(): PipeWriter {
-    return PipeWriter.fromFd(this.#open(O_WRONLY), { name: this.#path });
-  }
-
-  #tryOpenWriter(): PipeWriter | null {
-    const fd = this.#openAtOnce(O_WRONLY);
-    return fd === null ? null : PipeWriter.fromFd(fd, { name: this.#path });
-  }
-
-  #openReaderAtOnce(): PipeReader {
-    const fd = this.#openAtOnce(O_RDONLY)!; // never ENXIO: that is for writers
-    return PipeReader.fromFd(fd, { name: this.#path });
-  }
-
-  /** The same without waiting, as a blocking descriptor; null for ENXIO. */
-  #openAtOnce(flags: number): number | null {
-    const path = cPath(`/proc/self/fd/${this.#file.fd}`);
-    const fd = fcntl().open(path, flags | O_CLOEXEC | O_NONBLOCK, 0);
-    if (fd === -1) {
-      const number = errno();
-      if (number === ENXIO) return null;
-      throw openError(number, this.#path);
+  /** The same without waiting, as a blocking descriptor. */
+  #openNow(flags: number): number | undefined {
+    const fd = this.#open(flags | O_NONBLOCK);
+    if (fd !== undefined) {
+      check(fcntl().fcntl(fd, F_SETFL, 0), "fcntl", this.#path);
     }
-    check(fcntl().fcntl(fd, F_SETFL, 0), "fcntl", this.#path);
     return fd;
+  }
+
+  #hadWriter({ fd }: PipeReader, { writer }: Pipe): true | undefined {
+    this.#file.checkOpen();
+    return hadWriter(fd, writer.fd, this.#path) || undefined;
   }
 }

@@ -1,18 +1,18 @@
 /**
  * Pipes: `pipe2(2)`, a stream of bytes from one process to a related one.
  *
- * **Choose a pipe** when a process that you start yourself shall get, or give,
- * a stream of bytes: it needs no name, nobody else can reach it, and the reader
- * learns of the writer's end. A pipe goes one way only (half-duplex); for both
- * directions take two, or a socket pair.
+ * **Choose a pipe** to send a stream of bytes to a process that you start, or to
+ * receive one from it. A pipe needs no name, no other process can reach it, and the
+ * reader sees the end when the writer closes. A pipe is half-duplex; for both
+ * directions use two ({@linkcode duplexPipe}) or a socket pair.
  *
- * **Choose something else** when the processes are not related (a FIFO has a
- * name), when messages must stay apart (a message queue, a seqpacket socket), or
- * when the child's standard input and output are enough (`Deno.Command` has
- * pipes for those).
+ * **Choose something else** when the processes are not related (a FIFO has a name),
+ * when messages need boundaries (a message queue, a seqpacket socket), or when the
+ * standard input and output of the child are enough (`Deno.Command` makes pipes for
+ * them).
  *
- * A V8 process cannot `fork(2)`. What fork does in C, a child of `Deno.Command`
- * that inherits a descriptor does here:
+ * A V8 process cannot `fork(2)`. Where a C program forks, start a child with
+ * `Deno.Command` and let it inherit a descriptor:
  *
  * ```ts ignore
  * import { pipe, PipeReader } from "@linux/ipc/pipe";
@@ -29,9 +29,9 @@
  *       args: ["run", "--allow-ffi", import.meta.filename!, "child", `${fd}`],
  *     }).spawn()
  *   );
- *   reader.close(); // the child has its own
+ *   reader.close(); // the child has its own copy
  *   writer.writeSync(new TextEncoder().encode("message from parent"));
- *   writer.close(); // the child's next read is the end of the stream
+ *   writer.close(); // the child's next read returns null
  *   await child.status;
  * }
  * ```
@@ -39,8 +39,18 @@
  * @module
  */
 
-import { checkFd, checkInteger } from "./arguments.ts";
-import { Descriptor, owning, takeOver } from "./kernel/descriptor.ts";
+import { checkInteger } from "./arguments.ts";
+import { internal } from "./internal.ts";
+import { Descriptor, takeOver } from "./kernel/descriptor.ts";
+import {
+  descriptorOf,
+  DescriptorOwner,
+  type FromFdOptions,
+  owning,
+  type Pair,
+  subjectOf,
+} from "./kernel/descriptor_owner.ts";
+import { systemLimit } from "./kernel/limits.ts";
 import { check, EBADF, EPERM, errno, ipcError } from "./libc/errno.ts";
 import {
   F_GETFL,
@@ -51,10 +61,10 @@ import {
   O_CLOEXEC,
   O_DIRECT,
   O_PATH,
+  O_RDONLY,
   O_RDWR,
+  O_WRONLY,
 } from "./libc/fcntl.ts";
-import { checkInternal, internal } from "./internal.ts";
-import { systemLimit } from "./kernel/limits.ts";
 import { FIONREAD, sysIoctl } from "./libc/sys_ioctl.ts";
 import { S_IFIFO, S_IFMT, statusOfFd } from "./libc/sys_stat.ts";
 import { unistd } from "./libc/unistd.ts";
@@ -70,13 +80,18 @@ import {
 } from "./wait/transfer.ts";
 
 export { splice, tee } from "./splice.ts";
+export type {
+  DescriptorOwner,
+  FromFdOptions,
+  Pair,
+} from "./kernel/descriptor_owner.ts";
 export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 
 /**
- * `PIPE_BUF`: a write of at most this many bytes is atomic. It reaches the
- * reader in one piece, however many processes write to the same pipe.
+ * `PIPE_BUF`: a write of at most this many bytes is atomic. Its bytes are contiguous
+ * in the pipe, however many processes write to it.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
  */
@@ -84,32 +99,21 @@ export const PIPE_BUF = 4096;
 
 const PIPE_MAX_SIZE = "/proc/sys/fs/pipe-max-size";
 
-/** How a descriptor is taken over. */
-export interface FromFdOptions {
-  /**
-   * What errors call it, such as the path of a FIFO.
-   *
-   * @default {`descriptor ${fd}`}
-   */
-  name?: string | undefined;
-}
-
 /** Takes over a descriptor number, if it is that end of a pipe. */
 function adopt(
   fd: number,
   mode: "reading" | "writing",
-  options?: FromFdOptions,
+  options: FromFdOptions | undefined,
 ): Descriptor {
-  checkFd(fd);
-  const subject = options?.name ?? `descriptor ${fd}`;
+  const subject = subjectOf(fd, options);
   const flags = check(fcntl().fcntl(fd, F_GETFL, 0), "fcntl", subject);
-  // Held only, neither end. (A read would say the same.)
+  // An O_PATH descriptor can neither read nor write; read(2) fails with EBADF, too.
   if ((flags & O_PATH) !== 0) throw ipcError(EBADF, "fcntl", subject);
   if ((statusOfFd(fd, subject).stx_mode & S_IFMT) !== S_IFIFO) {
     throw new TypeError(`Argument "fd" must be a pipe or FIFO: ${fd} is not`);
   }
   const access = flags & O_ACCMODE;
-  const wanted = mode === "reading" ? 0 : 1; // O_RDONLY, O_WRONLY
+  const wanted = mode === "reading" ? O_RDONLY : O_WRONLY;
   if (access !== wanted && access !== O_RDWR) {
     throw new TypeError(
       `Argument "fd" must be open for ${mode}: ${fd} is the other end`,
@@ -119,17 +123,19 @@ function adopt(
   return new Descriptor(fd, subject);
 }
 
-function capacityOf({ fd, subject }: Descriptor): number {
+function capacityOf(end: DescriptorOwner): number {
+  const { fd, subject } = descriptorOf(end);
   return check(fcntl().fcntl(fd, F_GETPIPE_SZ, 0), "fcntl", subject);
 }
 
-function setCapacity({ fd, subject }: Descriptor, bytes: number): number {
+function setCapacity(end: DescriptorOwner, bytes: number): number {
+  const { fd, subject } = descriptorOf(end);
   checkInteger("bytes", bytes, 1, 0x7fffffff, "int");
   const capacity = fcntl().fcntl(fd, F_SETPIPE_SZ, bytes);
   if (capacity !== -1) return capacity;
-  const number = errno();
-  const limit = number === EPERM ? systemLimit(PIPE_MAX_SIZE) : undefined;
-  throw ipcError(number, "fcntl", subject, limit);
+  const error = errno();
+  const limit = error === EPERM ? systemLimit(PIPE_MAX_SIZE) : undefined;
+  throw ipcError(error, "fcntl", subject, limit);
 }
 
 // Set by the classes: their constructors are for this module alone.
@@ -137,7 +143,7 @@ let makeReader: (descriptor: Descriptor) => PipeReader;
 let makeWriter: (descriptor: Descriptor) => PipeWriter;
 
 /**
- * The end of a pipe, or of a FIFO, that is read from.
+ * The read end of a pipe or FIFO.
  *
  * @example Read to the end
  * ```ts
@@ -150,18 +156,15 @@ let makeWriter: (descriptor: Descriptor) => PipeWriter;
  *
  * const buffer = new Uint8Array(16);
  * assertEquals(await reader.read(buffer), 5);
- * assertEquals(await reader.read(buffer), null); // every writer has closed
+ * assertEquals(await reader.read(buffer), null); // all writers have closed
  * reader.close();
  * ```
  */
-export class PipeReader implements Disposable {
-  readonly #descriptor: Descriptor;
+export class PipeReader extends DescriptorOwner {
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
 
-  /** Made by the static methods. */
   private constructor(token: typeof internal, descriptor: Descriptor) {
-    checkInternal(token, "a PipeReader");
-    this.#descriptor = descriptor;
+    super(token, "PipeReader", descriptor);
   }
 
   static {
@@ -169,22 +172,22 @@ export class PipeReader implements Disposable {
   }
 
   /**
-   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes over the read end of a pipe or FIFO
-   * that this process was started with. The number must not belong to anything
-   * else in this process: `close()` closes it.
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the read end of a pipe
+   * or FIFO that this process has inherited. No other object may own the descriptor:
+   * `close()` closes it.
    *
-   * If other processes have the same end, use the blocking form only: what waits in
-   * other ways makes it non-blocking (`O_NONBLOCK`) for all of them.
+   * If other processes share this end, use the blocking form only: the other forms
+   * make it non-blocking (`O_NONBLOCK`) for all of them.
    *
-   * @param fd The number of the descriptor, as the parent process tells it.
-   * @param options What errors call it.
-   * @returns The read end, closed by its `close()`.
-   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
+   * @param fd The number of the descriptor, as the parent process passes it.
+   * @param options `name`.
+   * @returns The read end, with close-on-exec set.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is not a pipe or FIFO, is a write end, or belongs to
    * an object of this module.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
-   * @example A descriptor of an unknown kind is refused
+   * @example A write end is rejected
    * ```ts
    * import { pipe, PipeReader } from "@linux/ipc/pipe";
    * import { assertThrows } from "@std/assert";
@@ -199,21 +202,17 @@ export class PipeReader implements Disposable {
     return new PipeReader(internal, adopt(fd, "reading", options));
   }
 
-  /** The number of the descriptor, which stays this object's. */
-  get fd(): number {
-    return this.#descriptor.fd;
-  }
-
   /**
-   * `read(2)`, blocking this thread until there is something to read.
+   * `read(2)`, blocking this thread until there is data.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * @param buffer Filled from its start; at most its length is read.
+   * @param buffer Where the bytes are stored, from its start.
    * @param options `timeout` in milliseconds.
-   * @returns The count of bytes read, or null at the end: every writer closed.
+   * @returns The number of bytes read, or null at the end: all writers have closed.
    * @throws {ClosedError} If this end is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EIO and the like, as the kernel reports them.
+   * @throws {IpcError} EIO and other errors of `read(2)`.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -221,15 +220,15 @@ export class PipeReader implements Disposable {
     buffer: Uint8Array<ArrayBuffer>,
     options?: SyncWaitOptions,
   ): number | null {
-    return readSync(this.#descriptor, buffer, options);
+    return readSync(descriptorOf(this), buffer, options);
   }
 
   /**
    * `read(2)`, waiting without blocking the thread.
    *
-   * @param buffer Filled from its start; at most its length is read.
+   * @param buffer Where the bytes are stored, from its start.
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The count of bytes read, or null at the end: every writer closed.
+   * @returns The number of bytes read, or null at the end: all writers have closed.
    * @throws {ClosedError} If this end is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
@@ -240,72 +239,70 @@ export class PipeReader implements Disposable {
     buffer: Uint8Array<ArrayBuffer>,
     options?: WaitOptions,
   ): Promise<number | null> {
-    return read(this.#descriptor, buffer, options);
+    return read(descriptorOf(this), buffer, options);
   }
 
   /**
-   * `read(2)` of what is there already.
+   * `read(2)` of the data that is available now.
    *
-   * @param buffer Filled from its start; at most its length is read.
-   * @returns The count of bytes read; undefined when there is nothing yet, null
-   * at the end: every writer closed.
+   * @param buffer Where the bytes are stored, from its start.
+   * @returns The number of bytes read, undefined if there is no data now, or null at
+   * the end: all writers have closed.
    * @throws {ClosedError} If this end is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
   tryRead(buffer: Uint8Array<ArrayBuffer>): number | null | undefined {
-    return tryRead(this.#descriptor, buffer);
+    return tryRead(descriptorOf(this), buffer);
   }
 
   /**
-   * `ioctl(fd, FIONREAD, ...)`: how many bytes can be read now.
+   * `ioctl(fd, FIONREAD, ...)`: the number of bytes that can be read now.
    *
    * @throws {ClosedError} If this end is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
    */
   get available(): number {
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     const count = new Int32Array(1);
     check(sysIoctl().ioctl(fd, FIONREAD, count), "ioctl", subject);
     return count[0]!;
   }
 
   /**
-   * `fcntl(fd, F_GETPIPE_SZ)`: how many bytes the pipe holds before a writer has
-   * to wait; usually 65536.
+   * `fcntl(fd, F_GETPIPE_SZ)`: the capacity of the pipe in bytes, usually 65536.
    *
    * @throws {ClosedError} If this end is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   get capacity(): number {
-    return capacityOf(this.#descriptor);
+    return capacityOf(this);
   }
 
   /**
-   * `fcntl(fd, F_SETPIPE_SZ, bytes)`: asks for another capacity.
+   * `fcntl(fd, F_SETPIPE_SZ, bytes)`: changes the capacity.
    *
-   * @param bytes The capacity, which the kernel rounds up: to a power of two of
-   * pages.
-   * @returns The capacity that the pipe has now.
-   * @throws {RangeError} If it is no integer from 1 to 2147483647.
+   * @param bytes The capacity; the kernel rounds it up to a power of two of pages.
+   * @returns The new capacity.
+   * @throws {RangeError} If `bytes` is not an integer from 1 to 2147483647.
    * @throws {ClosedError} If this end is closed.
    * @throws {IpcError} EPERM if it is above /proc/sys/fs/pipe-max-size and this
-   * process is not privileged, EBUSY if it is less than what the pipe holds now.
+   * process is not privileged, EBUSY if the pipe holds more bytes now.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   setCapacity(bytes: number): number {
-    return setCapacity(this.#descriptor, bytes);
+    return setCapacity(this, bytes);
   }
 
   /**
-   * `read(2)`, as a stream of bytes that reads only what is taken from it. Its end,
-   * a failure, or its cancellation, closes this end of the pipe. There is one such stream; do
-   * not read in other ways beside it.
+   * `read(2)` as a byte stream with back-pressure. This end of the pipe is closed when
+   * the stream ends, fails or is cancelled. The stream is made once; do not call the
+   * read methods while it is in use.
    *
-   * @example The text that comes through a pipe
+   * @example Read text
    * ```ts
    * import { pipe } from "@linux/ipc/pipe";
    * import { assertEquals } from "@std/assert";
@@ -318,44 +315,16 @@ export class PipeReader implements Disposable {
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableStream(
-      (buffer, signal) => read(this.#descriptor, buffer, { signal }),
-      () => this.#descriptor.close(),
+      (buffer, signal) => read(descriptorOf(this), buffer, { signal }),
+      () => descriptorOf(this).close(),
     );
-  }
-
-  /**
-   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by
-   * it have this end under the same number. Others do not, unless another thread
-   * starts one in that moment. Close this end afterwards, if it is the child's
-   * now; a write end that both keep open means that the reader never sees the
-   * end.
-   *
-   * @param spawn Starts the child before it returns, or first awaits; gets the
-   * descriptor's number.
-   * @returns What `spawn` returns.
-   * @throws {ClosedError} If this end is closed.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
-   */
-  inherit<T>(spawn: (fd: number) => T): T {
-    return this.#descriptor.inherit(spawn);
-  }
-
-  /** `close(2)`. Closing twice does nothing. Pending reads end with a ClosedError. */
-  close(): void {
-    this.#descriptor.close();
-  }
-
-  /** Closes this end. */
-  [Symbol.dispose](): void {
-    this.close();
   }
 }
 
 /**
- * The end of a pipe, or of a FIFO, that is written to.
+ * The write end of a pipe or FIFO.
  *
- * @example The reader is gone
+ * @example All readers have closed
  * ```ts
  * import { IpcError, pipe } from "@linux/ipc/pipe";
  * import { assertThrows } from "@std/assert";
@@ -366,14 +335,11 @@ export class PipeReader implements Disposable {
  * writer.close();
  * ```
  */
-export class PipeWriter implements Disposable {
-  readonly #descriptor: Descriptor;
+export class PipeWriter extends DescriptorOwner {
   #writable: WritableStream<Uint8Array> | undefined;
 
-  /** Made by the static methods. */
   private constructor(token: typeof internal, descriptor: Descriptor) {
-    checkInternal(token, "a PipeWriter");
-    this.#descriptor = descriptor;
+    super(token, "PipeWriter", descriptor);
   }
 
   static {
@@ -381,17 +347,17 @@ export class PipeWriter implements Disposable {
   }
 
   /**
-   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes over the write end of a pipe or FIFO
-   * that this process was started with. The number must not belong to anything
-   * else in this process: `close()` closes it.
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the write end of a pipe
+   * or FIFO that this process has inherited. No other object may own the descriptor:
+   * `close()` closes it.
    *
-   * If other processes have the same end, use the blocking form only: what waits in
-   * other ways makes it non-blocking (`O_NONBLOCK`) for all of them.
+   * If other processes share this end, use the blocking form only: the other forms
+   * make it non-blocking (`O_NONBLOCK`) for all of them.
    *
-   * @param fd The number of the descriptor, as the parent process tells it.
-   * @param options What errors call it.
-   * @returns The write end, closed by its `close()`.
-   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
+   * @param fd The number of the descriptor, as the parent process passes it.
+   * @param options `name`.
+   * @returns The write end, with close-on-exec set.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is not a pipe or FIFO, is a read end, or belongs to
    * an object of this module.
    * @throws {IpcError} EBADF if no such descriptor is open.
@@ -402,22 +368,18 @@ export class PipeWriter implements Disposable {
     return new PipeWriter(internal, adopt(fd, "writing", options));
   }
 
-  /** The number of the descriptor, which stays this object's. */
-  get fd(): number {
-    return this.#descriptor.fd;
-  }
-
   /**
    * `write(2)` of all the bytes, blocking this thread while the pipe is full.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * @param bytes What to write; up to {@linkcode PIPE_BUF} bytes are atomic.
+   * @param bytes The bytes to write; up to {@linkcode PIPE_BUF} are written atomically.
    * @param options `timeout` in milliseconds.
-   * @returns The count of bytes written: all of them.
+   * @returns The number of bytes written: all of them.
    * @throws {ClosedError} If this end is closed.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed; a part of
-   * more than {@linkcode PIPE_BUF} bytes may have been written.
-   * @throws {IpcError} EPIPE if no reader is left. (Deno ignores SIGPIPE.)
+   * @throws {DOMException} `TimeoutError` if the timeout has passed; of more
+   * than {@linkcode PIPE_BUF} bytes a part may have been written.
+   * @throws {IpcError} EPIPE if all readers have closed. (Deno ignores SIGPIPE.)
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
@@ -425,23 +387,23 @@ export class PipeWriter implements Disposable {
     bytes: Uint8Array,
     options?: SyncWaitOptions,
   ): number {
-    return writeSync(this.#descriptor, bytes, options);
+    return writeSync(descriptorOf(this), bytes, options);
   }
 
   /**
    * `write(2)` of all the bytes, waiting without blocking the thread.
    *
-   * Concurrent calls write one after the other. {@linkcode PipeWriter.writeSync} and
-   * {@linkcode PipeWriter.tryWrite} do not wait for them.
+   * Concurrent calls write in the order of the calls. {@linkcode PipeWriter.writeSync}
+   * and {@linkcode PipeWriter.tryWrite} do not wait for them.
    *
-   * @param bytes What to write; up to {@linkcode PIPE_BUF} bytes are atomic.
-   * Leave them as they are until the promise is settled.
+   * @param bytes The bytes to write; up to {@linkcode PIPE_BUF} are written atomically.
+   * Do not change them until the promise is settled.
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The count of bytes written: all of them.
+   * @returns The number of bytes written: all of them.
    * @throws {ClosedError} If this end is closed, now or during the wait.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed; a part of
-   * more than {@linkcode PIPE_BUF} bytes may have been written.
-   * @throws {IpcError} EPIPE if no reader is left. (Deno ignores SIGPIPE.)
+   * @throws {DOMException} `TimeoutError` if the timeout has passed; of more
+   * than {@linkcode PIPE_BUF} bytes a part may have been written.
+   * @throws {IpcError} EPIPE if all readers have closed. (Deno ignores SIGPIPE.)
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
@@ -450,58 +412,57 @@ export class PipeWriter implements Disposable {
     bytes: Uint8Array,
     options?: WaitOptions,
   ): Promise<number> {
-    return write(this.#descriptor, bytes, options);
+    return write(descriptorOf(this), bytes, options);
   }
 
   /**
-   * `write(2)` of as many bytes as there is room for now. Up to
-   * {@linkcode PIPE_BUF} bytes are written all or not at all.
+   * `write(2)` of as many bytes as there is room for now. Up to {@linkcode PIPE_BUF}
+   * bytes are written completely or not at all.
    *
-   * @param bytes What to write.
-   * @returns The count of bytes written, or null when the pipe is full.
+   * @param bytes The bytes to write.
+   * @returns The number of bytes written, or undefined if there is no room now.
    * @throws {ClosedError} If this end is closed.
-   * @throws {IpcError} EPIPE if no reader is left. (Deno ignores SIGPIPE.)
+   * @throws {IpcError} EPIPE if all readers have closed. (Deno ignores SIGPIPE.)
    *
    * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
    */
-  tryWrite(bytes: Uint8Array): number | null {
-    return tryWrite(this.#descriptor, bytes);
+  tryWrite(bytes: Uint8Array): number | undefined {
+    return tryWrite(descriptorOf(this), bytes);
   }
 
   /**
-   * `fcntl(fd, F_GETPIPE_SZ)`: how many bytes the pipe holds before a write has to
-   * wait; usually 65536.
+   * `fcntl(fd, F_GETPIPE_SZ)`: the capacity of the pipe in bytes, usually 65536.
    *
    * @throws {ClosedError} If this end is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   get capacity(): number {
-    return capacityOf(this.#descriptor);
+    return capacityOf(this);
   }
 
   /**
-   * `fcntl(fd, F_SETPIPE_SZ, bytes)`: asks for another capacity. See
+   * `fcntl(fd, F_SETPIPE_SZ, bytes)`: changes the capacity. See
    * {@linkcode PipeReader.setCapacity}.
    *
-   * @param bytes The capacity, which the kernel rounds up.
-   * @returns The capacity that the pipe has now.
-   * @throws {RangeError} If it is no integer from 1 to 2147483647.
+   * @param bytes The capacity; the kernel rounds it up.
+   * @returns The new capacity.
+   * @throws {RangeError} If `bytes` is not an integer from 1 to 2147483647.
    * @throws {ClosedError} If this end is closed.
    * @throws {IpcError} EPERM if it is above /proc/sys/fs/pipe-max-size and this
-   * process is not privileged, EBUSY if it is less than what the pipe holds now.
+   * process is not privileged, EBUSY if the pipe holds more bytes now.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   setCapacity(bytes: number): number {
-    return setCapacity(this.#descriptor, bytes);
+    return setCapacity(this, bytes);
   }
 
   /**
-   * `write(2)`, as a stream that accepts no more than the pipe takes. Its end, a
-   * failure, or its abortion, closes this end of the pipe. There is one such stream.
+   * `write(2)` as a stream with back-pressure. This end of the pipe is closed when the
+   * stream is closed, fails or is aborted. The stream is made once.
    *
-   * @example What a stream gives, into a pipe
+   * @example Pipe a stream through a pipe
    * ```ts
    * import { pipe } from "@linux/ipc/pipe";
    * import { assertEquals } from "@std/assert";
@@ -515,51 +476,28 @@ export class PipeWriter implements Disposable {
    */
   get writable(): WritableStream<Uint8Array> {
     return this.#writable ??= writableStream(
-      (bytes, signal) => write(this.#descriptor, bytes, { signal }),
-      () => this.#descriptor.close(),
+      (bytes, signal) => write(descriptorOf(this), bytes, { signal }),
+      () => descriptorOf(this).close(),
     );
-  }
-
-  /**
-   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by
-   * it have this end under the same number. See {@linkcode PipeReader.inherit}.
-   *
-   * @param spawn Starts the child before it returns, or first awaits; gets the
-   * descriptor's number.
-   * @returns What `spawn` returns.
-   * @throws {ClosedError} If this end is closed.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
-   */
-  inherit<T>(spawn: (fd: number) => T): T {
-    return this.#descriptor.inherit(spawn);
-  }
-
-  /** `close(2)`. Closing twice does nothing. Pending writes end with a ClosedError. */
-  close(): void {
-    this.#descriptor.close();
-  }
-
-  /** Closes this end. */
-  [Symbol.dispose](): void {
-    this.close();
   }
 }
 
-/** Both ends of a pipe, or this side's ends of two. */
+/** A read end and a write end: of one pipe, or of the two that make a duplex pipe. */
 export interface Pipe extends Disposable {
-  /** The end that is read from: C's `pipefd[0]`. */
+  /** The read end: `pipefd[0]` in C. */
   readonly reader: PipeReader;
-  /** The end that is written to: C's `pipefd[1]`. */
+  /** The write end: `pipefd[1]` in C. */
   readonly writer: PipeWriter;
+  /** Closes both ends. */
+  close(): void;
 }
 
 /** How a pipe is made. */
 export interface PipeOptions {
   /**
    * `O_DIRECT`, packet mode: each write of up to {@linkcode PIPE_BUF} bytes is a
-   * packet, and each read takes one. What does not fit into the reader's buffer is
-   * lost, so read with {@linkcode PIPE_BUF} bytes.
+   * packet, and each read returns one. Bytes that do not fit into the buffer of the
+   * read are discarded, so read with a buffer of {@linkcode PIPE_BUF} bytes.
    *
    * @default {false}
    */
@@ -567,14 +505,13 @@ export interface PipeOptions {
 }
 
 /**
- * `pipe2(pipefd, O_CLOEXEC)`: makes a pipe. Its ends are not inherited by child
- * processes, except through {@linkcode PipeReader.inherit} and
- * {@linkcode PipeWriter.inherit}.
+ * `pipe2(pipefd, O_CLOEXEC)`: makes a pipe. Child processes inherit its ends only
+ * through their `inherit()`.
  *
  * @param options `packets`.
- * @returns Both ends; disposing of it closes both.
- * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors (of this
- * process, of the system); nothing is left open then.
+ * @returns Both ends; its `close()` closes both.
+ * @throws {IpcError} EMFILE or ENFILE if this process, or the system, has too many open
+ * descriptors; nothing is left open then.
  *
  * @example From one end to the other
  * ```ts
@@ -599,26 +536,26 @@ export function pipe(options?: PipeOptions): Pipe {
   return owning({ reader, writer }, reader, writer);
 }
 
-/** The side that reads from one pipe and writes to another. */
+/** The read end of one pipe and the write end of another. */
 function sideOf({ reader }: Pipe, { writer }: Pipe): Pipe {
   return owning({ reader, writer }, reader, writer);
 }
 
 /**
- * `pipe2(2)`, twice: a pipe for each direction, since one goes one way only. Each
- * of the two sides reads what the other writes.
+ * `pipe2(2)`, twice: two pipes, one for each direction. Each of the two sides reads
+ * what the other writes.
  *
- * @returns The two sides; disposing of one closes its two ends.
- * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors (of this
- * process, of the system); nothing is left open then.
+ * @returns The two sides, which can be closed independently; its `close()` closes both.
+ * @throws {IpcError} EMFILE or ENFILE if this process, or the system, has too many open
+ * descriptors; nothing is left open then.
  *
- * @example A question and its answer
+ * @example A request and its reply
  * ```ts
  * import { duplexPipe } from "@linux/ipc/pipe";
  * import { assertEquals } from "@std/assert";
  *
- * const [here, there] = duplexPipe();
- * using _here = here, _there = there;
+ * using sides = duplexPipe();
+ * const [here, there] = sides;
  * here.writer.writeSync(Uint8Array.of(1));
  * assertEquals(there.reader.readSync(new Uint8Array(8)), 1);
  * there.writer.writeSync(Uint8Array.of(2, 3));
@@ -627,14 +564,12 @@ function sideOf({ reader }: Pipe, { writer }: Pipe): Pipe {
  *
  * @see {@link https://man7.org/linux/man-pages/man2/pipe2.2.html | pipe2(2)}
  */
-export function duplexPipe(): [Pipe, Pipe] {
+export function duplexPipe(): Pair<Pipe> {
   const there = pipe();
   try {
     const back = pipe();
-    return [
-      sideOf(back, there),
-      sideOf(there, back),
-    ];
+    const sides = [sideOf(back, there), sideOf(there, back)] as const;
+    return owning(sides, ...sides);
   } catch (error) {
     there[Symbol.dispose]();
     throw error;

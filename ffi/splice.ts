@@ -12,7 +12,7 @@ import { limitsOf, type WaitOptions } from "./wait/options.ts";
 import { pollNow, type Waitable } from "./wait/reactor.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
 
-/** Moves or copies once: the count, 0 at the end, or -1 with errno. */
+/** splice(2) or tee(2): the number of bytes, 0 at the end, or -1 with errno. */
 type Mover = (from: number, to: number, length: number) => number;
 
 function isReadable({ fd }: Waitable): boolean {
@@ -21,7 +21,7 @@ function isReadable({ fd }: Waitable): boolean {
   return pollfd.decode(request).revents !== 0;
 }
 
-/** Waits for the side that is not ready, and for the close() of the other one. */
+/** What to wait for: the side that is not ready, and the close() of the other one. */
 function notReady(from: Waitable, to: Waitable): Wanted[] {
   const readable = isReadable(from);
   return [
@@ -42,7 +42,7 @@ async function move(
   const limits = limitsOf(options);
   const sides = new SeveralSource(syscall);
   const count = await attempt(sides, () => {
-    // Each time: one may be closed by now, and its number another's.
+    // On each try: an object may be closed now, and its number used again.
     const from = waitableOf(source);
     const to = waitableOf(target);
     const count = moveOnce(mover, syscall, from, to, length);
@@ -60,7 +60,7 @@ function moveOnce(
   to: Waitable,
   length: number,
 ): number | undefined {
-  // SPLICE_F_NONBLOCK says nothing of a socket or terminal at the other side.
+  // SPLICE_F_NONBLOCK does not apply to a socket or terminal on the other side.
   makeNonblocking(from.fd);
   makeNonblocking(to.fd);
   for (;;) {
@@ -76,24 +76,24 @@ function moveOnce(
 
 /**
  * `splice(source, NULL, target, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
- * moves bytes between descriptors without taking them into this process. One of
- * the two must be a pipe or FIFO. Both are made non-blocking (`O_NONBLOCK`), which
- * whoever shares them with this process sees, too.
+ * moves bytes between descriptors without copying them through this process. One of
+ * the two must be a pipe or FIFO. Both are made non-blocking (`O_NONBLOCK`), also for
+ * other processes that share them.
  *
- * @param source What to read: an object of this module, or a descriptor's number.
- * @param target What to write to.
- * @param length The most bytes to move, at least 1.
+ * @param source Where to read: an object of this module, or a descriptor number.
+ * @param target Where to write: an object of this module, or a descriptor number.
+ * @param length The maximum number of bytes to move, at least 1.
  * @param options `timeout` in milliseconds, and `signal`.
- * @returns The count of bytes moved, at least 1, or null at the end of the source.
+ * @returns The number of bytes moved, at least 1, or null at the end of the source.
  * @throws {RangeError} If the length is out of range.
  * @throws {ClosedError} If one of the two is closed.
  * @throws {DOMException} `TimeoutError` if the timeout has passed.
- * @throws {IpcError} EINVAL if neither is a pipe, if both are the same one, or if
- * the target is open for appending; EBADF if they are not open for reading and
- * writing; EPIPE if nobody reads the target.
+ * @throws {IpcError} EINVAL if neither is a pipe, if both are the same pipe,
+ * or if the target is open with `O_APPEND`; EBADF if they are not open for reading and
+ * writing; EPIPE if all readers of the target have closed.
  * @throws The reason of the signal, if it is aborted.
  *
- * @example From one pipe into another
+ * @example From one pipe to another
  * ```ts
  * import { pipe, splice } from "@linux/ipc/pipe";
  * import { assertEquals } from "@std/assert";
@@ -120,22 +120,22 @@ export async function splice(
 }
 
 /**
- * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe into
- * another, and leaves them in the first. Both are made non-blocking
- * (`O_NONBLOCK`), which whoever shares them with this process sees, too.
+ * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe to
+ * another without consuming them. Both are made non-blocking (`O_NONBLOCK`), also for
+ * other processes that share them.
  *
- * @param source The pipe to copy from: its read end, or a descriptor's number.
- * @param target The pipe to copy to: its write end, or a descriptor's number.
- * @param length The most bytes to copy, at least 1.
+ * @param source The pipe to copy from: its read end, or a descriptor number.
+ * @param target The pipe to copy to: its write end, or a descriptor number.
+ * @param length The maximum number of bytes to copy, at least 1.
  * @param options `timeout` in milliseconds, and `signal`.
- * @returns The count of bytes copied, at least 1, or null at the end of the source.
+ * @returns The number of bytes copied, at least 1, or null at the end of the source.
  * @throws {RangeError} If the length is out of range.
  * @throws {ClosedError} If one of the two is closed.
  * @throws {DOMException} `TimeoutError` if the timeout has passed.
- * @throws {IpcError} EINVAL if one of them is not a pipe, or both are the same one.
+ * @throws {IpcError} EINVAL if one of them is not a pipe, or both are the same pipe.
  * @throws The reason of the signal, if it is aborted.
  *
- * @example Listen in
+ * @example Copy and keep
  * ```ts
  * import { pipe, tee } from "@linux/ipc/pipe";
  * import { assertEquals } from "@std/assert";

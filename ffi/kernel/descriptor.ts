@@ -19,8 +19,8 @@ const forgotten = new FinalizationRegistry<number>((fd) => {
   unistd().close(fd);
 });
 
-// The descriptors that objects of this thread will close. A number with two owners would be
-// closed twice, and the second time it may be that of another file.
+// What the objects of this thread will close. A number with two owners would be
+// closed twice, the second time perhaps after the number was used again.
 const owned = new Set<number>();
 
 // What is called before one of them is closed or given away.
@@ -44,24 +44,24 @@ function disown(fd: number): void {
   listener?.();
 }
 
-/** `fcntl(fd, F_SETFD, FD_CLOEXEC)`: programs that are started do not inherit it. */
+/** Sets close-on-exec: programs that are started do not get the descriptor. */
 export function closeOnExec(fd: number, subject: Subject): void {
   check(fcntl().fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", subject);
 }
 
-/** Checks that a descriptor has no owner here yet, and makes it close-on-exec. */
+/** Checks that a descriptor from elsewhere is not owned yet, and sets close-on-exec. */
 export function takeOver(fd: number, subject: Subject): void {
   if (owned.has(fd)) {
     throw new TypeError(
-      `Argument "fd" must have no owner: ${fd} belongs to an object of this module`,
+      `Argument "fd" must not be owned yet: ${fd} belongs to an object of this module`,
     );
   }
   closeOnExec(fd, subject);
 }
 
 /**
- * Clears O_NONBLOCK, if the descriptor belongs to an object of this thread: who gets it
- * expects it to block, as every program does. (What others have made so is theirs.)
+ * Clears O_NONBLOCK of a descriptor that this thread owns, before another program gets
+ * it: programs expect blocking descriptors. Descriptors of others stay as they are.
  */
 export function makeBlocking(fd: number): void {
   if (!owned.has(fd)) return;
@@ -72,24 +72,12 @@ export function makeBlocking(fd: number): void {
   }
 }
 
-/** The object, made disposable: it disposes of its parts. */
-export function owning<T extends object>(
-  object: T,
-  ...parts: Disposable[]
-): T & Disposable {
-  return Object.assign(object, {
-    [Symbol.dispose]() {
-      for (const part of parts) part[Symbol.dispose]();
-    },
-  });
-}
-
 /** A file descriptor that is closed exactly once. */
 export class Descriptor implements Disposable {
   #fd: number;
   readonly subject: string;
 
-  /** Takes over `fd`; `subject` is its name in error messages. */
+  /** Takes over `fd`; `subject` is the name used in error messages. */
   constructor(fd: number, subject: string) {
     this.#fd = fd;
     this.subject = subject;
@@ -112,9 +100,8 @@ export class Descriptor implements Disposable {
   }
 
   /**
-   * Runs `spawn`, whose child processes inherit this descriptor under the same
-   * number: it is without close-on-exec for exactly that long. The child's view
-   * of it is blocking, as every program expects of what it is given.
+   * Clears close-on-exec while `spawn` runs, so that its child processes inherit this
+   * descriptor under the same number, and blocking.
    */
   inherit<T>(spawn: (fd: number) => T): T {
     const { fcntl: call } = fcntl();
@@ -128,8 +115,8 @@ export class Descriptor implements Disposable {
     }
   }
 
-  /** Gives the descriptor away: from now on it is the caller's to close. */
-  release(): number {
+  /** Gives the descriptor away: the caller closes it. */
+  detach(): number {
     const fd = this.fd;
     this.#fd = -1;
     forgotten.unregister(this);
@@ -139,7 +126,7 @@ export class Descriptor implements Disposable {
 
   close(): void {
     if (this.#fd === -1) return;
-    const fd = this.release();
+    const fd = this.detach();
     // Linux releases the number even when close reports an error, and what it
     // could report (a failed write-back) concerns none of our kinds of file.
     unistd().close(fd);

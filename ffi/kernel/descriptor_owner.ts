@@ -1,12 +1,54 @@
-// What all objects have in common that own a descriptor.
+// The base of all classes that own a file descriptor, and what taking over, pairing and
+// handing over descriptors has in common.
 
+import { checkFd } from "../arguments.ts";
+import { inspected } from "../inspect_object.ts";
 import { checkInternal, type internal } from "../internal.ts";
 import type { Descriptor } from "./descriptor.ts";
+
+/** How a descriptor is taken over. */
+export interface FromFdOptions {
+  /**
+   * Name used in error messages, such as the path of a FIFO.
+   *
+   * @default {`descriptor ${fd}`}
+   */
+  name?: string | undefined;
+}
+
+/** Checks a descriptor to take over; returns its name for error messages. */
+export function subjectOf(
+  fd: unknown,
+  options: FromFdOptions | undefined,
+): string {
+  checkFd(fd);
+  const subject = options?.name ?? `descriptor ${fd}`;
+  if (typeof subject === "string") return subject;
+  throw new TypeError('Argument "name" must be a string');
+}
+
+/** Two sides that are connected to each other. */
+export interface Pair<Side> extends Readonly<[Side, Side]>, Disposable {
+  /** Closes both sides. */
+  close(): void;
+}
+
+/** Adds `close()` and `[Symbol.dispose]()`, which close all parts, and freezes it. */
+export function owning<T extends object>(
+  object: T,
+  ...parts: readonly Disposable[]
+): T & Disposable & { close(): void } {
+  const close = () => {
+    for (const part of parts) part[Symbol.dispose]();
+  };
+  const methods = { close, [Symbol.dispose]: close };
+  return Object.freeze(Object.assign(object, methods));
+}
 
 /** The descriptor of an object. For this module alone. */
 export let descriptorOf: (owner: DescriptorOwner) => Descriptor;
 
-/** An object that owns a descriptor. It is not made by itself. */
+/** An object that owns a descriptor: the base of several classes. */
 export abstract class DescriptorOwner implements Disposable {
   readonly #descriptor: Descriptor;
 
@@ -37,11 +79,16 @@ export abstract class DescriptorOwner implements Disposable {
    * `fcntl(fd, F_SETFD, 0)` while `spawn` runs: processes that it starts inherit the
    * descriptor, under the same number, and blocking.
    *
-   * A process that another thread starts in that moment inherits it, too.
+   * A process that another thread starts in that moment inherits it, too. Close this
+   * object afterwards if only the child is to have the descriptor: as long as this
+   * process keeps it open, the peer does not see the end.
    *
-   * @param spawn Starts the process, and gets the number.
+   * @param spawn Starts the process before it returns or first awaits. Its argument is
+   * the number of the descriptor.
    * @returns What `spawn` returns.
    * @throws {ClosedError} If this object is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   inherit<T>(spawn: (fd: number) => T): T {
     return this.#descriptor.inherit(spawn);
@@ -56,7 +103,7 @@ export abstract class DescriptorOwner implements Disposable {
    * @throws {ClosedError} If this object is closed.
    */
   detach(): number {
-    return this.#descriptor.release();
+    return this.#descriptor.detach();
   }
 
   /** `close(2)`. Closing twice does nothing. Pending waits end with a ClosedError. */
@@ -67,5 +114,12 @@ export abstract class DescriptorOwner implements Disposable {
   /** Closes this object. */
   [Symbol.dispose](): void {
     this.#descriptor.close();
+  }
+
+  /** What `Deno.inspect` shows. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const { closed, subject } = this.#descriptor;
+    const fd = closed ? undefined : this.#descriptor.fd;
+    return inspected(this.constructor.name, { name: subject, fd, closed });
   }
 }

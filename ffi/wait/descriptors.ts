@@ -6,7 +6,7 @@ import type { Waitable } from "./reactor.ts";
 /** The number of a descriptor, or an object that has one as `fd`. */
 export type DescriptorLike = number | { readonly fd: number };
 
-/** The checked number, and its name for error messages. */
+/** The number, checked, and its name in error messages. */
 export function waitableOf(target: DescriptorLike): Waitable {
   const fd = typeof target === "number" ? target : target?.fd;
   checkFd(fd);

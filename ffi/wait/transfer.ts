@@ -148,13 +148,13 @@ export function writeSync(
   );
 }
 
-/** Writes as many bytes as there is room for; null when there is none. */
+/** Writes as many bytes as there is room for; undefined when there is none. */
 export function tryWrite(
   target: Descriptor,
   bytes: Uint8Array,
-): number | null {
+): number | undefined {
   checkBytes("bytes", bytes);
-  return transferOnce(writeNow, "write", target, bytes) ?? null;
+  return transferOnce(writeNow, "write", target, bytes);
 }
 
 /** Writes all the bytes, waiting while there is no room. */
