@@ -34,8 +34,10 @@ export {
 } from "./ffi/wait.ts";
 
 export {
+  type DescriptorOwner,
   duplexPipe,
   type FromFdOptions,
+  type Pair,
   type Pipe,
   pipe,
   PIPE_BUF,
@@ -143,29 +145,19 @@ export {
   type UnixAddress,
   type UnixBindOptions,
   type UnixBufferSizes,
-  UnixChannel,
-  UnixConnection,
+  type UnixChannel,
+  type UnixConnection,
   UnixDatagram,
   type UnixDatagramConnectOptions,
-  type UnixDatagramCreateOptions,
-  type UnixFromFdOptions,
   UnixListener,
-  type UnixListenerFromFdOptions,
   type UnixListenOptions,
   type UnixMessage,
-  type UnixPair,
   type UnixReceiveOptions,
-  type UnixReceiveSyncOptions,
   type UnixSendOptions,
-  type UnixSendSyncOptions,
   type UnixSendToOptions,
-  type UnixSendToSyncOptions,
   UnixSeqpacket,
-  UnixSocket,
+  type UnixSocket,
   UnixStream,
-  type UnixTryReceiveOptions,
-  type UnixTrySendOptions,
-  type UnixTrySendToOptions,
 } from "./ffi/socket.ts";
 
 export {

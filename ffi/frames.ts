@@ -1,9 +1,11 @@
 /**
- * Messages over a stream of bytes: each is sent as its length, then its bytes.
+ * Length-prefixed messages over a stream of bytes.
  *
- * **Choose it** where a pipe, a FIFO or a stream socket is there already, or where
- * messages are larger than a packet may be. Between processes of this machine a
- * `UnixSeqpacket` keeps the boundaries of messages by itself.
+ * **Choose it** to exchange messages over a pipe, a FIFO or a stream socket, or messages
+ * that are larger than a packet can be.
+ *
+ * **Choose something else** for a new connection between processes of one machine:
+ * `UnixSeqpacket` preserves message boundaries without framing.
  *
  * ```ts
  * import { FramedStream } from "@linux/ipc/frames";
@@ -20,9 +22,6 @@
  * @module
  */
 
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
-
 import {
   byteLengthOf,
   checkBytes,
@@ -32,6 +31,7 @@ import {
   setBytes,
   viewOf,
 } from "./arguments.ts";
+import { inspected } from "./inspect_object.ts";
 import { POLLOUT } from "./libc/poll.ts";
 import { untilClosed } from "./wait/iteration.ts";
 import {
@@ -49,52 +49,55 @@ import { ready, readySync, type Waitable } from "./wait/reactor.ts";
 import { isAborted, throwIfAborted } from "./wait/signal.ts";
 import { WaiterQueue } from "./wait/waiters.ts";
 
-/** Where frames come from, such as a `UnixStream` or a `PipeReader`. */
+export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+
+/** A stream to read frames from, such as a `UnixStream` or a `PipeReader`. */
 export interface FrameReader {
   /**
-   * Reads what is there, at least 1 byte, waiting until something is; null at the
-   * end. If it fails, it has read nothing.
+   * Reads at least 1 byte, waiting until there is data; null at the end. If it fails,
+   * it has read nothing.
    */
   read(
     buffer: Uint8Array<ArrayBuffer>,
     options?: WaitOptions,
   ): Promise<number | null>;
-  /** Reads what is there, blocking this thread until something is. */
+  /** Reads at least 1 byte, blocking this thread until there is data; null at the end. */
   readSync(
     buffer: Uint8Array<ArrayBuffer>,
     options?: SyncWaitOptions,
   ): number | null;
-  /** Releases it. */
+  /** Closes the stream. */
   close(): void;
 }
 
-/** Where frames go, such as a `UnixStream` or a `PipeWriter`. */
+/** A stream to write frames to, such as a `UnixStream` or a `PipeWriter`. */
 export interface FrameWriter {
-  /** The descriptor, if there is one: a frame waits for its room, not in a write. */
+  /** The descriptor, if there is one: a frame waits for it to be writable. */
   readonly fd?: number | undefined;
   /**
-   * Writes all bytes, waiting while there is no room; returns their count. If the
-   * timeout or the signal ends a write of one byte, it has written nothing.
+   * Writes all bytes, waiting while there is no room; returns their number. If the
+   * timeout or the signal ends a write of 1 byte, it has written nothing.
    */
   write(
-    bytes: Uint8Array<ArrayBuffer>,
+    bytes: Uint8Array,
     options?: WaitOptions,
   ): Promise<number>;
   /** As `write`, blocking this thread while there is no room. */
   writeSync(
-    bytes: Uint8Array<ArrayBuffer>,
+    bytes: Uint8Array,
     options?: SyncWaitOptions,
   ): number;
-  /** Writes as many bytes as there is room for; null when there is none. */
-  tryWrite(bytes: Uint8Array<ArrayBuffer>): number | null;
-  /** Releases it. */
+  /** Writes as many bytes as there is room for; undefined if there is none. */
+  tryWrite(bytes: Uint8Array): number | undefined;
+  /** Closes the stream. */
   close(): void;
 }
 
 /** How messages are framed. */
 export interface FramedStreamOptions {
   /**
-   * The most bytes that a message may have, on either side; up to 2 GiB.
+   * The maximum length of a message that is sent or received, in bytes; up to 2 GiB.
    *
    * @default {16777216} 16 MiB
    */
@@ -103,18 +106,15 @@ export interface FramedStreamOptions {
 
 const DEFAULT_MAX_SIZE = 16 * 1024 * 1024;
 const MAX_SIZE = 0x7fff_ffff;
-const PREFIX = 4; // bytes: the length
+const PREFIX = 4; // bytes: the length of a message
 const CHUNK = 64 * 1024;
 
 /**
- * `read(2)` and `write(2)` of messages: each is sent as its length, in 4 bytes, and
- * its bytes, because a stream has no boundaries. For connections that need nothing
- * but messages, and no stream, a {@linkcode UnixSeqpacket} has them by itself.
+ * Sends and receives messages over a stream: `write(2)` and `read(2)` of frames. A frame
+ * is the length of the message, as 4 bytes in network byte order (`htonl`), followed by
+ * the message.
  *
- * The length has its high byte first (`htonl` in C), as nearly all protocols of this
- * kind have it: any program on any machine can be the other side.
- *
- * What has been read ahead belongs to this object: leave the stream itself alone.
+ * The object owns the stream: it reads ahead, so do not use the stream itself.
  *
  * @example Over a socket
  * ```ts
@@ -160,19 +160,19 @@ export class FramedStream implements Disposable {
   readonly #receives = new WaiterQueue();
   #receiveFailure: Failure | undefined;
 
-  readonly #ahead = new Uint8Array(CHUNK); // what is read and not yet taken
+  readonly #ahead = new Uint8Array(CHUNK); // bytes that are read and not yet used
   #start = 0;
   #end = 0;
-  #message: Uint8Array<ArrayBuffer> | null = null; // the one that is coming
+  #message: Uint8Array<ArrayBuffer> | null = null; // the one that is being read
   #filled = 0;
 
   /**
-   * Frames over a stream, which is this object's from now on.
+   * Frames a stream, and takes ownership of it.
    *
-   * @param stream One stream for both directions, or one for each.
+   * @param stream One stream for both directions, or one for each direction.
    * @param options `maxSize`.
-   * @throws {TypeError} If there is no stream.
-   * @throws {RangeError} If `maxSize` is no integer from 1 to 2147483647.
+   * @throws {TypeError} If `stream` is not an object.
+   * @throws {RangeError} If `maxSize` is not an integer from 1 to 2147483647.
    */
   constructor(
     stream:
@@ -191,20 +191,20 @@ export class FramedStream implements Disposable {
   }
 
   /**
-   * `write(2)` of one message, waiting without blocking the thread. Several at a
-   * time are sent one after the other; to wait for each is what keeps memory
-   * bounded.
+   * `write(2)` of one message, waiting without blocking the thread. Concurrent calls
+   * send in the order of the calls; await each one to limit the memory in use.
    *
-   * @param message The message; it may be empty. Leave it as it is until the promise
-   * is settled.
+   * @param message The message; it may be empty. Do not change it until the promise is
+   * settled.
    * @param options `timeout` in milliseconds, and `signal`.
-   * @throws {TypeError} If the memory of the message is closed or smaller before it is sent.
+   * @throws {TypeError} If the memory of the message is closed or truncated before it
+   * is sent.
    * @throws {RangeError} If the message has more than `maxSize` bytes.
    * @throws {ClosedError} If the stream is closed, now or during the wait.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed. If a part was
-   * sent, so that the peer waits for the rest, every later send fails, too.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed. If a part of the
+   * frame was sent, all later sends fail, too.
    * @throws {IpcError} EPIPE if the peer has closed.
-   * @throws The reason of the signal, if it is aborted; with a part, as above.
+   * @throws The reason of the signal, if it is aborted; after a part, as above.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
@@ -214,8 +214,8 @@ export class FramedStream implements Disposable {
   ): Promise<void> {
     const limits = limitsOf(options);
     const length = this.#lengthOf(message);
-    const turn = this.#sends.enter(limits);
-    if (turn !== undefined && !await turn) throw timeoutError(SUBJECT);
+    const entered = this.#sends.enter(limits);
+    if (entered !== undefined && !await entered) throw timeoutError(SUBJECT);
     try {
       throwIfAborted(limits.signal);
       await this.#write(this.#frame(message, length), limits);
@@ -226,6 +226,7 @@ export class FramedStream implements Disposable {
 
   /**
    * `write(2)` of one message, blocking this thread while there is no room.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param message The message; it may be empty.
@@ -233,8 +234,8 @@ export class FramedStream implements Disposable {
    * @throws {RangeError} If the message has more than `maxSize` bytes.
    * @throws {Error} If an asynchronous send is pending.
    * @throws {ClosedError} If the stream is closed.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed. If a part was
-   * sent, so that the peer waits for the rest, every later send fails, too.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed. If a part of the
+   * frame was sent, all later sends fail, too.
    * @throws {IpcError} EPIPE if the peer has closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
@@ -248,7 +249,7 @@ export class FramedStream implements Disposable {
     if (this.#sends.busy) {
       throw new Error("Cannot send now: an asynchronous send is pending");
     }
-    this.#sends.enter(NO_LIMITS); // a writer of the caller's may send, too
+    this.#sends.enter(NO_LIMITS); // the caller's writer may call this object
     try {
       this.#writeSync(this.#frame(message, length), deadline);
     } finally {
@@ -257,17 +258,17 @@ export class FramedStream implements Disposable {
   }
 
   /**
-   * `read(2)` of one message, waiting without blocking the thread. A message that
-   * has come in part when the wait is ended is not lost: the next call goes on.
+   * `read(2)` of one message, waiting without blocking the thread. If the wait ends
+   * after a part of a message was read, the next call continues with the rest.
    *
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The message, or null at the end between two messages.
-   * @throws {Deno.errors.UnexpectedEof} If the end is in the middle of one.
-   * @throws {Deno.errors.InvalidData} If the peer announces more than `maxSize`
-   * bytes; what follows cannot be read.
+   * @returns The message, or null at the end of the stream.
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends within a message.
+   * @throws {Deno.errors.InvalidData} If the message has more than `maxSize`
+   * bytes; all later receives fail, too.
    * @throws {ClosedError} If the stream is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
@@ -279,18 +280,19 @@ export class FramedStream implements Disposable {
   }
 
   /**
-   * `read(2)` of one message, blocking this thread until it is there.
+   * `read(2)` of one message, blocking this thread until it is complete.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
-   * @returns The message, or null at the end between two messages.
-   * @throws {Deno.errors.UnexpectedEof} If the end is in the middle of one.
-   * @throws {Deno.errors.InvalidData} If the peer announces more than `maxSize`
-   * bytes; what follows cannot be read.
+   * @returns The message, or null at the end of the stream.
+   * @throws {Deno.errors.UnexpectedEof} If the stream ends within a message.
+   * @throws {Deno.errors.InvalidData} If the message has more than `maxSize`
+   * bytes; all later receives fail, too.
    * @throws {Error} If an asynchronous receive is pending.
    * @throws {ClosedError} If the stream is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -313,7 +315,7 @@ export class FramedStream implements Disposable {
     }
   }
 
-  /** The messages, one after another, until the end, or until this is closed. */
+  /** Receives messages until the end of the stream, or until it is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<
     Uint8Array<ArrayBuffer>,
     void,
@@ -322,7 +324,7 @@ export class FramedStream implements Disposable {
     return untilClosed(() => this.#receive(NO_LIMITS));
   }
 
-  /** Closes the stream, or both. Pending waits end with a ClosedError. */
+  /** Closes the stream, or both streams. Pending waits end with a ClosedError. */
   close(): void {
     try {
       this.#reader.close();
@@ -331,15 +333,20 @@ export class FramedStream implements Disposable {
     }
   }
 
-  /** Closes the stream, or both. */
+  /** Closes the stream, or both streams. */
   [Symbol.dispose](): void {
     this.close();
   }
 
+  /** What `Deno.inspect` shows. */
+  [Symbol.for("Deno.customInspect")](): string {
+    return inspected("FramedStream", { maxSize: this.#maxSize });
+  }
+
   async #receive(limits: Limits): Promise<Uint8Array<ArrayBuffer> | null> {
     const { deadline, signal } = limits;
-    const turn = this.#receives.enter(limits);
-    if (turn !== undefined && !await turn) throw timeoutError(SUBJECT);
+    const entered = this.#receives.enter(limits);
+    if (entered !== undefined && !await entered) throw timeoutError(SUBJECT);
     try {
       throwIfAborted(signal);
       for (;;) {
@@ -365,7 +372,7 @@ export class FramedStream implements Disposable {
     );
   }
 
-  /** The message with its length, when it is its turn. */
+  /** The length of a message, followed by the message. */
   #frame(message: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
     if (this.#sendFailure !== undefined) throw this.#sendFailure.error;
     checkKept("message", message, length);
@@ -420,8 +427,8 @@ export class FramedStream implements Disposable {
   }
 
   /**
-   * What of a frame has to wait: for room; then, where nothing tells of that, the first
-   * byte, which is written or not; then all the rest.
+   * The waits of a frame: for the descriptor to be writable; without one, for the write
+   * of the first byte, which fails without effect; then for the write of the rest.
    */
   *#steps(
     frame: Uint8Array<ArrayBuffer>,
@@ -449,13 +456,13 @@ export class FramedStream implements Disposable {
     return count;
   }
 
-  /** There can be no other frame, unless nothing of this one can be out. */
+  /** Fails all later sends, unless nothing of the frame was written. */
   #noteFailure(error: unknown, step: Step | undefined, ended: boolean): void {
     if (step !== undefined && ("fd" in step || (step.begins && ended))) return;
     this.#sendFailure = { error };
   }
 
-  /** A message that is complete, if one is. */
+  /** The next message, if it is complete. */
   #take(): Uint8Array<ArrayBuffer> | undefined {
     if (this.#receiveFailure !== undefined) throw this.#receiveFailure.error;
     if (this.#message === null) {
@@ -494,7 +501,7 @@ export class FramedStream implements Disposable {
     return error;
   }
 
-  /** Where to read more: a long message directly, others into what is read ahead. */
+  /** Where to read: long messages directly, others into the buffer. */
   #room(): Uint8Array<ArrayBuffer> {
     if (this.#isDirect()) return this.#message!.subarray(this.#filled);
     this.#ahead.copyWithin(0, this.#start, this.#end);
@@ -508,7 +515,7 @@ export class FramedStream implements Disposable {
     return message !== null && message.length - this.#filled >= CHUNK;
   }
 
-  /** Notes what was read there; false at the end. */
+  /** Counts bytes that were read there; false at the end. */
   #add(count: number | null, room: Uint8Array<ArrayBuffer>): boolean {
     if (count !== null) {
       try {
@@ -523,7 +530,7 @@ export class FramedStream implements Disposable {
     if (this.#message === null && this.#start === this.#end) return false;
     throw this.#breakReceiving(
       new Deno.errors.UnexpectedEof(
-        "Cannot receive the rest of a message: the stream has ended in it",
+        "Cannot receive a message: the stream has ended within it",
       ),
     );
   }
@@ -531,15 +538,15 @@ export class FramedStream implements Disposable {
 
 const SUBJECT = "framed stream";
 
-/** Why nothing more can be sent or received. */
+/** The error of all later sends or receives. */
 interface Failure {
   readonly error: unknown;
 }
 
-/** Bytes that have to wait for room. */
+/** Bytes to write, waiting for room. */
 interface Piece {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Whether it is the first byte of a frame. */
+  /** Whether this is the first byte of a frame. */
   readonly begins: boolean;
 }
 
@@ -556,7 +563,7 @@ function checkStream(name: string, value: unknown): void {
   );
 }
 
-/** Makes sure that a stream of the caller has done what it says. */
+/** Checks what a stream of the caller has returned. */
 function checkCount(
   method: string,
   count: unknown,
@@ -567,7 +574,7 @@ function checkCount(
     Number.isInteger(count) && count as number >= min && count as number <= max
   ) return;
   throw new TypeError(
-    `Method "${method}" of the stream must return a count of bytes from ${min} to ${max}: ${
+    `Method "${method}" of the stream must return a number from ${min} to ${max}: ${
       String(count)
     }`,
   );

@@ -2,22 +2,21 @@
  * Unix domain sockets: `socket(2)` with `AF_UNIX`, between processes of one machine,
  * in both directions.
  *
- * **Choose a socket** when a server has clients: each has a connection of its own,
- * both sides may speak, and each learns at once when the other is gone. Or when a
- * descriptor has to go from one process to another: only sockets carry them.
+ * **Choose a socket** for a server with clients: each client has its own connection,
+ * both sides send and receive, and each side sees when the other closes. Or to pass
+ * descriptors to another process, which only sockets can.
  *
- * **Choose something else** when bytes go one way only (a pipe or FIFO is faster),
- * or when a message must wait for a receiver that is not there yet (a message
- * queue).
+ * **Choose something else** for bytes in one direction (a pipe or FIFO is faster), or
+ * for messages to a receiver that is not running yet (a message queue).
  *
- * | there is                    | with connections            | without              |
- * | --------------------------- | --------------------------- | -------------------- |
- * | a stream of bytes           | {@linkcode UnixStream}      |                      |
- * | messages                    | {@linkcode UnixSeqpacket}   | {@linkcode UnixDatagram} |
+ * |                   | with connections            | without                  |
+ * | ----------------- | --------------------------- | ------------------------ |
+ * | a stream of bytes | {@linkcode UnixStream}      |                          |
+ * | messages          | {@linkcode UnixSeqpacket}   | {@linkcode UnixDatagram} |
  *
- * A stream has no boundaries: what was written in two pieces may be read in one,
- * and what was written in one in two. Programs that exchange messages take
- * {@linkcode UnixSeqpacket}, or a `FramedStream` over a stream.
+ * A stream has no message boundaries: one read can return the bytes of two writes, or a
+ * part of one. To exchange messages, use {@linkcode UnixSeqpacket}, or a `FramedStream`
+ * over a stream.
  *
  * ```ts
  * import { UnixListener, UnixStream } from "@linux/ipc/socket";
@@ -37,14 +36,14 @@
  * await served;
  * ```
  *
- * @example Hand a connection over to node:net, and so to Deno's own event loop
+ * @example Hand a connection over to node:net
  * ```ts
  * import { UnixStream } from "@linux/ipc/socket";
  * import { assertEquals } from "@std/assert";
  * import { Socket } from "node:net";
  *
  * const [one, other] = UnixStream.pair();
- * const socket = new Socket({ fd: one.release(), readable: true, writable: true });
+ * const socket = new Socket({ fd: one.detach(), readable: true, writable: true });
  * socket.write("hello");
  *
  * const buffer = new Uint8Array(16);
@@ -66,38 +65,30 @@ export type { Credentials } from "./socket/credentials.ts";
 export {
   UnixDatagram,
   type UnixDatagramConnectOptions,
-  type UnixDatagramCreateOptions,
   type UnixSendToOptions,
-  type UnixSendToSyncOptions,
-  type UnixTrySendToOptions,
 } from "./socket/datagram.ts";
-export {
-  UnixListener,
-  type UnixListenerFromFdOptions,
-  type UnixListenOptions,
-} from "./socket/listener.ts";
+export { UnixListener, type UnixListenOptions } from "./socket/listener.ts";
 export type {
   UnixMessage,
   UnixReceiveOptions,
-  UnixReceiveSyncOptions,
   UnixSendOptions,
-  UnixSendSyncOptions,
-  UnixTryReceiveOptions,
-  UnixTrySendOptions,
 } from "./socket/message.ts";
-export { PassedDescriptor } from "./socket/rights.ts";
+export { PassedDescriptor } from "./socket/passed_descriptor.ts";
 export { UnixSeqpacket } from "./socket/seqpacket.ts";
-export {
-  type UnixBufferSizes,
+export type {
+  UnixBufferSizes,
   UnixChannel,
   UnixConnection,
-  type UnixFromFdOptions,
-  type UnixPair,
   UnixSocket,
 } from "./socket/socket.ts";
 export { UnixStream } from "./socket/stream.ts";
 export { type ListenFd, listenFds } from "./socket/systemd.ts";
 
+export type {
+  DescriptorOwner,
+  FromFdOptions,
+  Pair,
+} from "./kernel/descriptor_owner.ts";
 export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";

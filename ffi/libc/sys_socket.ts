@@ -60,7 +60,7 @@ export const SO_PASSCRED = 16;
 export const SO_PEERCRED = 17;
 export const SO_ACCEPTCONN = 30;
 export const SO_DOMAIN = 39;
-/** Since Linux 6.5, of <asm/socket.h>; older headers do not have it. */
+/** Of <asm/socket.h>, since Linux 6.5; older headers lack it. */
 export const SO_PEERPIDFD = 77;
 
 export const MSG_PEEK = 2;
@@ -72,9 +72,9 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const SCM_RIGHTS = 1;
 export const SCM_CREDENTIALS = 2;
-/** Since Linux 6.5; older headers do not have it. */
+/** Since Linux 6.5; older headers lack it. */
 export const SCM_PIDFD = 4;
-/** The most descriptors in one message, as unix(7) has it; no header does. */
+/** The maximum number of descriptors in one message, see unix(7); in no header. */
 export const SCM_MAX_FD = 253;
 
 /** struct msghdr */
@@ -103,12 +103,12 @@ export function CMSG_ALIGN(length: number): number {
   return (length + 7) & ~7;
 }
 
-/** CMSG_LEN(len): the length of a control message with that much data. */
+/** CMSG_LEN(len): the length of a control message with so many bytes of data. */
 export function CMSG_LEN(length: number): number {
   return cmsghdr.size + length;
 }
 
-/** CMSG_SPACE(len): the same, with what keeps the next one aligned. */
+/** CMSG_SPACE(len): the same, with the padding before the next one. */
 export function CMSG_SPACE(length: number): number {
   return cmsghdr.size + CMSG_ALIGN(length);
 }

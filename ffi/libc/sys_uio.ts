@@ -16,7 +16,7 @@ export const sysUio = header({
   },
 });
 
-/** Fails with EAGAIN instead of waiting, with and without O_NONBLOCK. */
+/** Fails with EAGAIN instead of blocking, with or without O_NONBLOCK. */
 export const RWF_NOWAIT = 8;
 
 /** struct iovec */

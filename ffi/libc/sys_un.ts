@@ -2,7 +2,7 @@
 
 import { bytes, struct, u16 } from "../struct.ts";
 
-/** sizeof (((struct sockaddr_un *) 0)->sun_path): bytes of a path and its NUL. */
+/** sizeof (((struct sockaddr_un *) 0)->sun_path): the bytes of a path and its NUL. */
 export const SIZEOF_SUN_PATH = 108;
 
 /** struct sockaddr_un */

@@ -1,4 +1,5 @@
-// Addresses of Unix domain sockets: sockaddr_un, and what it is in TypeScript.
+// Addresses of Unix domain sockets: sockaddr_un and its TypeScript types, converted
+// and checked.
 
 import { checkBytes, copyOf, cString, isBytes } from "../arguments.ts";
 import { check, type Subject } from "../libc/errno.ts";
@@ -6,40 +7,39 @@ import { AF_UNIX, sysSocket } from "../libc/sys_socket.ts";
 import { SIZEOF_SUN_PATH, sockaddrUn } from "../libc/sys_un.ts";
 
 /**
- * A name in the abstract namespace: it belongs to no file system, has no
- * permissions, and goes with the last socket that has it.
+ * A name in the abstract namespace. It has no file and no permissions, and disappears
+ * when the last socket with that name is closed.
  */
 export interface AbstractAddress {
   /**
-   * The name, of 1 to 107 bytes: text (as UTF-8), or bytes of any value. An
-   * address that this module returns has text, if the bytes are UTF-8.
+   * The name, of 1 to 107 bytes: a string (as UTF-8), or bytes of any value. In an
+   * address that this module returns it is a string if the bytes are UTF-8.
    */
   readonly abstract: string | Uint8Array<ArrayBuffer>;
-  /** Tells it from a {@linkcode PathAddress}. */
+  /** Absent; a {@linkcode PathAddress} has it. */
   readonly path?: undefined;
 }
 
 /**
- * A path that a string cannot say. An address that this module returns is one only if
- * the path is not UTF-8, or so long that no NUL follows it (108 bytes); another program
- * has bound such a socket.
+ * A path that a string cannot represent: one that is not UTF-8, or that has 108 bytes,
+ * so that no NUL follows it. Other programs can bind such sockets.
  */
 export interface PathAddress {
   /** The path, of 1 to 108 bytes of any value but NUL. */
   readonly path: Uint8Array<ArrayBuffer>;
-  /** Tells it from an {@linkcode AbstractAddress}. */
+  /** Absent; an {@linkcode AbstractAddress} has it. */
   readonly abstract?: undefined;
 }
 
 /**
- * Where a Unix domain socket is: a path of at most 107 bytes of UTF-8, a path of
+ * The address of a Unix domain socket: a path of at most 107 bytes of UTF-8, a path of
  * other bytes, or a name in the abstract namespace.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export type UnixAddress = string | PathAddress | AbstractAddress;
 
-/** The most bytes of a name: a path has a NUL behind it, the other before it. */
+/** The maximum bytes of a name: a NUL follows a path, and precedes an abstract name. */
 const MAX_NAME = SIZEOF_SUN_PATH - 1;
 const PREFIX = sockaddrUn.offsets.sun_path; // sizeof (sa_family_t)
 
@@ -47,7 +47,7 @@ const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** The address that has the kernel pick a free abstract name at bind. */
+/** The address that makes bind(2) choose a free abstract name. */
 export const AUTOBIND: Uint8Array<ArrayBuffer> = sockaddrUn.encode({
   sun_family: AF_UNIX,
   sun_path: new Uint8Array(SIZEOF_SUN_PATH),
@@ -92,7 +92,7 @@ function abstractName(name: unknown): Uint8Array {
   return encoder.encode(name);
 }
 
-/** The address as bind, connect and sendmsg want it, exactly as long as it is. */
+/** Encodes an address as a sockaddr_un, without unused bytes at its end. */
 export function encodeAddress(address: UnixAddress): Uint8Array<ArrayBuffer> {
   const sun_path = new Uint8Array(SIZEOF_SUN_PATH);
   let length: number;
@@ -119,11 +119,11 @@ export function encodeAddress(address: UnixAddress): Uint8Array<ArrayBuffer> {
     sun_path.set(path);
     length = path.length;
   }
-  const whole = sockaddrUn.encode({ sun_family: AF_UNIX, sun_path });
-  return whole.subarray(0, PREFIX + length);
+  const encoded = sockaddrUn.encode({ sun_family: AF_UNIX, sun_path });
+  return encoded.subarray(0, PREFIX + length);
 }
 
-/** What the kernel has written: null for a socket without a name. */
+/** Decodes an address that the kernel has written; null for an unnamed socket. */
 export function decodeAddress(
   bytes: Uint8Array<ArrayBuffer>,
   length: number,
@@ -131,7 +131,7 @@ export function decodeAddress(
   if (length <= PREFIX) return null;
   const name = bytes.slice(PREFIX, length);
   if (name[0] !== 0) {
-    const end = name.indexOf(0); // none behind a path of 108 bytes
+    const end = name.indexOf(0); // -1 for a path of 108 bytes
     const path = end === -1 ? name : name.slice(0, end);
     return path.length <= MAX_NAME && textOf(path) || { path };
   }
@@ -139,7 +139,7 @@ export function decodeAddress(
   return { abstract: textOf(abstract) ?? abstract };
 }
 
-/** The text of a name; undefined if its bytes are not UTF-8. */
+/** Decodes UTF-8; undefined for other bytes. */
 function textOf(bytes: Uint8Array): string | undefined {
   try {
     return strict.decode(bytes);
@@ -159,7 +159,7 @@ export function pathOf(
   return path.subarray(0, path.indexOf(0) + 1);
 }
 
-/** What errors call an address: a path, or the name after an "@". */
+/** The name of an address in error messages: a path, or an abstract name after "@". */
 function describeAddress(address: UnixAddress | null): string {
   if (address === null) return "Unix socket";
   if (typeof address !== "object") return String(address);
@@ -170,18 +170,18 @@ function describeAddress(address: UnixAddress | null): string {
   }`;
 }
 
-/** What errors call an encoded address. */
+/** The name of an encoded address in error messages. */
 export function describeName(name: Uint8Array<ArrayBuffer>): string {
   return describeAddress(decodeAddress(name, name.length));
 }
 
-/** The address of this side of a socket, or of the other. */
+/** getsockname(2) or getpeername(2) */
 export function addressOf(
   syscall: "getsockname" | "getpeername",
   fd: number,
   subject: Subject,
 ): UnixAddress | null {
-  // One more: a path of 108 bytes is told with a NUL behind it.
+  // One byte more: the kernel returns a path of 108 bytes with a NUL after it.
   const bytes = new Uint8Array(sockaddrUn.size + 1);
   const length = Uint32Array.of(bytes.length);
   check(sysSocket()[syscall](fd, bytes, length), syscall, subject);

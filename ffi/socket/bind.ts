@@ -1,4 +1,5 @@
-// bind(2), and the file that it makes.
+// bind(2): the address of a socket, the mode of its file, and the reclaim of a file
+// whose server has crashed.
 
 import { checkMode } from "../arguments.ts";
 import { IpcError } from "../errors.ts";
@@ -43,31 +44,38 @@ import {
 import { openSocket, type SocketDescriptor } from "./socket.ts";
 import { SocketFile } from "./socket_file.ts";
 
-/** How a socket gets its address. */
+/** How a socket is bound to its address. */
 export interface UnixBindOptions {
   /**
-   * The permission bits of the socket file; the umask of the process takes its
-   * bits away. Who connects or sends needs to write. An abstract name has none.
+   * The permission bits of the socket file; the bits of the umask are cleared. To
+   * connect or send requires write permission. An abstract name has no permissions.
    *
    * @default {0o600}
    */
   mode?: number | undefined;
   /**
-   * Whether to remove a socket file of this path that nobody serves any more,
-   * such as one whose server was killed. One that is alive is never removed, nor
-   * is another kind of file. Of several that reclaim at once, one gets the path,
-   * and EADDRINUSE tells the others. (For that moment there is a file to lock beside
-   * it, of the same name and `.reclaim`.)
+   * Whether to replace a stale socket file at this path, such as one whose server
+   * was killed. A socket that is still bound is never replaced, nor is a file of
+   * another type. If several processes reclaim a path at once, one succeeds and the
+   * others fail with EADDRINUSE. (A lock file, named as the path with `.reclaim`
+   * appended, exists for that time.)
    *
    * @default {false}
    */
   reclaim?: boolean | undefined;
+  /**
+   * Whether received messages have credentials, from the first one on; connections of
+   * a listener inherit it. See {@linkcode UnixStream.passCredentials}.
+   *
+   * @default {false}
+   */
+  passCredentials?: boolean | undefined;
 }
 
 /** An address to bind to, checked. */
 export interface Binding {
   readonly name: Uint8Array<ArrayBuffer>;
-  /** What errors call it. */
+  /** Name used in error messages. */
   readonly subject: string;
   /** A C string; undefined for an abstract name, which has no file. */
   readonly path: Uint8Array<ArrayBuffer> | undefined;
@@ -75,7 +83,7 @@ export interface Binding {
   readonly reclaim: boolean;
 }
 
-/** Checks an address and its options, before anything is made. */
+/** Checks an address and its options, before a socket is opened. */
 export function bindingOf(
   address: UnixAddress | null,
   options: UnixBindOptions | undefined,
@@ -93,7 +101,7 @@ export function bindingOf(
   return { name, subject: describeName(name), path, mode: mode | 0, reclaim };
 }
 
-/** Binds to an address; returns the file that this makes, if it makes one. */
+/** Binds a socket; returns its file, if the address is a path. */
 export function bind(
   descriptor: SocketDescriptor,
   { name, path, mode, reclaim }: Binding,
@@ -103,17 +111,17 @@ export function bind(
     if (!bindOnce(descriptor, name)) throw inUse(descriptor);
     return undefined;
   }
-  // bind gives the file the mode of the socket, without the umask's bits, so that
-  // it has its final permissions from the first moment.
+  // bind(2) creates the file with the mode of the socket, less the umask. So the file
+  // never has other permissions.
   check(sysStat().fchmod(fd, mode), "fchmod", subject);
   if (!bindOnce(descriptor, name)) {
     if (!reclaim) throw inUse(descriptor);
-    bindInstead(descriptor, path, name);
+    replaceStale(descriptor, path, name);
   }
   try {
     return new SocketFile(path, subject);
   } catch (error) {
-    unistd().unlink(path); // it was made a moment ago
+    unistd().unlink(path); // bind(2) has just created it
     throw error;
   }
 }
@@ -128,42 +136,42 @@ function bindOnce(
   name: Uint8Array<ArrayBuffer>,
 ): boolean {
   if (sysSocket().bind(fd, name, name.length) === 0) return true;
-  const number = errno();
-  if (number === EADDRINUSE) return false;
-  throw ipcError(number, "bind", subject);
+  const error = errno();
+  if (error === EADDRINUSE) return false;
+  throw ipcError(error, "bind", subject);
 }
 
 /**
- * Binds to the path of a socket file that is dead, instead of it.
+ * Replaces a stale socket file, and binds to its path.
  *
- * A socket file that is dead stays dead: nothing can be bound to it again. So the
- * only danger is that another reclaimer removes it and binds its own between the
- * look and the removal here. Both take the same lock. To bind elsewhere and rename
- * would need none, but a socket keeps the name it was bound to, and tells it to peers.
+ * A stale socket file stays stale: no socket can be bound to it again. So the only race
+ * is with another process that replaces the file between the check and the unlink here;
+ * a lock prevents it. (Binding to another path and renaming would need no lock, but
+ * getsockname(2) would return the other path.)
  */
-function bindInstead(
+function replaceStale(
   descriptor: SocketDescriptor,
   path: Uint8Array<ArrayBuffer>,
   name: Uint8Array<ArrayBuffer>,
 ): void {
   const { subject } = descriptor;
-  const checkDead = () => {
-    if (!isDead(path, name, subject)) throw inUse(descriptor);
+  const checkStale = () => {
+    if (!isStale(path, name, subject)) throw inUse(descriptor);
   };
-  unlessGone(checkDead);
+  ignoreMissing(checkStale);
   using lock = lockBeside(path, subject);
-  // Who has it is about to have the path.
+  // The process that holds the lock is about to bind to the path.
   if (lock === undefined) throw inUse(descriptor);
   while (!bindOnce(descriptor, name)) {
-    unlessGone(() => {
-      checkDead();
+    ignoreMissing(() => {
+      checkStale();
       check(unistd().unlink(path), "unlink", subject);
     });
   }
 }
 
-/** Makes a call about a file, and lets it end if there is no such file any more. */
-function unlessGone(call: () => void): void {
+/** Calls `call`, and ignores ENOENT. */
+function ignoreMissing(call: () => void): void {
   try {
     call();
   } catch (error) {
@@ -174,9 +182,9 @@ function unlessGone(call: () => void): void {
 const SUFFIX = new TextEncoder().encode(".reclaim\0");
 
 /**
- * Locks a file beside the path, and removes it when the lock is disposed of;
- * undefined if another has the lock. The directory itself is not locked: any program
- * that may read it could have, for as long as it likes.
+ * Locks a lock file next to the path; disposing of the lock removes the file. Undefined
+ * if another process holds the lock. The directory itself would not do: every process
+ * that can read it could hold that lock for ever.
  */
 function lockBeside(
   path: Uint8Array<ArrayBuffer>,
@@ -185,14 +193,15 @@ function lockBeside(
   const beside = new Uint8Array(path.length - 1 + SUFFIX.length);
   beside.set(path);
   beside.set(SUFFIX, path.length - 1);
-  const about = `${subject}.reclaim`;
+  const lockSubject = `${subject}.reclaim`;
   const { open } = fcntl();
   const flags = O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const call = () => open(beside, flags, 0o600);
   for (;;) {
-    const fd = checkRetrying(() => open(beside, flags, 0o600), "open", about);
-    const lock = new Descriptor(fd, about);
+    const fd = checkRetrying(call, "open", lockSubject);
+    const lock = new Descriptor(fd, lockSubject);
     const remove = () => {
-      unistd().unlink(beside); // before the lock ends
+      unistd().unlink(beside); // while the lock is held
       lock.close();
     };
     try {
@@ -200,7 +209,7 @@ function lockBeside(
         lock.close();
         return undefined;
       }
-      // The one that had the lock before may have removed the file that was opened.
+      // The previous holder may have removed the file after it was opened here.
       if (isStillAt(beside, lock)) return { [Symbol.dispose]: remove };
     } catch (error) {
       remove();
@@ -216,31 +225,31 @@ function isStillAt(
   { fd, subject }: Descriptor,
 ): boolean {
   let same = false;
-  unlessGone(() => {
+  ignoreMissing(() => {
     same = isSameFile(statusOfPath(path, subject), statusOfFd(fd, subject));
   });
   return same;
 }
 
-/** flock(2); false if another has the lock. */
+/** flock(2); false if another process holds the lock. */
 function tryLock({ fd, subject }: Descriptor): boolean {
   const { flock } = sysFile();
   for (;;) {
     if (flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
-    const number = errno();
-    if (number === EAGAIN) return false;
-    if (number !== EINTR) throw ipcError(number, "flock", subject);
+    const error = errno();
+    if (error === EAGAIN) return false;
+    if (error !== EINTR) throw ipcError(error, "flock", subject);
   }
 }
 
 /**
- * Whether a path is a socket file with no socket bound to it.
+ * Whether a path names a socket file that no socket is bound to.
  *
- * A datagram socket finds that out without disturbing anybody: to one that is
- * bound and not of its type (EPROTOTYPE) it does not connect, even if that one does
- * not listen yet. Only where there is none at all, it is refused.
+ * connect(2) of a datagram socket tells without an effect on the server: it fails with
+ * ECONNREFUSED only if no socket is bound to the file. A bound socket of another type
+ * is EPROTOTYPE, even if it does not listen yet.
  */
-function isDead(
+function isStale(
   path: Uint8Array<ArrayBuffer>,
   name: Uint8Array<ArrayBuffer>,
   subject: string,

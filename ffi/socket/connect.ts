@@ -1,10 +1,11 @@
-// connect(2).
+// connect(2) of stream and seqpacket sockets, which waits while the backlog of the
+// server is full.
 
 import { check, EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { F_SETFL, fcntl } from "../libc/fcntl.ts";
 import { SOCK_NONBLOCK, sysSocket } from "../libc/sys_socket.ts";
-import { attempt } from "../wait/attempt.ts";
-import { Backoff } from "../wait/backoff.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
+import { Backoff, sleepSync } from "../wait/backoff.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -12,31 +13,28 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
-import { untilSync } from "./attempt.ts";
 import { openSocket, type SocketDescriptor } from "./socket.ts";
 
-/** connect(2) once; false when the server's backlog is full. */
+/** One connect(2); undefined if the backlog of the server is full. */
 export function connectOnce(
   descriptor: SocketDescriptor,
   to: Uint8Array<ArrayBuffer>,
-): boolean {
+): true | undefined {
   const { connect } = sysSocket();
   for (;;) {
     if (connect(descriptor.fd, to, to.length) === 0) return true;
-    const number = errno();
-    if (number === EAGAIN) return false;
-    if (number !== EINTR) {
-      throw ipcError(number, "connect", descriptor.subject);
-    }
+    const error = errno();
+    if (error === EAGAIN) return undefined;
+    if (error !== EINTR) throw ipcError(error, "connect", descriptor.subject);
   }
 }
 
-/** From now on the socket, which nothing shares yet, may block. */
+/** Clears O_NONBLOCK. The socket is not shared yet. */
 function makeBlocking({ fd, subject }: SocketDescriptor): void {
   check(fcntl().fcntl(fd, F_SETFL, 0), "fcntl", subject);
 }
 
-/** A socket that is connected, blocking this thread while the backlog is full. */
+/** Connects a new socket, blocking this thread while the backlog is full. */
 export function connectSync(
   type: number,
   address: UnixAddress,
@@ -45,11 +43,12 @@ export function connectSync(
   const to = encodeAddress(address);
   const deadline = deadlineOf(options);
   const subject = describeName(to);
-  // Blocking, it is woken when there is room; but that has no timeout.
+  // A blocking connect(2) is woken when there is room, but has no timeout.
   const flags = deadline === Infinity ? 0 : SOCK_NONBLOCK;
   const descriptor = openSocket(type | flags, subject);
   try {
-    untilSync(() => connectOnce(descriptor, to), subject, deadline);
+    const tryOnce = () => connectOnce(descriptor, to);
+    attemptSync(subject, tryOnce, sleepSync(), deadline);
     if (flags !== 0) makeBlocking(descriptor);
     return descriptor;
   } catch (error) {
@@ -58,7 +57,7 @@ export function connectSync(
   }
 }
 
-/** A socket that is connected, waiting while the backlog is full. */
+/** Connects a new socket, waiting while the backlog is full. */
 export async function connect(
   type: number,
   address: UnixAddress,
@@ -70,8 +69,8 @@ export async function connect(
   const descriptor = openSocket(type | SOCK_NONBLOCK, subject);
   try {
     // No event tells that a backlog has room again.
-    const connected = () => connectOnce(descriptor, to) || undefined;
-    await attempt(new Backoff(subject), connected, limits);
+    const tryOnce = () => connectOnce(descriptor, to);
+    await attempt(new Backoff(subject), tryOnce, limits);
     makeBlocking(descriptor);
     return descriptor;
   } catch (error) {

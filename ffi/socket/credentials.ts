@@ -1,19 +1,19 @@
-// Who is at the other side: SO_PEERCRED, SO_PEERPIDFD, SCM_CREDENTIALS.
+// The identity of the peer: SO_PEERCRED and SO_PEERPIDFD.
 
 import type { Descriptor } from "../kernel/descriptor.ts";
 import { SO_PEERCRED, SO_PEERPIDFD, ucred } from "../libc/sys_socket.ts";
-import { option, readOption } from "./options.ts";
+import { option, readOption } from "./socket_option.ts";
 
 /**
- * A process and the user it runs as.
+ * A process, its user and its group.
  *
- * Of a peer (`peerCredentials`) the kernel has noted them itself, when the connection
- * was made. With a message comes what its sender says: the kernel lets it name another
- * process with CAP_SYS_ADMIN, and other users and groups with CAP_SETUID and CAP_SETGID.
- * Root can forge them; a process without privileges cannot.
+ * The kernel itself records those of a peer (`peerCredentials`) when the connection is
+ * made. Those of a message are set by its sender and checked by the kernel: another
+ * process id needs CAP_SYS_ADMIN, another user CAP_SETUID, another group CAP_SETGID. So
+ * root can forge them; a process without privileges cannot.
  */
 export interface Credentials {
-  /** The process id; 0 if it is in a PID namespace that is not visible here. */
+  /** The process id; 0 if the process is not visible in this PID namespace. */
   readonly pid: number;
   /** The user id. */
   readonly uid: number;

@@ -1,6 +1,7 @@
-// SOCK_DGRAM.
+// Datagram sockets (SOCK_DGRAM): messages without a connection.
 
 import { internal } from "../internal.ts";
+import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
 import { POLLOUT } from "../libc/poll.ts";
 import {
   MSG_DONTWAIT,
@@ -21,28 +22,21 @@ import {
 import { ready, readySync } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
-import {
-  receiving,
-  receivingSync,
-  sendingNow,
-  sendingSync,
-} from "./attempt.ts";
+import { receive, receiveSync, sendSync, trySend } from "./transfer.ts";
 import { bind, type Binding, bindingOf, type UnixBindOptions } from "./bind.ts";
 import type { SocketFile } from "./socket_file.ts";
 import { connectOnce } from "./connect.ts";
 import {
   type Incoming,
-  incoming,
+  incomingOf,
   longestMessage,
   type Outgoing,
-  outgoing,
+  outgoingOf,
   receiveOnce,
   sendOnce,
   type UnixMessage,
   type UnixReceiveOptions,
-  type UnixReceiveSyncOptions,
-  type UnixTryReceiveOptions,
-  type UnixTrySendOptions,
+  type UnixSendOptions,
 } from "./message.ts";
 import {
   adoptSocket,
@@ -52,77 +46,60 @@ import {
   type SocketDescriptor,
   socketPair,
   UnixChannel,
-  type UnixFromFdOptions,
-  type UnixPair,
 } from "./socket.ts";
 
-/** How a datagram socket is bound. */
-export interface UnixDatagramCreateOptions extends UnixBindOptions {
-  /**
-   * Whether messages say who has sent them; see
-   * {@linkcode UnixDatagram.passCredentials}.
-   *
-   * @default {false}
-   */
-  passCredentials?: boolean | undefined;
-}
-
 /** How a datagram socket is connected. */
-export interface UnixDatagramConnectOptions extends UnixDatagramCreateOptions {
+export interface UnixDatagramConnectOptions extends UnixBindOptions {
   /**
-   * The address of this socket, so that answers find it: a path, an abstract name,
-   * or null for a free abstract name of the kernel's choice. Without it, the socket
-   * has no name.
+   * The address of this socket, which replies are sent to: a path, an abstract name, or
+   * null for a free abstract name. By default the socket is unnamed.
    */
   from?: UnixAddress | null | undefined;
 }
 
-/** Where a datagram goes and what goes with it, without waiting. */
-export interface UnixTrySendToOptions extends UnixTrySendOptions {
+/** The receiver of a datagram, and what is sent along with its bytes. */
+export interface UnixSendToOptions extends UnixSendOptions {
   /**
-   * The receiver's address, such as the `from` of a message. A connected socket
-   * needs none.
+   * The address of the receiver, such as the `from` of a message. The default is the
+   * peer that this socket is connected to.
    */
   to?: UnixAddress | undefined;
 }
 
-/** Where a datagram goes and what goes with it, and how long this thread may block. */
-export interface UnixSendToSyncOptions
-  extends UnixTrySendToOptions, SyncWaitOptions {}
-
-/** Where a datagram goes and what goes with it, and what ends the wait. */
-export interface UnixSendToOptions extends UnixTrySendToOptions, WaitOptions {}
-
-/** Reads and checks what is to be sent, and where. */
+/** Reads and checks a message to send and its receiver. */
 function outgoingTo(
   data: Uint8Array,
-  options: UnixTrySendToOptions | undefined,
+  options: UnixSendToOptions | undefined,
 ): Outgoing {
   const to = options?.to;
-  return outgoing(data, options, to === undefined ? null : encodeAddress(to));
+  return outgoingOf(data, options, to === undefined ? null : encodeAddress(to));
 }
 
-/** One recvmsg(2); undefined if it would wait. */
+/** One recvmsg(2); undefined if it would block. */
 function receiveWith(
   socket: SocketDescriptor,
-  how: Incoming,
+  incoming: Incoming,
   flags: number,
 ): UnixMessage | undefined {
-  return receiveOnce(socket, how, flags | MSG_TRUNC, true);
+  return receiveOnce(socket, incoming, flags | MSG_TRUNC, true);
 }
 
-/** One recvmsg(2), when it is its turn and something is there. */
+/** Receives one message, in the order of the calls. */
 function receiveFrom(
   socket: SocketDescriptor,
-  how: Incoming,
+  incoming: Incoming,
   limits: Limits,
 ): Promise<UnixMessage> {
-  return receiving(socket, limits, (flags) => receiveWith(socket, how, flags));
+  return receive(
+    socket,
+    limits,
+    (flags) => receiveWith(socket, incoming, flags),
+  );
 }
 
 /**
- * A socket that is connected to an address: it is ready for writing when the queue
- * of the receiver has room, which a socket that is not connected does not tell.
+ * Opens a socket that is connected to a receiver: it is writable when the queue of the
+ * receiver has room. A socket that is not connected does not tell.
  */
 function connectedTo(
   to: Uint8Array<ArrayBuffer>,
@@ -138,7 +115,7 @@ function connectedTo(
   }
 }
 
-/** Room for a message, here and at its receiver, as the source of an attempt. */
+/** Room for a message, in this socket and in the queue of its receiver, to wait for. */
 class RoomSource implements Source {
   readonly spins = false;
   readonly #socket: SocketDescriptor;
@@ -175,8 +152,8 @@ class RoomSource implements Source {
 }
 
 /**
- * The queues of a socket that sends: one for each receiver that some send waits for, so
- * that one which does not receive delays no message to another.
+ * The queues of pending sends: one for each receiver, so that a receiver whose queue is
+ * full does not delay messages to the others.
  */
 class SendQueues {
   readonly #socket: SocketDescriptor;
@@ -187,14 +164,14 @@ class SendQueues {
     this.#socket = socket;
   }
 
-  /** The queue of a receiver; null when no send waits for it. */
+  /** The queue of a receiver; null if no send to it is pending. */
   find(to: Uint8Array<ArrayBuffer> | null): WaiterQueue | null {
     if (to === null || this.#isConnected()) return this.#socket.sends;
     if (this.#byReceiver.size === 0) return null;
     return this.#byReceiver.get(String.fromCharCode(...to)) ?? null;
   }
 
-  /** Sends when it is its turn. */
+  /** Calls `send` with the queue of a receiver. */
   async run(
     to: Uint8Array<ArrayBuffer> | null,
     send: (queue: WaiterQueue) => Promise<unknown>,
@@ -213,19 +190,19 @@ class SendQueues {
     }
   }
 
-  /** Connected, it may send to its peer with and without an address. */
+  /** A connected socket has one receiver, with or without an address. */
   #isConnected(): boolean {
     return this.#connected ??= isConnected(this.#socket);
   }
 }
 
-/** Whether a socket has a peer. */
+/** Whether a socket is connected. */
 function isConnected({ fd }: SocketDescriptor): boolean {
   const length = Uint32Array.of(0);
   return sysSocket().getpeername(fd, new Uint8Array(1), length) === 0;
 }
 
-/** As the ready of RoomSource, blocking this thread. */
+/** Waits as RoomSource does, blocking this thread. */
 function waitForRoom(
   socket: SocketDescriptor,
   to: Uint8Array<ArrayBuffer> | null,
@@ -240,7 +217,7 @@ function waitForRoom(
 // Set by the class: its constructor is for this module alone.
 let make: (descriptor: SocketDescriptor, file?: SocketFile) => UnixDatagram;
 
-/** A new socket, bound and connected as far as that is wanted, or none. */
+/** Opens a socket, and binds and connects it if wanted. */
 function open(
   subject: string,
   passCredentials: boolean | undefined,
@@ -262,25 +239,37 @@ function open(
   }
 }
 
+/** Opens a socket that is connected to an address. */
+function connectTo(
+  to: UnixAddress,
+  options: UnixDatagramConnectOptions | undefined,
+): UnixDatagram {
+  const address = encodeAddress(to);
+  const { from, passCredentials } = options ?? {};
+  const binding = from === undefined ? undefined : bindingOf(from, options);
+  return open(describeName(address), passCredentials, binding, address);
+}
+
 /**
- * A Unix datagram socket: each message is received whole, in order, and none is
- * lost; a sender waits while the receiver's queue is full (of 10 messages, unless
- * /proc/sys/net/unix/max_dgram_qlen says otherwise).
+ * A Unix datagram socket: messages without a connection. They keep their boundaries and
+ * their order, and none is lost: a sender waits while the queue of the receiver is full
+ * (10 messages, see /proc/sys/net/unix/max_dgram_qlen).
  *
- * Choose it when many send to one, and nobody must know who is there: there are no
- * connections, and no end.
+ * Choose it for one receiver and many senders that come and go. It has no end: a
+ * receiver does not learn that a sender has closed.
  *
- * @example A question, and the answer to whoever has asked
+ * @example A request, and the reply to its sender
  * ```ts
  * import { UnixDatagram } from "@linux/ipc/socket";
  * import { assertEquals } from "@std/assert";
  *
  * using server = UnixDatagram.create({ abstract: `doubler-${Deno.pid}` });
- * using client = UnixDatagram.connect(server.localAddress!, { from: null });
+ * const to = server.localAddress!;
+ * using client = await UnixDatagram.connect(to, { from: null });
  *
  * client.sendSync(Uint8Array.of(21));
- * const question = await server.receive();
- * await server.send(Uint8Array.of(question.data[0]! * 2), { to: question.from! });
+ * const request = await server.receive();
+ * await server.send(Uint8Array.of(request.data[0]! * 2), { to: request.from! });
  * assertEquals((await client.receive()).data, Uint8Array.of(42));
  * ```
  *
@@ -304,24 +293,24 @@ export class UnixDatagram extends UnixChannel {
   }
 
   /**
-   * `bind(fd, address, length)`: a socket that others can send to.
+   * `bind(fd, address, length)`: opens a socket that receives at an address.
    *
-   * @param address A path, an abstract name, or null for a free abstract name of
-   * the kernel's choice: `localAddress` tells it. A path that is not absolute is of the
-   * working directory, also when `close()` removes the file: do not change that.
+   * @param address A path, an abstract name, or null for a free abstract name, which
+   * `localAddress` returns. Do not change the working directory while a socket with a
+   * relative path is open: `close()` could not find the file.
    * @param options `mode` and `reclaim`, for a path, and `passCredentials`.
    * @returns The socket; its `close()` removes the file.
-   * @throws {TypeError} If the path is empty or contains NUL, or an abstract name is
-   * given a mode.
+   * @throws {TypeError} If the path is empty or contains NUL, or a mode is given with an
+   * abstract name.
    * @throws {RangeError} If the path or name is too long, or the mode out of range.
    * @throws {IpcError} EADDRINUSE if the address is in use, or, without `reclaim`,
-   * the path exists; ENOENT, ENOTDIR, EACCES, EMFILE. No file is left behind.
+   * if the path exists; ENOENT, ENOTDIR, EACCES, EMFILE. No file is left behind.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/bind.2.html | bind(2)}
    */
   static create(
     address: UnixAddress | null,
-    options?: UnixDatagramCreateOptions,
+    options?: UnixBindOptions,
   ): UnixDatagram {
     const passCredentials = options?.passCredentials;
     const binding = bindingOf(address, options);
@@ -329,67 +318,89 @@ export class UnixDatagram extends UnixChannel {
   }
 
   /**
-   * `connect(fd, address, length)`: a socket that sends to one receiver, and
-   * receives from that one alone. It does not wait.
+   * `connect(fd, address, length)`: opens a socket that sends to one receiver, and
+   * receives from that one only.
    *
-   * @param to The receiver's address.
-   * @param options `from`, the address of this socket; `mode` and `reclaim`, if that
-   * is a path; and `passCredentials`.
+   * @param to The address of the receiver.
+   * @param options `from`, the address of this socket; `mode` and `reclaim`, if `from` is
+   * a path; `passCredentials`; and `timeout` in milliseconds.
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If a path is empty or contains NUL.
    * @throws {RangeError} If a path or name is too long, or the mode out of range.
-   * @throws {IpcError} ENOENT if there is no such file, ECONNREFUSED if nobody
-   * receives there, EACCES if it may not be written to, EPROTOTYPE if it is a socket
-   * of another type, EPERM if that one is connected to another, EADDRINUSE, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket is
+   * bound to it, EACCES if the file is not writable, EPROTOTYPE if it is a socket of
+   * another type, EPERM if that is connected to another socket, EADDRINUSE, EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
-  static connect(
+  static connectSync(
     to: UnixAddress,
-    options?: UnixDatagramConnectOptions,
+    options?: UnixDatagramConnectOptions & SyncWaitOptions,
   ): UnixDatagram {
-    const address = encodeAddress(to);
-    const { from, passCredentials } = options ?? {};
-    const binding = from === undefined ? undefined : bindingOf(from, options);
-    return open(describeName(address), passCredentials, binding, address);
+    deadlineOf(options); // checked only: there is no backlog to wait for
+    return connectTo(to, options);
+  }
+
+  /**
+   * `connect(fd, address, length)`: opens a socket that sends to one receiver, and
+   * receives from that one only. It does not wait: a datagram socket has no backlog.
+   *
+   * @param to The address of the receiver.
+   * @param options `from`, the address of this socket; `mode` and `reclaim`, if `from` is
+   * a path; `passCredentials`; `timeout` in milliseconds, and `signal`.
+   * @returns The socket; its `close()` removes the file.
+   * @throws {TypeError} If a path is empty or contains NUL.
+   * @throws {RangeError} If a path or name is too long, or the mode out of range.
+   * @throws {IpcError} As {@linkcode UnixDatagram.connectSync}.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
+   */
+  static async connect(
+    to: UnixAddress,
+    options?: UnixDatagramConnectOptions & WaitOptions,
+  ): Promise<UnixDatagram> {
+    limitsOf(options); // checked only, as above
+    return await connectTo(to, options);
   }
 
   /**
    * `socketpair(AF_UNIX, SOCK_DGRAM, 0, sv)`: two connected sockets without a name,
    * such as one for this process and one for a child.
    *
-   * @returns Both; disposing of it closes both.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
+   * @returns Both sockets; its `close()` closes both.
+   * @throws {IpcError} EMFILE or ENFILE if this process, or the system, has too many
+   * open descriptors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/socketpair.2.html | socketpair(2)}
    */
-  static pair(): UnixPair<UnixDatagram> {
+  static pair(): Pair<UnixDatagram> {
     return socketPair(SOCK_DGRAM, (descriptor) => make(descriptor));
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes over a Unix datagram socket
-   * that a parent, a peer or a service manager has passed. The number must not
-   * belong to anything else in this process: `close()` closes it, and leaves its
-   * file alone.
+   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a Unix datagram
+   * socket that a parent, a peer or a service manager has passed. No other object may
+   * own the descriptor: `close()` closes it, and does not remove its file.
    *
    * @param fd The number of the descriptor.
-   * @param options What errors call it.
+   * @param options `name`.
    * @returns The socket, with close-on-exec set.
-   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is anything else, or belongs to an object of this module.
-   * It stays open.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
+   * @throws {TypeError} If it is anything else, or belongs to an object of this module;
+   * it is not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
-  static fromFd(fd: number, options?: UnixFromFdOptions): UnixDatagram {
+  static fromFd(fd: number, options?: FromFdOptions): UnixDatagram {
     return make(adoptSocket(fd, SOCK_DGRAM, false, options));
   }
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, blocking this thread while there is
-   * no room. A message is sent whole or not at all.
+   * no room. A message is sent completely or not at all.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The message; it may be empty.
@@ -398,39 +409,40 @@ export class UnixDatagram extends UnixChannel {
    * @throws {Error} If an asynchronous send to the same receiver is pending.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EMSGSIZE if the message is longer than the send buffer
-   * allows (the error tells how long it may be), ENOBUFS beyond some 4 MiB; ENOENT, ECONNREFUSED or
-   * ECONNRESET if the receiver is gone; ENOTCONN without `to` on a socket that is
-   * not connected; EPERM if the receiver is connected to another; EACCES; EBADF if
-   * a descriptor is not open; ETOOMANYREFS if too many are on their way.
+   * @throws {IpcError} EMSGSIZE if the message does not fit into the send
+   * buffer (the error has the limit), ENOBUFS above about 4 MiB; ENOENT, ECONNREFUSED or
+   * ECONNRESET if the receiver has closed; ENOTCONN without `to` if this socket is not
+   * connected; EPERM if the receiver is connected to another socket; EACCES; EBADF if
+   * a descriptor is not open; ETOOMANYREFS if too many descriptors are in flight.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   sendSync(
     data: Uint8Array,
-    options?: UnixSendToSyncOptions,
+    options?: UnixSendToOptions & SyncWaitOptions,
   ): void {
     const deadline = deadlineOf(options);
-    const what = outgoingTo(data, options);
+    const outgoing = outgoingTo(data, options);
     const socket = descriptorOf(this);
-    sendingSync(
+    sendSync(
       socket,
       deadline,
-      (flags) => sendOnce(socket, what, flags),
-      (deadline) => waitForRoom(socket, what.to, deadline),
-      this.#queues.find(what.to),
+      (flags) => sendOnce(socket, outgoing, flags),
+      (deadline) => waitForRoom(socket, outgoing.to, deadline),
+      this.#queues.find(outgoing.to),
     );
   }
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, waiting without blocking the thread.
-   * A message is sent whole or not at all. Several at a time are sent in the order
-   * of the calls; those to another receiver do not wait for them.
+   * A message is sent completely or not at all. Several at a time are sent in the order
+   * of the calls; sends to other receivers do not wait for them.
    *
-   * @param data The message; it may be empty. Leave it as it is, and the descriptors
+   * @param data The message; it may be empty. Do not change it, and keep the descriptors
    * open, until the promise is settled.
    * @param options `to`, `descriptors`, `timeout` in milliseconds, and `signal`.
-   * @throws {TypeError} If the memory of the message is closed or smaller before it is sent.
+   * @throws {TypeError} If the memory of the message is closed or truncated before it is
+   * sent.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this socket is closed, now or during the wait, or an
    * object with a descriptor.
@@ -442,15 +454,15 @@ export class UnixDatagram extends UnixChannel {
    */
   async send(
     data: Uint8Array,
-    options?: UnixSendToOptions,
+    options?: UnixSendToOptions & WaitOptions,
   ): Promise<void> {
     const limits = limitsOf(options);
-    const what = outgoingTo(data, options);
+    const outgoing = outgoingTo(data, options);
     const socket = descriptorOf(this);
-    const source = new RoomSource(socket, what.to);
-    const tryOnce = () => sendOnce(socket, what, MSG_DONTWAIT);
+    const source = new RoomSource(socket, outgoing.to);
+    const tryOnce = () => sendOnce(socket, outgoing, MSG_DONTWAIT);
     await this.#queues.run(
-      what.to,
+      outgoing.to,
       (queue) => attempt(source, tryOnce, limits, queue),
     );
   }
@@ -460,8 +472,8 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param data The message; it may be empty.
    * @param options `to`, `descriptors`.
-   * @returns Whether it was sent: false when there is no room, or while an asynchronous
-   * send to the same receiver is pending.
+   * @returns Whether the message was sent: false if there is no room now, or while an
+   * asynchronous send to the same receiver is pending.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixDatagram.sendSync}.
@@ -470,41 +482,42 @@ export class UnixDatagram extends UnixChannel {
    */
   trySend(
     data: Uint8Array,
-    options?: UnixTrySendToOptions,
+    options?: UnixSendToOptions,
   ): boolean {
-    const what = outgoingTo(data, options);
+    const outgoing = outgoingTo(data, options);
     const socket = descriptorOf(this);
-    const sent = sendingNow(
+    const sent = trySend(
       socket,
-      (flags) => sendOnce(socket, what, flags),
-      this.#queues.find(what.to),
+      (flags) => sendOnce(socket, outgoing, flags),
+      this.#queues.find(outgoing.to),
     );
     return sent !== undefined;
   }
 
   /**
    * `recvmsg(2)` of one message, blocking this thread until there is one.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
-   * @returns The message; its `from` is the sender's address.
+   * @returns The message; its `from` is the address of the sender.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this socket is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer of a pair closed without receiving
-   * all.
+   * @throws {IpcError} ECONNRESET if the peer of a pair closed with unreceived
+   * data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  receiveSync(options?: UnixReceiveSyncOptions): UnixMessage {
+  receiveSync(options?: UnixReceiveOptions & SyncWaitOptions): UnixMessage {
     const deadline = deadlineOf(options);
-    const how = incoming(options, longestMessage());
+    const incoming = incomingOf(options, longestMessage());
     const socket = descriptorOf(this);
-    return receivingSync(
+    return receiveSync(
       socket,
       deadline,
-      (flags) => receiveWith(socket, how, flags),
+      (flags) => receiveWith(socket, incoming, flags),
     );
   }
 
@@ -513,43 +526,45 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
-   * @returns The message; its `from` is the sender's address.
+   * @returns The message; its `from` is the address of the sender.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this socket is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer of a pair closed without receiving
-   * all.
+   * @throws {IpcError} ECONNRESET if the peer of a pair closed with unreceived
+   * data.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async receive(options?: UnixReceiveOptions): Promise<UnixMessage> {
+  async receive(
+    options?: UnixReceiveOptions & WaitOptions,
+  ): Promise<UnixMessage> {
     const limits = limitsOf(options);
-    const how = incoming(options, longestMessage());
-    return await receiveFrom(descriptorOf(this), how, limits);
+    const incoming = incomingOf(options, longestMessage());
+    return await receiveFrom(descriptorOf(this), incoming, limits);
   }
 
   /**
-   * `recvmsg(2)` with `MSG_DONTWAIT`, of a message that is there already.
+   * `recvmsg(2)` with `MSG_DONTWAIT`, of one message.
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
-   * @returns The message, or null when there is none.
+   * @returns The message, or undefined if there is none now.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this socket is closed.
-   * @throws {IpcError} ECONNRESET if the peer of a pair closed without receiving
-   * all.
+   * @throws {IpcError} ECONNRESET if the peer of a pair closed with unreceived
+   * data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  tryReceive(options?: UnixTryReceiveOptions): UnixMessage | null {
-    const how = incoming(options, longestMessage());
-    return receiveWith(descriptorOf(this), how, MSG_DONTWAIT) ?? null;
+  tryReceive(options?: UnixReceiveOptions): UnixMessage | undefined {
+    const incoming = incomingOf(options, longestMessage());
+    return receiveWith(descriptorOf(this), incoming, MSG_DONTWAIT);
   }
 
-  /** The messages, one after another, until this socket is closed. */
+  /** Receives messages until this socket is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
-    const how = incoming(undefined, longestMessage());
-    return untilClosed(() => receiveFrom(socket, how, NO_LIMITS));
+    const incoming = incomingOf(undefined, longestMessage());
+    return untilClosed(() => receiveFrom(socket, incoming, NO_LIMITS));
   }
 }

@@ -1,6 +1,8 @@
-// Listening sockets.
+// Listening sockets: listen(2) and accept4(2).
 
 import { checkInteger } from "../arguments.ts";
+import { internal } from "../internal.ts";
+import type { FromFdOptions } from "../kernel/descriptor_owner.ts";
 import {
   check,
   EAGAIN,
@@ -9,7 +11,6 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { internal } from "../internal.ts";
 import { pollfd, POLLIN } from "../libc/poll.ts";
 import {
   SOCK_CLOEXEC,
@@ -32,7 +33,6 @@ import {
 import { DescriptorSource, pollNow, readySync } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
 import { bind, bindingOf, type UnixBindOptions } from "./bind.ts";
-import type { SocketFile } from "./socket_file.ts";
 import { seqpacketOver, type UnixSeqpacket } from "./seqpacket.ts";
 import {
   adoptSocket,
@@ -40,43 +40,26 @@ import {
   openSocket,
   setPassCredentials,
   SocketDescriptor,
-  type UnixFromFdOptions,
   UnixSocket,
 } from "./socket.ts";
+import type { SocketFile } from "./socket_file.ts";
 import { streamOver, type UnixStream } from "./stream.ts";
 
 /** How a listening socket is made. */
 export interface UnixListenOptions extends UnixBindOptions {
   /**
-   * What the connections carry: `"stream"` bytes, `"seqpacket"` messages.
+   * Whether the connections carry a stream of bytes or messages.
    *
    * @default {"stream"}
    */
   type?: "stream" | "seqpacket" | undefined;
   /**
-   * How many connections may wait to be accepted; the system's limit is
+   * The maximum number of connections that wait to be accepted. The kernel limits it to
    * /proc/sys/net/core/somaxconn.
    *
    * @default {4096}
    */
   backlog?: number | undefined;
-  /**
-   * Whether what the connections receive says who has sent it, from the first
-   * message on; see {@linkcode UnixStream.passCredentials}.
-   *
-   * @default {false}
-   */
-  passCredentials?: boolean | undefined;
-}
-
-/** How a listening descriptor is taken over. */
-export interface UnixListenerFromFdOptions extends UnixFromFdOptions {
-  /**
-   * What the connections carry: `"stream"` bytes, `"seqpacket"` messages.
-   *
-   * @default {"stream"}
-   */
-  type?: "stream" | "seqpacket" | undefined;
 }
 
 const KINDS = {
@@ -88,7 +71,7 @@ type Accepted = UnixStream | UnixSeqpacket;
 type Over = (descriptor: SocketDescriptor) => Accepted;
 
 function kindOf(
-  options: UnixListenerFromFdOptions | undefined,
+  options: Pick<UnixListenOptions, "type"> | undefined,
 ): { type: number; over: Over } {
   const name = options?.type ?? "stream";
   if (name === "stream" || name === "seqpacket") return KINDS[name];
@@ -100,7 +83,7 @@ function kindOf(
 const request = new Uint8Array(pollfd.size);
 const requestView = pollfd.view(request);
 
-/** Whether a client waits. */
+/** Whether a connection waits to be accepted. */
 function hasClient(fd: number): boolean {
   requestView.fd = fd;
   requestView.events = POLLIN;
@@ -108,25 +91,25 @@ function hasClient(fd: number): boolean {
   return requestView.revents !== 0;
 }
 
-/** accept4(2) as it is, which may block: the number, or undefined. */
+/** One accept4(2), which may block; undefined for EAGAIN. */
 function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
   const { accept4 } = sysSocket();
   for (;;) {
     const accepted = accept4(fd, null, null, SOCK_CLOEXEC);
     if (accepted !== -1) return accepted;
-    const number = errno();
-    if (number === EAGAIN) return undefined;
-    // A client that gave up while it waited is no concern of the caller.
-    if (number !== EINTR && number !== ECONNABORTED) {
-      throw ipcError(number, "accept4", subject);
+    const error = errno();
+    if (error === EAGAIN) return undefined;
+    // ECONNABORTED: the client has closed before it was accepted.
+    if (error !== EINTR && error !== ECONNABORTED) {
+      throw ipcError(error, "accept4", subject);
     }
   }
 }
 
 /**
- * accept4(2) that does not wait. It knows no MSG_DONTWAIT, and any process that shares
- * the socket can clear O_NONBLOCK, so it is called only when a client is there; with
- * O_NONBLOCK, as another process may be faster.
+ * One accept4(2) that does not block. It has no flag for that, and other processes that
+ * share the socket can clear O_NONBLOCK. So it is called only if a connection waits, and
+ * with O_NONBLOCK, because another process may accept that one first.
  */
 function acceptNow(socket: SocketDescriptor): number | undefined {
   const { fd } = socket;
@@ -138,10 +121,10 @@ function acceptNow(socket: SocketDescriptor): number | undefined {
 /**
  * A Unix socket that accepts connections.
  *
- * @typeParam Connection What it accepts: {@linkcode UnixStream} or
+ * @typeParam Connection The class of its connections: {@linkcode UnixStream} or
  * {@linkcode UnixSeqpacket}.
  *
- * @example Serve every client, each on its own
+ * @example Serve several clients concurrently
  * ```ts
  * import { UnixListener, UnixStream } from "@linux/ipc/socket";
  * import { assertEquals } from "@std/assert";
@@ -187,21 +170,21 @@ export class UnixListener<
   }
 
   /**
-   * `socket`, `bind(fd, address, length)`, `listen(fd, backlog)`: listens. A socket
-   * file has its final permissions from the first moment.
+   * `bind(fd, address, length)`, then `listen(fd, backlog)`: opens a listening socket.
+   * Its file never has other permissions than `mode`.
    *
-   * @param address A path, an abstract name, or null for a free abstract name of
-   * the kernel's choice: `localAddress` tells it. A path that is not absolute is of the
-   * working directory, also when `close()` removes the file: do not change that.
+   * @param address A path, an abstract name, or null for a free abstract name, which
+   * `localAddress` returns. Do not change the working directory while a listener with a
+   * relative path is open: `close()` could not find the file.
    * @param options `type`, `mode`, `reclaim`, `backlog`, `passCredentials`.
    * @returns The listener; its `close()` removes the file.
-   * @throws {TypeError} If the path is empty or contains NUL, or an abstract name is
-   * given a mode.
+   * @throws {TypeError} If the path is empty or contains NUL, or a mode is given with
+   * an abstract name.
    * @throws {RangeError} If the path or name is too long, or the mode or backlog is
    * out of range.
    * @throws {IpcError} EADDRINUSE if the address is in use, or the path exists; with
-   * `reclaim` only if somebody serves it or reclaims it now, or if it is no socket. ENOENT, ENOTDIR,
-   * EACCES, EMFILE. No file is left behind.
+   * `reclaim` only if a socket is bound to it, another process reclaims it now, or it is
+   * a file of another type. ENOENT, ENOTDIR, EACCES, EMFILE. No file is left behind.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/listen.2.html | listen(2)}
    */
@@ -210,7 +193,7 @@ export class UnixListener<
     options: UnixListenOptions & { type: "seqpacket" },
   ): UnixListener<UnixSeqpacket>;
   /**
-   * `socket`, `bind(fd, address, length)`, `listen(fd, backlog)`, for streams.
+   * `bind(fd, address, length)`, then `listen(fd, backlog)`, for streams.
    *
    * @param address A path, an abstract name, or null.
    * @param options `mode`, `reclaim`, `backlog`, `passCredentials`.
@@ -250,39 +233,39 @@ export class UnixListener<
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ...)`: takes over a listening socket
-   * that a parent or a service manager has passed; see {@linkcode listenFds}. The
-   * number must not belong to anything else in this process: `close()` closes it,
-   * and leaves its file alone.
+   * `getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ...)`: takes ownership of a listening
+   * socket that a parent or a service manager has passed; see {@linkcode listenFds}. No
+   * other object may own the descriptor: `close()` closes it, and does not remove its
+   * file.
    *
    * @param fd The number of the descriptor.
-   * @param options `type`, and what errors call it.
+   * @param options `type` and `name`.
    * @returns The listener, with close-on-exec set.
-   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is anything else, such as a connection, or a listener of
-   * the other type, or belongs to an object of this module. It stays open.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
+   * @throws {TypeError} If it is anything else, such as a connection or a listener of
+   * the other type, or belongs to an object of this module; it is not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
   static fromFd(
     fd: number,
-    options: UnixListenerFromFdOptions & { type: "seqpacket" },
+    options: FromFdOptions & { type: "seqpacket" },
   ): UnixListener<UnixSeqpacket>;
   /**
    * `getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ...)`, for streams.
    *
    * @param fd The number of the descriptor.
-   * @param options What errors call it.
+   * @param options `name`.
    * @returns The listener, with close-on-exec set.
    */
   static fromFd(
     fd: number,
-    options?: UnixListenerFromFdOptions & { type?: "stream" | undefined },
+    options?: FromFdOptions & { type?: "stream" | undefined },
   ): UnixListener<UnixStream>;
   static fromFd(
     fd: number,
-    options?: UnixListenerFromFdOptions,
+    options?: FromFdOptions & Pick<UnixListenOptions, "type">,
   ): UnixListener<Accepted> {
     const { type, over } = kindOf(options);
     const descriptor = adoptSocket(fd, type, true, options);
@@ -292,6 +275,7 @@ export class UnixListener<
   /**
    * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, blocking this thread until a client
    * connects.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
@@ -299,7 +283,7 @@ export class UnixListener<
    * @throws {ClosedError} If this listener is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; the
-   * client goes on waiting.
+   * connection stays in the backlog.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */
@@ -317,16 +301,16 @@ export class UnixListener<
   }
 
   /**
-   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, waiting without blocking the thread. Several
-   * at a time are served in the order of the calls. The listener is made non-blocking
-   * (`O_NONBLOCK`), which whoever shares it with this process sees, too.
+   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, waiting without blocking the thread.
+   * Concurrent calls are served in the order of the calls. The listener is made
+   * non-blocking (`O_NONBLOCK`), also for other processes that share it.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The connection.
    * @throws {ClosedError} If this listener is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; the
-   * client goes on waiting.
+   * connection stays in the backlog.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
@@ -336,21 +320,21 @@ export class UnixListener<
   }
 
   /**
-   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)` of a client that waits already. The
-   * listener is made non-blocking, as by {@linkcode UnixListener.accept}.
+   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, without waiting. The listener is made
+   * non-blocking, as by {@linkcode UnixListener.accept}.
    *
-   * @returns The connection, or null when no client waits.
+   * @returns The connection, or undefined if none waits to be accepted.
    * @throws {ClosedError} If this listener is closed.
    * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; the
-   * client goes on waiting.
+   * connection stays in the backlog.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */
-  tryAccept(): Connection | null {
-    return this.#tryAccept() ?? null;
+  tryAccept(): Connection | undefined {
+    return this.#tryAccept();
   }
 
-  /** The connections, one after another, until this listener is closed. */
+  /** Accepts connections until this listener is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<Connection, void, unknown> {
     return untilClosed(() => this.#accept(NO_LIMITS));
   }
@@ -373,7 +357,7 @@ export class UnixListener<
   #connection(fd: number): Connection {
     const { subject, passCredentials } = descriptorOf(this);
     const descriptor = new SocketDescriptor(fd, subject);
-    descriptor.passCredentials = passCredentials; // the kernel has done so, too
+    descriptor.passCredentials = passCredentials; // inherited, as in the kernel
     return this.#over(descriptor);
   }
 }

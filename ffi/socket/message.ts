@@ -1,4 +1,4 @@
-// One message: sendmsg and recvmsg, and send where that is enough.
+// One message: sendmsg(2) and recvmsg(2), and send(2) where that is sufficient.
 
 import {
   byteLengthOf,
@@ -8,8 +8,9 @@ import {
   setBytes,
   viewOf,
 } from "../arguments.ts";
-import { EAGAIN, EINTR, EMSGSIZE, errno, ipcError } from "../libc/errno.ts";
+import { inspected } from "../inspect_object.ts";
 import { systemLimit } from "../kernel/limits.ts";
+import { EAGAIN, EINTR, EMSGSIZE, errno, ipcError } from "../libc/errno.ts";
 import { pointerTo } from "../libc/string.ts";
 import {
   MSG_CMSG_CLOEXEC,
@@ -23,10 +24,7 @@ import { iovec } from "../libc/sys_uio.ts";
 import { sockaddrUn } from "../libc/sys_un.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import type { DescriptorLike } from "../wait/descriptors.ts";
-import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
 import { decodeAddress, describeName, type UnixAddress } from "./address.ts";
-import type { Credentials } from "./credentials.ts";
-import { option } from "./options.ts";
 import {
   checkMaxDescriptors,
   type Control,
@@ -34,111 +32,141 @@ import {
   descriptorsOf,
   MAX_CONTROL,
   numbersOf,
-  type PassedDescriptor,
   readControl,
   writeRights,
-} from "./rights.ts";
+} from "./control_message.ts";
+import type { Credentials } from "./credentials.ts";
+import type { PassedDescriptor } from "./passed_descriptor.ts";
 import type { SocketDescriptor } from "./socket.ts";
+import { option } from "./socket_option.ts";
 
-/** What goes with the bytes of a message, without waiting. */
-export interface UnixTrySendOptions {
+/** What is sent along with the bytes of a message. */
+export interface UnixSendOptions {
   /**
-   * Descriptors to pass, at most 253. The receiver gets its own, of the same open
-   * files; these stay open here. Those of this module's objects arrive blocking
-   * (without `O_NONBLOCK`), others as they are.
+   * Descriptors to pass, at most 253. The receiver gets duplicates; these stay open
+   * here. Those of objects of this module arrive blocking (without `O_NONBLOCK`),
+   * others unchanged.
    *
    * @default {[]}
    */
   descriptors?: readonly DescriptorLike[] | undefined;
 }
 
-/** What goes with the bytes of a message, and how long this thread may block. */
-export interface UnixSendSyncOptions
-  extends UnixTrySendOptions, SyncWaitOptions {}
-
-/** What goes with the bytes of a message, and what ends the wait. */
-export interface UnixSendOptions extends UnixTrySendOptions, WaitOptions {}
-
-/** How a message is received, without waiting. */
-export interface UnixTryReceiveOptions {
+/** How a message is received. */
+export interface UnixReceiveOptions {
   /**
-   * Receives into these bytes: `data` is then a part of them, and nothing is
-   * copied. Their length takes the place of `maxSize`.
+   * Where the bytes are stored: `data` is then a view of this buffer, not a copy. Its
+   * length replaces `maxSize`.
    */
   buffer?: Uint8Array<ArrayBuffer> | undefined;
   /**
-   * The most bytes to receive. Of a longer message the rest is lost, and it says
-   * `truncated`; of a stream the rest is there for the next time.
+   * The maximum number of bytes to receive. The rest of a longer message is discarded,
+   * and `truncated` is true; the rest of a stream is left for the next call.
    *
-   * @default {the longest message that a process without privileges can send:
-   * twice /proc/sys/net/core/wmem_max, but at most 8 MiB; for a stream 64 KiB}
+   * @default {the longest message that an unprivileged process can send: twice
+   * /proc/sys/net/core/wmem_max, but at most 8 MiB; for a stream 64 KiB}
    */
   maxSize?: number | undefined;
   /**
-   * The most descriptors to receive, up to 253. Any more are closed, and the
-   * message says `descriptorsTruncated`.
+   * The maximum number of descriptors to receive, up to 253. Others are closed, and
+   * `descriptorsTruncated` is true.
    *
    * @default {0}
    */
   maxDescriptors?: number | undefined;
 }
 
-/** How a message is received, and how long this thread may block. */
-export interface UnixReceiveSyncOptions
-  extends UnixTryReceiveOptions, SyncWaitOptions {}
-
-/** How a message is received, and what ends the wait. */
-export interface UnixReceiveOptions
-  extends UnixTryReceiveOptions, WaitOptions {}
-
-/** A received message. Disposing of it closes the descriptors that came along. */
+/** A received message. Its `close()` closes the descriptors that it contains. */
 export interface UnixMessage extends Disposable {
   /** The bytes. */
   readonly data: Uint8Array<ArrayBuffer>;
-  /** How many bytes were sent in this message; for a stream, `data.length`. */
+  /** The number of bytes that were sent; for a stream, `data.length`. */
   readonly size: number;
-  /** Whether `data` is only the beginning: `size` is more than `data.length`. */
+  /** Whether `data` has only the first of these bytes. */
   readonly truncated: boolean;
-  /** The descriptors that were passed along; close them, or release them. */
+  /** The descriptors that were passed. The caller closes or detaches them. */
   readonly descriptors: readonly PassedDescriptor[];
   /**
-   * Whether descriptors were passed that are not in `descriptors`: more than
-   * `maxDescriptors`, or more than this process may have (EMFILE). They are closed.
+   * Whether more descriptors were passed than `maxDescriptors`, or than this process
+   * may open (EMFILE). They are closed.
    */
   readonly descriptorsTruncated: boolean;
   /**
-   * Who has sent it, if the socket's `passCredentials` is true; else null. A sender
-   * with the privileges of root can say what it likes.
+   * The process, user and group of the sender, if `passCredentials` of the socket is
+   * true; else null. A sender with the privileges of root can forge them.
    */
   readonly credentials: Credentials | null;
-  /** The sender's address; null if it has none, or the socket is connected. */
+  /** The address of the sender; null if it is unnamed, or for a connected socket. */
   readonly from: UnixAddress | null;
+  /** Closes the descriptors that were neither closed nor detached. */
+  close(): void;
 }
 
 class Message implements UnixMessage {
-  readonly #passed: readonly PassedDescriptor[];
+  readonly #data: Uint8Array<ArrayBuffer>;
+  readonly #size: number;
+  readonly #control: Control;
+  readonly #descriptorsTruncated: boolean;
+  readonly #from: UnixAddress | null;
 
   constructor(
-    readonly data: Uint8Array<ArrayBuffer>,
-    readonly size: number,
-    readonly descriptors: readonly PassedDescriptor[],
-    readonly descriptorsTruncated: boolean,
-    readonly credentials: Credentials | null,
-    readonly from: UnixAddress | null,
+    data: Uint8Array<ArrayBuffer>,
+    size: number,
+    control: Control,
+    descriptorsTruncated: boolean,
+    from: UnixAddress | null,
   ) {
-    this.#passed = descriptors;
+    this.#data = data;
+    this.#size = size;
+    this.#control = control;
+    this.#descriptorsTruncated = descriptorsTruncated;
+    this.#from = from;
+  }
+
+  get data(): Uint8Array<ArrayBuffer> {
+    return this.#data;
+  }
+
+  get size(): number {
+    return this.#size;
   }
 
   get truncated(): boolean {
-    return this.size > this.data.length;
+    return this.#size > this.#data.length;
+  }
+
+  get descriptors(): readonly PassedDescriptor[] {
+    return this.#control.descriptors;
+  }
+
+  get descriptorsTruncated(): boolean {
+    return this.#descriptorsTruncated;
+  }
+
+  get credentials(): Credentials | null {
+    return this.#control.credentials;
+  }
+
+  get from(): UnixAddress | null {
+    return this.#from;
+  }
+
+  close(): void {
+    for (const descriptor of this.#control.descriptors) descriptor.close();
   }
 
   [Symbol.dispose](): void {
-    for (const descriptor of this.#passed) descriptor.close();
+    this.close();
+  }
+
+  [Symbol.for("Deno.customInspect")](): string {
+    const { data, size, descriptors, credentials, from } = this;
+    const fields = { data, size, descriptors, credentials, from };
+    return inspected("UnixMessage", fields);
   }
 }
 
-/** What recvmsg or sendmsg is given: made once, used by one call at a time. */
+/** The arguments of sendmsg or recvmsg: allocated once, used by one call at a time. */
 class Call {
   readonly header: Uint8Array<ArrayBuffer> = new Uint8Array(msghdr.size);
   readonly view = msghdr.view(this.header);
@@ -158,7 +186,7 @@ class Call {
     this.view.msg_iovlen = 1n;
   }
 
-  /** Fills in what is not there from the call before; a length of 0 stays 0. */
+  /** Writes only what differs from the previous call. */
   prepare(
     pointer: bigint,
     length: number,
@@ -183,20 +211,20 @@ class Call {
 let sending: Call | undefined;
 let receiving: Call | undefined;
 
-/** What is sent: the caller's arguments, read once. */
+/** A message to send: the arguments of the caller, read once. */
 export interface Outgoing {
   readonly data: Uint8Array<ArrayBuffer>;
-  /** The bytes that it had at the call. */
+  /** The length of `data` at the time of the call. */
   readonly length: number;
-  /** Their numbers are asked for at each try. */
+  /** Their numbers are read on each try. */
   readonly descriptors: readonly DescriptorLike[] | null;
   readonly to: Uint8Array<ArrayBuffer> | null;
 }
 
-/** Reads and checks what is to be sent. */
-export function outgoing(
+/** Reads and checks a message to send. */
+export function outgoingOf(
   data: Uint8Array,
-  options: UnixTrySendOptions | undefined,
+  options: UnixSendOptions | undefined,
   to: Uint8Array<ArrayBuffer> | null = null,
 ): Outgoing {
   checkBytes("data", data);
@@ -205,21 +233,21 @@ export function outgoing(
   return { data, length: byteLengthOf(data), descriptors, to };
 }
 
-/** How many bytes one call may send. */
+/** The number of bytes for one call. */
 function lengthToSend({ data, length }: Outgoing): number {
   checkKept("data", data, length);
   return Math.min(length, MAX_COUNT);
 }
 
-function sendmsg(socket: SocketDescriptor, what: Outgoing, flags: number) {
-  const { data, descriptors, to } = what;
-  // A caller's object may be asked for its number. All that follows is ours.
+function sendmsg(socket: SocketDescriptor, message: Outgoing, flags: number) {
+  const { data, descriptors, to } = message;
+  // First: this may run a getter of the caller. Nothing below does.
   const numbers = descriptors === null ? null : numbersOf(descriptors);
   const call = sending ??= new Call();
   if (to !== null) call.name.set(to);
   call.prepare(
     pointerTo(data),
-    lengthToSend(what),
+    lengthToSend(message),
     to === null ? 0 : to.length,
     numbers === null ? 0 : writeRights(call.control, numbers),
   );
@@ -228,41 +256,46 @@ function sendmsg(socket: SocketDescriptor, what: Outgoing, flags: number) {
 
 function send(
   socket: SocketDescriptor,
-  what: Outgoing,
+  message: Outgoing,
   flags: number,
 ): number {
-  const length = lengthToSend(what);
-  return sysSocket().send(socket.fd, what.data, length, flags | MSG_NOSIGNAL);
+  const length = lengthToSend(message);
+  return sysSocket().send(
+    socket.fd,
+    message.data,
+    length,
+    flags | MSG_NOSIGNAL,
+  );
 }
 
-/** One send(2) or sendmsg(2): the count of bytes, or undefined if it would wait. */
+/** One send(2) or sendmsg(2): the number of bytes; undefined if it would block. */
 export function sendOnce(
   socket: SocketDescriptor,
-  what: Outgoing,
+  message: Outgoing,
   flags: number,
 ): number | undefined {
-  const plain = what.descriptors === null && what.to === null;
+  const plain = message.descriptors === null && message.to === null;
   for (;;) {
     const count = plain
-      ? send(socket, what, flags)
-      : sendmsg(socket, what, flags);
+      ? send(socket, message, flags)
+      : sendmsg(socket, message, flags);
     if (count !== -1) return count;
-    const number = errno();
-    if (number === EAGAIN) return undefined;
-    if (number === EINTR) continue;
+    const error = errno();
+    if (error === EAGAIN) return undefined;
+    if (error === EINTR) continue;
     const syscall = plain ? "send" : "sendmsg";
-    const limit = number === EMSGSIZE ? longest(socket) : undefined;
-    throw ipcError(number, syscall, subjectOf(socket, what), limit);
+    const limit = error === EMSGSIZE ? longest(socket) : undefined;
+    throw ipcError(error, syscall, subjectOf(socket, message), limit);
   }
 }
 
-/** What errors call it: the receiver, if the socket has many. */
+/** Name used in error messages: the receiver, if the socket has several. */
 function subjectOf(socket: SocketDescriptor, { to }: Outgoing): string {
   if (to === null) return socket.subject;
   return describeName(to);
 }
 
-/** What a message may have at most: the send buffer less its overhead. */
+/** The limit of a message: the send buffer less its overhead. */
 function longest({ fd, subject }: SocketDescriptor) {
   return {
     name: "the longest message (SO_SNDBUF less 32)",
@@ -270,20 +303,19 @@ function longest({ fd, subject }: SocketDescriptor) {
   };
 }
 
-const MAX_LONGEST = 8 * 1024 * 1024; // twice of what the kernel has memory for
+const MAX_LONGEST = 8 * 1024 * 1024; // twice the longest that the kernel can allocate
 const WMEM_MAX = "/proc/sys/net/core/wmem_max";
 let longestSize = 0;
 
-/** The longest message that anybody without privileges can send. */
+/** The size of the longest message that an unprivileged process can send. */
 export function longestMessage(): number {
   if (longestSize !== 0) return longestSize;
-  const limit = Number(systemLimit(WMEM_MAX)?.value ?? 212992); // the kernel's
+  const limit = Number(systemLimit(WMEM_MAX)?.value ?? 212992); // the default
   return longestSize = Math.min(Math.max(2 * limit, 1 << 19), MAX_LONGEST);
 }
 
-// Where messages arrive before they are copied out: memory that no page is spent
-// on before bytes have come that far.
-// To find out where a caller's buffer is costs as much as to copy some kilobytes.
+// The address of a caller's buffer costs as much as a copy of some kilobytes. So short
+// messages are received here and copied. A page is allocated when it is first written.
 const MAX_COPY = 4096;
 let scratch = new Uint8Array(0);
 let scratchPointer = 0n;
@@ -298,23 +330,23 @@ function scratchOf(size: number): bigint {
   return scratchPointer;
 }
 
-/** The first bytes of the scratch; messages mostly are as long as those before. */
+/** The first bytes of the scratch; consecutive messages often have the same length. */
 function arrivedIn(length: number): Uint8Array {
   if (arrived.length !== length) arrived = scratch.subarray(0, length);
   return arrived;
 }
 
-/** How a message is received: the caller's options, read once. */
+/** How a message is received: the options of the caller, read once. */
 export interface Incoming {
   readonly buffer: Uint8Array<ArrayBuffer> | null;
-  /** The size, where there is no buffer. */
+  /** The maximum size, if there is no buffer. */
   readonly size: number;
   readonly descriptors: number;
 }
 
-/** Reads and checks how a message is to be received. */
-export function incoming(
-  options: UnixTryReceiveOptions | undefined,
+/** Reads and checks the options of a receive. */
+export function incomingOf(
+  options: UnixReceiveOptions | undefined,
   defaultSize: number,
 ): Incoming {
   if (options === undefined) {
@@ -332,23 +364,23 @@ export function incoming(
   return { buffer: null, size, descriptors };
 }
 
-/** The room in a buffer: each try asks anew, as its memory may be smaller by now. */
+/** The length of a buffer, read on each try: its memory may have become smaller. */
 function roomOf(buffer: Uint8Array): number {
   const room = byteLengthOf(buffer);
   checkInteger("buffer.length", room, 1, MAX_COUNT, "bytes at a time");
   return room;
 }
 
-/** One recvmsg(2): what has come, or undefined if it would wait. */
+/** One recvmsg(2); undefined if it would block. */
 export function receiveOnce(
   socket: SocketDescriptor,
-  how: Incoming,
+  incoming: Incoming,
   flags: number,
   named: boolean,
 ): UnixMessage | undefined {
   const call = receiving ??= new Call();
-  const { buffer, descriptors } = how;
-  const room = buffer === null ? how.size : roomOf(buffer);
+  const { buffer, descriptors } = incoming;
+  const room = buffer === null ? incoming.size : roomOf(buffer);
   const direct = buffer !== null && room > MAX_COPY;
   const pointer = direct ? pointerTo(buffer) : scratchOf(room);
   const name = named ? call.name.length : 0;
@@ -358,11 +390,11 @@ export function receiveOnce(
     call.prepare(pointer, room, name, control);
     const size = recvmsg(socket.fd, call.header, flags | MSG_CMSG_CLOEXEC);
     if (size !== -1) {
-      return messageOf(call, how, room, size, named, control !== 0);
+      return messageOf(call, incoming, room, size, named, control !== 0);
     }
-    const number = errno();
-    if (number === EAGAIN) return undefined;
-    if (number !== EINTR) throw ipcError(number, "recvmsg", socket.subject);
+    const error = errno();
+    if (error === EAGAIN) return undefined;
+    if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
   }
 }
 
@@ -372,7 +404,7 @@ const NO_CONTROL: Control = {
   tooMany: false,
 };
 
-/** The bytes that have come. */
+/** The bytes that were received. */
 function dataOf(
   buffer: Uint8Array<ArrayBuffer> | null,
   room: number,
@@ -385,26 +417,25 @@ function dataOf(
 
 function messageOf(
   call: Call,
-  how: Incoming,
+  incoming: Incoming,
   room: number,
   size: number,
   named: boolean,
   controlled: boolean,
 ): UnixMessage {
-  // First, so that the descriptors that came along have an owner, whatever follows.
-  const { descriptors, credentials, tooMany } = controlled
+  // First: the received descriptors have an owner before anything can throw.
+  const control = controlled
     ? readControl(
       call.control,
       Number(call.view.msg_controllen),
-      how.descriptors,
+      incoming.descriptors,
     )
     : NO_CONTROL;
   return new Message(
-    dataOf(how.buffer, room, Math.min(size, room)),
+    dataOf(incoming.buffer, room, Math.min(size, room)),
     size,
-    descriptors,
-    tooMany || (call.view.msg_flags & MSG_CTRUNC) !== 0,
-    credentials,
+    control,
+    control.tooMany || (call.view.msg_flags & MSG_CTRUNC) !== 0,
     named ? decodeAddress(call.name, call.view.msg_namelen) : null,
   );
 }

@@ -1,6 +1,7 @@
-// SOCK_SEQPACKET.
+// Seqpacket sockets (SOCK_SEQPACKET): connections that carry messages.
 
 import { internal } from "../internal.ts";
+import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
 import { pollfd, POLLRDHUP } from "../libc/poll.ts";
 import { FIONREAD } from "../libc/sys_ioctl.ts";
 import { MSG_DONTWAIT, MSG_TRUNC, SOCK_SEQPACKET } from "../libc/sys_socket.ts";
@@ -15,28 +16,18 @@ import {
 } from "../wait/options.ts";
 import { pollNow } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
-import {
-  receiving,
-  receivingSync,
-  sending,
-  sendingNow,
-  sendingSync,
-} from "./attempt.ts";
+import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
   type Incoming,
-  incoming,
+  incomingOf,
   longestMessage,
-  outgoing,
+  outgoingOf,
   receiveOnce,
   sendOnce,
   type UnixMessage,
   type UnixReceiveOptions,
-  type UnixReceiveSyncOptions,
   type UnixSendOptions,
-  type UnixSendSyncOptions,
-  type UnixTryReceiveOptions,
-  type UnixTrySendOptions,
 } from "./message.ts";
 import {
   adoptSocket,
@@ -45,11 +36,9 @@ import {
   type SocketDescriptor,
   socketPair,
   UnixConnection,
-  type UnixFromFdOptions,
-  type UnixPair,
 } from "./socket.ts";
 
-/** Whether the peer sends nothing more than what is there already. */
+/** Whether the peer has shut down sending or closed. */
 function peerIsDone(fd: number): boolean {
   const request = pollfd.encode({ fd, events: POLLRDHUP, revents: 0 });
   pollNow(request, 1);
@@ -57,9 +46,9 @@ function peerIsDone(fd: number): boolean {
 }
 
 /**
- * What has been received; null at the end. Both an empty message and the end are
- * 0 bytes to the kernel. It is a message if it says who has sent it, if the peer
- * can still send, or if bytes come after it (FIONREAD counts those of all messages).
+ * Tells an empty message from the end, which are both 0 bytes to recvmsg(2); null at the
+ * end. It is a message if it has credentials or descriptors, if the peer can still
+ * send, or if bytes follow (FIONREAD counts those of all messages).
  */
 function messageOrEnd(
   socket: SocketDescriptor,
@@ -73,40 +62,44 @@ function messageOrEnd(
   return inquire(socket, FIONREAD) > 0 ? message : null;
 }
 
-/** One recvmsg(2). */
+/** One recvmsg(2); null at the end, undefined if it would block. */
 function receiveWith(
   socket: SocketDescriptor,
-  how: Incoming,
+  incoming: Incoming,
   flags: number,
 ): UnixMessage | null | undefined {
-  const message = receiveOnce(socket, how, flags | MSG_TRUNC, false);
+  const message = receiveOnce(socket, incoming, flags | MSG_TRUNC, false);
   return messageOrEnd(socket, message);
 }
 
-/** One recvmsg(2), when it is its turn and something is there. */
+/** Receives one message, in the order of the calls; null at the end. */
 function receiveFrom(
   socket: SocketDescriptor,
-  how: Incoming,
+  incoming: Incoming,
   limits: Limits,
 ): Promise<UnixMessage | null> {
-  return receiving(socket, limits, (flags) => receiveWith(socket, how, flags));
+  return receive(
+    socket,
+    limits,
+    (flags) => receiveWith(socket, incoming, flags),
+  );
 }
 
 // Set by the class: its constructor is for this module alone.
 let make: (descriptor: SocketDescriptor) => UnixSeqpacket;
 
-/** The seqpacket side of a connected socket. */
+/** Makes a UnixSeqpacket of a connected socket. */
 export function seqpacketOver(descriptor: SocketDescriptor): UnixSeqpacket {
   return make(descriptor);
 }
 
 /**
- * A connected Unix seqpacket socket: one side of a connection that carries
- * messages. Each message is received whole, in order, and by one receiver.
+ * A connected Unix seqpacket socket: one side of a connection that carries messages.
+ * They keep their boundaries and their order; each is received once.
  *
- * An empty message is a message. But where it is the last one before the peer
- * closes, the kernel makes no difference between it and the end, and so neither
- * does this class; with `passCredentials` on there is one.
+ * A message may be empty. But if the peer closes after an empty message, the kernel
+ * does not tell it from the end, and it is reported as the end, unless
+ * `passCredentials` is true.
  *
  * @example Messages keep their boundaries
  * ```ts
@@ -136,19 +129,20 @@ export class UnixSeqpacket extends UnixConnection {
   }
 
   /**
-   * `connect(fd, address, length)`, blocking this thread while the server's
-   * backlog is full.
+   * `connect(fd, address, length)`, blocking this thread while the backlog of the
+   * server is full.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param address A path, or an abstract name; at most 107 bytes.
    * @param options `timeout` in milliseconds.
-   * @returns The connection, which the server may not have accepted yet.
+   * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if there is no such file, ECONNREFUSED if nobody
-   * listens there, EACCES if it may not be written to, EPROTOTYPE if it is a socket
-   * of another type, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
+   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
+   * socket of another type, EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
@@ -164,17 +158,17 @@ export class UnixSeqpacket extends UnixConnection {
 
   /**
    * `connect(fd, address, length)`, waiting without blocking the thread while the
-   * server's backlog is full.
+   * backlog of the server is full.
    *
    * @param address A path, or an abstract name; at most 107 bytes.
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The connection, which the server may not have accepted yet.
+   * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if there is no such file, ECONNREFUSED if nobody
-   * listens there, EACCES if it may not be written to, EPROTOTYPE if it is a socket
-   * of another type, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
+   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
+   * socket of another type, EMFILE.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
@@ -190,34 +184,35 @@ export class UnixSeqpacket extends UnixConnection {
   }
 
   /**
-   * `socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv)`: two connected sockets without a
-   * name, such as one for this process and one for a child.
+   * `socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv)`: a pair of connected, unnamed
+   * sockets, such as one for this process and one for a child.
    *
-   * @returns Both; disposing of it closes both.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
+   * @returns Both sockets; its `close()` closes both.
+   * @throws {IpcError} EMFILE or ENFILE if this process, or the system, has too many
+   * open descriptors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/socketpair.2.html | socketpair(2)}
    */
-  static pair(): UnixPair<UnixSeqpacket> {
+  static pair(): Pair<UnixSeqpacket> {
     return socketPair(SOCK_SEQPACKET, make);
   }
 
   /**
    * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes over a connected seqpacket
-   * socket that a parent, a peer or a service manager has passed. The number must
-   * not belong to anything else in this process: `close()` closes it.
+   * socket that a parent, a peer or a service manager has passed. No other object
+   * may own the descriptor: `close()` closes it.
    *
    * @param fd The number of the descriptor.
-   * @param options What errors call it.
+   * @param options `name`.
    * @returns The socket, with close-on-exec set.
-   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is anything else, such as a listening socket, or belongs
-   * to an object of this module. It stays open.
+   * to an object of this module; it is not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
-  static fromFd(fd: number, options?: UnixFromFdOptions): UnixSeqpacket {
+  static fromFd(fd: number, options?: FromFdOptions): UnixSeqpacket {
     return new UnixSeqpacket(
       internal,
       adoptSocket(fd, SOCK_SEQPACKET, false, options),
@@ -226,7 +221,8 @@ export class UnixSeqpacket extends UnixConnection {
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, blocking this thread while there is
-   * no room. A message is sent whole or not at all.
+   * no room. A message is sent completely or not at all.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The message; it may be empty.
@@ -235,52 +231,53 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {Error} If an asynchronous send is pending.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EMSGSIZE if the message is longer than the send buffer
-   * allows (the error tells how long it may be), EPIPE if the peer has closed,
-   * ECONNRESET if it closed without receiving all, ENOBUFS beyond some 4 MiB, EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many are on their way, unreceived.
+   * @throws {IpcError} EMSGSIZE if the message does not fit into the send
+   * buffer (the error has the limit), EPIPE if the peer has closed,
+   * ECONNRESET if it closed with unreceived data, ENOBUFS above about 4 MiB, EBADF if a
+   * descriptor is not open, ETOOMANYREFS if too many descriptors are in flight.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   sendSync(
     data: Uint8Array,
-    options?: UnixSendSyncOptions,
+    options?: UnixSendOptions & SyncWaitOptions,
   ): void {
     const deadline = deadlineOf(options);
-    const what = outgoing(data, options);
+    const outgoing = outgoingOf(data, options);
     const socket = descriptorOf(this);
-    sendingSync(socket, deadline, (flags) => sendOnce(socket, what, flags));
+    sendSync(socket, deadline, (flags) => sendOnce(socket, outgoing, flags));
   }
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, waiting without blocking the thread.
-   * A message is sent whole or not at all. Several at a time are sent in the order
-   * of the calls.
+   * A message is sent completely or not at all. Concurrent calls send in
+   * the order of the calls.
    *
-   * @param data The message; it may be empty. Leave it as it is, and the descriptors
+   * @param data The message; it may be empty. Do not change it, and keep the descriptors
    * open, until the promise is settled.
    * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
-   * @throws {TypeError} If the memory of the message is closed or smaller before it is sent.
+   * @throws {TypeError} If the memory of the message is closed or truncated before it is
+   * sent.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EMSGSIZE if the message is longer than the send buffer
-   * allows (the error tells how long it may be), EPIPE if the peer has closed,
-   * ECONNRESET if it closed without receiving all, ENOBUFS beyond some 4 MiB, EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many are on their way, unreceived.
+   * @throws {IpcError} EMSGSIZE if the message does not fit into the send
+   * buffer (the error has the limit), EPIPE if the peer has closed,
+   * ECONNRESET if it closed with unreceived data, ENOBUFS above about 4 MiB, EBADF if a
+   * descriptor is not open, ETOOMANYREFS if too many descriptors are in flight.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   async send(
     data: Uint8Array,
-    options?: UnixSendOptions,
+    options?: UnixSendOptions & WaitOptions,
   ): Promise<void> {
     const limits = limitsOf(options);
-    const what = outgoing(data, options);
+    const outgoing = outgoingOf(data, options);
     const socket = descriptorOf(this);
-    await sending(socket, limits, (flags) => sendOnce(socket, what, flags));
+    await send(socket, limits, (flags) => sendOnce(socket, outgoing, flags));
   }
 
   /**
@@ -288,8 +285,8 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @param data The message; it may be empty.
    * @param options `descriptors`.
-   * @returns Whether it was sent: false when there is no room, or while an asynchronous
-   * send is pending.
+   * @returns Whether the message was sent: false if there is no room now, or while an
+   * asynchronous send is pending.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixSeqpacket.sendSync}.
@@ -298,16 +295,17 @@ export class UnixSeqpacket extends UnixConnection {
    */
   trySend(
     data: Uint8Array,
-    options?: UnixTrySendOptions,
+    options?: UnixSendOptions,
   ): boolean {
-    const what = outgoing(data, options);
+    const outgoing = outgoingOf(data, options);
     const socket = descriptorOf(this);
-    const sent = sendingNow(socket, (flags) => sendOnce(socket, what, flags));
+    const sent = trySend(socket, (flags) => sendOnce(socket, outgoing, flags));
     return sent !== undefined;
   }
 
   /**
    * `recvmsg(2)` of one message, blocking this thread until there is one.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
@@ -316,18 +314,20 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without receiving all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unreceived data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  receiveSync(options?: UnixReceiveSyncOptions): UnixMessage | null {
+  receiveSync(
+    options?: UnixReceiveOptions & SyncWaitOptions,
+  ): UnixMessage | null {
     const deadline = deadlineOf(options);
-    const how = incoming(options, longestMessage());
+    const incoming = incomingOf(options, longestMessage());
     const socket = descriptorOf(this);
-    return receivingSync(
+    return receiveSync(
       socket,
       deadline,
-      (flags) => receiveWith(socket, how, flags),
+      (flags) => receiveWith(socket, incoming, flags),
     );
   }
 
@@ -340,38 +340,40 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without receiving all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unreceived data.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async receive(options?: UnixReceiveOptions): Promise<UnixMessage | null> {
+  async receive(
+    options?: UnixReceiveOptions & WaitOptions,
+  ): Promise<UnixMessage | null> {
     const limits = limitsOf(options);
-    const how = incoming(options, longestMessage());
-    return await receiveFrom(descriptorOf(this), how, limits);
+    const incoming = incomingOf(options, longestMessage());
+    return await receiveFrom(descriptorOf(this), incoming, limits);
   }
 
   /**
-   * `recvmsg(2)` with `MSG_DONTWAIT`, of a message that is there already.
+   * `recvmsg(2)` with `MSG_DONTWAIT`, of one message.
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
-   * @returns The message; undefined when there is none yet, null at the end: the
-   * peer has closed.
+   * @returns The message, undefined if there is none now, or null at the end: the peer
+   * has closed.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} ECONNRESET if the peer closed without receiving all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unreceived data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  tryReceive(options?: UnixTryReceiveOptions): UnixMessage | null | undefined {
-    const how = incoming(options, longestMessage());
-    return receiveWith(descriptorOf(this), how, MSG_DONTWAIT);
+  tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
+    const incoming = incomingOf(options, longestMessage());
+    return receiveWith(descriptorOf(this), incoming, MSG_DONTWAIT);
   }
 
-  /** The messages, one after another, until the peer or this side is closed. */
+  /** Receives messages until the peer or this side is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
-    const how = incoming(undefined, longestMessage());
-    return untilClosed(() => receiveFrom(socket, how, NO_LIMITS));
+    const incoming = incomingOf(undefined, longestMessage());
+    return untilClosed(() => receiveFrom(socket, incoming, NO_LIMITS));
   }
 }

@@ -1,9 +1,18 @@
-// What all Unix domain sockets have in common.
+// The base classes of all Unix domain sockets, and how their descriptors are opened and
+// taken over.
 
-import { checkFd, checkInteger } from "../arguments.ts";
-import { Descriptor, owning, takeOver } from "../kernel/descriptor.ts";
+import { checkInteger } from "../arguments.ts";
+import type { internal } from "../internal.ts";
+import { Descriptor, takeOver } from "../kernel/descriptor.ts";
+import {
+  descriptorOf as ownedDescriptorOf,
+  DescriptorOwner,
+  type FromFdOptions,
+  owning,
+  type Pair,
+  subjectOf,
+} from "../kernel/descriptor_owner.ts";
 import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
-import { checkInternal, type internal } from "../internal.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import {
   AF_UNIX,
@@ -26,25 +35,25 @@ import { Backoff } from "../wait/backoff.ts";
 import { limitsOf, type WaitOptions } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { addressOf, type UnixAddress } from "./address.ts";
-import type { SocketFile } from "./socket_file.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
-import { option, setOption } from "./options.ts";
-import { passed, type PassedDescriptor } from "./rights.ts";
+import { passed, type PassedDescriptor } from "./passed_descriptor.ts";
+import type { SocketFile } from "./socket_file.ts";
+import { option, setOption } from "./socket_option.ts";
 
-/** The descriptor of a socket, and what is set on it. */
+/** The descriptor of a socket, and the state that goes with it. */
 export class SocketDescriptor extends Descriptor {
-  /** SO_PASSCRED, as this object has set or found it. */
+  /** SO_PASSCRED, as last set or read. */
   passCredentials = false;
-  /** The file of a bound socket, which close() removes. */
+  /** The file of a bound socket; close() removes it. */
   file: SocketFile | undefined;
-  /** What its waits wait for instead of it, and what ends with it. */
+  /** Descriptors that its waits wait for in its place; they are closed with it. */
   readonly probes: Set<Descriptor> = new Set();
-  /** Who receives and who sends, one after the other. */
+  /** Receives and sends are done in the order of their calls. */
   readonly receives: WaiterQueue = new WaiterQueue();
   readonly sends: WaiterQueue = new WaiterQueue();
 
-  override release(): number {
-    const fd = super.release();
+  override detach(): number {
+    const fd = super.detach();
     for (const probe of this.probes) probe.close();
     return fd;
   }
@@ -69,26 +78,13 @@ export function closeWrite({ fd, subject }: SocketDescriptor): void {
   check(sysSocket().shutdown(fd, SHUT_WR), "shutdown", subject);
 }
 
-/** Sizes of a socket's buffers, in bytes. */
+/** The sizes of the buffers of a socket, in bytes. */
 export interface UnixBufferSizes {
-  /** `SO_SNDBUF`: how much may be unread by the peer, overhead included. */
+  /** `SO_SNDBUF`: the limit of unread data in flight, including overhead. */
   readonly send: number;
   /** `SO_RCVBUF`, which has no effect on Unix domain sockets. */
   readonly receive: number;
 }
-
-/** How a descriptor is taken over. */
-export interface UnixFromFdOptions {
-  /**
-   * What errors call it.
-   *
-   * @default {`descriptor ${fd}`}
-   */
-  name?: string | undefined;
-}
-
-/** Two sockets that are connected to each other; disposing of it closes both. */
-export type UnixPair<Socket> = readonly [Socket, Socket] & Disposable;
 
 const TYPES: Record<number, string> = {
   [SOCK_STREAM]: "stream",
@@ -107,7 +103,7 @@ export function openSocket(type: number, subject: string): SocketDescriptor {
 export function socketPair<Socket extends Disposable>(
   type: number,
   make: (descriptor: SocketDescriptor) => Socket,
-): UnixPair<Socket> {
+): Pair<Socket> {
   const fds = new Int32Array(2);
   const { socketpair } = sysSocket();
   check(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), "socketpair");
@@ -116,18 +112,14 @@ export function socketPair<Socket extends Disposable>(
   return owning(ends, ...ends);
 }
 
-/** Takes over a descriptor number, if it is a Unix domain socket of that type. */
+/** Takes ownership of a descriptor, if it is a Unix domain socket of that type. */
 export function adoptSocket(
   fd: number,
   type: number,
   listening: boolean,
-  options: UnixFromFdOptions | undefined,
+  options: FromFdOptions | undefined,
 ): SocketDescriptor {
-  checkFd(fd);
-  const subject = options?.name ?? `descriptor ${fd}`;
-  if (typeof subject !== "string") {
-    throw new TypeError('Argument "name" must be a string');
-  }
+  const subject = subjectOf(fd, options);
   const wanted = `${listening ? "listening " : ""}Unix ${TYPES[type]} socket`;
   const found = kindOf(fd, subject);
   if (found !== wanted) {
@@ -142,15 +134,15 @@ export function adoptSocket(
   return descriptor;
 }
 
-/** What kind of socket a descriptor is. */
+/** Describes the kind of a descriptor, such as "Unix stream socket". */
 function kindOf(fd: number, subject: string): string {
   const domain = new Int32Array(1);
   const length = Uint32Array.of(4);
   const { getsockopt } = sysSocket();
   if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, length) === -1) {
-    const number = errno();
-    if (number === ENOTSOCK) return "file of another kind";
-    throw ipcError(number, "getsockopt", subject);
+    const error = errno();
+    if (error === ENOTSOCK) return "file of another kind";
+    throw ipcError(error, "getsockopt", subject);
   }
   if (domain[0] !== AF_UNIX) return "socket of another family";
   const type = TYPES[option(fd, SO_TYPE, subject)];
@@ -158,73 +150,64 @@ function kindOf(fd: number, subject: string): string {
   return `${listens ? "listening " : ""}Unix ${type} socket`;
 }
 
-// Set by the class: the descriptor is for this folder alone.
-let descriptorIn: (socket: UnixSocket) => SocketDescriptor;
-
 /** The descriptor of a socket. */
 export function descriptorOf(socket: UnixSocket): SocketDescriptor {
-  return descriptorIn(socket);
+  return ownedDescriptorOf(socket) as SocketDescriptor; // no other is constructed with
 }
 
 /**
- * What all Unix domain sockets have in common. It is not made by itself.
+ * The base class of all Unix domain sockets. `close()` removes the socket file that
+ * `bind` has created, if the path still names it; `detach()` does not.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
-export abstract class UnixSocket implements Disposable {
-  readonly #descriptor: SocketDescriptor;
-
+export abstract class UnixSocket extends DescriptorOwner {
   /** Made by this module alone. */
   protected constructor(token: typeof internal, descriptor: SocketDescriptor) {
-    checkInternal(token, new.target.name);
-    this.#descriptor = descriptor;
-  }
-
-  static {
-    descriptorIn = (socket) => socket.#descriptor;
-  }
-
-  /** The number of the descriptor, which stays this object's. */
-  get fd(): number {
-    return this.#descriptor.fd;
+    super(token, new.target.name, descriptor);
   }
 
   /**
-   * `getsockname(2)`: the address of this socket; null if it has no name. A path
-   * is as it was given to bind.
+   * `getsockname(2)`: the address of this socket; null if it is unnamed. A path is
+   * returned as it was passed to `bind`.
+   *
+   * @throws {ClosedError} If this socket is closed.
    */
   get localAddress(): UnixAddress | null {
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     return addressOf("getsockname", fd, subject);
   }
 
   /**
-   * `SO_PASSCRED`: whether each message that is received says who has sent it. The
-   * kernel checks what the sender says, unless that has the privileges of root
-   * (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID), which can say anything. Set it before the peer may send: what is on its way
-   * already may be without. Connections of a listener have it from the listener.
+   * `SO_PASSCRED`: whether received messages have the credentials of their sender. The
+   * kernel checks them, except for a sender with CAP_SYS_ADMIN, CAP_SETUID or
+   * CAP_SETGID, such as root. Set it before the peer sends: messages that are queued
+   * already may have none. Connections inherit it from their listener.
    *
-   * A socket without a name that turns it on gets one in the abstract namespace
-   * when it connects or sends.
+   * An unnamed socket with this option gets an abstract name when it connects or sends.
+   *
+   * @throws {ClosedError} If this socket is closed.
    */
   get passCredentials(): boolean {
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     return option(fd, SO_PASSCRED, subject) !== 0;
   }
 
   set passCredentials(value: boolean) {
-    setPassCredentials(this.#descriptor, Boolean(value));
+    setPassCredentials(descriptorOf(this), Boolean(value));
   }
 
   /**
-   * `SO_SNDBUF` and `SO_RCVBUF`, in bytes. The kernel doubles what is set, for its
-   * own overhead, and reads back the double. Without a word it takes no more than
-   * /proc/sys/net/core/wmem_max and rmem_max: read back what has become of it.
+   * `SO_SNDBUF` and `SO_RCVBUF`, in bytes. The kernel doubles the value that is set, for
+   * its own overhead, and returns the doubled one. It silently limits the value to
+   * /proc/sys/net/core/wmem_max and rmem_max: read it back.
+   *
+   * @throws {ClosedError} If this socket is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
   get bufferSizes(): UnixBufferSizes {
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     return {
       send: option(fd, SO_SNDBUF, subject),
       receive: option(fd, SO_RCVBUF, subject),
@@ -233,70 +216,26 @@ export abstract class UnixSocket implements Disposable {
 
   set bufferSizes(sizes: Partial<UnixBufferSizes>) {
     const { send, receive } = sizes;
-    const max = 0x3fff_ffff; // half an int: the kernel doubles it
+    const max = 0x3fff_ffff; // half of INT_MAX: the kernel doubles it
     for (const [name, value] of Object.entries({ send, receive })) {
       if (value === undefined) continue;
       checkInteger(`bufferSizes.${name}`, value, 0, max, "half an int");
     }
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     if (send !== undefined) setOption(fd, SO_SNDBUF, send, subject);
     if (receive !== undefined) setOption(fd, SO_RCVBUF, receive, subject);
-  }
-
-  /**
-   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by it
-   * have this socket under the same number. Others do not, unless another thread
-   * starts one in that moment. Both share one socket then; close this end, if it
-   * is the child's now, or the peer never sees the end.
-   *
-   * @param spawn Starts the child before it returns, or first awaits; gets the
-   * descriptor's number.
-   * @returns What `spawn` returns.
-   * @throws {ClosedError} If this socket is closed.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
-   */
-  inherit<T>(spawn: (fd: number) => T): T {
-    return this.#descriptor.inherit(spawn);
-  }
-
-  /**
-   * Gives the descriptor away, such as to `node:net`. This object is closed from
-   * now on; whoever has the number closes the descriptor. Pending waits end with
-   * a ClosedError. A socket file stays.
-   *
-   * @returns The number of the descriptor.
-   * @throws {ClosedError} If this socket is closed.
-   */
-  release(): number {
-    return this.#descriptor.release();
-  }
-
-  /**
-   * `close(2)`, after removing the socket file that this object has made, if it has
-   * made one and the path still names it. Closing twice does nothing. Pending waits
-   * end with a ClosedError; connections that a listener has accepted stay.
-   */
-  close(): void {
-    this.#descriptor.close();
-  }
-
-  /** Closes this socket. */
-  [Symbol.dispose](): void {
-    this.#descriptor.close();
   }
 }
 
 /**
- * What sockets have that carry bytes: all but a listener. It is not made by
- * itself.
+ * The base class of all Unix domain sockets that carry data: all but listeners.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export abstract class UnixChannel extends UnixSocket {
   /**
-   * `getpeername(2)`: the address of the peer; null if it has no name, as most
-   * clients have none.
+   * `getpeername(2)`: the address of the peer; null if the peer is unnamed, as most
+   * clients are.
    *
    * @throws {IpcError} ENOTCONN if this socket is not connected.
    */
@@ -306,18 +245,20 @@ export abstract class UnixChannel extends UnixSocket {
   }
 
   /**
-   * `ioctl(fd, FIONREAD, ...)`: how many bytes can be received now. Of datagrams it
-   * is the size of the next one; of seqpackets the sum of all.
+   * `ioctl(fd, FIONREAD, ...)`: the number of bytes that can be received now. For
+   * datagrams it is the size of the next one, for seqpackets the sum of all.
+   *
+   * @throws {ClosedError} If this socket is closed.
    */
   get available(): number {
     return inquire(descriptorOf(this), FIONREAD);
   }
 
   /**
-   * `ioctl(fd, SIOCOUTQ, ...)`: whether all that was sent has been received by the
-   * other side.
+   * `ioctl(fd, SIOCOUTQ, ...)`: whether the peer has received everything that was
+   * sent.
    *
-   * @returns False while something sent here is still unread there.
+   * @returns False while the peer has data to receive.
    * @throws {ClosedError} If this socket is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
@@ -327,12 +268,10 @@ export abstract class UnixChannel extends UnixSocket {
   }
 
   /**
-   * `ioctl(fd, SIOCOUTQ, ...)`, until the other side has received all that was
-   * sent. What is written to a stream after that cannot be joined to it in one
-   * read.
+   * `ioctl(fd, SIOCOUTQ, ...)`, until the peer has received everything that was sent.
+   * Bytes that are written to a stream after that cannot be returned by the same read.
    *
-   * No event tells of it, so it is looked at again and again, with pauses of 1 to
-   * 20 milliseconds.
+   * No event tells of it, so the socket is polled every 1 to 20 milliseconds.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @throws {ClosedError} If this socket is closed, now or during the wait.
@@ -344,14 +283,14 @@ export abstract class UnixChannel extends UnixSocket {
   async drained(options?: WaitOptions): Promise<void> {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    const drained = () => isDrained(socket) || undefined;
-    await attempt(new Backoff(socket.subject), drained, limits);
+    const tryOnce = () => isDrained(socket) || undefined;
+    await attempt(new Backoff(socket.subject), tryOnce, limits);
   }
 }
 
-/** Whether the other side has received all that was sent. */
+/** Whether the peer has received everything that was sent. */
 function isDrained(socket: SocketDescriptor): boolean {
-  // What is counted is memory, not bytes of data; 0 is the same in both.
+  // SIOCOUTQ counts memory, not bytes of data; 0 is the same in both.
   return inquire(socket, SIOCOUTQ) === 0;
 }
 
@@ -366,31 +305,33 @@ export function inquire(
 }
 
 /**
- * What sockets have that are one side of a connection. It is not made by itself.
+ * The base class of Unix domain sockets that are one side of a connection.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export abstract class UnixConnection extends UnixChannel {
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ...)`: who the peer is. The kernel has
-   * noted it when the peer connected, or, if the peer accepted this connection,
-   * when it began to listen; the process may be gone since, and its id another's.
-   * {@linkcode UnixConnection.peerPidfd} is safe from that.
+   * `getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ...)`: the process, user and group of the
+   * peer. The kernel recorded them when the peer connected, or, if the peer accepted
+   * this connection, when it called `listen`. The process may have ended since, and its
+   * id may be reused; {@linkcode UnixConnection.peerPidfd} does not have that race.
+   *
+   * @throws {ClosedError} If this socket is closed.
    */
   get peerCredentials(): Credentials {
     return peerCredentials(descriptorOf(this));
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, ...)`: a descriptor of the process
-   * that is the peer, as of {@linkcode UnixConnection.peerCredentials}. It stays
-   * that process's, whatever becomes of its id; it is ready for reading when the
-   * process has ended.
+   * `getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, ...)`: opens a process descriptor
+   * (pidfd) of the peer, the process of {@linkcode UnixConnection.peerCredentials}. It
+   * refers to that process even if the id is reused, and is readable when the process
+   * has ended.
    *
-   * @returns The descriptor; close it, or give it away.
+   * @returns The descriptor, which the caller closes or detaches.
    * @throws {ClosedError} If this socket is closed.
    * @throws {IpcError} ENOPROTOOPT before Linux 6.5; ESRCH or EINVAL if the process
-   * is gone and reaped (before Linux 6.16); EMFILE.
+   * has ended and was reaped (before Linux 6.16); EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pidfd_open.2.html | pidfd_open(2)}
    */
@@ -399,8 +340,8 @@ export abstract class UnixConnection extends UnixChannel {
   }
 
   /**
-   * `shutdown(fd, SHUT_WR)`: nothing more is sent. The peer receives the end, and
-   * may go on sending itself.
+   * `shutdown(fd, SHUT_WR)`: ends sending. The peer receives the end, and can still
+   * send.
    *
    * @throws {ClosedError} If this socket is closed.
    *

@@ -1,9 +1,9 @@
-// The file of a bound socket.
+// The file that bind(2) creates, which is removed when the socket is closed.
 
 import { type FileStatus, isSameFile, statusOfPath } from "../libc/sys_stat.ts";
 import { unistd } from "../libc/unistd.ts";
 
-/** The file of a bound socket, which goes with the socket. */
+/** The file of a bound socket. */
 export class SocketFile {
   readonly #path: Uint8Array<ArrayBuffer>;
   readonly #status: FileStatus;
@@ -13,13 +13,13 @@ export class SocketFile {
     this.#status = statusOfPath(path, subject);
   }
 
-  /** Removes it, if the path still names it. */
+  /** Removes the file, if the path still names it. */
   remove(): void {
     try {
       const found = statusOfPath(this.#path, "");
       if (isSameFile(found, this.#status)) unistd().unlink(this.#path);
     } catch {
-      // Best effort: the file or its directory is gone, or may not be changed.
+      // Best effort: the file or its directory is gone, or is not writable.
     }
   }
 }

@@ -1,8 +1,9 @@
-// SOCK_STREAM.
+// Stream sockets (SOCK_STREAM): connections that carry a stream of bytes.
 
 import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
-import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { internal } from "../internal.ts";
+import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
+import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { MSG_DONTWAIT, SOCK_STREAM, sysSocket } from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import {
@@ -16,28 +17,24 @@ import { readableStream, writableStream } from "../wait/streams.ts";
 import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
 import {
-  receiving,
-  receivingSync,
-  sending,
-  sendingNow,
-  sendingSync,
+  receive,
+  receiveSync,
+  send,
+  sendSync,
+  trySend,
   type TryWith,
-} from "./attempt.ts";
+} from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
   type Incoming,
-  incoming,
+  incomingOf,
   type Outgoing,
-  outgoing,
+  outgoingOf,
   receiveOnce,
   sendOnce,
   type UnixMessage,
   type UnixReceiveOptions,
-  type UnixReceiveSyncOptions,
   type UnixSendOptions,
-  type UnixSendSyncOptions,
-  type UnixTryReceiveOptions,
-  type UnixTrySendOptions,
 } from "./message.ts";
 import {
   adoptSocket,
@@ -46,14 +43,12 @@ import {
   type SocketDescriptor,
   socketPair,
   UnixConnection,
-  type UnixFromFdOptions,
-  type UnixPair,
 } from "./socket.ts";
 
-/** The most that receive takes at a time, unless told otherwise. */
+/** The default maxSize of receive, in bytes. */
 const STREAM_SIZE = 64 * 1024;
 
-/** One recv(2): the count, null at the end, undefined if it would wait. */
+/** One recv(2): the number of bytes, null at the end, undefined if it would block. */
 function readOnce(
   socket: SocketDescriptor,
   buffer: Uint8Array<ArrayBuffer>,
@@ -63,17 +58,17 @@ function readOnce(
   const length = Math.min(byteLengthOf(buffer), MAX_COUNT);
   for (;;) {
     const { fd } = socket;
-    if (length === 0) return 0; // recv, unlike read, would wait
+    if (length === 0) return 0; // recv(2), unlike read(2), would block
     const count = recv(fd, buffer, length, flags);
     if (count > 0) return count;
-    if (count === 0) return null; // the end of the stream, as in all of Deno
-    const number = errno();
-    if (number === EAGAIN) return undefined;
-    if (number !== EINTR) throw ipcError(number, "recv", socket.subject);
+    if (count === 0) return null; // the end, as in Deno
+    const error = errno();
+    if (error === EAGAIN) return undefined;
+    if (error !== EINTR) throw ipcError(error, "recv", socket.subject);
   }
 }
 
-/** Reads when it is its turn and something is there. */
+/** Reads in the order of the calls. */
 async function read(
   socket: SocketDescriptor,
   buffer: Uint8Array<ArrayBuffer>,
@@ -82,100 +77,103 @@ async function read(
   checkBytes("buffer", buffer);
   const limits = limitsOf(options);
   const tryWith = (flags: number) => readOnce(socket, buffer, flags);
-  return await receiving(socket, limits, tryWith);
+  return await receive(socket, limits, tryWith);
 }
 
-/** Reads and checks what is to be sent: descriptors go with bytes only. */
+/** Reads and checks what to send: descriptors need at least 1 byte. */
 function checkedOutgoing(
   data: Uint8Array,
-  options: UnixTrySendOptions | undefined,
+  options: UnixSendOptions | undefined,
 ): Outgoing {
-  const what = outgoing(data, options);
-  if (what.descriptors !== null && byteLengthOf(data) === 0) {
+  const outgoing = outgoingOf(data, options);
+  if (outgoing.descriptors !== null && byteLengthOf(data) === 0) {
     throw new RangeError(
-      'Argument "data" must have at least 1 byte for descriptors to go with',
+      'Argument "data" must have at least 1 byte to pass descriptors with',
     );
   }
-  return what;
+  return outgoing;
 }
 
-const LARGE = 8; // deliveries that a write to a full socket counts for
+const LARGE = 8; // a write to a full socket counts as this many deliveries
 
-/** Sends from call to call, until all the bytes are sent. */
+/** Each call continues to send, until all bytes are sent. */
 function sendingAll(
   socket: SocketDescriptor,
-  what: Outgoing,
+  outgoing: Outgoing,
 ): TryWith<number> {
-  const { data, length } = what;
+  const { data, length } = outgoing;
   let sent = 0;
   return (flags) => {
     for (;;) {
       checkKept("data", data, length);
       const rest = sent === 0
-        ? what // descriptors go with the first byte
+        ? outgoing // descriptors are passed with the first byte
         : plain(viewOf(data, sent, length));
       const count = sendOnce(socket, rest, flags);
       if (count === undefined) return undefined;
       sent += count;
       if (sent >= length) return sent;
-      if (isOverdue(LARGE)) return undefined; // goes on when the event loop has run
+      if (isOverdue(LARGE)) return undefined; // continues when the event loop has run
     }
   };
 }
 
-/** Sends all, when it is its turn, waiting while there is no room. */
+/** Sends all bytes, in the order of the calls, waiting while there is no room. */
 function sendAll(
   socket: SocketDescriptor,
-  what: Outgoing,
+  outgoing: Outgoing,
   limits: Limits,
 ): Promise<number> {
-  return sending(socket, limits, sendingAll(socket, what));
+  return send(socket, limits, sendingAll(socket, outgoing));
 }
 
-/** Sends all, blocking this thread while there is no room. */
+/** Sends all bytes, blocking this thread while there is no room. */
 function sendAllSync(
   socket: SocketDescriptor,
-  what: Outgoing,
+  outgoing: Outgoing,
   deadline: number,
 ): number {
-  return sendingSync(socket, deadline, sendingAll(socket, what));
+  return sendSync(socket, deadline, sendingAll(socket, outgoing));
 }
 
-/** Sends as much as there is room for; null when there is none. */
-function sendNow(socket: SocketDescriptor, what: Outgoing): number | null {
-  return sendingNow(socket, (flags) => sendOnce(socket, what, flags)) ?? null;
+/** Sends as many bytes as there is room for; undefined when there is none. */
+function sendNow(
+  socket: SocketDescriptor,
+  outgoing: Outgoing,
+): number | undefined {
+  return trySend(socket, (flags) => sendOnce(socket, outgoing, flags));
 }
 
-/** Bytes that nothing goes with. */
+/** Bytes without descriptors. */
 function plain(data: Uint8Array): Outgoing {
   checkBytes("bytes", data);
   return { data, length: byteLengthOf(data), descriptors: null, to: null };
 }
 
-/** Writes all, when it is its turn. */
+/** Writes all bytes, in the order of the calls. */
 async function write(
   socket: SocketDescriptor,
   bytes: Uint8Array,
   options: WaitOptions | undefined,
 ): Promise<number> {
-  const what = plain(bytes);
-  return await sendAll(socket, what, limitsOf(options));
+  const outgoing = plain(bytes);
+  return await sendAll(socket, outgoing, limitsOf(options));
 }
 
-/** One recvmsg(2); the end of a stream is no bytes. */
+/** One recvmsg(2); null at the end, undefined if it would block. */
 function receiveWith(
   socket: SocketDescriptor,
-  how: Incoming,
+  incoming: Incoming,
   flags: number,
 ): UnixMessage | null | undefined {
-  const message = receiveOnce(socket, how, flags, false);
+  const message = receiveOnce(socket, incoming, flags, false);
   return message?.size === 0 ? null : message;
 }
 
 // Set by the class: its constructor is for this module alone.
 let make: (descriptor: SocketDescriptor) => UnixStream;
 
-/** A stream over a connected socket. */
+/** Makes a UnixStream of a connected socket. */
 export function streamOver(descriptor: SocketDescriptor): UnixStream {
   return make(descriptor);
 }
@@ -183,7 +181,7 @@ export function streamOver(descriptor: SocketDescriptor): UnixStream {
 /**
  * A connected Unix stream socket: one side of a connection.
  *
- * @example A line there, a line back
+ * @example Send and receive
  * ```ts
  * import { UnixListener, UnixStream } from "@linux/ipc/socket";
  * import { assertEquals } from "@std/assert";
@@ -197,7 +195,7 @@ export function streamOver(descriptor: SocketDescriptor): UnixStream {
  *   assertEquals(server.readSync(new Uint8Array(255)), 5);
  *   assertEquals(server.peerCredentials.pid, Deno.pid);
  * }
- * Deno.removeSync(directory); // empty: the listener took its file along
+ * Deno.removeSync(directory); // empty: the listener has removed its file
  * ```
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
@@ -205,7 +203,7 @@ export function streamOver(descriptor: SocketDescriptor): UnixStream {
 export class UnixStream extends UnixConnection {
   readonly #ended = new Set<"readable" | "writable">();
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
-  #writable: WritableStream<Uint8Array<ArrayBuffer>> | undefined;
+  #writable: WritableStream<Uint8Array> | undefined;
 
   private constructor(token: typeof internal, descriptor: SocketDescriptor) {
     super(token, descriptor);
@@ -216,19 +214,20 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `connect(fd, address, length)`, blocking this thread while the server's
-   * backlog is full.
+   * `connect(fd, address, length)`, blocking this thread while the backlog of the
+   * server is full.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param address A path, or an abstract name; at most 107 bytes.
    * @param options `timeout` in milliseconds.
-   * @returns The connection, which the server may not have accepted yet.
+   * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if there is no such file, ECONNREFUSED if nobody
-   * listens there, EACCES if it may not be written to, EPROTOTYPE if it is a socket
-   * of another type, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
+   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
+   * socket of another type, EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
@@ -241,17 +240,17 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `connect(fd, address, length)`, waiting without blocking the thread while the
-   * server's backlog is full.
+   * backlog of the server is full.
    *
    * @param address A path, or an abstract name; at most 107 bytes.
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The connection, which the server may not have accepted yet.
+   * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if there is no such file, ECONNREFUSED if nobody
-   * listens there, EACCES if it may not be written to, EPROTOTYPE if it is a socket
-   * of another type, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
+   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
+   * socket of another type, EMFILE.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
@@ -267,19 +266,20 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `socketpair(AF_UNIX, SOCK_STREAM, 0, sv)`: two connected sockets without a
-   * name, such as one for this process and one for a child.
+   * `socketpair(AF_UNIX, SOCK_STREAM, 0, sv)`: a pair of connected, unnamed
+   * sockets, such as one for this process and one for a child.
    *
-   * @returns Both; disposing of it closes both.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
+   * @returns Both sockets; its `close()` closes both.
+   * @throws {IpcError} EMFILE or ENFILE if this process, or the system, has too many
+   * open descriptors.
    *
-   * @example A channel to a child, in both directions
+   * @example Both directions between a parent and a child
    * ```ts ignore
    * import { UnixStream } from "@linux/ipc/socket";
    *
    * if (Deno.args[0] === "child") {
    *   using parent = UnixStream.fromFd(Number(Deno.args[1]));
-   *   await parent.readable.pipeTo(parent.writable); // says all again
+   *   await parent.readable.pipeTo(parent.writable); // echoes
    * } else {
    *   const [mine, its] = UnixStream.pair();
    *   const child = its.inherit((fd) =>
@@ -287,7 +287,7 @@ export class UnixStream extends UnixConnection {
    *       args: ["run", "--allow-ffi", import.meta.filename!, "child", `${fd}`],
    *     }).spawn()
    *   );
-   *   its.close(); // the child has its own
+   *   its.close(); // the child has its own copy
    *   await mine.write(new TextEncoder().encode("hello"));
    *   mine.closeWrite();
    *   console.log(await new Response(mine.readable).text()); // hello
@@ -298,7 +298,7 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/socketpair.2.html | socketpair(2)}
    */
-  static pair(): UnixPair<UnixStream> {
+  static pair(): Pair<UnixStream> {
     return socketPair(SOCK_STREAM, make);
   }
 
@@ -308,16 +308,16 @@ export class UnixStream extends UnixConnection {
    * anything else in this process: `close()` closes it.
    *
    * @param fd The number of the descriptor.
-   * @param options What errors call it.
+   * @param options `name`.
    * @returns The stream, with close-on-exec set.
-   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is anything else, such as a listening socket, or belongs
-   * to an object of this module. It stays open.
+   * to an object of this module; it is not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
    */
-  static fromFd(fd: number, options?: UnixFromFdOptions): UnixStream {
+  static fromFd(fd: number, options?: FromFdOptions): UnixStream {
     return new UnixStream(
       internal,
       adoptSocket(fd, SOCK_STREAM, false, options),
@@ -325,15 +325,16 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `recv(2)`, blocking this thread until there is something to read.
+   * `recv(2)`, blocking this thread until there is data.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * @param buffer Filled from its start; at most its length is read.
+   * @param buffer Where the bytes are stored, from its start.
    * @param options `timeout` in milliseconds.
-   * @returns The count of bytes read, or null at the end: the peer has closed.
+   * @returns The number of bytes read, or null at the end: the peer has closed.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
    */
@@ -344,7 +345,7 @@ export class UnixStream extends UnixConnection {
     checkBytes("buffer", buffer);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receivingSync(
+    return receiveSync(
       socket,
       deadline,
       (flags) => readOnce(socket, buffer, flags),
@@ -354,12 +355,12 @@ export class UnixStream extends UnixConnection {
   /**
    * `recv(2)`, waiting without blocking the thread.
    *
-   * @param buffer Filled from its start; at most its length is read.
+   * @param buffer Where the bytes are stored, from its start.
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The count of bytes read, or null at the end: the peer has closed.
+   * @returns The number of bytes read, or null at the end: the peer has closed.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
@@ -372,13 +373,13 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `recv(2)` with `MSG_DONTWAIT`, of what is there already.
+   * `recv(2)` with `MSG_DONTWAIT`, of the data that is available now.
    *
-   * @param buffer Filled from its start; at most its length is read.
-   * @returns The count of bytes read; undefined when there is nothing yet, null
-   * at the end: the peer has closed.
+   * @param buffer Where the bytes are stored, from its start.
+   * @returns The number of bytes read, undefined if there is no data now, or null at
+   * the end: the peer has closed.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
    */
@@ -389,16 +390,17 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `send(2)` of all the bytes, blocking this thread while there is no room.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * @param bytes What to write.
+   * @param bytes The bytes to write.
    * @param options `timeout` in milliseconds.
-   * @returns The count of bytes written: all of them.
+   * @returns The number of bytes written: all of them.
    * @throws {Error} If an asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been written.
-   * @throws {IpcError} EPIPE if the peer has closed. (No SIGPIPE comes.)
+   * @throws {IpcError} EPIPE if the peer has closed. (SIGPIPE is not raised.)
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -406,24 +408,25 @@ export class UnixStream extends UnixConnection {
     bytes: Uint8Array,
     options?: SyncWaitOptions,
   ): number {
-    const what = plain(bytes);
+    const outgoing = plain(bytes);
     const deadline = deadlineOf(options);
-    return sendAllSync(descriptorOf(this), what, deadline);
+    return sendAllSync(descriptorOf(this), outgoing, deadline);
   }
 
   /**
-   * `send(2)` of all the bytes, waiting without blocking the thread. Several at a
-   * time are written one after the other.
+   * `send(2)` of all the bytes, waiting without blocking the thread. Concurrent
+   * calls write in the order of the calls.
    *
-   * @param bytes What to write. Leave them as they are until the promise is
+   * @param bytes The bytes to write. Do not change them until the promise is
    * settled.
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The count of bytes written: all of them.
-   * @throws {TypeError} If the memory of the bytes is closed or smaller before they are written.
+   * @returns The number of bytes written: all of them.
+   * @throws {TypeError} If the memory of the bytes is closed or truncated before they are
+   * written.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been written.
-   * @throws {IpcError} EPIPE if the peer has closed. (No SIGPIPE comes.)
+   * @throws {IpcError} EPIPE if the peer has closed. (SIGPIPE is not raised.)
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
@@ -435,175 +438,184 @@ export class UnixStream extends UnixConnection {
   /**
    * `send(2)` with `MSG_DONTWAIT`, of as many bytes as there is room for now.
    *
-   * @param bytes What to write.
-   * @returns The count of bytes written, or null when there is no room, or while an
-   * asynchronous write or send is pending.
+   * @param bytes The bytes to write.
+   * @returns The number of bytes written, or undefined if there is no room now, or while
+   * an asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} EPIPE if the peer has closed. (No SIGPIPE comes.)
+   * @throws {IpcError} EPIPE if the peer has closed. (SIGPIPE is not raised.)
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  tryWrite(bytes: Uint8Array): number | null {
+  tryWrite(bytes: Uint8Array): number | undefined {
     return sendNow(descriptorOf(this), plain(bytes));
   }
 
   /**
-   * `sendmsg(2)`: as {@linkcode UnixStream.writeSync}, and passes descriptors along.
-   * They arrive with the first byte.
+   * `sendmsg(2)`: as {@linkcode UnixStream.writeSync}, and passes descriptors. They
+   * arrive with the first byte.
    *
-   * @param data What to send; with descriptors at least 1 byte.
+   * @param data The bytes to send; with descriptors at least 1 byte.
    * @param options `descriptors`, and `timeout` in milliseconds.
-   * @returns The count of bytes sent: all of them.
-   * @throws {RangeError} If there are more than 253 descriptors, or no byte.
+   * @returns The number of bytes sent: all of them.
+   * @throws {RangeError} If there are more than 253 descriptors, or descriptors
+   * without a byte.
    * @throws {Error} If an asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
    * @throws {IpcError} EPIPE if the peer has closed, EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many are on their way, unreceived.
+   * open, ETOOMANYREFS if too many descriptors are in flight.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
   sendSync(
     data: Uint8Array,
-    options?: UnixSendSyncOptions,
+    options?: UnixSendOptions & SyncWaitOptions,
   ): number {
-    const what = checkedOutgoing(data, options);
+    const outgoing = checkedOutgoing(data, options);
     const deadline = deadlineOf(options);
-    return sendAllSync(descriptorOf(this), what, deadline);
+    return sendAllSync(descriptorOf(this), outgoing, deadline);
   }
 
   /**
-   * `sendmsg(2)`: as {@linkcode UnixStream.write}, and passes descriptors along.
-   * They arrive with the first byte.
+   * `sendmsg(2)`: as {@linkcode UnixStream.write}, and passes descriptors. They arrive
+   * with the first byte.
    *
-   * @param data What to send; with descriptors at least 1 byte. Leave it as it is,
-   * and the descriptors open, until the promise is settled.
+   * @param data The bytes to send; with descriptors at least 1 byte. Do not change them,
+   * and keep the descriptors open, until the promise is settled.
    * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
-   * @returns The count of bytes sent: all of them.
-   * @throws {TypeError} If the memory of the bytes is closed or smaller before they are sent.
-   * @throws {RangeError} If there are more than 253 descriptors, or no byte.
+   * @returns The number of bytes sent: all of them.
+   * @throws {TypeError} If the memory of the bytes is closed or truncated before they are
+   * sent.
+   * @throws {RangeError} If there are more than 253 descriptors, or descriptors
+   * without a byte.
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
    * @throws {IpcError} EPIPE if the peer has closed, EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many are on their way, unreceived.
+   * open, ETOOMANYREFS if too many descriptors are in flight.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
   async send(
     data: Uint8Array,
-    options?: UnixSendOptions,
+    options?: UnixSendOptions & WaitOptions,
   ): Promise<number> {
-    const what = checkedOutgoing(data, options);
+    const outgoing = checkedOutgoing(data, options);
     const limits = limitsOf(options);
-    return await sendAll(descriptorOf(this), what, limits);
+    return await sendAll(descriptorOf(this), outgoing, limits);
   }
 
   /**
    * `sendmsg(2)` with `MSG_DONTWAIT`: as {@linkcode UnixStream.tryWrite}, and passes
-   * descriptors along. They are sent if any byte is.
+   * descriptors. They are sent if at least 1 byte is.
    *
-   * @param data What to send; with descriptors at least 1 byte.
+   * @param data The bytes to send; with descriptors at least 1 byte.
    * @param options `descriptors`.
-   * @returns The count of bytes sent, or null when there is no room, or while an
+   * @returns The number of bytes sent, or undefined if there is no room now, or while an
    * asynchronous write or send is pending.
-   * @throws {RangeError} If there are more than 253 descriptors, or no byte.
+   * @throws {RangeError} If there are more than 253 descriptors, or descriptors
+   * without a byte.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {IpcError} EPIPE if the peer has closed, EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many are on their way, unreceived.
+   * open, ETOOMANYREFS if too many descriptors are in flight.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
   trySend(
     data: Uint8Array,
-    options?: UnixTrySendOptions,
-  ): number | null {
-    const what = checkedOutgoing(data, options);
-    return sendNow(descriptorOf(this), what);
+    options?: UnixSendOptions,
+  ): number | undefined {
+    const outgoing = checkedOutgoing(data, options);
+    return sendNow(descriptorOf(this), outgoing);
   }
 
   /**
-   * `recvmsg(2)`: bytes, and the descriptors and credentials that came with them,
-   * blocking this thread until there are any. (Descriptors that come while one of
-   * the read methods is used are closed.)
+   * `recvmsg(2)`: receives bytes with their descriptors and credentials, blocking this
+   * thread until there are any. (The read methods discard descriptors.)
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * Bytes sent with descriptors are never joined to bytes sent after them.
+   * One call never returns bytes that were sent with descriptors together with bytes
+   * that were sent later.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
-   * @returns What has come, or null at the end: the peer has closed.
+   * @returns The bytes and what they came with, or null at the end: the peer has closed.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  receiveSync(options?: UnixReceiveSyncOptions): UnixMessage | null {
-    const how = incoming(options, STREAM_SIZE);
+  receiveSync(
+    options?: UnixReceiveOptions & SyncWaitOptions,
+  ): UnixMessage | null {
+    const incoming = incomingOf(options, STREAM_SIZE);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receivingSync(
+    return receiveSync(
       socket,
       deadline,
-      (flags) => receiveWith(socket, how, flags),
+      (flags) => receiveWith(socket, incoming, flags),
     );
   }
 
   /**
-   * `recvmsg(2)`: bytes, and the descriptors and credentials that came with them,
-   * waiting without blocking the thread. (Descriptors that come while one of the
-   * read methods is used are closed.)
+   * `recvmsg(2)`: receives bytes with their descriptors and credentials, waiting without
+   * blocking the thread. (The read methods discard descriptors.)
    *
-   * Bytes sent with descriptors are never joined to bytes sent after them.
+   * One call never returns bytes that were sent with descriptors together with bytes
+   * that were sent later.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
-   * @returns What has come, or null at the end: the peer has closed.
+   * @returns The bytes and what they came with, or null at the end: the peer has closed.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async receive(options?: UnixReceiveOptions): Promise<UnixMessage | null> {
-    const how = incoming(options, STREAM_SIZE);
+  async receive(
+    options?: UnixReceiveOptions & WaitOptions,
+  ): Promise<UnixMessage | null> {
+    const incoming = incomingOf(options, STREAM_SIZE);
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receiving(
+    return await receive(
       socket,
       limits,
-      (flags) => receiveWith(socket, how, flags),
+      (flags) => receiveWith(socket, incoming, flags),
     );
   }
 
   /**
-   * `recvmsg(2)` with `MSG_DONTWAIT`: bytes that are there already, and the
-   * descriptors and credentials that came with them.
+   * `recvmsg(2)` with `MSG_DONTWAIT`: receives the bytes that are available now with
+   * their descriptors and credentials.
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
-   * @returns What has come; undefined when there is nothing yet, null at the end:
-   * the peer has closed.
+   * @returns The bytes and what they came with, undefined if there are none now, or null
+   * at the end: the peer has closed.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} ECONNRESET if the peer closed without reading all.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  tryReceive(options?: UnixTryReceiveOptions): UnixMessage | null | undefined {
-    const how = incoming(options, STREAM_SIZE);
-    return receiveWith(descriptorOf(this), how, MSG_DONTWAIT);
+  tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
+    const incoming = incomingOf(options, STREAM_SIZE);
+    return receiveWith(descriptorOf(this), incoming, MSG_DONTWAIT);
   }
 
   /**
-   * What the peer writes, read only as fast as it is taken. When this has ended, has
-   * failed or is cancelled, and `writable` as well, the socket is closed.
+   * `recv(2)` as a byte stream with back-pressure. The socket is closed when both this
+   * stream and `writable` have ended, failed or were cancelled.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     const socket = descriptorOf(this);
@@ -614,11 +626,10 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * What is written to the peer; it waits while there is no room. Closing or
-   * aborting it ends what the peer reads; when `readable` has ended as well, the
-   * socket is closed.
+   * `send(2)` as a stream with back-pressure. Closing or aborting it calls
+   * `shutdown(fd, SHUT_WR)`; the socket is closed when `readable` has ended, too.
    */
-  get writable(): WritableStream<Uint8Array<ArrayBuffer>> {
+  get writable(): WritableStream<Uint8Array> {
     const socket = descriptorOf(this);
     return this.#writable ??= writableStream(
       (bytes, signal) => write(socket, bytes, { signal }),

@@ -1,11 +1,11 @@
-// Sockets that a service manager passes: sd_listen_fds(3), in plain TypeScript.
+// Socket activation: the descriptors that systemd passes, as sd_listen_fds(3).
 
 import { checkInteger } from "../arguments.ts";
 import { closeOnExec } from "../kernel/descriptor.ts";
 
 /** A descriptor that the service manager has passed. */
 export interface ListenFd {
-  /** The number, for the `fromFd` of what it is. */
+  /** The number, for `fromFd()` of its class. */
   readonly fd: number;
   /** `FileDescriptorName=` of the socket unit; `"unknown"` if it has none. */
   readonly name: string;
@@ -15,18 +15,19 @@ const SD_LISTEN_FDS_START = 3;
 const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /**
- * `sd_listen_fds_with_names(1, &names)`: the descriptors that systemd, or what speaks
- * like it, has passed to this process (socket activation). They get close-on-exec,
- * and the variables `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` are removed, so
- * that no child takes them for its own; a second call finds nothing.
+ * `sd_listen_fds_with_names(1, &names)`: returns the descriptors that systemd, or
+ * another service manager with this protocol, has passed to this process (socket
+ * activation). It sets close-on-exec on them, and removes the variables `LISTEN_PID`,
+ * `LISTEN_FDS` and `LISTEN_FDNAMES`, so that no child process inherits them; a second
+ * call returns an empty array.
  *
- * Needs the permission to read and write these variables (`--allow-env`).
+ * Requires `--allow-env` for these variables.
  *
- * @returns The descriptors in the order of the socket unit; none if no service
- * manager has passed any to this very process.
- * @throws {TypeError} If the variables are there, but are not what they should be.
- * @throws {RangeError} If they name a number that is no descriptor's.
- * @throws {IpcError} EBADF if a descriptor is not there.
+ * @returns The descriptors, in the order of the socket unit; empty if no service
+ * manager has passed any to this process.
+ * @throws {TypeError} If a variable is malformed.
+ * @throws {RangeError} If a variable is out of range.
+ * @throws {IpcError} EBADF if a descriptor is not open.
  *
  * @example A service that also starts without systemd
  * ```ts
@@ -47,15 +48,14 @@ export function listenFds(): ListenFd[] {
   if (pid === undefined || fds === undefined) return [];
   if (integer("LISTEN_PID", pid, 1) !== Deno.pid) return [];
   const count = integer("LISTEN_FDS", fds, 0, INT_MAX - SD_LISTEN_FDS_START);
-  if (count === 0) return []; // "" would be one name, of none
+  if (count === 0) return []; // "".split(":") would be one name
   const labels = names?.split(":");
   if (labels !== undefined && labels.length !== count) {
     throw new TypeError(
       `Variable "LISTEN_FDNAMES" must have ${count} names: ${names}`,
     );
   }
-  // The last one first: whatever number the variable has, it costs no more than the
-  // descriptors that are there.
+  // The last one first: if LISTEN_FDS is too large, this fails before the loop runs.
   const last = SD_LISTEN_FDS_START + count - 1;
   closeOnExec(last, `descriptor ${last} (LISTEN_FDS is ${count})`);
   return Array.from({ length: count }, (_, index) => {

@@ -1,16 +1,16 @@
-// getsockopt and setsockopt, for options that are an int.
+// getsockopt(2) and setsockopt(2) of the socket level, mostly of options that are an int.
 
 import { check, type Subject } from "../libc/errno.ts";
 import { SOL_SOCKET, sysSocket } from "../libc/sys_socket.ts";
 
-/** The value of an option of the socket level. */
+/** Returns the value of an int option. */
 export function option(fd: number, name: number, subject: Subject): number {
   const value = new Int32Array(1);
   readOption(fd, name, new Uint8Array(value.buffer), subject);
   return value[0]!;
 }
 
-/** The bytes of an option of the socket level, into `value`. */
+/** Reads the bytes of an option into `value`. */
 export function readOption(
   fd: number,
   name: number,
@@ -22,7 +22,7 @@ export function readOption(
   check(getsockopt(fd, SOL_SOCKET, name, value, length), "getsockopt", subject);
 }
 
-/** Sets an option of the socket level. */
+/** Sets an int option. */
 export function setOption(
   fd: number,
   name: number,

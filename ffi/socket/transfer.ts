@@ -1,20 +1,19 @@
-// The waits of sockets. MSG_DONTWAIT, unlike O_NONBLOCK, leaves alone what a socket may
-// share with other processes.
+// Sending and receiving on a socket: blocking, trying, waiting. MSG_DONTWAIT applies to
+// one call; O_NONBLOCK would change the socket for all processes that share it.
 
-import { poll, POLLIN, POLLOUT } from "../libc/poll.ts";
+import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
-import { Backoff } from "../wait/backoff.ts";
-import { type Limits, remaining } from "../wait/options.ts";
+import type { Limits } from "../wait/options.ts";
 import { DescriptorSource, readySync } from "../wait/reactor.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
 import type { SocketDescriptor } from "./socket.ts";
 
-/** One try with these flags of send or recv; undefined when it would have to wait. */
+/** One call with these flags of send or recv; undefined if it would block. */
 export type TryWith<T> = (flags: number) => T | undefined;
 
-/** Receives, in the order of the calls, without blocking the thread. */
-export function receiving<T>(
+/** Receives in the order of the calls, without blocking the thread. */
+export function receive<T>(
   socket: SocketDescriptor,
   limits: Limits,
   tryWith: TryWith<T>,
@@ -27,8 +26,8 @@ export function receiving<T>(
   );
 }
 
-/** Sends, in the order of the calls, without blocking the thread. */
-export function sending<T>(
+/** Sends in the order of the calls, without blocking the thread. */
+export function send<T>(
   socket: SocketDescriptor,
   limits: Limits,
   tryWith: TryWith<T>,
@@ -42,7 +41,7 @@ export function sending<T>(
 }
 
 /** Receives, blocking this thread: without a deadline in the call itself. */
-export function receivingSync<T>(
+export function receiveSync<T>(
   socket: SocketDescriptor,
   deadline: number,
   tryWith: TryWith<T>,
@@ -57,7 +56,7 @@ export function receivingSync<T>(
 }
 
 /** Sends, blocking this thread: without a deadline in the call itself. */
-export function sendingSync<T>(
+export function sendSync<T>(
   socket: SocketDescriptor,
   deadline: number,
   tryWith: TryWith<T>,
@@ -72,8 +71,8 @@ export function sendingSync<T>(
   return attemptSync(socket.subject, () => tryWith(flags), block, deadline);
 }
 
-/** Sends if that is possible at once, and no other send waits. */
-export function sendingNow<T>(
+/** Sends without waiting; undefined while another send waits, too. */
+export function trySend<T>(
   socket: SocketDescriptor,
   tryWith: TryWith<T>,
   queue: WaiterQueue | null = socket.sends,
@@ -81,36 +80,16 @@ export function sendingNow<T>(
   return mustQueue(socket, queue) ? undefined : tryWith(MSG_DONTWAIT);
 }
 
-/** Whether a send would overtake another. */
+/** Whether a send would overtake another one. */
 function mustQueue(
   socket: SocketDescriptor,
   queue: WaiterQueue | null,
 ): boolean {
   if (queue === null || !queue.busy) return false;
-  socket.checkOpen(); // those that were pending at close() may not have ended yet
+  socket.checkOpen(); // sends that were pending at close() may not have ended yet
   return true;
 }
 
 function blockingFlags(deadline: number): number {
   return deadline === Infinity ? 0 : MSG_DONTWAIT;
-}
-
-const nothing = new Uint8Array(0);
-
-/** Looks again and again, with pauses, blocking this thread. */
-export function untilSync(
-  look: () => boolean,
-  subject: string,
-  deadline: number,
-): void {
-  const backoff = new Backoff(subject);
-  attemptSync(
-    subject,
-    () => look() || undefined,
-    (deadline) => {
-      const pause = Math.min(backoff.nextPause(), remaining(deadline));
-      poll().poll(nothing, 0, pause);
-    },
-    deadline,
-  );
 }
