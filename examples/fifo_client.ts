@@ -21,7 +21,9 @@ Options:
 function connect(path: string): PipeWriter {
   using fifo = Fifo.open(path);
   const writer = fifo.tryOpenWriter();
-  if (writer === null) throw new Error(`${path}: no server reads this FIFO`);
+  if (writer === undefined) {
+    throw new Error(`${path}: no server reads this FIFO`);
+  }
   return writer;
 }
 

@@ -27,7 +27,7 @@ function removeAbandoned(path: string): void {
   }
   using fifo = found;
   using writer = fifo.tryOpenWriter();
-  if (writer !== null) {
+  if (writer !== undefined) {
     throw new Error(`${path}: another server reads this FIFO`);
   }
   fifo.unlink();

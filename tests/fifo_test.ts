@@ -631,18 +631,18 @@ leakTest("Fifo opens its ends with close-on-exec, and blocking", async () => {
   }
 });
 
-leakTest("Fifo.tryOpenWriter() is null when nobody reads", () => {
+leakTest("Fifo.tryOpenWriter() is undefined when nobody reads", () => {
   using dir = scratch();
   const path = dir.file("fifo");
   using fifo = Fifo.create(path);
-  assertStrictEquals(fifo.tryOpenWriter(), null);
+  assertStrictEquals(fifo.tryOpenWriter(), undefined);
   assertEquals(opened(path), 1);
   {
     using _ends = fifo.openBoth();
     using writer = fifo.tryOpenWriter();
     assertEquals(writer!.writeSync(bytes("x")), 1);
   }
-  assertStrictEquals(fifo.tryOpenWriter(), null);
+  assertStrictEquals(fifo.tryOpenWriter(), undefined);
 });
 
 leakTest("Fifo.openBoth() never reads the end", async () => {

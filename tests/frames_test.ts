@@ -323,7 +323,7 @@ leakTest(
     });
     using server = new FramedStream(other);
     let left = -1;
-    while (one.tryWrite(bytes(0)) !== null) left++;
+    while (one.tryWrite(bytes(0)) !== undefined) left++;
     const cut = await failure(
       client.send(new Uint8Array(4000).fill(7), { timeout: 20 }),
     );
@@ -375,7 +375,7 @@ function ownStream(parts: Record<string, unknown>) {
     readSync: unused,
     write: unused,
     writeSync: unused,
-    tryWrite: () => null,
+    tryWrite: () => undefined,
     close() {},
     ...parts,
     // deno-lint-ignore no-explicit-any -- what TypeScript refuses

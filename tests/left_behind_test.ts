@@ -18,7 +18,7 @@ const needs = [noCompiler];
 
 /** A socket file as a killed server leaves it: the socket is gone, its file stays. */
 function stale(path: string): void {
-  UnixListener.fromFd(UnixListener.listen(path).release()).close();
+  UnixListener.fromFd(UnixListener.listen(path).detach()).close();
 }
 
 // --- Calls that are refused --------------------------------------------------
@@ -41,7 +41,10 @@ async function createAll(directory: string): Promise<Record<string, string>> {
     reclaimed: () => UnixListener.listen(path("dead"), { reclaim: true }),
     datagram: () => UnixDatagram.create(path("datagram"), { passCredentials }),
     connected: () =>
-      UnixDatagram.connect(to, { from: path("connected"), passCredentials }),
+      UnixDatagram.connectSync(to, {
+        from: path("connected"),
+        passCredentials,
+      }),
   };
   const outcomes: Record<string, string> = {};
   for (const [name, call] of Object.entries(calls)) {

@@ -848,8 +848,8 @@ leakTest("close() ends every wait with a ClosedError", async () => {
   using server = listener.acceptSync();
   using ends = pipe();
   using full = pipe();
-  while (full.writer.tryWrite(new Uint8Array(4096)) !== null);
-  while (client.tryWrite(new Uint8Array(4096)) !== null);
+  while (full.writer.tryWrite(new Uint8Array(4096)) !== undefined);
+  while (client.tryWrite(new Uint8Array(4096)) !== undefined);
   const waits: [Disposable, Promise<unknown>][] = [
     [ends.reader, ends.reader.read(byte)],
     [full.writer, full.writer.write(byte)],
@@ -888,16 +888,16 @@ leakTest("fromFd() takes over what has no owner, and once", () => {
   ];
   for (const [fd, take] of takers) {
     const message =
-      `Argument "fd" must have no owner: ${fd} belongs to an object of this module`;
+      `Argument "fd" must not be owned yet: ${fd} belongs to an object of this module`;
     assertThrows(() => take(fd), TypeError, message);
     // What was passed has an owner, until that gives it away.
     streams[0].sendSync(byte, { descriptors: [fd] });
     const received = streams[1].receiveSync({ maxDescriptors: 1 })!;
     const [passed] = received.descriptors;
     const copy = passed!.fd;
-    assertThrows(() => take(copy), TypeError, "must have no owner");
-    using taken = take(passed!.release());
-    assertThrows(() => take(copy), TypeError, "must have no owner");
+    assertThrows(() => take(copy), TypeError, "must not be owned yet");
+    using taken = take(passed!.detach());
+    assertThrows(() => take(copy), TypeError, "must not be owned yet");
     taken[Symbol.dispose]();
     // The number is free again, also for what is made here.
     using again = pipe();

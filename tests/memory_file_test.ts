@@ -221,7 +221,7 @@ leakTest("MemoryFile goes through a socket", () => {
   file.seal(["shrink", "grow", "write"]);
   ours.sendSync(Uint8Array.of(1), { descriptors: [file] });
   const { descriptors } = theirs.receiveSync({ maxDescriptors: 1 })!;
-  using passed = MemoryFile.fromFd(descriptors[0]!.release(), {
+  using passed = MemoryFile.fromFd(descriptors[0]!.detach(), {
     seals: ["shrink", "write"],
   });
   assertEquals(passed.seals, ["shrink", "grow", "write"]);

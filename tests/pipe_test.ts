@@ -103,7 +103,9 @@ function fill(writer: PipeWriter): number {
   let total = 0;
   for (const size of [65536, PIPE_BUF, 1]) {
     const chunk = new Uint8Array(size);
-    for (let count; (count = writer.tryWrite(chunk)) !== null;) total += count;
+    for (let count; (count = writer.tryWrite(chunk)) !== undefined;) {
+      total += count;
+    }
   }
   return total;
 }
@@ -728,8 +730,8 @@ leakTest("PipeWriter.tryWrite() writes what there is room for", () => {
   const { reader, writer } = ends;
   const big = pattern(100_000);
   assertEquals(writer.tryWrite(big), 65536);
-  assertStrictEquals(writer.tryWrite(big), null);
-  assertStrictEquals(writer.tryWrite(Uint8Array.of(1)), null);
+  assertStrictEquals(writer.tryWrite(big), undefined);
+  assertStrictEquals(writer.tryWrite(Uint8Array.of(1)), undefined);
   const got = new Uint8Array(65536);
   assertEquals(reader.readSync(got), 65536);
   assertBytes(got, big.subarray(0, 65536));
@@ -754,7 +756,7 @@ leakTest(
     }
     assertEquals(reader.available, 65536 - 10);
     assertEquals(writer.tryWrite(new Uint8Array(10)), 10);
-    assertEquals(writer.tryWrite(new Uint8Array(1)), null);
+    assertEquals(writer.tryWrite(new Uint8Array(1)), undefined);
   },
 );
 
@@ -858,7 +860,7 @@ leakTest(
     using dir = scratch();
     const script = writerScript(
       dir,
-      "if (i % 2 === 0 || writer.tryWrite(record) === null) await writer.write(record);",
+      "if (i % 2 === 0 || writer.tryWrite(record) === undefined) await writer.write(record);",
     );
     await assertAtomic((fd, letter, count) =>
       spawnDeno(script, { args: [`${fd}`, letter, `${count}`] })
@@ -1648,7 +1650,7 @@ leakTest(
       const one = pipe();
       using two = pipe();
       one.writer.writeSync(bytes("mine"));
-      while (two.writer.tryWrite(new Uint8Array(4096)) !== null);
+      while (two.writer.tryWrite(new Uint8Array(4096)) !== undefined);
       const moving = assertRejects(
         () => move(one.reader, two.writer, 100),
         ClosedError,
@@ -2249,7 +2251,7 @@ leakTest(
         both(on);
         writer.tryWrite(Uint8Array.of(1));
         told.push(await waiting);
-        while (writer.tryWrite(buffer) !== null) { /* there was room */ }
+        while (writer.tryWrite(buffer) !== undefined) { /* there was room */ }
         const writing = writer.write(new Uint8Array(1));
         both(!on);
         await new Promise((resolve) => setTimeout(resolve, 20));

@@ -99,7 +99,7 @@ leakTest("a path of any bytes is an address like any other", async () => {
       assertThrows(() => UnixListener.listen(address, options), IpcError).code;
     assertEquals(code(), "EADDRINUSE");
     assertEquals(code({ reclaim: true }), "EADDRINUSE");
-    UnixListener.fromFd(listener.release()).close(); // its file stays
+    UnixListener.fromFd(listener.detach()).close(); // its file stays
     using packets = UnixListener.listen(address, {
       reclaim: true,
       type: "seqpacket",
@@ -110,7 +110,7 @@ leakTest("a path of any bytes is an address like any other", async () => {
     assertEquals(dir.list().length, names);
 
     using receiver = UnixDatagram.create(address);
-    using sender = UnixDatagram.connect(address, {
+    using sender = UnixDatagram.connectSync(address, {
       from: { path: pathOf(dir, 0xfe) },
     });
     sender.sendSync(Uint8Array.of(1));
@@ -136,7 +136,7 @@ leakTest("what is no path is refused before a socket is made", () => {
       const call of [
         () => UnixListener.listen(address),
         () => UnixDatagram.create(address),
-        () => UnixDatagram.connect(address),
+        () => UnixDatagram.connectSync(address),
         () => UnixStream.connectSync(address),
       ]
     ) {

@@ -21,14 +21,14 @@ const SOCKET = new URL("../ffi/socket.ts", import.meta.url);
 
 /** A socket file as a killed server leaves it: the socket is gone, its file stays. */
 function stale(path: string): void {
-  UnixListener.fromFd(UnixListener.listen(path).release()).close();
+  UnixListener.fromFd(UnixListener.listen(path).detach()).close();
 }
 
 leakTest("UnixListener accepts sync, async and by trying", async () => {
   using dir = scratch();
   using listener = UnixListener.listen(dir.file("socket"));
   assertEquals(listener.localAddress, dir.file("socket"));
-  assertEquals(listener.tryAccept(), null);
+  assertEquals(listener.tryAccept(), undefined);
   assertThrows(() => listener.acceptSync({ timeout: 5 }), DOMException);
   await assertRejects(() => listener.accept({ timeout: 5 }), DOMException);
   const accepting = listener.accept();
@@ -114,7 +114,7 @@ leakTest(
     using live = UnixListener.listen(path, { reclaim: true });
     assertEquals(code({ reclaim: true }), "EADDRINUSE");
     assertEquals(code({ reclaim: true, type: "seqpacket" }), "EADDRINUSE");
-    assertEquals(live.tryAccept(), null); // and nobody has disturbed it
+    assertEquals(live.tryAccept(), undefined); // and nobody has disturbed it
     live.close();
 
     for (
@@ -198,7 +198,7 @@ leakTest(
          served++;
          // A kill every other time: the socket is gone, its file is not.
          if (round % 2 === 0) listener.close();
-         else UnixListener.fromFd(listener.release()).close();
+         else UnixListener.fromFd(listener.detach()).close();
        }
        console.log(served, refused);`,
     );
@@ -252,7 +252,7 @@ leakTest(
     assertEquals([pid, uid, gid], [child.pid, 65534, 65534]);
     server.writeSync(Uint8Array.of(1));
     await child.ended();
-    assertEquals(closed.tryAccept(), null);
+    assertEquals(closed.tryAccept(), undefined);
   },
 );
 

@@ -149,7 +149,7 @@ for (const Kind of [UnixSeqpacket, UnixDatagram]) {
     using ends = Kind.pair();
     const Other = Kind === UnixSeqpacket ? UnixDatagram : UnixSeqpacket;
     assertThrows(() => Other.fromFd(ends[0].fd), TypeError);
-    using again = Kind.fromFd(ends[0].release());
+    using again = Kind.fromFd(ends[0].detach());
     again.sendSync(bytes(1));
     assertEquals(ends[1].receiveSync()?.data, bytes(1));
   });
@@ -233,11 +233,11 @@ leakTest("UnixDatagram answers to the sender's address", async () => {
     Deno.lstatSync(dir.file("server")).mode! & 0o777,
     0o600 | 0o20 & ~Deno.umask(),
   );
-  using named = UnixDatagram.connect(dir.file("server"), {
+  using named = UnixDatagram.connectSync(dir.file("server"), {
     from: dir.file("client"),
   });
-  using chosen = UnixDatagram.connect(dir.file("server"), { from: null });
-  using unnamed = UnixDatagram.connect(dir.file("server"));
+  using chosen = UnixDatagram.connectSync(dir.file("server"), { from: null });
+  using unnamed = UnixDatagram.connectSync(dir.file("server"));
   for (const client of [named, chosen, unnamed]) {
     await client.send(bytes(1));
     const { from } = await server.receive();
@@ -297,7 +297,7 @@ leakTest(
     for (
       const end of [
         (client: UnixDatagram) => client.close(),
-        (client: UnixDatagram) => UnixDatagram.fromFd(client.release()).close(),
+        (client: UnixDatagram) => UnixDatagram.fromFd(client.detach()).close(),
       ]
     ) {
       const client = UnixDatagram.create(null);
@@ -311,15 +311,19 @@ leakTest(
   },
 );
 
-leakTest("UnixDatagram.connect() leaves nothing behind when it fails", () => {
-  using dir = scratch();
-  const error = assertThrows(
-    () => UnixDatagram.connect(dir.file("missing"), { from: dir.file("me") }),
-    IpcError,
-  );
-  assertEquals(error.code, "ENOENT");
-  assertEquals(dir.list(), []);
-});
+leakTest(
+  "UnixDatagram.connectSync() leaves nothing behind when it fails",
+  () => {
+    using dir = scratch();
+    const error = assertThrows(
+      () =>
+        UnixDatagram.connectSync(dir.file("missing"), { from: dir.file("me") }),
+      IpcError,
+    );
+    assertEquals(error.code, "ENOENT");
+    assertEquals(dir.list(), []);
+  },
+);
 
 leakTest(
   "UnixDatagram.create() reclaims a dead socket file, not a live one",
@@ -327,7 +331,7 @@ leakTest(
     using dir = scratch();
     const path = dir.file("socket");
     const stale = UnixDatagram.create(path);
-    const fd = stale.release(); // as if its process had been killed
+    const fd = stale.detach(); // as if its process had been killed
     UnixDatagram.fromFd(fd).close();
     assertThrows(() => UnixDatagram.create(path), IpcError, "EADDRINUSE");
     using live = UnixDatagram.create(path, { reclaim: true });

@@ -8,7 +8,7 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
-import { setOption } from "../ffi/socket/options.ts";
+import { setOption } from "../ffi/socket/socket_option.ts";
 import { assertPrinted } from "./support/asserts.ts";
 import { isCloseOnExec } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
@@ -43,10 +43,10 @@ for (const Kind of [UnixStream, UnixSeqpacket, UnixDatagram]) {
         PassedDescriptor,
         PassedDescriptor,
       ];
-      using again = PipeReader.fromFd(first.release());
-      using out = PipeWriter.fromFd(second.release());
+      using again = PipeReader.fromFd(first.detach());
+      using out = PipeWriter.fromFd(second.detach());
       assertThrows(() => first.fd, ClosedError);
-      assertThrows(() => first.release(), ClosedError);
+      assertThrows(() => first.detach(), ClosedError);
       first.close();
       out.writeSync(bytes(7));
       const buffer = new Uint8Array(2);
@@ -188,7 +188,7 @@ leakTest(
     carrier[0].sendSync(bytes(1), { descriptors: [other] });
     other.close();
     using message = carrier[1].receiveSync({ maxDescriptors: 1 })!;
-    using received = UnixSeqpacket.fromFd(message.descriptors[0]!.release());
+    using received = UnixSeqpacket.fromFd(message.descriptors[0]!.detach());
     assertEquals(received.receiveSync()?.data, bytes(5));
     mine.close();
   },

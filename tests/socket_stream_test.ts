@@ -32,7 +32,10 @@ const text = (string: string) => new TextEncoder().encode(string);
 /** Fills a socket's buffer. */
 function fill(stream: UnixStream): number {
   let total = 0;
-  for (let count; (count = stream.tryWrite(new Uint8Array(65536))) !== null;) {
+  for (
+    let count;
+    (count = stream.tryWrite(new Uint8Array(65536))) !== undefined;
+  ) {
     total += count;
   }
   return total;
@@ -243,18 +246,18 @@ leakTest(
       );
     }
     ends.writer.writeSync(bytes(1)); // all are open
-    assertEquals(listener.tryAccept(), null);
+    assertEquals(listener.tryAccept(), undefined);
     assertThrows(() => UnixStream.fromFd(-1), RangeError);
     const error = assertThrows(() => UnixStream.fromFd(99_999), IpcError);
     assertEquals(error.code, "EBADF");
   },
 );
 
-leakTest("UnixStream.release() gives the descriptor away", () => {
+leakTest("UnixStream.detach() gives the descriptor away", () => {
   const [one, other] = UnixStream.pair();
-  const fd = one.release();
+  const fd = one.detach();
   assertThrows(() => one.fd, ClosedError);
-  assertThrows(() => one.release(), ClosedError);
+  assertThrows(() => one.detach(), ClosedError);
   one.close();
   using again = UnixStream.fromFd(fd);
   again.writeSync(bytes(1));
@@ -262,10 +265,10 @@ leakTest("UnixStream.release() gives the descriptor away", () => {
   other.close();
 });
 
-leakTest("UnixStream.release() hands over to node:net", async () => {
+leakTest("UnixStream.detach() hands over to node:net", async () => {
   const [one, other] = UnixStream.pair();
   const socket = new Socket({
-    fd: one.release(),
+    fd: one.detach(),
     readable: true,
     writable: true,
   });

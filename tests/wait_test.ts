@@ -92,7 +92,7 @@ function listener(path: string): Raw {
 
 /** Fills a pipe to its last byte. */
 function fill({ writer }: Pipe): void {
-  while (writer.tryWrite(new Uint8Array(4096)) !== null);
+  while (writer.tryWrite(new Uint8Array(4096)) !== undefined);
 }
 
 /** Still pending after some turns of the event loop. */

@@ -469,7 +469,7 @@ export class PosixMessageQueue implements Disposable {
    * sockets[0].sendSync(Uint8Array.of(1), { descriptors: [queue] });
    *
    * const [passed] = sockets[1].receiveSync({ maxDescriptors: 1 })!.descriptors;
-   * using same = PosixMessageQueue.fromFd(passed!.release());
+   * using same = PosixMessageQueue.fromFd(passed!.detach());
    * queue.sendSync(Uint8Array.of(42));
    * assertEquals(same.receiveSync().data, Uint8Array.of(42));
    * ```

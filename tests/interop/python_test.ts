@@ -364,7 +364,7 @@ posixTest(
     );
     const message = await socket.receive({ maxDescriptors: 1, ...WAIT });
     assertEquals(message?.data, bytes(66, 67));
-    using reader = PipeReader.fromFd(message!.descriptors[0]!.release());
+    using reader = PipeReader.fromFd(message!.descriptors[0]!.detach());
     await python.ask("os.write(writer, b'DE')");
     assertEquals(await reader.read(buffer, WAIT), 2);
     assertEquals(buffer.subarray(0, 2), bytes(68, 69));

@@ -119,7 +119,7 @@ socketTest("a C program passes a pipe and a file to us", async () => {
   assertEquals(message.descriptors.length, 2);
   assertEquals(message?.descriptorsTruncated, false);
   const [first, file] = message.descriptors;
-  using reader = PipeReader.fromFd(first!.release());
+  using reader = PipeReader.fromFd(first!.detach());
   const buffer = new Uint8Array(64);
   const count = (await reader.read(buffer, WAIT))!;
   assertEquals(

@@ -11,6 +11,6 @@ if (task.serves) {
   ready();
   incoming.receiveSync();
 }
-const outgoing = UnixDatagram.connect(task.serves ? from : to);
+const outgoing = UnixDatagram.connectSync(task.serves ? from : to);
 if (!task.serves) outgoing.sendSync(new Uint8Array());
 await playMessages(outgoing, incoming);

@@ -123,7 +123,7 @@ export function oddVariables(fuzz: Fuzz): Promise<void> {
 export function lockedDirectory(fuzz: Fuzz): Promise<void> {
   const path = fuzz.path();
   const old = UnixListener.listen(path);
-  closeRaw(old.release()); // the name stays, as of a process that was killed
+  closeRaw(old.detach()); // the name stays, as of a process that was killed
   using directory = Deno.openSync(path.slice(0, path.lastIndexOf("/")));
   directory.lockSync(true);
   fuzz.call("UnixListener.listen, reclaim in a locked directory", () => {

@@ -49,7 +49,7 @@ const pair = struct({ a: i32, b: i32 });
 const full = (
   writer: { tryWrite(bytes: Uint8Array<ArrayBuffer>): unknown },
 ) => {
-  while (writer.tryWrite(new Uint8Array(65536)) !== null);
+  while (writer.tryWrite(new Uint8Array(65536)) !== undefined);
 };
 const byte = () => Uint8Array.of(1);
 

@@ -78,8 +78,9 @@ export const PIPE: Mechanism = {
         open: [path],
       },
       methods: {
-        // openReaderSync() and openWriterSync() block until the other end comes.
+        openReaderSync: [syncWait()],
         openReader: [wait()],
+        openWriterSync: [syncWait()],
         openWriter: [wait()],
         tryOpenWriter: [],
         openBoth: [],

@@ -174,7 +174,8 @@ export const SOCKET: Mechanism = {
       statics: {
         pair: [],
         create: [maybeAddress, options({ ...binding, passCredentials: bool })],
-        connect: [peer, options({ ...binding, from: maybeAddress })],
+        connect: [peer, wait({ ...binding, from: maybeAddress })],
+        connectSync: [peer, syncWait({ ...binding, from: maybeAddress })],
         fromFd: [foreignFd("UnixDatagram")],
       },
       methods: {
