@@ -24,6 +24,7 @@ export {
   type SystemLimit,
 } from "./ffi/errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./ffi/wait/options.ts";
+export type { DescriptorOwner } from "./ffi/kernel/descriptor_owner.ts";
 
 export {
   type DescriptorLike,
@@ -54,10 +55,10 @@ export {
   ftok,
   type PosixMessage,
   PosixMessageQueue,
-  type PosixMessageQueueAttributes,
   type PosixMessageQueueCreateOptions,
   type PosixMessageQueueEntry,
   type PosixMessageQueueOpenOptions,
+  type PosixMessageQueueStat,
   type PosixReceiveOptions,
   type PosixSendOptions,
   type SysvMessage,
@@ -69,10 +70,6 @@ export {
   type SysvReceiveOptions,
   SysvRequest,
   type SysvSendOptions,
-  type TypedPosixMessage,
-  TypedPosixMessageQueue,
-  type TypedSysvMessage,
-  TypedSysvMessageQueue,
 } from "./ffi/message_queue.ts";
 
 export {

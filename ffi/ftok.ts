@@ -1,22 +1,22 @@
-// The keys that C programs agree on by a path.
+// ftok(3): the key of a System V object, derived from a path and a number.
 
-import { checkInteger, cPath } from "./arguments.ts";
+import { checkInteger, cPath, unsignedKey } from "./arguments.ts";
 import { check } from "./libc/errno.ts";
 import { sysIpc } from "./libc/sys_ipc.ts";
 
 /**
- * `ftok(path, id)`: the key of System V objects that all programs get which name the
- * same file and the same number.
+ * `ftok(path, id)`: returns a key for System V objects. All programs that pass the same
+ * file and the same id get the same key.
  *
- * Different files may give the same key: it has 16 bits of the inode number, 8 of
- * the device's, and 8 of the id.
+ * Different files can give the same key: it consists of 16 bits of the inode number,
+ * 8 bits of the device number, and the 8 bits of the id.
  *
  * @param path A file that exists. At most 4095 bytes of UTF-8.
- * @param id A number from 1 to 255, or the code of an ASCII letter as in C.
- * @returns The key.
+ * @param id A number from 1 to 255: in C often the code of an ASCII letter.
+ * @returns The key, from 0 to 0xffffffff. (C's `key_t` is signed; the bits are the same.)
  * @throws {TypeError} If the path is empty or contains NUL.
  * @throws {RangeError} If the path is too long, or the id is out of range.
- * @throws {IpcError} ENOENT if there is no such file, EACCES, ENOTDIR, ELOOP.
+ * @throws {IpcError} ENOENT if the file does not exist; EACCES, ENOTDIR, ELOOP.
  *
  * @example The same file, the same key
  * ```ts
@@ -32,6 +32,6 @@ import { sysIpc } from "./libc/sys_ipc.ts";
 export function ftok(path: string, id: number): number {
   const bytes = cPath(path);
   checkInteger("id", id, 1, 255, "the 8 bits of proj_id that ftok uses, not 0");
-  // -1 is also how the call fails; a key of -1 is as good as none.
-  return check(sysIpc().ftok(bytes, id), "ftok", path);
+  // The key -1 cannot be told from a failure.
+  return unsignedKey(check(sysIpc().ftok(bytes, id), "ftok", path));
 }

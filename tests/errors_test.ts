@@ -23,6 +23,7 @@ import {
   UnixListener,
   UnixStream,
 } from "../mod.ts";
+import { showKey } from "../ffi/arguments.ts";
 import { noCompiler, runC } from "./support/c.ts";
 import { callText, inChild, outcome, spawnCall } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
@@ -270,7 +271,7 @@ leakTest("PipeReader.fromFd() leaves what it refuses as it was", () => {
 
 leakTest("SysvMessageQueue fails with the kernel's numbers", async () => {
   const key = uniqueKey();
-  const subject = `queue key ${key}`;
+  const subject = `queue key ${showKey(key)}`;
   await assertIpcError(() => SysvMessageQueue.open(key), {
     code: "ENOENT",
     errno: 2,

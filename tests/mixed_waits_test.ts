@@ -49,7 +49,7 @@ function sysvQueues(all: DisposableStack): Kind[] {
     all.defer(() => queue.remove());
     return queue;
   });
-  full!.set({ maxBytes: 1 });
+  full!.change({ maxBytes: 1 });
   return bothEnds(empty!, full!);
 }
 

@@ -15,7 +15,7 @@ import {
 } from "../ffi/message_queue.ts";
 import { pipe } from "../ffi/pipe.ts";
 import { UnixStream } from "../ffi/socket.ts";
-import { cstring, i16, struct, u32 } from "../ffi/struct.ts";
+import { struct, u32 } from "../ffi/struct.ts";
 import { waitAny } from "../ffi/wait.ts";
 import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
@@ -74,8 +74,10 @@ function fill(queue: PosixMessageQueue): number {
 /** All that is in the queue: the first byte of each message. */
 function drain(queue: PosixMessageQueue): number[] {
   const all: number[] = [];
-  let message: PosixMessage | null;
-  while ((message = queue.tryReceive()) !== null) all.push(message.data[0]!);
+  let message: PosixMessage | undefined;
+  while ((message = queue.tryReceive()) !== undefined) {
+    all.push(message.data[0]!);
+  }
   return all;
 }
 
@@ -124,11 +126,11 @@ leakTest("PosixMessageQueue.create() makes a queue under a name", () => {
   using queue = PosixMessageQueue.create(name, { maxMessages: 3, maxSize: 9 });
   assertEquals(queue.name, name);
   assertEquals(queue.maxSize, 9);
-  const attributes = { maxMessages: 3, maxSize: 9, messages: 0 };
-  assertEquals(queue.attributes, attributes);
+  const stat = { maxMessages: 3, maxSize: 9, messages: 0 };
+  assertEquals(queue.stat(), stat);
   using other = PosixMessageQueue.open(name);
   other.sendSync(bytes(7));
-  assertEquals(queue.attributes, { ...attributes, messages: 1 });
+  assertEquals(queue.stat(), { ...stat, messages: 1 });
   assertEquals(queue.receiveSync(), { priority: 0, data: bytes(7) });
   PosixMessageQueue.unlink(name);
 });
@@ -185,7 +187,7 @@ leakTest("PosixMessageQueue.openOrCreate() makes one queue", () => {
     maxMessages: 5,
     maxSize: 99,
   });
-  assertEquals(opened.attributes, made.attributes);
+  assertEquals(opened.stat(), made.stat());
   opened.sendSync(bytes(1, 2, 3));
   assertEquals(made.receiveSync().data, bytes(1, 2, 3));
   PosixMessageQueue.unlink(name);
@@ -205,16 +207,16 @@ leakTest("PosixMessageQueue.unlink() removes the name only", () => {
 leakTest("PosixMessageQueue takes the attributes of the system", () => {
   const messages = Math.min(sysctl("msg_default"), sysctl("msg_max"));
   const size = Math.min(sysctl("msgsize_default"), sysctl("msgsize_max"));
-  const attributesOf = (maxMessages?: number, maxSize?: number) => {
+  const limitsOf = (maxMessages?: number, maxSize?: number) => {
     using queue = PosixMessageQueue.create(null, { maxMessages, maxSize });
     PosixMessageQueue.unlink(queue.name);
-    const { attributes } = queue;
-    return [attributes.maxMessages, attributes.maxSize];
+    const stat = queue.stat();
+    return [stat.maxMessages, stat.maxSize];
   };
-  assertEquals(attributesOf(), [messages, size]);
-  assertEquals(attributesOf(1), [1, size]);
-  assertEquals(attributesOf(undefined, 1), [messages, 1]);
-  assertEquals(attributesOf(2, 3), [2, 3]);
+  assertEquals(limitsOf(), [messages, size]);
+  assertEquals(limitsOf(1), [1, size]);
+  assertEquals(limitsOf(undefined, 1), [messages, 1]);
+  assertEquals(limitsOf(2, 3), [2, 3]);
 });
 
 leakTest("PosixMessageQueue gives the mode less the umask", async () => {
@@ -474,7 +476,7 @@ leakTest(
     assertPrinted(
       ended,
       ...[`both ${refused}`, `receive ${refused}`, `send ${refused}`, ...rest],
-      ...[`both ${refused}`, "receive null", `send ${refused}`, ...rest],
+      ...[`both ${refused}`, "receive undefined", `send ${refused}`, ...rest],
       ...[`both ${refused}`, `receive ${refused}`, "send true", ...rest],
     );
     for (const name of [own, toRead, toWrite]) PosixMessageQueue.unlink(name!);
@@ -544,7 +546,7 @@ leakTest(
       assertThrows(() => queue.trySend(wrong), TypeError, '"data"');
       await assertRejects(() => queue.send(wrong), TypeError, '"data"');
     }
-    assertEquals(queue.attributes.messages, 0);
+    assertEquals(queue.stat().messages, 0);
   },
 );
 
@@ -562,7 +564,7 @@ leakTest("PosixMessageQueue refuses what is no priority", async () => {
     const options = { priority: priority as unknown as number };
     assertThrows(() => queue.trySend(bytes(1), options), TypeError);
   }
-  assertEquals(queue.attributes.messages, 0);
+  assertEquals(queue.stat().messages, 0);
 });
 
 leakTest(
@@ -579,11 +581,11 @@ leakTest(
 
 leakTest("PosixMessageQueue.try...() never waits", () => {
   using queue = newQueue(3);
-  assertEquals(queue.tryReceive(), null);
+  assertEquals(queue.tryReceive(), undefined);
   assertEquals(fill(queue), 3);
   assertEquals(queue.trySend(bytes(9), { priority: 9 }), false);
   assertEquals(drain(queue), [0, 1, 2]);
-  assertEquals(queue.tryReceive(), null);
+  assertEquals(queue.tryReceive(), undefined);
 });
 
 // --- Waiting, blocking the thread -------------------------------------------
@@ -608,7 +610,7 @@ leakTest(
         assertEquals(error.name, "TimeoutError");
       }
     }
-    assertEquals([empty.attributes.messages, drain(full)], [0, [0]]);
+    assertEquals([empty.stat().messages, drain(full)], [0, [0]]);
   },
 );
 
@@ -623,7 +625,7 @@ leakTest("PosixMessageQueue refuses what is no timeout", async () => {
     await assertRejects(() => queue.send(bytes(1), options), RangeError);
     await assertRejects(() => queue.notified(options), RangeError);
   }
-  assertEquals(queue.attributes.messages, 1);
+  assertEquals(queue.stat().messages, 1);
 });
 
 leakTest(
@@ -697,7 +699,7 @@ leakTest("PosixMessageQueue waits on after a signal", async () => {
 leakTest("PosixMessageQueue.receive() waits for a message", async () => {
   using queue = newQueue();
   const waiting = queue.receive();
-  assertEquals(queue.attributes.messages, 0);
+  assertEquals(queue.stat().messages, 0);
   queue.sendSync(bytes(1), { priority: 2 });
   assertEquals(await waiting, { priority: 2, data: bytes(1) });
   assertEquals(pendingWaits(), 0);
@@ -760,7 +762,7 @@ leakTest(
         assertEquals(error.name, "TimeoutError");
       })
     ));
-    assertEquals([empty.attributes.messages, drain(full)], [0, [0]]);
+    assertEquals([empty.stat().messages, drain(full)], [0, [0]]);
     assertEquals(pendingWaits(), 0);
   },
 );
@@ -846,7 +848,6 @@ leakTest("PosixMessageQueue.close() ends what waits", async () => {
 
 leakTest("PosixMessageQueue fails after close(), in every way", async () => {
   const queue = newQueue();
-  const typed = queue.typed(struct({ value: u32 }));
   queue.close();
   queue.close();
   queue[Symbol.dispose]();
@@ -854,14 +855,12 @@ leakTest("PosixMessageQueue fails after close(), in every way", async () => {
   for (
     const call of [
       () => queue.fd,
-      () => queue.attributes,
+      () => queue.stat(),
       () => queue.sendSync(bytes(1)),
       () => queue.trySend(bytes(1)),
       () => queue.receiveSync(),
       () => queue.receiveSync({ timeout: 1 }),
       () => queue.tryReceive(),
-      () => typed.sendSync({ value: 1 }),
-      () => typed.tryReceive(),
     ]
   ) assertThrows(call, ClosedError, subject);
   for (
@@ -869,8 +868,6 @@ leakTest("PosixMessageQueue fails after close(), in every way", async () => {
       () => queue.send(bytes(1)),
       () => queue.receive(),
       () => queue.notified(),
-      () => typed.send({ value: 1 }),
-      () => typed.receive(),
     ]
   ) await assertRejects(call, ClosedError, subject);
   for await (const _ of queue) throw new Error("a message");
@@ -921,7 +918,7 @@ leakTest(
       check: ({ data }, round) =>
         assertEquals(new DataView(data.buffer).getUint32(0), round),
     });
-    assertEquals(queue.tryReceive(), null);
+    assertEquals(queue.tryReceive(), undefined);
     demand.sendSync(bytes(0));
     assertPrinted(await sender.ended(), "up");
   },
@@ -1017,45 +1014,6 @@ leakTest("PosixMessageQueue can be waited for with others", async () => {
   assertStrictEquals(await room, full);
 });
 
-leakTest("PosixMessageQueue.typed() sends and receives structs", async () => {
-  const human = struct({ age: i16, name: cstring(20) });
-  using queue = newQueue(4, human.size);
-  const people = queue.typed(human);
-  const one = { age: 80, name: "ghkim" };
-  const two = { age: -1, name: "" };
-  people.sendSync(one);
-  await people.send(two, { priority: 1 });
-  assert(people.trySend(one, { priority: 2 }));
-  assertEquals(people.tryReceive(), { priority: 2, value: one });
-  assertEquals(await people.receive(), { priority: 1, value: two });
-  assertEquals(people.receiveSync(), { priority: 0, value: one });
-  assertEquals(people.tryReceive(), null);
-  assertThrows(() => people.receiveSync({ timeout: 1 }), DOMException);
-  await assertRejects(() => people.receive({ timeout: 1 }), DOMException);
-
-  const wrong = { age: 80, name: "x".repeat(20) };
-  assertThrows(() => people.sendSync(wrong), RangeError, "name");
-  await assertRejects(() => people.send(wrong), RangeError, "name");
-  queue.sendSync(bytes(1, 2, 3));
-  assertThrows(() => people.receiveSync(), RangeError);
-  assertEquals(queue.attributes.messages, 0);
-
-  using small = newQueue(1, human.size - 1);
-  assertThrows(() => small.typed(human), RangeError, "at most 21 bytes");
-});
-
-leakTest("PosixMessageQueue.typed() is iterable", async () => {
-  const queue = newQueue(4, 4);
-  const numbers = queue.typed(struct({ value: u32 }));
-  for (const value of [1, 2, 0]) numbers.sendSync({ value });
-  const received: number[] = [];
-  for await (const { value } of numbers) {
-    received.push(value.value);
-    if (value.value === 0) queue.close();
-  }
-  assertEquals(received, [1, 2, 0]);
-});
-
 // --- list -------------------------------------------------------------------
 
 leakTest(
@@ -1107,8 +1065,8 @@ leakTest(
     }, { wrapper: mounted(null) });
     assertEquals(
       told,
-      "NotSupported: Cannot list message queues: their file system is not mounted; " +
-        "root can do that: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue",
+      "NotSupported: Cannot list message queues: the mqueue file system is not " +
+        "mounted; root mounts it with: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue",
     );
   },
 );
@@ -1134,8 +1092,8 @@ leakTest(
     const senders = [0, 16, 32, 48].map((first) => start(sendMany, first));
     for (const sender of senders) assertPrinted(await sender.ended());
     // What ends the receivers is less urgent than all the rest.
-    const ends = place.queue.typed(record);
-    for (let i = 0; i < 64; i++) await ends.send({ sender: 999, number: 0 });
+    const end = record.encode({ sender: 999, number: 0 });
+    for (let i = 0; i < 64; i++) await place.queue.send(end);
     const logs: [number, number, number][][] = [];
     for (const receiver of receivers) {
       const { code, stdout, stderr, transcript } = await receiver.ended();
@@ -1187,7 +1145,8 @@ async function receiveMany({ name }: Many) {
   const logs = await Promise.all(Array.from({ length: 16 }, async () => {
     using queue = PosixMessageQueue.open(name);
     const log: [number, number, number][] = [];
-    for await (const { value, priority } of queue.typed(record)) {
+    for await (const { data, priority } of queue) {
+      const value = record.decode(data);
       if (value.sender === 999) break;
       log.push([value.sender, value.number, priority]);
     }
@@ -1280,7 +1239,7 @@ leakTest(
       console.log(queue.name, queue.maxSize, queue.fd === fd);`,
     );
     using queue = newQueue(1, 64);
-    assertEquals(queue.tryReceive(), null); // which makes it non-blocking here
+    assertEquals(queue.tryReceive(), undefined);
     await using child = queue.inherit((fd) =>
       spawnDeno(script, { args: [`${fd}`] })
     );
@@ -1321,7 +1280,7 @@ leakTest(
       await sent[0];
       queue.tryReceive();
       await sent[1];
-      return queue.attributes.messages;
+      return queue.stat().messages;
     }, { limit: 5000 });
     assertEquals(result, 1);
   },
@@ -1431,4 +1390,33 @@ leakTest("PosixMessageQueue has properties that nothing can write", () => {
     ...args: unknown[]
   ) => unknown;
   assertThrows(() => new construct("/x", { fd: 0 }), TypeError, "construct");
+});
+
+leakTest("PosixMessageQueue.detach() hands over the descriptor", async () => {
+  const queue = newQueue(1, 8);
+  const pending = queue.receive();
+  const fd = queue.detach();
+  await assertRejects(() => pending, ClosedError);
+  assertThrows(() => queue.detach(), ClosedError);
+  assertThrows(() => queue.tryReceive(), ClosedError);
+  queue.close(); // does nothing
+  using heir = PosixMessageQueue.fromFd(fd);
+  assertEquals([heir.fd, heir.name], [fd, queue.name]);
+  assert(heir.trySend(bytes(1)));
+  assertEquals(heir.tryReceive()?.data, bytes(1));
+});
+
+leakTest("Deno.inspect() shows what a PosixMessageQueue is", () => {
+  const queue = newQueue(1, 8);
+  const { name, fd } = queue;
+  assertEquals(
+    Deno.inspect(queue),
+    `PosixMessageQueue { name: "${name}", fd: ${fd}, maxSize: 8, closed: false }`,
+  );
+  queue.close();
+  assertEquals(
+    Deno.inspect(queue),
+    `PosixMessageQueue { name: "${name}", maxSize: 8, closed: true }`,
+  );
+  assert(Deno.inspect(PosixMessageQueue.prototype).length > 0);
 });

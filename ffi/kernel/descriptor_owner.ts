@@ -113,7 +113,7 @@ export abstract class DescriptorOwner implements Disposable {
 
   /** Closes this object. */
   [Symbol.dispose](): void {
-    this.#descriptor.close();
+    this.close();
   }
 
   /** What `Deno.inspect` shows. */

@@ -31,21 +31,21 @@ export const ipcPerm = struct({
   reserved2: u64,
 });
 
-/** What IPC_SET changes of every System V object; what is absent stays. */
+/** The fields that IPC_SET sets in every System V object; undefined leaves one as it is. */
 export interface PermChange {
   uid?: number | undefined;
   gid?: number | undefined;
   mode?: number | undefined;
 }
 
-/** Checks a change, before anything is asked of the kernel. */
+/** Checks the fields of a change before any system call. */
 export function checkPermChange({ uid, gid, mode }: PermChange): void {
   if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
   if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
   if (mode !== undefined) checkMode(mode);
 }
 
-/** Writes a change into the struct that IPC_STAT has filled. */
+/** Writes a change into the struct that IPC_STAT filled. */
 export function changePerm(
   perm: ViewOf<typeof ipcPerm>,
   { uid, gid, mode }: PermChange,

@@ -14,7 +14,7 @@ export const sysMsg = header({
     parameters: ["i32", "buffer", "u32", "i64", "i32"],
     result: "i32",
   },
-  // Both on a thread of the pool.
+  // The same two calls on a thread of the blocking pool.
   msgsnd_nonblocking: {
     name: "msgsnd",
     parameters: ["i32", "buffer", "u32", "i32"],

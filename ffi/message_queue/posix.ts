@@ -1,4 +1,4 @@
-// POSIX message queues.
+// POSIX message queues: mq_open(3), mq_send(3), mq_receive(3), mq_getattr(3).
 
 import {
   byteLengthOf,
@@ -8,10 +8,16 @@ import {
   checkKept,
   checkMode,
   cName,
+  NAME_MAX,
   viewOf,
 } from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
+import { inspected } from "../inspect_object.ts";
+import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
+import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
+import { systemLimit } from "../kernel/limits.ts";
+import { readProc } from "../kernel/proc.ts";
 import { namesIn } from "../libc/dirent.ts";
 import {
   check,
@@ -35,17 +41,13 @@ import {
   O_RDWR,
   O_WRONLY,
 } from "../libc/fcntl.ts";
-import { checkInternal, internal } from "../internal.ts";
-import { systemLimit } from "../kernel/limits.ts";
 import { MQ_PRIO_MAX, mqAttr, mqueue } from "../libc/mqueue.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
-import { readProc } from "../kernel/proc.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
 import { timespec } from "../libc/time.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
-import type { Fields, Struct } from "../struct.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
@@ -58,97 +60,95 @@ import {
 } from "../wait/options.ts";
 import { DescriptorSource, readySync } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { TypedPosixMessageQueue } from "./posix_typed.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A message that is to be sent. */
+/** A message to send, checked. */
 interface Outgoing {
-  readonly data: Uint8Array;
+  readonly data: Bytes;
   readonly size: number;
   readonly priority: number;
 }
 
-/** How a POSIX message queue is opened. */
+/** The options of a POSIX message queue to open. */
 export interface PosixMessageQueueOpenOptions {
   /**
-   * What this process needs the permission for: `"receive"` is to read, `"send"` is
-   * to write.
+   * The access mode: `"receive"` is `O_RDONLY`, `"send"` is `O_WRONLY`, `"both"` is
+   * `O_RDWR`.
    *
    * @default {"both"}
    */
   access?: "both" | "receive" | "send" | undefined;
 }
 
-/** How a POSIX message queue is created. */
+/** The options of a POSIX message queue to create. */
 export interface PosixMessageQueueCreateOptions
   extends PosixMessageQueueOpenOptions {
   /**
-   * The permission bits: read is to receive, write is to send. The umask of the
-   * process takes its bits away.
+   * The permission bits: read permission is to receive, write permission is to send. The
+   * umask of the process removes bits.
    *
    * @default {0o600}
    */
   mode?: number | undefined;
   /**
-   * How many messages the queue holds: at most 10, unless
-   * /proc/sys/fs/mqueue/msg_max says otherwise or this process is privileged.
+   * `mq_maxmsg`: the maximum number of messages in the queue. Without privileges it is
+   * at most 10, or what /proc/sys/fs/mqueue/msg_max says.
    *
    * @default {10, or what /proc/sys/fs/mqueue/msg_default says}
    */
   maxMessages?: number | undefined;
   /**
-   * How many bytes a message may have: at most 8192, unless
-   * /proc/sys/fs/mqueue/msgsize_max says otherwise or this process is privileged.
+   * `mq_msgsize`: the maximum number of bytes in a message. Without privileges it is at
+   * most 8192, or what /proc/sys/fs/mqueue/msgsize_max says.
    *
    * @default {8192, or what /proc/sys/fs/mqueue/msgsize_default says}
    */
   maxSize?: number | undefined;
 }
 
-/** How a message is sent. */
+/** The options of a message to send. */
 export interface PosixSendOptions {
   /**
-   * 0 to 32767: a higher one is received first.
+   * 0 to 32767. Messages of a higher priority are received first.
    *
    * @default {0}
    */
   priority?: number | undefined;
 }
 
-/** A message taken from a POSIX queue. */
+/** A message received from a POSIX queue. */
 export interface PosixMessage {
   /** The priority, 0 to 32767. */
   readonly priority: number;
-  /** The bytes. They are the caller's own. */
+  /** The bytes. The receiver owns them. */
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
-/** How a message is received. */
+/** The options of a receive. */
 export interface PosixReceiveOptions {
   /**
-   * Where to put the data, instead of into a new array: `data` is then the part of the
-   * buffer that was filled. It has to be large enough for every message of the queue:
-   * {@linkcode PosixMessageQueue.maxSize} bytes.
+   * Receives the data, in place of a new array: `data` is then the part of the buffer
+   * that was filled. It must have at least {@linkcode PosixMessageQueue.maxSize} bytes.
    *
    * @default {a new array}
    */
   buffer?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** What the kernel tells of a POSIX message queue: `struct mq_attr`. */
-export interface PosixMessageQueueAttributes {
-  /** How many messages the queue holds at most. */
-  readonly maxMessages: number;
-  /** How many bytes a message has at most. */
-  readonly maxSize: number;
-  /** How many messages there are now. */
+/** The state of a POSIX message queue: `struct mq_attr`. */
+export interface PosixMessageQueueStat {
+  /** The number of messages in the queue. */
   readonly messages: number;
+  /** The maximum number of messages in the queue. */
+  readonly maxMessages: number;
+  /** The maximum number of bytes in a message. */
+  readonly maxSize: number;
 }
 
-/** One of the queues that {@linkcode PosixMessageQueue.list} finds. */
+/** A queue in the list of {@linkcode PosixMessageQueue.list}. */
 export interface PosixMessageQueueEntry {
-  /** The name, beginning with a slash. */
+  /** The name, with its slash. */
   readonly name: string;
   /** The permission bits. */
   readonly mode: number;
@@ -156,21 +156,20 @@ export interface PosixMessageQueueEntry {
   readonly uid: number;
   /** The group id of the owner. */
   readonly gid: number;
-  /** Bytes in the queue; null if this process may not read it. */
+  /** The number of bytes in the queue; null without read permission. */
   readonly bytes: number | null;
 }
 
-const NAME_BYTES = 255; // NAME_MAX
 const HARD_MSGMAX = 65536; // of the kernel's ipc_namespace.h, as HARD_MSGSIZEMAX is
 const HARD_MSGSIZEMAX = 16 * 1024 * 1024;
 const LIMITS = "/proc/sys/fs/mqueue";
 const MOUNTS = "/proc/self/mounts";
-// A deadline that has passed makes a call fail instead of waiting. O_NONBLOCK would do,
-// too, but it belongs to all who share the open queue.
+// A deadline in the past makes a call fail instead of waiting. O_NONBLOCK would do the
+// same, but it is shared by all processes that have the same open queue.
 const PAST = timespec.encode({ tv_sec: 0n, tv_nsec: 0n });
 const ACCESS = { both: O_RDWR, receive: O_RDONLY, send: O_WRONLY };
 
-/** A name that nobody else has, and that says whose it is. */
+/** A name that is not in use, and that tells which process created it. */
 function randomName(): string {
   return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
 }
@@ -183,22 +182,18 @@ function accessOf(options: PosixMessageQueueOpenOptions | undefined): number {
   );
 }
 
-function checkPriority(priority: unknown): asserts priority is number {
-  checkInteger("priority", priority, 0, MQ_PRIO_MAX - 1, "MQ_PRIO_MAX - 1");
-}
-
-/** A number of /proc/sys/fs/mqueue, or what it is unless somebody changes it. */
-function defaultOf(name: string, most: string, usual: number): number {
-  const numbers = [name, most].map((name) =>
-    Number(systemLimit(`${LIMITS}/${name}`)?.value ?? usual)
+/** A default of /proc/sys/fs/mqueue, at most its maximum. */
+function defaultOf(name: string, maximum: string, usual: number): number {
+  const values = [name, maximum].map((file) =>
+    Number(systemLimit(`${LIMITS}/${file}`)?.value ?? usual)
   );
-  return Math.min(...numbers);
+  return Math.min(...values);
 }
 
-/** The attributes of a new queue for C; null for the system's own. */
+/** The `struct mq_attr` of a queue to create; null for the defaults of the system. */
 function attributesFor(
   options: PosixMessageQueueCreateOptions | undefined,
-): Uint8Array<ArrayBuffer> | null {
+): Bytes | null {
   const { maxMessages, maxSize } = options ?? {};
   if (maxMessages === undefined && maxSize === undefined) return null;
   const messages = maxMessages ?? defaultOf("msg_default", "msg_max", 10);
@@ -214,29 +209,29 @@ function attributesFor(
   });
 }
 
-/** The limit that made mq_open fail with this number. */
+/** The limit behind an error of mq_open. */
 function limitOf(
-  number: number,
-  attributes: Uint8Array<ArrayBuffer> | null,
+  error: number,
+  attributes: Bytes | null,
 ): SystemLimit | undefined {
-  if (number === ENOSPC) return systemLimit(`${LIMITS}/queues_max`);
-  if (number === EINVAL && attributes !== null) {
+  if (error === ENOSPC) return systemLimit(`${LIMITS}/queues_max`);
+  if (error === EINVAL && attributes !== null) {
     const { mq_maxmsg, mq_msgsize } = mqAttr.decode(attributes);
     const messages = systemLimit(`${LIMITS}/msg_max`);
     if (messages !== undefined && mq_maxmsg > messages.value) return messages;
     const size = systemLimit(`${LIMITS}/msgsize_max`);
     if (size !== undefined && mq_msgsize > size.value) return size;
   }
-  if (number !== EMFILE) return undefined;
-  // Two limits have this number. Where there is room for another descriptor, it is
-  // the one for the bytes of all the queues of this user, and not the usual one.
-  const another = sysEventfd().eventfd(0, EFD_CLOEXEC);
-  if (another === -1) return undefined;
-  unistd().close(another);
+  if (error !== EMFILE) return undefined;
+  // Two limits have this error. If there is room for another descriptor, it is the one
+  // for the bytes of all queues of the user.
+  const probe = sysEventfd().eventfd(0, EFD_CLOEXEC);
+  if (probe === -1) return undefined; // RLIMIT_NOFILE, the default of ipcError
+  unistd().close(probe);
   return resourceLimit("RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE);
 }
 
-/** Where the file system of the queues is mounted. */
+/** The mount point of the mqueue file system. */
 function mountPoint(): string {
   const text = readProc(MOUNTS);
   if (text === undefined) {
@@ -253,12 +248,12 @@ function mountPoint(): string {
     );
   }
   throw new Deno.errors.NotSupported(
-    "Cannot list message queues: their file system is not mounted; root can do that: " +
-      "mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue",
+    "Cannot list message queues: the mqueue file system is not mounted; root mounts " +
+      "it with: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue",
   );
 }
 
-/** What a file of that file system tells; undefined when the queue is gone. */
+/** The list entry of a file in the mqueue file system; undefined if it is gone. */
 function entryOf(
   directory: string,
   file: string,
@@ -271,32 +266,30 @@ function entryOf(
     if ((error as Partial<IpcError>).errno === ENOENT) return undefined;
     throw error;
   }
-  const size = readProc(path)?.match(/^QSIZE:(\d+)/)?.[1];
+  const bytes = readProc(path)?.match(/^QSIZE:(\d+)/)?.[1];
   return {
     name: `/${file}`,
     mode: status.stx_mode & 0o777,
     uid: status.stx_uid,
     gid: status.stx_gid,
-    bytes: size === undefined ? null : Number(size),
+    bytes: bytes === undefined ? null : Number(bytes),
   };
 }
 
-function attributesOf(
-  { fd, subject }: Descriptor,
-): PosixMessageQueueAttributes {
+function statOf({ fd, subject }: Descriptor): PosixMessageQueueStat {
   const bytes = new Uint8Array(mqAttr.size);
   check(mqueue().mq_getattr(fd, bytes), "mq_getattr", subject);
   const { mq_maxmsg, mq_msgsize, mq_curmsgs } = mqAttr.decode(bytes);
   return {
+    messages: Number(mq_curmsgs),
     maxMessages: Number(mq_maxmsg),
     maxSize: Number(mq_msgsize),
-    messages: Number(mq_curmsgs),
   };
 }
 
-/** The name that an open queue has, or had until somebody unlinked it. */
+/** The name of an open queue, also after it was unlinked. */
 function nameOf(fd: number, subject: string): string {
-  const path = linkedTo(`/proc/self/fd/${fd}`); // the file system's own, or below /dev
+  const path = linkedTo(`/proc/self/fd/${fd}`); // with the mount point, or without
   const name = path.slice(path.lastIndexOf("/"));
   const { stx_nlink } = statusOfFd(fd, subject);
   return stx_nlink > 0 ? name : name.replace(/ \(deleted\)$/, "");
@@ -305,31 +298,55 @@ function nameOf(fd: number, subject: string): string {
 /**
  * A POSIX message queue.
  *
- * Any process with the name and the permission can use it, and it stays until its name
- * is removed and everybody has closed it. The message with the highest priority is
- * received first; of those, the oldest.
+ * Every process with the name and the permission can use it. It exists until its name is
+ * unlinked and every process has closed it. The message with the highest priority is
+ * received first; among equals, the oldest.
  *
- * @example What is urgent comes first
+ * The data of a message is bytes: `struct()` of `@linux/ipc/struct` converts C structs.
+ *
+ * On Linux the descriptor {@linkcode PosixMessageQueue.fd} can be polled: it is readable
+ * if there is a message, and writable if there is room.
+ *
+ * @example The highest priority first
  * ```ts
  * import { PosixMessageQueue } from "@linux/ipc/message-queue";
  * import { assertEquals } from "@std/assert";
  *
  * using queue = PosixMessageQueue.create(null, { maxMessages: 4, maxSize: 16 });
- * PosixMessageQueue.unlink(queue.name); // gone when everybody has closed it
+ * PosixMessageQueue.unlink(queue.name); // destroyed when it is closed
  * queue.sendSync(Uint8Array.of(1));
  * queue.sendSync(Uint8Array.of(2), { priority: 9 });
  * assertEquals(queue.receiveSync(), { priority: 9, data: Uint8Array.of(2) });
  * assertEquals(queue.tryReceive()?.data, Uint8Array.of(1));
- * assertEquals(queue.tryReceive(), null);
+ * assertEquals(queue.tryReceive(), undefined);
+ * ```
+ *
+ * @example A child process that needs neither the name nor the permission
+ * ```ts ignore
+ * import { PosixMessageQueue } from "@linux/ipc/message-queue";
+ *
+ * if (Deno.args[0] === "child") {
+ *   using jobs = PosixMessageQueue.fromFd(Number(Deno.args[1]));
+ *   console.log(jobs.receiveSync().data); // Uint8Array(1) [ 42 ]
+ * } else {
+ *   using jobs = PosixMessageQueue.create(null);
+ *   PosixMessageQueue.unlink(jobs.name); // destroyed when both have closed it
+ *   const child = jobs.inherit((fd) =>
+ *     new Deno.Command(Deno.execPath(), {
+ *       args: ["run", "--allow-ffi", import.meta.filename!, "child", `${fd}`],
+ *     }).spawn()
+ *   );
+ *   jobs.sendSync(Uint8Array.of(42));
+ *   await child.status;
+ * }
  * ```
  *
  * @see {@link https://man7.org/linux/man-pages/man7/mq_overview.7.html | mq_overview(7)}
  */
-export class PosixMessageQueue implements Disposable {
+export class PosixMessageQueue extends DescriptorOwner {
   readonly #name: string;
   readonly #maxSize: number;
-  readonly #descriptor: Descriptor;
-  // Messages go in the order of their send(), and come in that of receive().
+  // Sends and receives are done in the order of the calls.
   readonly #sends = new WaiterQueue();
   readonly #receives = new WaiterQueue();
   readonly #priority = new Uint32Array(1);
@@ -341,11 +358,10 @@ export class PosixMessageQueue implements Disposable {
     name: string,
     descriptor: Descriptor,
   ) {
-    checkInternal(token, "a PosixMessageQueue");
+    super(token, "a PosixMessageQueue", descriptor);
     this.#name = name;
-    this.#descriptor = descriptor;
     try {
-      this.#maxSize = attributesOf(descriptor).maxSize;
+      this.#maxSize = statOf(descriptor).maxSize;
     } catch (error) {
       descriptor.close();
       throw error;
@@ -353,21 +369,21 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /**
-   * `mq_open(name, O_CREAT | O_EXCL, mode, attr)`: makes a queue under a new name.
+   * `mq_open(name, O_CREAT | O_EXCL, mode, attr)`: creates a queue.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash. null picks
-   * a free one: see {@linkcode PosixMessageQueue.name}.
+   * a name that is not in use: see {@linkcode PosixMessageQueue.name}.
    * @param options `maxMessages`, `maxSize`, `mode`, `access`.
-   * @returns The queue. Its name stays until somebody unlinks it.
+   * @returns The queue. Its name exists until it is unlinked.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or an option is out of range.
-   * @throws {IpcError} EEXIST if the name is taken; EINVAL if `maxMessages` or
-   * `maxSize` is above /proc/sys/fs/mqueue/msg_max or msgsize_max; ENOSPC if there are
-   * too many queues (queues_max); EMFILE if this process has too many descriptors
-   * (RLIMIT_NOFILE), or if all the queues of this user together could take more bytes
-   * than RLIMIT_MSGQUEUE; EACCES, ENFILE, ENOMEM.
+   * @throws {IpcError} EEXIST if the name is in use; EINVAL if `maxMessages` or `maxSize`
+   * is above /proc/sys/fs/mqueue/msg_max or msgsize_max; ENOSPC if there are too many
+   * queues (queues_max); EMFILE if this process has too many descriptors
+   * (RLIMIT_NOFILE), or if the queues of this user would have more bytes than
+   * RLIMIT_MSGQUEUE; EACCES, ENFILE, ENOMEM.
    *
-   * @example A name that is taken
+   * @example A name that is in use
    * ```ts
    * import { IpcError, PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertThrows } from "@std/assert";
@@ -384,8 +400,8 @@ export class PosixMessageQueue implements Disposable {
     name: string | null,
     options?: PosixMessageQueueCreateOptions,
   ): PosixMessageQueue {
-    const text = name === null ? randomName() : name;
-    return PosixMessageQueue.#get(text, O_CREAT | O_EXCL, options);
+    const chosen = name === null ? randomName() : name;
+    return PosixMessageQueue.#get(chosen, O_CREAT | O_EXCL, options);
   }
 
   /**
@@ -396,10 +412,10 @@ export class PosixMessageQueue implements Disposable {
    * @returns The queue.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long.
-   * @throws {IpcError} ENOENT if there is no such queue; EACCES if it may not be
-   * opened for that; EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} ENOENT if there is no such queue; EACCES without permission for
+   * the access mode; EMFILE, ENFILE, ENOMEM.
    *
-   * @example A name that nobody uses
+   * @example A name that is not in use
    * ```ts
    * import { IpcError, PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertThrows } from "@std/assert";
@@ -417,18 +433,19 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /**
-   * `mq_open(name, O_CREAT, mode, attr)`: opens a queue, or makes it.
+   * `mq_open(name, O_CREAT, mode, attr)`: opens a queue, or creates it.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
-   * @param options `access`; `maxMessages`, `maxSize` and `mode`, of a new one.
+   * @param options `access`; `maxMessages`, `maxSize` and `mode` of a queue that is
+   * created.
    * @returns The queue.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or an option is out of range.
-   * @throws {IpcError} EACCES if it may not be opened for that; EINVAL if
+   * @throws {IpcError} EACCES without permission for the access mode; EINVAL if
    * `maxMessages` or `maxSize` is above /proc/sys/fs/mqueue/msg_max or msgsize_max;
    * ENOSPC if there are too many queues (queues_max); EMFILE if this process has too
-   * many descriptors (RLIMIT_NOFILE), or if all the queues of this user together could
-   * take more bytes than RLIMIT_MSGQUEUE; ENFILE, ENOMEM.
+   * many descriptors (RLIMIT_NOFILE), or if the queues of this user would have more
+   * bytes than RLIMIT_MSGQUEUE; ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_open.3.html | mq_open(3)}
    */
@@ -440,24 +457,22 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /**
-   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes over the descriptor of a queue that this
-   * process was started with, or that another has passed. It needs neither the name,
-   * which may be gone, nor the permission. The number must not belong to anything else
-   * in this process: `close()` closes it.
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the descriptor of a queue that
+   * this process inherited, or received over a socket. It needs neither the name, which
+   * may be unlinked, nor the permission. No other object of this process may own the
+   * descriptor: `close()` closes it.
    *
-   * What the descriptor was opened for, to receive or to send, it is still good for. If
-   * other processes have the same one, use the blocking form only: what waits in other
-   * ways makes it non-blocking (`O_NONBLOCK`) for all of them.
+   * The access mode is that of the descriptor.
    *
-   * @param fd The number of the descriptor, as the parent process tells it.
-   * @returns The queue, closed by its `close()`.
+   * @param fd The number of the descriptor.
+   * @returns The queue.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is not a POSIX message queue, or belongs to an object of
-   * this module. It stays open.
-   * @throws {IpcError} EBADF if no such descriptor is open; ENOENT if /proc, which
-   * tells the name, is not mounted.
+   * @throws {TypeError} If `fd` is not a number, if the descriptor is not a POSIX message
+   * queue, or if an object of this module owns it. It stays open.
+   * @throws {IpcError} EBADF if the descriptor is not open; ENOENT if /proc, which has
+   * the name, is not mounted.
    *
-   * @example Through a socket, to a process that does not know the name
+   * @example Pass a queue over a socket
    * ```ts
    * import { PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { UnixStream } from "@linux/ipc/socket";
@@ -480,7 +495,7 @@ export class PosixMessageQueue implements Disposable {
     checkFd(fd);
     const subject = `descriptor ${fd}`;
     if (mqueue().mq_getattr(fd, new Uint8Array(mqAttr.size)) === -1) {
-      // EBADF, whether there is no such descriptor or another kind of it.
+      // EBADF, both for a closed descriptor and for one of another kind.
       check(fcntl().fcntl(fd, F_GETFD, 0), "fcntl", subject);
       throw new TypeError(
         `Argument "fd" must be a POSIX message queue: ${fd} is not`,
@@ -488,40 +503,36 @@ export class PosixMessageQueue implements Disposable {
     }
     const name = nameOf(fd, subject);
     takeOver(fd, subject);
-    return new PosixMessageQueue(
-      internal,
-      name,
-      new Descriptor(fd, `queue ${name}`),
-    );
+    return PosixMessageQueue.#own(name, fd);
   }
 
   /**
-   * `mq_unlink(name)`: removes the name. Who has the queue open goes on using it.
+   * `mq_unlink(name)`: removes the name. Processes that have the queue open can go on
+   * using it.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long.
-   * @throws {IpcError} ENOENT if there is no such queue; EACCES if it is another
-   * user's.
+   * @throws {IpcError} ENOENT if there is no such queue; EACCES if another user owns it.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_unlink.3.html | mq_unlink(3)}
    */
   static unlink(name: string): void {
-    check(mqueue().mq_unlink(cName(name, NAME_BYTES)), "mq_unlink", name);
+    check(mqueue().mq_unlink(cName(name, NAME_MAX)), "mq_unlink", name);
   }
 
   /**
-   * `readdir` of the file system of type mqueue: all the queues of this system, or of
-   * this IPC namespace, whether or not this process may use them.
+   * `readdir(3)` of the mqueue file system: lists the queues of this IPC namespace, also
+   * those that this process has no permission for.
    *
-   * @returns What it tells of each.
-   * @throws {Deno.errors.NotSupported} If that file system is not mounted. The queues
-   * work without it, and root can mount it:
+   * @returns The queues, in no particular order.
+   * @throws {Deno.errors.NotSupported} If the file system is not mounted. The queues work
+   * without it; root mounts it with
    * `mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue`.
-   * @throws {IpcError} EACCES if its directory may not be read; EMFILE or ENFILE if
-   * there are too many descriptors.
+   * @throws {IpcError} EACCES if its directory may not be read; EMFILE or ENFILE if there
+   * are too many descriptors; ENOMEM.
    *
-   * @example All that are not empty
+   * @example The queues that are not empty
    * ```ts ignore
    * import { PosixMessageQueue } from "@linux/ipc/message-queue";
    *
@@ -543,67 +554,60 @@ export class PosixMessageQueue implements Disposable {
     flags: number,
     options: PosixMessageQueueCreateOptions | undefined,
   ): PosixMessageQueue {
-    const cname = cName(name, NAME_BYTES);
+    const cname = cName(name, NAME_MAX);
     const access = accessOf(options);
     const mode = options?.mode ?? 0o600;
     checkMode(mode);
     const attributes = attributesFor(options);
-    const all = flags | access | O_CLOEXEC;
-    const fd = mqueue().mq_open(cname, all, mode, attributes);
-    if (fd === -1) {
-      const number = errno();
-      const limit = limitOf(number, attributes);
-      throw ipcError(number, "mq_open", name, limit);
-    }
-    return new PosixMessageQueue(
-      internal,
-      name,
-      new Descriptor(fd, `queue ${name}`),
-    );
+    const { mq_open } = mqueue();
+    const fd = mq_open(cname, flags | access | O_CLOEXEC, mode, attributes);
+    if (fd !== -1) return PosixMessageQueue.#own(name, fd);
+    const error = errno();
+    throw ipcError(error, "mq_open", name, limitOf(error, attributes));
   }
 
-  /** The name, beginning with a slash. */
+  static #own(name: string, fd: number): PosixMessageQueue {
+    const descriptor = new Descriptor(fd, `queue ${name}`);
+    return new PosixMessageQueue(internal, name, descriptor);
+  }
+
+  /** The name, with its slash. */
   get name(): string {
     return this.#name;
   }
 
-  /** How many bytes a message has at most. */
+  /** The maximum number of bytes in a message. */
   get maxSize(): number {
     return this.#maxSize;
   }
 
   /**
-   * The number of the descriptor, which stays this object's. On Linux it can be waited
-   * for: it is readable when there is a message, and writable when there is room.
+   * `mq_getattr(fd, ...)`: returns the state of the queue.
    *
-   * @throws {ClosedError} If this object is closed.
-   */
-  get fd(): number {
-    return this.#descriptor.fd;
-  }
-
-  /**
-   * `mq_getattr(fd, ...)`: what the kernel tells of the queue.
-   *
+   * @returns The number of messages, and the limits of the queue.
    * @throws {ClosedError} If this object is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_getattr.3.html | mq_getattr(3)}
    */
-  get attributes(): PosixMessageQueueAttributes {
-    return attributesOf(this.#descriptor);
+  stat(): PosixMessageQueueStat {
+    return statOf(descriptorOf(this));
   }
 
   /**
-   * `mq_send(fd, data, size, priority)`, blocking this thread while the queue is full.
-   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   * `mq_send(fd, data, size, priority)`: sends a message, blocking this thread while the
+   * queue is full. A Worker that blocks here cannot be terminated: see
+   * {@linkcode SyncWaitOptions}.
    *
    * @param data The bytes of the message: at most {@linkcode PosixMessageQueue.maxSize};
    * 0 bytes are a message too.
    * @param options `priority`, and `timeout` in milliseconds.
-   * @throws {RangeError} If there are too many bytes, or the priority is out of range.
+   * @throws {TypeError} If the data is not a Uint8Array.
+   * @throws {RangeError} If the data is too large, the priority out of range, or the
+   * timeout negative or NaN.
+   * @throws {Error} If an asynchronous send is pending: it would be overtaken.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EBADF if the queue was opened to receive only; ENOMEM.
+   * @throws {IpcError} EBADF if the queue was opened with the access `"receive"`; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_send.3.html | mq_send(3)}
    */
@@ -613,7 +617,7 @@ export class PosixMessageQueue implements Disposable {
   ): void {
     const message = this.#outgoing(data, options);
     const deadline = deadlineOf(options);
-    this.#descriptor.checkOpen();
+    descriptorOf(this).checkOpen();
     if (this.#sends.busy) {
       throw new Error(
         `Cannot send to ${this.#name}: an asynchronous send is pending`,
@@ -624,19 +628,24 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /**
-   * `mq_send(fd, data, size, priority)`, waiting without blocking the thread while the
-   * queue is full. Messages leave in the order of the calls, whatever their priority.
+   * `mq_send(fd, data, size, priority)`: sends a message, waiting without blocking the
+   * thread while the queue is full. Messages are sent in the order of the calls, whatever
+   * their priority.
    *
    * @param data The bytes of the message: at most {@linkcode PosixMessageQueue.maxSize};
-   * 0 bytes are a message too. Do not change them before the promise is settled.
+   * 0 bytes are a message too. Do not change them before the promise settles.
    * @param options `priority`, `timeout` in milliseconds, and `signal`.
-   * @throws {RangeError} If there are too many bytes, or the priority is out of range.
-   * @throws {ClosedError} If this object is closed, now or during the wait.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EBADF if the queue was opened to receive only; ENOMEM.
-   * @throws The reason of the signal, if it is aborted. The message was not sent then.
+   * @throws {TypeError} If the data is not a Uint8Array, or its memory was closed before
+   * it was sent.
+   * @throws {RangeError} If the data is too large, the priority out of range, or the
+   * timeout negative or NaN.
+   * @throws {ClosedError} If this object is closed, before or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed. The message was not
+   * sent.
+   * @throws {IpcError} EBADF if the queue was opened with the access `"receive"`; ENOMEM.
+   * @throws The reason of the signal if it is aborted. The message was not sent.
    *
-   * @example A queue that is full
+   * @example A full queue
    * ```ts
    * import { PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertEquals, assertRejects } from "@std/assert";
@@ -644,9 +653,9 @@ export class PosixMessageQueue implements Disposable {
    * using queue = PosixMessageQueue.create(null, { maxMessages: 1, maxSize: 8 });
    * PosixMessageQueue.unlink(queue.name);
    * await queue.send(Uint8Array.of(1));
-   * const one = Uint8Array.of(2);
-   * await assertRejects(() => queue.send(one, { timeout: 10 }), DOMException);
-   * assertEquals(queue.attributes.messages, 1);
+   * const second = Uint8Array.of(2);
+   * await assertRejects(() => queue.send(second, { timeout: 10 }), DOMException);
+   * assertEquals(queue.stat().messages, 1);
    * ```
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_send.3.html | mq_send(3)}
@@ -657,44 +666,42 @@ export class PosixMessageQueue implements Disposable {
   ): Promise<void> {
     const message = this.#outgoing(data, options);
     const limits = limitsOf(options);
-    await attempt(
-      new DescriptorSource(this.#descriptor, POLLOUT),
-      () => this.#send(message),
-      limits,
-      this.#sends,
-    );
+    const source = new DescriptorSource(descriptorOf(this), POLLOUT);
+    await attempt(source, () => this.#send(message), limits, this.#sends);
   }
 
   /**
-   * `mq_send(fd, data, size, priority)` with `O_NONBLOCK`: sends if there is room.
+   * `mq_timedsend(fd, data, size, priority, 0)`: sends a message if there is room.
    *
    * @param data The bytes of the message: at most {@linkcode PosixMessageQueue.maxSize};
    * 0 bytes are a message too.
    * @param options `priority`.
-   * @returns Whether the message was sent; false when the queue is full.
-   * @throws {RangeError} If there are too many bytes, or the priority is out of range.
+   * @returns Whether the message was sent; false if the queue is full, or if an
+   * asynchronous send is pending.
+   * @throws {TypeError} If the data is not a Uint8Array.
+   * @throws {RangeError} If the data is too large, or the priority out of range.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EBADF if the queue was opened to receive only; ENOMEM.
+   * @throws {IpcError} EBADF if the queue was opened with the access `"receive"`; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_send.3.html | mq_send(3)}
    */
   trySend(data: Uint8Array, options?: PosixSendOptions): boolean {
     const message = this.#outgoing(data, options);
-    this.#descriptor.checkOpen();
+    descriptorOf(this).checkOpen();
     return !this.#sends.busy && this.#send(message) === true;
   }
 
   /**
-   * `mq_receive(fd, ...)`, blocking this thread until there is a message.
+   * `mq_receive(fd, ...)`: receives a message, blocking this thread until there is one.
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `buffer`; `timeout` in milliseconds.
-   * @returns The oldest message of the highest priority, which is then no longer in
-   * the queue.
+   * @returns The oldest message of the highest priority, which is removed from the queue.
+   * @throws {TypeError} If the buffer is not a Uint8Array.
    * @throws {RangeError} If the buffer is too small, or the timeout negative or NaN.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EBADF if the queue was opened to send only.
+   * @throws {IpcError} EBADF if the queue was opened with the access `"send"`.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_receive.3.html | mq_receive(3)}
    */
@@ -706,18 +713,19 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /**
-   * `mq_receive(fd, ...)`, waiting without blocking the thread until there is a
-   * message. Several calls get their messages in the order of the calls.
+   * `mq_receive(fd, ...)`: receives a message, waiting without blocking the thread until
+   * there is one. Several calls are served in their order.
    *
    * @param options `buffer`; `timeout` in milliseconds, and `signal`.
-   * @returns The oldest message of the highest priority, which is then no longer in
-   * the queue.
-   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @returns The oldest message of the highest priority, which is removed from the queue.
+   * @throws {TypeError} If the buffer is not a Uint8Array.
+   * @throws {RangeError} If the buffer is too small, or the timeout negative or NaN.
+   * @throws {ClosedError} If this object is closed, before or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EBADF if the queue was opened to send only.
-   * @throws The reason of the signal, if it is aborted. No message was taken then.
+   * @throws {IpcError} EBADF if the queue was opened with the access `"send"`.
+   * @throws The reason of the signal if it is aborted. No message was received.
    *
-   * @example Not for ever
+   * @example With a timeout
    * ```ts
    * import { PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertEquals, assertRejects } from "@std/assert";
@@ -739,34 +747,37 @@ export class PosixMessageQueue implements Disposable {
   }
 
   /**
-   * `mq_receive(fd, ...)` with `O_NONBLOCK`: takes a message that is there.
+   * `mq_timedreceive(fd, ..., 0)`: receives a message if there is one.
    *
    * @param options `buffer`.
-   * @returns The oldest message of the highest priority, or null when there is none.
+   * @returns The oldest message of the highest priority, which is removed from the queue;
+   * undefined if the queue is empty.
+   * @throws {TypeError} If the buffer is not a Uint8Array.
+   * @throws {RangeError} If the buffer is too small.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EBADF if the queue was opened to send only.
+   * @throws {IpcError} EBADF if the queue was opened with the access `"send"`.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_receive.3.html | mq_receive(3)}
    */
-  tryReceive(options?: PosixReceiveOptions): PosixMessage | null {
-    return this.#receive(this.#bufferOf(options)) ?? null;
+  tryReceive(options?: PosixReceiveOptions): PosixMessage | undefined {
+    return this.#receive(this.#bufferOf(options));
   }
 
   /**
-   * What `mq_notify(fd, ...)` is for: waits until there is a message, and leaves it in
-   * the queue.
+   * `poll(2)`, in place of `mq_notify(3)`: waits until there is a message, and leaves it
+   * in the queue.
    *
-   * It waits for the descriptor, and so has none of the limits of `mq_notify`: any
-   * number of processes may wait, nobody's registration is used up, and a message that
-   * is there already counts. Somebody else may take the message first, so try, and wait
-   * again if there is none.
+   * Unlike the registration of `mq_notify`, any number of processes can wait, and a
+   * message that is already there counts. Another process can receive the message first:
+   * call `tryReceive()`, and wait again if it returns undefined.
    *
    * @param options `timeout` in milliseconds, and `signal`.
-   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {RangeError} If the timeout is negative or NaN.
+   * @throws {ClosedError} If this object is closed, before or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws The reason of the signal, if it is aborted.
+   * @throws The reason of the signal if it is aborted.
    *
-   * @example Told, then taken
+   * @example Wait, then receive
    * ```ts
    * import { PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertEquals } from "@std/assert";
@@ -775,25 +786,25 @@ export class PosixMessageQueue implements Disposable {
    * PosixMessageQueue.unlink(queue.name);
    * setTimeout(() => queue.trySend(Uint8Array.of(42)), 10);
    * await queue.notified({ timeout: 1000 });
-   * assertEquals(queue.attributes.messages, 1);
+   * assertEquals(queue.stat().messages, 1);
    * assertEquals(queue.tryReceive()?.data, Uint8Array.of(42));
    * ```
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_notify.3.html | mq_notify(3)}
    */
   async notified(options?: WaitOptions): Promise<void> {
-    const hasMessage = () =>
-      attributesOf(this.#descriptor).messages > 0 || undefined;
-    const source = new DescriptorSource(this.#descriptor, POLLIN);
+    const descriptor = descriptorOf(this);
+    const hasMessage = () => statOf(descriptor).messages > 0 || undefined;
+    const source = new DescriptorSource(descriptor, POLLIN);
     await attempt(source, hasMessage, limitsOf(options));
   }
 
   /**
-   * `mq_receive(fd, ...)`, again and again: the messages as they come, until this
+   * `mq_receive(fd, ...)`, repeated: yields the messages as they arrive, until this
    * object is closed.
    *
-   * @param options As those of {@linkcode PosixMessageQueue.receive}, for each one.
-   * @throws What {@linkcode PosixMessageQueue.receive} throws, but for the ClosedError.
+   * @param options `timeout` and `signal` for each message.
+   * @throws The errors of {@linkcode PosixMessageQueue.receive}, except ClosedError.
    *
    * @example Until it is closed
    * ```ts
@@ -821,102 +832,32 @@ export class PosixMessageQueue implements Disposable {
     );
   }
 
-  /** The messages as they come, until this object is closed. */
+  /** Yields the messages as they arrive, until this object is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<PosixMessage, void, unknown> {
     return untilClosed(() => this.#receiveAsync(undefined, NO_LIMITS));
   }
 
   /**
-   * `struct ...`: the same queue with messages that are C structs, as a header file
-   * declares them for both sides.
-   *
-   * @param layout The struct.
-   * @returns A view of this queue, of use until this object is closed.
-   * @throws {RangeError} If the struct has more than
-   * {@linkcode PosixMessageQueue.maxSize} bytes.
-   *
-   * @example What data.h is in C
-   * ```ts
-   * import { PosixMessageQueue } from "@linux/ipc/message-queue";
-   * import { cstring, i16, struct } from "@linux/ipc/struct";
-   * import { assertEquals } from "@std/assert";
-   *
-   * const human = struct({ age: i16, name: cstring(20) });
-   * using queue = PosixMessageQueue.create(null, { maxMessages: 2, maxSize: 64 });
-   * PosixMessageQueue.unlink(queue.name);
-   * const people = queue.typed(human);
-   * people.sendSync({ age: 80, name: "ghkim" });
-   * assertEquals(people.receiveSync().value, { age: 80, name: "ghkim" });
-   * ```
-   */
-  typed<F extends Fields>(layout: Struct<F>): TypedPosixMessageQueue<F> {
-    const { size } = layout;
-    if (size > this.#maxSize) {
-      throw new RangeError(
-        `Argument "layout" must have at most ${this.#maxSize} bytes ` +
-          `(mq_msgsize of ${this.#name}): ${size}`,
-      );
-    }
-    return new TypedPosixMessageQueue(this, layout);
-  }
-
-  /**
-   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by it have
-   * the queue open under the same descriptor number, as C's `mqd_t` or for
-   * {@linkcode PosixMessageQueue.fromFd}. Others do not, unless another thread starts
-   * one in that moment.
-   *
-   * The child's is blocking, and both share that: if this process goes on to use the
-   * queue, let it use the blocking form, or let the child open its own by the name.
-   *
-   * @param spawn Starts the child before it returns, or first awaits; gets the
-   * descriptor's number.
-   * @returns What `spawn` returns.
-   * @throws {ClosedError} If this object is closed.
-   *
-   * @example A worker that needs neither name nor permission
-   * ```ts ignore
-   * import { PosixMessageQueue } from "@linux/ipc/message-queue";
-   *
-   * if (Deno.args[0] === "child") {
-   *   using jobs = PosixMessageQueue.fromFd(Number(Deno.args[1]));
-   *   console.log(jobs.receiveSync().data); // Uint8Array(1) [ 42 ]
-   * } else {
-   *   using jobs = PosixMessageQueue.create(null);
-   *   PosixMessageQueue.unlink(jobs.name); // gone with the last who has it open
-   *   const child = jobs.inherit((fd) =>
-   *     new Deno.Command(Deno.execPath(), {
-   *       args: ["run", "--allow-ffi", import.meta.filename!, "child", `${fd}`],
-   *     }).spawn()
-   *   );
-   *   jobs.sendSync(Uint8Array.of(42));
-   *   await child.status;
-   * }
-   * ```
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
-   */
-  inherit<T>(spawn: (fd: number) => T): T {
-    return this.#descriptor.inherit(spawn);
-  }
-
-  /**
-   * `mq_close(fd)`. The queue and its messages stay, under its name. Pending waits end
-   * with a ClosedError. Closing twice does nothing.
+   * `mq_close(fd)`: closes the descriptor. Pending waits end with a ClosedError. Closing
+   * twice does nothing. The queue and its messages stay until the name is unlinked.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_close.3.html | mq_close(3)}
    */
-  close(): void {
-    this.#descriptor.close();
+  override close(): void {
+    super.close();
     this.#buffer = undefined;
   }
 
-  /** Closes this object; the queue stays. */
-  [Symbol.dispose](): void {
-    this.close();
+  /** What `Deno.inspect` shows. */
+  [Symbol.for("Deno.customInspect")](): string {
+    if (!(#name in this)) return inspected("PosixMessageQueue", {}); // prototype
+    const { closed } = descriptorOf(this);
+    const fd = closed ? undefined : this.fd;
+    const fields = { name: this.#name, fd, maxSize: this.#maxSize, closed };
+    return inspected("PosixMessageQueue", fields);
   }
 
-  /** Checks what is to be sent. */
+  /** Checks a message to send. */
   #outgoing(
     data: Uint8Array,
     options: PosixSendOptions | undefined,
@@ -930,23 +871,23 @@ export class PosixMessageQueue implements Disposable {
       );
     }
     const priority = options?.priority ?? 0;
-    checkPriority(priority);
+    const maximum = MQ_PRIO_MAX - 1;
+    checkInteger("priority", priority, 0, maximum, "MQ_PRIO_MAX - 1");
     return { data, size, priority };
   }
 
-  /** One mq_send, which may block; or undefined when the queue is full. */
+  /** One mq_send, which waits if `blocks`; undefined if the queue is full. */
   #send(
     { data, size, priority }: Outgoing,
     blocks = false,
   ): true | undefined {
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     const { mq_send, mq_timedsend } = mqueue();
-    const bytes = data as Bytes;
     checkKept("data", data, size);
     for (;;) {
       const result = blocks
-        ? mq_send(fd, bytes, size, priority)
-        : mq_timedsend(fd, bytes, size, priority, PAST);
+        ? mq_send(fd, data, size, priority)
+        : mq_timedsend(fd, data, size, priority, PAST);
       if (result === 0) return true;
       const error = errno();
       if (error === EAGAIN || error === ETIMEDOUT) return undefined;
@@ -954,15 +895,15 @@ export class PosixMessageQueue implements Disposable {
     }
   }
 
-  /** The caller's buffer, if it takes every message of this queue. */
+  /** The caller's buffer, if every message of the queue fits into it. */
   #bufferOf(options: PosixReceiveOptions | undefined): Bytes | undefined {
     const buffer = options?.buffer;
     if (buffer === undefined) return undefined;
     checkBytes("buffer", buffer);
-    const max = Number.MAX_SAFE_INTEGER;
-    const origin = `mq_msgsize of ${this.#name}, as mq_receive wants it`;
     const size = byteLengthOf(buffer);
-    checkInteger("buffer.byteLength", size, this.#maxSize, max, origin);
+    const maximum = Number.MAX_SAFE_INTEGER;
+    const origin = `mq_msgsize of ${this.#name}, which mq_receive requires`;
+    checkInteger("buffer.byteLength", size, this.#maxSize, maximum, origin);
     return buffer;
   }
 
@@ -970,29 +911,29 @@ export class PosixMessageQueue implements Disposable {
     buffer: Bytes | undefined,
     limits: Limits,
   ): Promise<PosixMessage> {
-    const source = new DescriptorSource(this.#descriptor, POLLIN);
+    const source = new DescriptorSource(descriptorOf(this), POLLIN);
     const tryOnce = () => this.#receive(buffer);
     return await attempt(source, tryOnce, limits, this.#receives);
   }
 
   #attemptSync<T>(events: number, tryOnce: TryOnce<T>, deadline: number): T {
-    const descriptor = this.#descriptor;
+    const descriptor = descriptorOf(this);
     const block = (until: number) => readySync(descriptor, events, until);
     return attemptSync(descriptor.subject, tryOnce, block, deadline);
   }
 
-  /** One mq_receive, which may block; or undefined when the queue is empty. */
+  /** One mq_receive, which waits if `blocks`; undefined if the queue is empty. */
   #receive(
-    wanted: Bytes | undefined,
+    callers: Bytes | undefined,
     blocks = false,
   ): PosixMessage | undefined {
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     const { mq_receive, mq_timedreceive } = mqueue();
     const priority = this.#priority;
     const max = this.#maxSize;
-    // The caller's may be gone since it was checked: memory that was closed during
-    // the wait. The kernel would take the message from the queue all the same.
-    const into = wanted && byteLengthOf(wanted) >= max ? wanted : undefined;
+    // The caller's memory may have been closed since it was checked. mq_receive into it
+    // would lose the message.
+    const into = callers && byteLengthOf(callers) >= max ? callers : undefined;
     const buffer = into ?? (this.#buffer ??= new Uint8Array(max));
     for (;;) {
       const size = blocks

@@ -1,24 +1,18 @@
-// System V message queues.
+// System V message queues: msgget(2), msgsnd(2), msgrcv(2), msgctl(2).
 
-import { checkInteger, checkMode, cKey } from "../arguments.ts";
-import type { SystemLimit } from "../errors.ts";
-import { EACCES, ENOSPC, errno, ipcError } from "../libc/errno.ts";
-import { checkInternal, internal } from "../internal.ts";
-import { systemLimit } from "../kernel/limits.ts";
-import { readProc } from "../kernel/proc.ts";
 import {
-  changePerm,
-  checkPermChange,
-  IPC_CREAT,
-  IPC_EXCL,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
-} from "../libc/sys_ipc.ts";
-import { msqidDs, sysMsg } from "../libc/sys_msg.ts";
+  checkInteger,
+  checkMode,
+  cKey,
+  showKey,
+  unsignedKey,
+} from "../arguments.ts";
+import { inspected } from "../inspect_object.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { rowsOfTable } from "../kernel/sysv_object.ts";
+import { checkPermChange, IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
+import { msqidDs } from "../libc/sys_msg.ts";
 import { dateOf } from "../libc/time.ts";
-import { unistd } from "../libc/unistd.ts";
-import type { Fields, Struct } from "../struct.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
@@ -27,8 +21,8 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { QueueHandle } from "./sysv_handle.ts";
 import type { SysvMessage } from "./sysv_buffer.ts";
+import { MESSAGE_QUEUES, QueueHandle } from "./sysv_handle.ts";
 import { request, requests, type SysvRequest } from "./sysv_request.ts";
 import {
   checkData,
@@ -38,28 +32,27 @@ import {
   type SysvSendOptions,
   typeToSend,
 } from "./sysv_selection.ts";
-import { TypedSysvMessageQueue } from "./sysv_typed.ts";
 
-/** How a System V message queue is created. */
+/** The options of a System V message queue to create. */
 export interface SysvMessageQueueCreateOptions {
   /**
-   * The permission bits: read is to receive, write is to send. The umask has no
-   * say in System V objects.
+   * The permission bits: read permission is to receive, write permission is to send. The
+   * umask does not apply to System V objects.
    *
    * @default {0o600}
    */
   mode?: number | undefined;
 }
 
-/** What the kernel tells of a System V message queue: `struct msqid_ds`. */
+/** The state of a System V message queue: `struct msqid_ds`. */
 export interface SysvMessageQueueStat {
-  /** The key; 0 for a private queue. */
+  /** The key, from 0 to 0xffffffff; 0 of a private queue. */
   readonly key: number;
-  /** Messages in the queue. */
+  /** The number of messages in the queue. */
   readonly messages: number;
-  /** Bytes in the queue: those of the messages, without their types. */
+  /** The number of bytes in the queue: data without the types. */
   readonly bytes: number;
-  /** The most bytes that the queue takes. */
+  /** The maximum number of bytes in the queue. */
   readonly maxBytes: number;
   /** The permission bits. */
   readonly mode: number;
@@ -71,22 +64,23 @@ export interface SysvMessageQueueStat {
   readonly creatorUid: number;
   /** The group id of the creator. */
   readonly creatorGid: number;
-  /** The process that sent last; 0 if none did. */
-  readonly lastSender: number;
+  /** The process that sent last; 0 before the first send. */
+  readonly lastSenderPid: number;
   /**
-   * The process that received last; 0 if none did. Of one that had to wait, Linux
-   * tells the thread that waited: with `receive()` that is another number.
+   * The process that received last; 0 before the first receive. After a receive that
+   * had to wait, Linux reports the thread that waited: with `receive()` that is a thread
+   * of the runtime, whose id is not the process id.
    */
-  readonly lastReceiver: number;
-  /** When somebody sent last; null if nobody did. To the second. */
+  readonly lastReceiverPid: number;
+  /** The time of the last send, in whole seconds; null before the first. */
   readonly sent: Date | null;
-  /** When somebody received last; null if nobody did. To the second. */
+  /** The time of the last receive, in whole seconds; null before the first. */
   readonly received: Date | null;
-  /** When the queue was made, or changed by `set()`. To the second. */
+  /** The time of the creation or of the last `change()`, in whole seconds. */
   readonly changed: Date;
 }
 
-/** What {@linkcode SysvMessageQueue.set} changes; what is absent stays. */
+/** The fields that {@linkcode SysvMessageQueue.change} sets; absent ones stay. */
 export interface SysvMessageQueueChange {
   /** The user id of the owner. */
   uid?: number | undefined;
@@ -94,49 +88,42 @@ export interface SysvMessageQueueChange {
   gid?: number | undefined;
   /** The permission bits. */
   mode?: number | undefined;
-  /** The most bytes that the queue takes. */
+  /** The maximum number of bytes in the queue. */
   maxBytes?: number | undefined;
 }
 
-/** One of the queues that {@linkcode SysvMessageQueue.list} finds. */
+/** A queue in the list of {@linkcode SysvMessageQueue.list}. */
 export interface SysvMessageQueueEntry {
-  /** The key; 0 for a private queue. */
+  /** The key, from 0 to 0xffffffff; 0 of a private queue. */
   readonly key: number;
   /** The identifier, for {@linkcode SysvMessageQueue.fromId}. */
   readonly id: number;
   /** The permission bits. */
   readonly mode: number;
-  /** Bytes in the queue. */
-  readonly bytes: number;
-  /** Messages in the queue. */
-  readonly messages: number;
   /** The user id of the owner. */
   readonly uid: number;
   /** The group id of the owner. */
   readonly gid: number;
+  /** The number of bytes in the queue. */
+  readonly bytes: number;
+  /** The number of messages in the queue. */
+  readonly messages: number;
 }
 
-const MSGMNI = "/proc/sys/kernel/msgmni";
-const MSGMNB = "/proc/sys/kernel/msgmnb";
-const LIST = "/proc/sysvipc/msg";
-
-/** The limit that a change runs into, if it is not refused for another reason. */
-function limitOn(
-  maxBytes: number | undefined,
-  owner: { uid: number; cuid: number },
-): SystemLimit | undefined {
-  const limit = systemLimit(MSGMNB);
-  if (maxBytes === undefined || limit === undefined) return undefined;
-  if (maxBytes <= limit.value) return undefined;
-  const me = unistd().geteuid();
-  return owner.uid === me || owner.cuid === me ? limit : undefined;
+/** The checked mode of a queue to create. */
+function modeOf(options: SysvMessageQueueCreateOptions | undefined): number {
+  const mode = options?.mode ?? 0o600;
+  checkMode(mode);
+  return mode;
 }
 
 /**
  * A System V message queue.
  *
- * Any process with the key and the permission can use it, and it stays until
- * somebody removes it, whether or not a process has it open.
+ * Every process with the key and the permission can use it. It exists until it is
+ * removed, or until the system shuts down, whether or not a process uses it.
+ *
+ * The data of a message is bytes: `struct()` of `@linux/ipc/struct` converts C structs.
  *
  * @example Two types in one queue
  * ```ts
@@ -147,7 +134,7 @@ function limitOn(
  * queue.sendSync(Uint8Array.of(1), { type: 5 });
  * queue.sendSync(Uint8Array.of(2), { type: 7 });
  * assertEquals(queue.receiveSync({ type: 7 }).data, Uint8Array.of(2));
- * assertEquals(queue.tryReceive({ type: 7 }), null);
+ * assertEquals(queue.tryReceive({ type: 7 }), undefined);
  * queue.remove();
  * ```
  *
@@ -163,15 +150,16 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgget(key, IPC_CREAT | IPC_EXCL | mode)`: makes a queue under a new key.
+   * `msgget(key, IPC_CREAT | IPC_EXCL | mode)`: creates a queue.
    *
-   * @param key A 32-bit number, not 0; null makes a private queue
-   * (`IPC_PRIVATE`), which others find by its `id` only.
+   * @param key A 32-bit number, signed or unsigned, not 0; null creates a private queue
+   * (`IPC_PRIVATE`), which other processes open by its `id` only.
    * @param options `mode`.
-   * @returns The queue. It stays until somebody removes it.
+   * @returns The queue. It exists until it is removed.
+   * @throws {TypeError} If the key or the mode is not a number.
    * @throws {RangeError} If the key or the mode is out of range.
-   * @throws {IpcError} EEXIST if there is a queue under this key, ENOSPC if
-   * there are too many queues (/proc/sys/kernel/msgmni), ENOMEM.
+   * @throws {IpcError} EEXIST if the key is in use; ENOSPC if there are too many queues
+   * (/proc/sys/kernel/msgmni); ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgget.2.html | msgget(2)}
    */
@@ -179,22 +167,21 @@ export class SysvMessageQueue implements Disposable {
     key: number | null,
     options?: SysvMessageQueueCreateOptions,
   ): SysvMessageQueue {
-    const number = cKey(key, true);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    return SysvMessageQueue.#get(number, IPC_CREAT | IPC_EXCL | mode);
+    const flags = IPC_CREAT | IPC_EXCL;
+    return SysvMessageQueue.#get(cKey(key, true), flags | modeOf(options));
   }
 
   /**
    * `msgget(key, 0)`: opens a queue that exists.
    *
-   * @param key A 32-bit number, not 0.
+   * @param key A 32-bit number, signed or unsigned, not 0.
    * @returns The queue.
+   * @throws {TypeError} If the key is not a number.
    * @throws {RangeError} If the key is out of range.
-   * @throws {IpcError} ENOENT if there is no queue under this key. Permissions
-   * are checked when a message is sent or received.
+   * @throws {IpcError} ENOENT if no queue has this key. Permissions are checked when a
+   * message is sent or received.
    *
-   * @example A key that nobody uses
+   * @example A key that is not in use
    * ```ts
    * import { IpcError, SysvMessageQueue } from "@linux/ipc/message-queue";
    * import { assertThrows } from "@std/assert";
@@ -209,15 +196,16 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgget(key, IPC_CREAT | mode)`: opens a queue, or makes it.
+   * `msgget(key, IPC_CREAT | mode)`: opens a queue, or creates it.
    *
-   * @param key A 32-bit number, not 0.
-   * @param options `mode`, of a queue that is made.
+   * @param key A 32-bit number, signed or unsigned, not 0.
+   * @param options `mode` of a queue that is created.
    * @returns The queue.
+   * @throws {TypeError} If the key or the mode is not a number.
    * @throws {RangeError} If the key or the mode is out of range.
-   * @throws {IpcError} EACCES if the queue exists and does not grant this process
-   * what `mode` asks for, ENOSPC if there are too many queues
-   * (/proc/sys/kernel/msgmni), ENOMEM.
+   * @throws {IpcError} EACCES if the queue exists and does not grant this process the
+   * permissions in `mode`; ENOSPC if there are too many queues
+   * (/proc/sys/kernel/msgmni); ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgget.2.html | msgget(2)}
    */
@@ -225,45 +213,39 @@ export class SysvMessageQueue implements Disposable {
     key: number,
     options?: SysvMessageQueueCreateOptions,
   ): SysvMessageQueue {
-    const number = cKey(key, false);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    return SysvMessageQueue.#get(number, IPC_CREAT | mode);
+    return SysvMessageQueue.#get(
+      cKey(key, false),
+      IPC_CREAT | modeOf(options),
+    );
   }
 
   /**
-   * `msgctl(id, IPC_STAT)`: opens a queue by its identifier, which is how a
-   * private one is found.
+   * `msgctl(id, IPC_STAT, ...)`: opens a queue by its identifier, such as a private one.
    *
-   * @param id What {@linkcode SysvMessageQueue.id} is in the other process.
+   * @param id {@linkcode SysvMessageQueue.id} in another process.
    * @returns The queue.
+   * @throws {TypeError} If the id is not a number.
    * @throws {RangeError} If the id is no integer from 0 to 2147483647.
-   * @throws {IpcError} EINVAL or EIDRM if there is no such queue. Permissions are
-   * checked when a message is sent or received.
+   * @throws {IpcError} EINVAL or EIDRM if no queue has this id. Permissions are checked
+   * when a message is sent or received.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   static fromId(id: number): SysvMessageQueue {
     checkInteger("id", id, 0, 0x7fffffff, "int");
-    const subject = `queue id ${id}`;
-    const ds = new Uint8Array(msqidDs.size);
-    if (sysMsg().msgctl(id | 0, IPC_STAT, ds) === -1) {
-      const number = errno();
-      // Who may only write to a queue is not told of it, but may use it.
-      if (number !== EACCES) throw ipcError(number, "msgctl", subject);
-    }
-    return new SysvMessageQueue(internal, new QueueHandle(id, subject));
+    return new SysvMessageQueue(internal, QueueHandle.fromId(id | 0));
   }
 
   /**
-   * `/proc/sysvipc/msg`: the queues of the system, as far as this user may know of
-   * them, like `ipcs -q`.
+   * `/proc/sysvipc/msg`: lists the queues of this IPC namespace, like `ipcs -q`, also
+   * those that this process has no permission for.
    *
-   * @returns The queues, in the order of their making or nearly so.
-   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
+   * @returns The queues, roughly in the order of their creation.
+   * @throws {Deno.errors.NotSupported} If the file cannot be read: /proc is not mounted,
+   * or the kernel has no System V IPC.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
    *
-   * @example Find a queue again
+   * @example Find a queue by its id
    * ```ts
    * import { SysvMessageQueue } from "@linux/ipc/message-queue";
    * import { assert } from "@std/assert";
@@ -276,56 +258,50 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
    */
   static list(): SysvMessageQueueEntry[] {
-    const text = readProc(LIST);
-    if (text === undefined) {
-      throw new Deno.errors.NotSupported(`Cannot read ${LIST}`);
+    const rows = rowsOfTable(MESSAGE_QUEUES);
+    if (rows === undefined) {
+      throw new Deno.errors.NotSupported(
+        `Cannot list message queues: cannot read ${MESSAGE_QUEUES.table}`,
+      );
     }
-    return text.trimEnd().split("\n").slice(1).map((line) => {
-      const [key, id, mode, bytes, messages, , , uid, gid] = line.trim()
-        .split(/\s+/);
-      return {
-        key: Number(key),
-        id: Number(id),
-        mode: parseInt(mode!, 8),
-        bytes: Number(bytes),
-        messages: Number(messages),
-        uid: Number(uid),
-        gid: Number(gid),
-      };
-    });
+    return rows.map(([key, id, mode, bytes, messages, , , uid, gid]) => ({
+      key: unsignedKey(Number(key)),
+      id: Number(id),
+      mode: parseInt(mode!, 8),
+      uid: Number(uid),
+      gid: Number(gid),
+      bytes: Number(bytes),
+      messages: Number(messages),
+    }));
   }
 
   static #get(key: number, flags: number): SysvMessageQueue {
-    const subject = key === 0 ? "private queue" : `queue key ${key}`;
-    const id = sysMsg().msgget(key, flags);
-    if (id === -1) {
-      const number = errno();
-      const limit = number === ENOSPC ? systemLimit(MSGMNI) : undefined;
-      throw ipcError(number, "msgget", subject, limit);
-    }
-    return new SysvMessageQueue(internal, new QueueHandle(id, subject));
+    return new SysvMessageQueue(internal, QueueHandle.get(key, flags));
   }
 
-  /** The identifier: the same in every process, and never the key. */
+  /** The identifier, which is the same in every process. It is not the key. */
   get id(): number {
     return this.#queue.id;
   }
 
   /**
-   * `msgsnd(id, message, size, 0)`, blocking this thread while the queue is full.
-   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   * `msgsnd(id, message, size, 0)`: sends a message, blocking this thread while the queue
+   * is full. A Worker that blocks here cannot be terminated: see
+   * {@linkcode SyncWaitOptions}.
    *
-   * @param data The bytes of the message, without the type; 0 bytes are a message
-   * too. At most 8192 unless /proc/sys/kernel/msgmax says otherwise.
-   * @param options `type`; `timeout` in milliseconds. With a timeout it tries again
-   * after 1, 2, 4 ... and from then on every 20 milliseconds: msgsnd has none.
-   * @throws {RangeError} If the type is below 1 or above a C long.
-   * @throws {Error} If an asynchronous send is pending, which goes first.
+   * @param data The bytes of the message, without the type; 0 bytes are a message too.
+   * At most 8192, or what /proc/sys/kernel/msgmax says.
+   * @param options `type`; `timeout` in milliseconds. msgsnd has no timeout: with one,
+   * the call is repeated after 1, 2, 4 ... and then every 20 milliseconds.
+   * @throws {TypeError} If the data is not a Uint8Array.
+   * @throws {RangeError} If the type is below 1 or above a C long, or the timeout is
+   * negative or NaN.
+   * @throws {Error} If an asynchronous send is pending: it would be overtaken.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EINVAL if the message is larger than msgmax, or than the
-   * whole queue may hold; EACCES if the queue may not be written to; EIDRM if it
-   * was removed, before or during the wait; ENOMEM.
+   * @throws {IpcError} EINVAL if the message is larger than msgmax, or than the whole
+   * queue; EACCES without write permission; EIDRM if the queue was removed, before or
+   * during the wait; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
    */
@@ -339,25 +315,26 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgsnd(id, message, size, 0)`, waiting without blocking the thread while the
-   * queue is full. Messages go in the order of the calls.
+   * `msgsnd(id, message, size, 0)`: sends a message, waiting without blocking the thread
+   * while the queue is full. Messages are sent in the order of the calls.
    *
-   * A call blocks on another thread, for the first of those that wait in this object.
-   * Four such calls are made at a time on a thread of JavaScript; other waits try
-   * again every 20 milliseconds. Where signals cannot be sent, all do.
+   * The first waiting send of an object blocks a thread of the runtime's pool. At most
+   * four waits on a JavaScript thread do so at a time; the others repeat the call every
+   * 20 milliseconds, and all of them do where signals cannot be sent.
    *
-   * @param data The bytes of the message, without the type; 0 bytes are a message
-   * too. At most 8192 unless /proc/sys/kernel/msgmax says otherwise.
+   * @param data The bytes of the message, without the type; 0 bytes are a message too.
+   * At most 8192, or what /proc/sys/kernel/msgmax says.
    * @param options `type`; `timeout` in milliseconds, and `signal`.
-   * @throws {RangeError} If the type is below 1 or above a C long.
-   * @throws {ClosedError} If this object is closed, now or during the wait.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed; the message was
-   * not sent then.
-   * @throws {IpcError} EINVAL if the message is larger than msgmax, or than the
-   * whole queue may hold; EACCES if the queue may not be written to; EIDRM if it
-   * was removed, before or during the wait; ENOMEM.
-   * @throws The reason of the signal, if it is aborted; the message was not sent
-   * then.
+   * @throws {TypeError} If the data is not a Uint8Array.
+   * @throws {RangeError} If the type is below 1 or above a C long, or the timeout is
+   * negative or NaN.
+   * @throws {ClosedError} If this object is closed, before or during the wait.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed. The message was not
+   * sent.
+   * @throws {IpcError} EINVAL if the message is larger than msgmax, or than the whole
+   * queue; EACCES without write permission; EIDRM if the queue was removed, before or
+   * during the wait; ENOMEM.
+   * @throws The reason of the signal if it is aborted. The message was not sent.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
    */
@@ -371,17 +348,18 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgsnd(id, message, size, IPC_NOWAIT)`: sends if there is room.
+   * `msgsnd(id, message, size, IPC_NOWAIT)`: sends a message if there is room.
    *
-   * @param data The bytes of the message, without the type; 0 bytes are a message
-   * too. At most 8192 unless /proc/sys/kernel/msgmax says otherwise.
+   * @param data The bytes of the message, without the type; 0 bytes are a message too.
+   * At most 8192, or what /proc/sys/kernel/msgmax says.
    * @param options `type`.
-   * @returns Whether the message was sent; false when the queue is full, or too small
-   * for the message.
+   * @returns Whether the message was sent; false if the queue is full or too small for
+   * the message, or if an asynchronous send is pending.
+   * @throws {TypeError} If the data is not a Uint8Array.
    * @throws {RangeError} If the type is below 1 or above a C long.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EINVAL if the message is larger than msgmax; EACCES if the
-   * queue may not be written to; EIDRM if it was removed; ENOMEM.
+   * @throws {IpcError} EINVAL if the message is larger than msgmax; EACCES without write
+   * permission; EIDRM if the queue was removed; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgsnd.2.html | msgsnd(2)}
    */
@@ -391,20 +369,20 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgrcv(id, message, size, type, 0)`, blocking this thread until there is a
-   * message. However large it is, it is received whole.
-   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   * `msgrcv(id, message, size, type, 0)`: receives a message of any size, blocking this
+   * thread until there is one. A Worker that blocks here cannot be terminated: see
+   * {@linkcode SyncWaitOptions}.
    *
-   * @param options `type`, `except`: which message; `truncate`, `buffer`; `timeout` in
-   * milliseconds. With a timeout it tries again after 1, 2, 4 ... and from then on
-   * every 20 milliseconds: msgrcv has none.
-   * @returns The message, which is then no longer in the queue.
+   * @param options `type` and `except` select the message; `truncate`, `buffer`;
+   * `timeout` in milliseconds. msgrcv has no timeout: with one, the call is repeated
+   * after 1, 2, 4 ... and then every 20 milliseconds.
+   * @returns The message, which is removed from the queue.
+   * @throws {TypeError} If an option has the wrong type.
    * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
-   * removed, before or during the wait; E2BIG if the message does not fit into
-   * `buffer`.
+   * @throws {IpcError} EACCES without read permission; EIDRM if the queue was removed,
+   * before or during the wait; E2BIG if the message does not fit into `buffer`.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
@@ -414,29 +392,31 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgrcv(id, message, size, type, 0)`, waiting without blocking the thread until
-   * there is a message. However large it is, it is received whole.
+   * `msgrcv(id, message, size, type, 0)`: receives a message of any size, waiting without
+   * blocking the thread until there is one. Calls that select the same messages are
+   * served in their order.
    *
-   * A call blocks on another thread, for the first of those that wait in this object
-   * for the same messages. Four such calls are made at a time on a thread of
-   * JavaScript; other waits try again every 20 milliseconds. Where signals cannot be
-   * sent, all do.
+   * The first waiting receive of an object for the same messages blocks a thread of the
+   * runtime's pool. At most four waits on a JavaScript thread do so at a time; the others
+   * repeat the call every 20 milliseconds, and all of them do where signals cannot be
+   * sent.
    *
-   * The call takes nothing, so nothing is lost when the wait ends, or the Worker that
-   * waits is terminated; but for an empty message, which the kernel hands out all the
-   * same: a terminated Worker may lose one.
+   * The blocked call does not take the message, so none is lost when the wait ends or
+   * its Worker is terminated. The exception is an empty message, which the kernel hands
+   * out all the same: a Worker that is terminated can lose one.
    *
-   * @param options `type`, `except`: which message; `truncate`, `buffer`; `timeout`
-   * in milliseconds, and `signal`.
-   * @returns The message, which is then no longer in the queue.
+   * @param options `type` and `except` select the message; `truncate`, `buffer`;
+   * `timeout` in milliseconds, and `signal`.
+   * @returns The message, which is removed from the queue.
+   * @throws {TypeError} If an option has the wrong type.
    * @throws {RangeError} If an option is out of range.
-   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {ClosedError} If this object is closed, before or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
-   * removed, before or during the wait.
-   * @throws The reason of the signal, if it is aborted.
+   * @throws {IpcError} EACCES without read permission; EIDRM if the queue was removed,
+   * before or during the wait; E2BIG if the message does not fit into `buffer`.
+   * @throws The reason of the signal if it is aborted.
    *
-   * @example Not for ever
+   * @example With a timeout
    * ```ts
    * import { SysvMessageQueue } from "@linux/ipc/message-queue";
    * import { assertEquals, assertRejects } from "@std/assert";
@@ -458,33 +438,35 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgrcv(id, message, size, type, IPC_NOWAIT)`: takes a message that is there.
+   * `msgrcv(id, message, size, type, IPC_NOWAIT)`: receives a message if there is one.
    *
-   * @param options `type`, `except`: which message; `truncate`, `buffer`.
-   * @returns The message, or null when there is none of that type.
+   * @param options `type` and `except` select the message; `truncate`, `buffer`.
+   * @returns The message, which is removed from the queue; undefined if none is selected.
+   * @throws {TypeError} If an option has the wrong type.
    * @throws {RangeError} If an option is out of range.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was
-   * removed.
+   * @throws {IpcError} EACCES without read permission; EIDRM if the queue was removed;
+   * E2BIG if the message does not fit into `buffer`.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
-  tryReceive(options?: SysvReceiveOptions): SysvMessage | null {
-    return this.#queue.tryReceive(selectionOf(options)) ?? null;
+  tryReceive(options?: SysvReceiveOptions): SysvMessage | undefined {
+    return this.#queue.tryReceive(selectionOf(options));
   }
 
   /**
-   * `msgrcv(id, message, size, index, MSG_COPY | IPC_NOWAIT)`: a copy of a message
-   * that stays in the queue.
+   * `msgrcv(id, message, size, index, MSG_COPY | IPC_NOWAIT)`: copies a message without
+   * removing it from the queue.
    *
-   * @param index The place in the queue, from 0.
-   * @returns The message, or null when there are not that many.
+   * @param index The position in the queue, from 0.
+   * @returns The message; undefined if the queue has no more than `index` messages.
+   * @throws {TypeError} If the index is not a number.
    * @throws {RangeError} If the index is no integer from 0 to 2147483647.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES if the queue may not be read; EIDRM if it was removed;
+   * @throws {IpcError} EACCES without read permission; EIDRM if the queue was removed;
    * ENOSYS if the kernel was built without CONFIG_CHECKPOINT_RESTORE.
    *
-   * @example Look without taking
+   * @example Peek at a message
    * ```ts
    * import { SysvMessageQueue } from "@linux/ipc/message-queue";
    * import { assertEquals } from "@std/assert";
@@ -492,24 +474,24 @@ export class SysvMessageQueue implements Disposable {
    * using queue = SysvMessageQueue.create(null);
    * queue.sendSync(Uint8Array.of(1, 2, 3), { type: 7 });
    * assertEquals(queue.peek(0)?.type, 7);
-   * assertEquals(queue.peek(1), null);
+   * assertEquals(queue.peek(1), undefined);
    * assertEquals(queue.stat().messages, 1);
    * queue.remove();
    * ```
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
-  peek(index: number): SysvMessage | null {
+  peek(index: number): SysvMessage | undefined {
     checkInteger("index", index, 0, 0x7fffffff, "int");
-    return this.#queue.peek(index) ?? null;
+    return this.#queue.peek(index);
   }
 
   /**
-   * `msgrcv(id, message, size, type, 0)`, again and again: the messages as they come,
+   * `msgrcv(id, message, size, type, 0)`, repeated: yields the messages as they arrive,
    * until this object is closed.
    *
-   * @param options As those of {@linkcode SysvMessageQueue.receive}, for each one.
-   * @throws What {@linkcode SysvMessageQueue.receive} throws, but for the ClosedError.
+   * @param options The options of {@linkcode SysvMessageQueue.receive}, for each message.
+   * @throws The errors of {@linkcode SysvMessageQueue.receive}, except ClosedError.
    */
   messages(
     options?: SysvReceiveOptions & WaitOptions,
@@ -521,32 +503,34 @@ export class SysvMessageQueue implements Disposable {
     );
   }
 
-  /** The messages as they come, until this object is closed. */
+  /** Yields the messages as they arrive, until this object is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<SysvMessage, void, unknown> {
     return untilClosed(() => this.#queue.receive(FIRST, NO_LIMITS));
   }
 
   /**
-   * `msgsnd`, then `msgrcv` of the reply: sends a request to whoever serves the
-   * queue's {@linkcode SysvMessageQueue.requests}. A queue alone does not tell whether
-   * a message arrived; the reply does.
+   * `msgsnd`, then `msgrcv`: sends a request and waits for its reply. A process that
+   * iterates over {@linkcode SysvMessageQueue.requests} of the queue answers it. A queue
+   * does not report whether a message was received; the reply does.
    *
-   * In C, the request's data begins with a `long`, the type that the reply must have:
+   * In C, the data of a request begins with a `long`: the type of the reply, which is
    * `pid << 32 | number`. The reply is a message of that type.
    *
    * @param data The bytes of the request.
-   * @param options `type` of the request; `timeout` in milliseconds for the whole, and
-   * `signal`.
+   * @param options `type` of the request; `timeout` in milliseconds for request and reply
+   * together, and `signal`.
    * @returns The bytes of the reply.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed: nobody serves, or
-   * who did died, or the reply took too long. Whether the request was carried out is
-   * not known then.
-   * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {TypeError} If the data is not a Uint8Array.
+   * @throws {RangeError} If an option is out of range.
+   * @throws {DOMException} `TimeoutError` if there is no reply within the timeout: no
+   * process serves the queue, or it ended, or it takes longer. The request may have been
+   * carried out.
+   * @throws {ClosedError} If this object is closed, before or during the wait.
    * @throws {IpcError} As {@linkcode SysvMessageQueue.send} and
    * {@linkcode SysvMessageQueue.receive}.
-   * @throws The reason of the signal, if it is aborted.
+   * @throws The reason of the signal if it is aborted.
    *
-   * @example A service that doubles
+   * @example A service that doubles numbers
    * ```ts
    * import { SysvMessageQueue } from "@linux/ipc/message-queue";
    * import { assertEquals } from "@std/assert";
@@ -558,7 +542,7 @@ export class SysvMessageQueue implements Disposable {
    *   }
    * })();
    *
-   * using client = SysvMessageQueue.fromId(queue.id); // mostly in another process
+   * using client = SysvMessageQueue.fromId(queue.id); // usually in another process
    * const reply = await client.request(Uint8Array.of(21), { timeout: 1000 });
    * assertEquals(reply, Uint8Array.of(42));
    * queue.remove();
@@ -578,12 +562,12 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgrcv`, again and again: the requests as they come, until this object is closed.
-   * Each takes one reply. Several processes may serve one queue.
+   * `msgrcv`, repeated: yields the requests as they arrive, until this object is closed.
+   * Answer each with {@linkcode SysvRequest.reply}. Several processes can serve a queue.
    *
-   * @param options `type` of the requests, 1 unless it is given, and others of
+   * @param options `type` of the requests, by default 1, and the other options of
    * {@linkcode SysvMessageQueue.receive}.
-   * @throws What {@linkcode SysvMessageQueue.receive} throws, but for the ClosedError.
+   * @throws The errors of {@linkcode SysvMessageQueue.receive}, except ClosedError.
    */
   requests(
     options?: SysvReceiveOptions & WaitOptions,
@@ -594,43 +578,18 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `struct msgbuf { long mtype; struct ... mtext; }`: the same queue with messages
-   * that are C structs, as a header file declares them for both sides.
-   *
-   * @param layout The struct, without the type.
-   * @returns A view of this queue, of use until this object is closed.
-   *
-   * @example What data.h is in C
-   * ```ts
-   * import { SysvMessageQueue } from "@linux/ipc/message-queue";
-   * import { cstring, i16, struct } from "@linux/ipc/struct";
-   * import { assertEquals } from "@std/assert";
-   *
-   * const human = struct({ age: i16, name: cstring(20) });
-   * using queue = SysvMessageQueue.create(null);
-   * const people = queue.typed(human);
-   * people.sendSync({ age: 80, name: "ghkim" });
-   * assertEquals(people.receiveSync().value, { age: 80, name: "ghkim" });
-   * queue.remove();
-   * ```
-   */
-  typed<F extends Fields>(layout: Struct<F>): TypedSysvMessageQueue<F> {
-    return new TypedSysvMessageQueue(this, layout);
-  }
-
-  /**
-   * `msgctl(id, IPC_STAT, ...)`: what the kernel tells of the queue.
+   * `msgctl(id, IPC_STAT, ...)`: returns the state of the queue.
    *
    * @returns Counts, sizes in bytes, permissions, process ids and times.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES if the queue may not be read, EIDRM if it was removed.
+   * @throws {IpcError} EACCES without read permission; EIDRM if the queue was removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   stat(): SysvMessageQueueStat {
-    const ds = msqidDs.decode(this.#queue.control(IPC_STAT));
+    const ds = msqidDs.decode(this.#queue.stat());
     return {
-      key: ds.msg_perm.key,
+      key: unsignedKey(ds.msg_perm.key),
       messages: Number(ds.msg_qnum),
       bytes: Number(ds.msg_cbytes),
       maxBytes: Number(ds.msg_qbytes),
@@ -639,8 +598,8 @@ export class SysvMessageQueue implements Disposable {
       gid: ds.msg_perm.gid,
       creatorUid: ds.msg_perm.cuid,
       creatorGid: ds.msg_perm.cgid,
-      lastSender: ds.msg_lspid,
-      lastReceiver: ds.msg_lrpid,
+      lastSenderPid: ds.msg_lspid,
+      lastReceiverPid: ds.msg_lrpid,
       sent: dateOf(ds.msg_stime),
       received: dateOf(ds.msg_rtime),
       changed: dateOf(ds.msg_ctime)!,
@@ -648,55 +607,61 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgctl(id, IPC_SET, ...)`: changes the owner, the permissions, or how much the
-   * queue takes.
+   * `msgctl(id, IPC_SET, ...)`: changes the owner, the permissions, or the maximum number
+   * of bytes in the queue.
    *
-   * @param change `uid`, `gid`, `mode`, `maxBytes`; what is absent stays.
+   * @param change `uid`, `gid`, `mode`, `maxBytes`; absent ones stay.
+   * @throws {TypeError} If one of them is not a number.
    * @throws {RangeError} If one of them is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator, or if
-   * `maxBytes` is above /proc/sys/kernel/msgmnb and it is not privileged; EACCES if
-   * the queue may not be read; EIDRM if it was removed.
+   * `maxBytes` is above /proc/sys/kernel/msgmnb and the process lacks CAP_SYS_RESOURCE;
+   * EACCES without read permission; EIDRM if the queue was removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
-  set(change: SysvMessageQueueChange): void {
+  change(change: SysvMessageQueueChange): void {
     const { uid, gid, mode, maxBytes } = change;
     checkPermChange({ uid, gid, mode });
     if (maxBytes !== undefined) {
       checkInteger("maxBytes", maxBytes, 0, 0x7fffffff, "int");
     }
-    const bytes = this.#queue.control(IPC_STAT);
-    const ds = msqidDs.view(bytes);
-    changePerm(ds.msg_perm, { uid, gid, mode });
-    if (maxBytes !== undefined) ds.msg_qbytes = BigInt(maxBytes);
-    this.#queue.control(IPC_SET, bytes, limitOn(maxBytes, ds.msg_perm));
+    this.#queue.change({ uid, gid, mode }, maxBytes);
   }
 
   /**
-   * `msgctl(id, IPC_RMID)`: destroys the queue with all the messages in it.
-   * Processes that wait for it are told with EIDRM.
+   * `msgctl(id, IPC_RMID)`: destroys the queue with its messages. Waits for it, in every
+   * process, end with EIDRM.
    *
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator, EIDRM if
-   * the queue was removed already.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator; EIDRM if the
+   * queue was already removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   remove(): void {
-    this.#queue.control(IPC_RMID);
+    this.#queue.remove();
   }
 
   /**
-   * Ends the use of this object. The queue and its messages stay. Pending waits end
-   * with a ClosedError.
+   * Ends the use of this object. Pending waits end with a ClosedError. Closing twice does
+   * nothing. There is no system call behind it: the queue and its messages stay, until
+   * {@linkcode SysvMessageQueue.remove}.
    */
   close(): void {
     this.#queue.closing.close();
   }
 
-  /** Closes this object; the queue stays. */
+  /** Closes this object. The queue stays. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** What `Deno.inspect` shows. */
+  [Symbol.for("Deno.customInspect")](): string {
+    if (!(#queue in this)) return inspected("SysvMessageQueue", {}); // prototype
+    const { id, key, closing: { closed } } = this.#queue;
+    const shown = key === undefined ? undefined : showKey(key);
+    return inspected("SysvMessageQueue", { id, key: shown, closed });
   }
 }

@@ -1,40 +1,38 @@
-// C's `struct msgbuf`, and the message in it.
+// The layout of a System V message in memory: C's `struct msgbuf`.
 
 import { byteLengthOf, viewOf } from "../arguments.ts";
 import { copyBytes } from "../libc/string.ts";
 
-/** A message taken from a System V queue. */
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A message received from a System V queue. */
 export interface SysvMessage {
-  /** The type: a number where that is exact, else a bigint. */
+  /** C's `mtype`: a number if it is a safe integer, else a bigint. */
   readonly type: number | bigint;
-  /** The bytes after the type: C's `mtext`. They are the receiver's own. */
+  /** C's `mtext`: the bytes after the type. The receiver owns them. */
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
-/** The bytes of the message type, which comes before the data. */
 const SIZEOF_LONG = 8;
 
 /**
- * The beginning of the caller's buffer; or bytes of the message's own, also when the
- * buffer has become too small during the wait: memory that was closed.
+ * The first `size` bytes of the caller's buffer; new bytes if there is none, or if it
+ * became too small during the wait, because its memory was closed.
  */
-function bytesFor(
-  size: number,
-  into: Uint8Array<ArrayBuffer> | undefined,
-): Uint8Array<ArrayBuffer> {
-  if (into === undefined) return new Uint8Array(size);
-  const room = byteLengthOf(into);
+function bytesFor(size: number, buffer: Bytes | undefined): Bytes {
+  if (buffer === undefined) return new Uint8Array(size);
+  const room = byteLengthOf(buffer);
   if (room < size) return new Uint8Array(size);
-  return size === room ? into : viewOf(into, 0, size);
+  return size === room ? buffer : viewOf(buffer, 0, size);
 }
 
 /** C's `struct msgbuf`: the type, then the data. */
 export class MessageBuffer {
-  bytes!: Uint8Array<ArrayBuffer>;
+  bytes!: Bytes;
   capacity!: number;
   #type!: BigInt64Array<ArrayBuffer>;
   #halves!: Uint32Array<ArrayBuffer>;
-  #data!: Uint8Array<ArrayBuffer>; // the bytes after the type
+  #data!: Bytes; // the bytes after the type
 
   constructor(capacity: number) {
     this.grow(capacity);
@@ -48,22 +46,24 @@ export class MessageBuffer {
     this.#data = this.bytes.subarray(SIZEOF_LONG);
   }
 
-  put(type: bigint, data: Uint8Array<ArrayBuffer>): void {
+  /** Writes a message into the buffer. */
+  put(type: bigint, data: Bytes): void {
     this.#type[0] = type;
     copyBytes(this.#data, data, byteLengthOf(data));
   }
 
-  /** The message of `size` bytes that is in here, as a copy. */
-  take(size: number, into?: Uint8Array<ArrayBuffer>): SysvMessage {
-    const data = bytesFor(size, into);
+  /** Returns a copy of the message, which has `size` bytes of data. */
+  take(size: number, buffer?: Bytes): SysvMessage {
+    const data = bytesFor(size, buffer);
     copyBytes(data, this.#data, size);
     return { type: this.#readType(), data };
   }
 
   #readType(): number | bigint {
     const [low, high] = this.#halves;
-    if (high === 0) return low!; // nearly always, and without a bigint
-    const exact = Number(this.#type[0]!);
-    return Number.isSafeInteger(exact) ? exact : this.#type[0]!;
+    if (high === 0) return low!; // the common case, without a bigint
+    const type = this.#type[0]!;
+    const exact = Number(type);
+    return Number.isSafeInteger(exact) ? exact : type;
   }
 }

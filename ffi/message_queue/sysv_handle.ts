@@ -1,54 +1,107 @@
-// The system calls on one System V queue, and the waits for it.
+// The system calls and the waits on one System V message queue.
 
-import { byteLengthOf } from "../arguments.ts";
-import type { SystemLimit } from "../errors.ts";
+import { byteLengthOf, showKey } from "../arguments.ts";
+import type { IpcError, SystemLimit } from "../errors.ts";
+import { systemLimit } from "../kernel/limits.ts";
+import { type SysvFamily, SysvObject } from "../kernel/sysv_object.ts";
 import {
   E2BIG,
   EACCES,
   EAGAIN,
-  EIDRM,
   EINTR,
   EINVAL,
   ENOMSG,
+  ENOSPC,
+  EPERM,
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { systemLimit } from "../kernel/limits.ts";
 import { pointerTo } from "../libc/string.ts";
-import { IPC_NOWAIT, IPC_STAT } from "../libc/sys_ipc.ts";
+import {
+  changePerm,
+  IPC_NOWAIT,
+  IPC_PRIVATE,
+  IPC_STAT,
+  type PermChange,
+} from "../libc/sys_ipc.ts";
 import { MSG_COPY, MSG_NOERROR, msqidDs, sysMsg } from "../libc/sys_msg.ts";
 import { SYS_msgrcv, SYS_msgsnd } from "../libc/sys_syscall.ts";
+import { unistd } from "../libc/unistd.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
 import { sleepSync } from "../wait/backoff.ts";
-import { Closing } from "../kernel/closing.ts";
 import { Interrupter } from "../wait/interrupt.ts";
 import type { Limits } from "../wait/options.ts";
 import { type BlockingCall, PoolSource } from "../wait/pool.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
+import { isOverdue } from "../wait/yield.ts";
 import { MessageBuffer, type SysvMessage } from "./sysv_buffer.ts";
 import { FIRST, type Selection } from "./sysv_selection.ts";
 
-const FIRST_CAPACITY = 8192; // the usual msgmax; grows when a message is larger
+const FIRST_CAPACITY = 8192; // the default of msgmax; grows for a larger message
 const MSGMAX = "/proc/sys/kernel/msgmax";
+const MSGMNB = "/proc/sys/kernel/msgmnb";
+const MSGMNI = "/proc/sys/kernel/msgmni";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A System V queue, as one object uses it. */
-export class QueueHandle {
-  readonly id: number;
-  readonly subject: string;
-  readonly closing: Closing;
-  // Messages go in the order of their send(), and of those that want the same messages
-  // each receive() gets its own in the order of the calls.
+/** What the calls on message queues are, for SysvObject. */
+export const MESSAGE_QUEUES: SysvFamily = {
+  syscall: "msgctl",
+  control: (id, operation, bytes) => sysMsg().msgctl(id, operation, bytes),
+  size: msqidDs.size,
+  table: "/proc/sysvipc/msg",
+};
+
+/** A System V queue, as one object of this module uses it. */
+export class QueueHandle extends SysvObject {
+  /** The key; 0 of a private queue; undefined if this process may not read it. */
+  readonly key: number | undefined;
+  // Sends are done in the order of the calls, and so are the receives that select the
+  // same messages.
   readonly #sends = new WaiterQueue();
   readonly #receives = new Map<string, WaiterQueue>();
   readonly #buffer = new MessageBuffer(FIRST_CAPACITY);
 
-  constructor(id: number, subject: string) {
-    this.id = id;
-    this.subject = subject;
-    this.closing = new Closing(subject);
+  constructor(id: number, subject: string, key: number | undefined) {
+    super(MESSAGE_QUEUES, id, subject);
+    this.key = key;
+  }
+
+  /** `msgget(key, flags)` */
+  static get(key: number, flags: number): QueueHandle {
+    const subject = key === IPC_PRIVATE
+      ? "private queue"
+      : `queue key ${showKey(key)}`;
+    const id = sysMsg().msgget(key, flags);
+    if (id !== -1) return new QueueHandle(id, subject, key);
+    const error = errno();
+    const limit = error === ENOSPC ? systemLimit(MSGMNI) : undefined;
+    throw ipcError(error, "msgget", subject, limit);
+  }
+
+  /** `msgctl(id, IPC_STAT, ...)` */
+  static fromId(id: number): QueueHandle {
+    const subject = `queue id ${id}`;
+    const bytes = new Uint8Array(msqidDs.size);
+    if (sysMsg().msgctl(id, IPC_STAT, bytes) !== -1) {
+      const { key } = msqidDs.decode(bytes).msg_perm;
+      return new QueueHandle(id, subject, key);
+    }
+    const error = errno();
+    // A process with write permission only may send, but not stat.
+    if (error === EACCES) return new QueueHandle(id, subject, undefined);
+    throw ipcError(error, "msgctl", subject);
+  }
+
+  /** `IPC_SET` of the fields that are given. */
+  change(change: PermChange, maxBytes: number | undefined): void {
+    let perm: { uid: number; cuid: number };
+    this.set((bytes) => {
+      const ds = msqidDs.view(bytes);
+      perm = ds.msg_perm;
+      changePerm(ds.msg_perm, change);
+      if (maxBytes !== undefined) ds.msg_qbytes = BigInt(maxBytes);
+    }, (error) => error === EPERM ? limitOn(maxBytes, perm) : undefined);
   }
 
   /** Sends a message if there is room. */
@@ -78,12 +131,10 @@ export class QueueHandle {
 
   /** Sends a message, waiting while there is no room. */
   async send(data: Bytes, type: bigint, limits: Limits): Promise<void> {
-    if (this.trySend(data, type)) {
-      if (isOverdue()) await yieldToEventLoop();
-      return;
-    }
+    if (!isOverdue() && this.trySend(data, type)) return;
+    this.closing.checkOpen();
     this.#checkFits(byteLengthOf(data));
-    const message = new MessageBuffer(byteLengthOf(data)); // the caller's may change
+    const message = new MessageBuffer(byteLengthOf(data)); // the caller may change it
     message.put(type, data);
     const sending = new Sending(this, message);
     const source = this.#sourceOf(() => sending.blockingCall());
@@ -94,62 +145,60 @@ export class QueueHandle {
     }
   }
 
-  /** Takes a message that is there. */
+  /** Receives a message if there is one. */
   tryReceive(selection: Selection): SysvMessage | undefined {
     return this.receiveNow(selection, IPC_NOWAIT);
   }
 
-  /** Takes a message, blocking this thread until there is one. */
+  /** Receives a message, blocking this thread until there is one. */
   receiveSync(selection: Selection, deadline: number): SysvMessage {
     const flags = deadline === Infinity ? 0 : IPC_NOWAIT;
-    return this.#attemptSync(
-      () => this.receiveNow(selection, flags),
-      deadline,
-    );
+    const tryOnce = () => this.receiveNow(selection, flags);
+    return this.#attemptSync(tryOnce, deadline);
   }
 
-  /** Takes a message, waiting until there is one. */
+  /** Receives a message, waiting until there is one. */
   async receive(selection: Selection, limits: Limits): Promise<SysvMessage> {
     const receiving = new Receiving(this, selection);
     const source = this.#sourceOf(() => receiving.blockingCall());
     const key = `${selection.type} ${selection.flags}`;
-    const queue = this.#receives.get(key) ?? new WaiterQueue();
-    this.#receives.set(key, queue);
+    const waiters = this.#receives.get(key) ?? new WaiterQueue();
+    this.#receives.set(key, waiters);
     try {
-      return await attempt(source, () => receiving.tryOnce(), limits, queue);
+      return await attempt(source, () => receiving.tryOnce(), limits, waiters);
     } finally {
-      if (!queue.busy) this.#receives.delete(key);
+      if (!waiters.busy) this.#receives.delete(key);
       receiving.end();
     }
   }
 
-  /** A copy of a message by its place in the queue, which stays there. */
+  /** Copies the message at an index, and leaves it in the queue. */
   peek(index: number): SysvMessage | undefined {
-    const place = { ...FIRST, type: BigInt(index), flags: MSG_COPY };
-    return this.receiveNow(place, IPC_NOWAIT);
+    const selection = { ...FIRST, type: BigInt(index), flags: MSG_COPY };
+    return this.receiveNow(selection, IPC_NOWAIT);
   }
 
-  /** One msgsnd; false when there is no room, or where it was interrupted. */
+  /** One msgsnd without waiting; false if there is no room. */
   sendNow({ bytes, capacity }: MessageBuffer): boolean {
     return this.#send(bytes, capacity, IPC_NOWAIT);
   }
 
-  /** One msgrcv; undefined when there is no such message. */
+  /** One msgrcv; undefined if there is no such message. */
   receiveNow(selection: Selection, flags: number): SysvMessage | undefined {
     this.closing.checkOpen();
     const { msgrcv } = sysMsg();
     for (;;) {
       const { bytes, capacity } = this.#buffer;
       const most = Math.min(selection.most, capacity);
-      const all = selection.flags | flags;
-      const size = msgrcv(this.id, bytes, most, selection.type, all);
+      const { type } = selection;
+      const size = msgrcv(this.id, bytes, most, type, selection.flags | flags);
       if (size !== -1) return this.#buffer.take(size, selection.buffer);
       const error = errno();
       if (error === ENOMSG) return undefined;
-      // The message stays in the queue when the buffer is too small for it. The
-      // bytes in the queue are the most that it can have.
+      // A message that is too large stays in the queue. Its size is at most the number
+      // of bytes in the queue.
       if (error === E2BIG && selection.most > capacity) {
-        const { msg_cbytes } = msqidDs.decode(this.control(IPC_STAT));
+        const { msg_cbytes } = msqidDs.decode(this.stat());
         this.#buffer.grow(Math.max(capacity * 2, Number(msg_cbytes)));
       } else if (error === E2BIG) {
         const limit = { name: "buffer.byteLength", value: selection.most };
@@ -158,16 +207,6 @@ export class QueueHandle {
         throw this.#failure(error, "msgrcv");
       }
     }
-  }
-
-  /** msgctl, with the condition of a removed queue made one. */
-  control(operation: number, change?: Bytes, limit?: SystemLimit): Bytes {
-    this.closing.checkOpen();
-    const bytes = change ?? new Uint8Array(msqidDs.size);
-    if (sysMsg().msgctl(this.id, operation, bytes) !== -1) return bytes;
-    const error = errno();
-    const gone = error === EINVAL || error === EIDRM;
-    throw ipcError(gone ? EIDRM : error, "msgctl", this.subject, limit);
   }
 
   #sourceOf(callOf: () => BlockingCall | undefined): PoolSource {
@@ -179,7 +218,7 @@ export class QueueHandle {
     return attemptSync(this.subject, tryOnce, block, deadline);
   }
 
-  /** A buffer with the message: a large one is not kept. */
+  /** Returns a buffer with the message. A buffer for a large message is not kept. */
   #put(type: bigint, data: Bytes): MessageBuffer {
     const size = byteLengthOf(data);
     const fits = size <= this.#buffer.capacity;
@@ -188,48 +227,60 @@ export class QueueHandle {
     return buffer;
   }
 
-  /** Sends a message that is in a buffer; false when there is no room. */
+  /** One msgsnd, with or without IPC_NOWAIT; false if there is no room. */
   #send(bytes: Bytes, size: number, flags: number): boolean {
     this.closing.checkOpen();
     const { msgsnd } = sysMsg();
     for (;;) {
       if (msgsnd(this.id, bytes, size, flags) === 0) return true;
       const error = errno();
-      // A call that may block says EAGAIN only where the runtime's signal handler has
-      // left that in errno.
+      // A blocking call never fails with EAGAIN itself: it is EINTR, whose errno the
+      // signal handler of the runtime has overwritten.
       if (error === EAGAIN) return false;
       if (error !== EINTR) throw this.#failure(error, "msgsnd");
     }
   }
 
-  /** Linux would wait for ever for room that cannot come. */
+  /** Rejects a message that the queue can never hold: msgsnd would wait for ever. */
   #checkFits(size: number): void {
-    const bytes = new Uint8Array(msqidDs.size);
-    // Who may only write to the queue is not told its size, and waits.
-    if (sysMsg().msgctl(this.id, IPC_STAT, bytes) === -1) return;
+    const bytes = this.#statNow();
+    if (bytes === undefined) return; // with write permission only, or removed
     const maxBytes = Number(msqidDs.decode(bytes).msg_qbytes);
-    // There may be as many messages as bytes: an empty one takes room, too.
+    // The kernel also limits the number of messages to msg_qbytes.
     if (Math.max(size, 1) <= maxBytes) return;
     const limit = { name: "msg_qbytes", value: maxBytes };
     throw ipcError(EINVAL, "msgsnd", this.subject, limit);
   }
 
-  /**
-   * To the caller, a queue that was removed is one condition: EIDRM. The kernel says
-   * EINVAL to a call that comes after the removal.
-   */
-  #failure(error: number, syscall: string): Error {
-    if (error !== EINVAL) return ipcError(error, syscall, this.subject);
+  /** EINVAL means that the message is above msgmax, or that the queue was removed. */
+  #failure(error: number, syscall: string): IpcError {
+    const exists = () => this.#statNow() !== undefined || errno() === EACCES;
+    return error === EINVAL && exists()
+      ? ipcError(EINVAL, syscall, this.subject, systemLimit(MSGMAX))
+      : this.failure(error, syscall);
+  }
+
+  /** `IPC_STAT`; undefined if it fails. */
+  #statNow(): Bytes | undefined {
     const bytes = new Uint8Array(msqidDs.size);
-    const { msgctl } = sysMsg();
-    if (msgctl(this.id, IPC_STAT, bytes) === -1 && errno() !== EACCES) {
-      return ipcError(EIDRM, syscall, this.subject);
-    }
-    return ipcError(error, syscall, this.subject, systemLimit(MSGMAX));
+    const result = sysMsg().msgctl(this.id, IPC_STAT, bytes);
+    return result === -1 ? undefined : bytes;
   }
 }
 
-/** A call on a thread of the pool that `call` makes, where it can be interrupted. */
+/** The limit behind EPERM, unless the process is neither owner nor creator. */
+function limitOn(
+  maxBytes: number | undefined,
+  { uid, cuid }: { uid: number; cuid: number },
+): SystemLimit | undefined {
+  const limit = systemLimit(MSGMNB);
+  if (maxBytes === undefined || limit === undefined) return undefined;
+  if (maxBytes <= limit.value) return undefined;
+  const user = unistd().geteuid();
+  return uid === user || cuid === user ? limit : undefined;
+}
+
+/** A blocking call for the pool; undefined where it could not be interrupted. */
 function interruptible(
   syscall: number,
   bytes: Bytes,
@@ -249,11 +300,11 @@ function interruptible(
   };
 }
 
-/** One message that is being sent. */
+/** A send that waits for room. */
 class Sending {
   readonly #queue: QueueHandle;
   readonly #message: MessageBuffer;
-  /** Whether a thread of the pool has sent it. */
+  /** Whether a thread of the pool has sent the message. */
   done = false;
 
   constructor(queue: QueueHandle, message: MessageBuffer) {
@@ -265,7 +316,7 @@ class Sending {
     return this.done || this.#queue.sendNow(this.#message) || undefined;
   }
 
-  /** There is no call that waits for room: this one sends. */
+  /** A blocking msgsnd, which sends: no call only waits for room. */
   blockingCall(): BlockingCall | undefined {
     const { bytes, capacity } = this.#message;
     return interruptible(SYS_msgsnd, bytes, true, async () => {
@@ -275,7 +326,7 @@ class Sending {
   }
 }
 
-/** One message that is being received. */
+/** A receive that waits for a message. */
 class Receiving {
   readonly #queue: QueueHandle;
   readonly #selection: Selection;
@@ -293,8 +344,8 @@ class Receiving {
   }
 
   /**
-   * msgrcv into a buffer without room for data: it returns with E2BIG when a message
-   * comes, which stays in the queue. An empty message is taken all the same.
+   * A blocking msgrcv into a buffer without room for data: when a message arrives it
+   * fails with E2BIG, and the message stays in the queue. Only an empty message is taken.
    */
   blockingCall(): BlockingCall | undefined {
     const bytes = new Uint8Array(8); // the type alone
@@ -309,7 +360,7 @@ class Receiving {
     });
   }
 
-  /** An empty message that is not wanted any more goes back. */
+  /** Ends the wait. An empty message that it took goes back into the queue. */
   end(): void {
     this.#ended = true;
     if (this.#taken === undefined) return;

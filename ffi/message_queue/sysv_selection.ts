@@ -1,45 +1,45 @@
-// What is sent to a System V queue, and which message is received from it.
+// The options of send and receive on a System V queue, checked and converted for C.
 
 import { byteLengthOf, checkBytes, checkInteger } from "../arguments.ts";
 import { MSG_EXCEPT, MSG_NOERROR } from "../libc/sys_msg.ts";
 
-/** How a message is sent. */
+/** The options of a message to send. */
 export interface SysvSendOptions {
   /**
-   * The type: a C `long` of at least 1.
+   * C's `mtype`: a `long` of at least 1.
    *
    * @default {1}
    */
   type?: number | bigint | undefined;
 }
 
-/** Which message is received. */
+/** The options that select the message to receive. */
 export interface SysvReceiveOptions {
   /**
-   * 0 takes the first message, n the first of type n, -n the first of the lowest
-   * type that is at most n.
+   * `msgtyp`: 0 selects the first message, n the first of type n, and -n the first of
+   * the lowest type that is at most n.
    *
    * @default {0}
    */
   type?: number | bigint | undefined;
   /**
-   * `MSG_EXCEPT`: takes the first message of any other type than `type`, which must
-   * be above 0.
+   * `MSG_EXCEPT`: selects the first message whose type is not `type`, which must be
+   * above 0.
    *
    * @default {false}
    */
   except?: boolean | undefined;
   /**
-   * `MSG_NOERROR`: cuts off what a message has beyond this many bytes. The kernel
-   * does not tell whether it did.
+   * `MSG_NOERROR`: truncates the data of a longer message to this many bytes. The kernel
+   * does not report whether it did.
    *
-   * @default {nothing is cut off}
+   * @default {not truncated}
    */
   truncate?: number | undefined;
   /**
-   * Where to put the data, instead of into a new array: `data` is then the part of
-   * the buffer that was filled. A message that does not fit stays in the queue, and
-   * the call fails with E2BIG.
+   * Receives the data, in place of a new array: `data` is then the part of the buffer
+   * that was filled. A message that does not fit stays in the queue, and the call fails
+   * with E2BIG.
    *
    * @default {a new array}
    */
@@ -48,11 +48,11 @@ export interface SysvReceiveOptions {
 
 const LONG_MAX = 2n ** 63n - 1n;
 
-// The last type that was a number, and the same as a bigint: mostly the next one, too.
+// A cache of one conversion: successive messages mostly have the same type.
 let lastNumber = 0;
 let lastLong = 0n;
 
-/** A C long that is not above LONG_MAX, nor below its negative. */
+/** A C `long` from `min` to LONG_MAX. */
 function cLong(name: string, value: unknown, min: bigint): bigint {
   if (typeof value === "number" && Number.isSafeInteger(value)) {
     if (value !== lastNumber) lastLong = BigInt(lastNumber = value);
@@ -76,12 +76,12 @@ function cLong(name: string, value: unknown, min: bigint): bigint {
   return value;
 }
 
-/** The type of a message to send. */
+/** Returns the type of a message to send. */
 export function typeToSend(options: SysvSendOptions | undefined): bigint {
   return cLong("type", options?.type ?? 1, 1n);
 }
 
-/** The size of a message is an int to the kernel, below /proc/sys/kernel/msgmax. */
+/** Checks the data of a message. The kernel checks it against msgmax, which is an int. */
 export function checkData(
   data: unknown,
 ): asserts data is Uint8Array<ArrayBuffer> {
@@ -89,16 +89,16 @@ export function checkData(
   checkInteger("data.byteLength", byteLengthOf(data), 0, 0x7fffffff, "int");
 }
 
-/** What msgrcv is asked for. */
+/** The arguments of msgrcv. */
 export interface Selection {
   readonly type: bigint;
   readonly flags: number;
-  /** The most bytes of data that are taken. */
+  /** The most bytes of data to receive. */
   readonly most: number;
   readonly buffer: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** The first message of any type. */
+/** Selects the first message of any type. */
 export const FIRST: Selection = {
   type: 0n,
   flags: 0,
@@ -106,15 +106,15 @@ export const FIRST: Selection = {
   buffer: undefined,
 };
 
-/** Reads and checks which message is to be received. */
+/** Reads and checks the options of a receive. */
 export function selectionOf(
   options: SysvReceiveOptions | undefined,
   defaultType = 0,
 ): Selection {
   if (options === undefined && defaultType === 0) return FIRST;
-  const { type: wanted = defaultType, except = false, truncate, buffer } =
+  const { type: given = defaultType, except = false, truncate, buffer } =
     options ?? {};
-  const type = cLong("type", wanted, except ? 1n : -LONG_MAX);
+  const type = cLong("type", given, except ? 1n : -LONG_MAX);
   if (truncate !== undefined) {
     checkInteger("truncate", truncate, 0, 0x7fffffff, "int");
   }

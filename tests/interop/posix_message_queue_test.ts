@@ -38,7 +38,7 @@ queueTest("PosixMessageQueue opens the queue of a C program", async () => {
   await say(peer, "create 3 77", "created");
   using queue = PosixMessageQueue.open(name);
   await say(peer, "send 5 0102", "sent");
-  assertEquals(queue.attributes, { maxMessages: 3, maxSize: 77, messages: 1 });
+  assertEquals(queue.stat(), { maxMessages: 3, maxSize: 77, messages: 1 });
   assertEquals(queue.receiveSync(), { priority: 5, data: Uint8Array.of(1, 2) });
   using same = PosixMessageQueue.openOrCreate(name, { maxMessages: 1 });
   assertEquals(same.maxSize, 77);
@@ -129,16 +129,16 @@ queueTest(
 );
 
 queueTest(
-  "PosixMessageQueue.typed() has the structs of a C program",
+  "PosixMessageQueue carries the structs of a C program",
   async () => {
     const person = struct({ age: i16, name: cstring(20) });
     await using both = await pair(2, person.size);
     const { queue, peer } = both;
-    const people = queue.typed(person);
     await say(peer, "person 80", "sent");
     const value = { age: 80, name: "ghkim" };
-    assertEquals(await people.receive(), { priority: 0, value });
-    await people.send(value);
+    const message = await queue.receive();
+    assertEquals(person.decode(message.data), value);
+    await queue.send(person.encode(value));
     await say(peer, "receive", `0 ${hex(person.encode(value))}`);
   },
 );
@@ -169,7 +169,7 @@ queueTest(
       maxSize: 8,
     });
     PosixMessageQueue.unlink(name); // no other way leads to it
-    assertEquals(queue.tryReceive(), null); // non-blocking by now, and here alone
+    assertEquals(queue.tryReceive(), undefined);
     await using peer = await startInherited(queue, "mqueue_peer", name);
     await say(peer, "attributes", "1 8 0");
     await peer.send("receive");

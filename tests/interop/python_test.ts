@@ -74,10 +74,9 @@ sysvTest("SysvMessageQueue exchanges types and bytes with Python", async () => {
   assertEquals(queue.receiveSync({ type: 3, except: true }).type, 9);
   assertEquals(queue.receiveSync().data, bytes(3));
 
-  const people = queue.typed(person);
   await python.ask(`queue.send(${PERSON})`);
-  assertEquals(people.receiveSync().value, ghkim);
-  people.sendSync(ghkim);
+  assertEquals(person.decode(queue.receiveSync().data), ghkim);
+  queue.sendSync(person.encode(ghkim));
   assertEquals(await python.ask(`queue.receive()[0] == ${PERSON}`), "True");
   queue.remove();
 });
@@ -97,11 +96,11 @@ sysvTest("SysvMessageQueue wakes Python, and is woken by it", async () => {
   const waiting = queue.receive({ type: 3, ...WAIT });
   await python.ask(`queue.send(b"B", type=3)`);
   assertEquals((await waiting).data, bytes(66));
-  const { lastSender, lastReceiver } = queue.stat();
-  assertEquals(lastSender, python.child.pid);
+  const { lastSenderPid, lastReceiverPid } = queue.stat();
+  assertEquals(lastSenderPid, python.child.pid);
   // Who waited is told by the thread in which it did.
   const threads = Array.from(Deno.readDirSync("/proc/self/task"));
-  assert(threads.some(({ name }) => name === `${lastReceiver}`));
+  assert(threads.some(({ name }) => name === `${lastReceiverPid}`));
   await python.ask("queue.remove()");
   assertEquals(
     SysvMessageQueue.list().some(({ id }) => id === queue.id),

@@ -71,7 +71,9 @@ export async function killUsersOf(
       whole(await queue.receive(options));
     });
   }
-  for (let message; (message = queue.tryReceive()) !== null;) whole(message);
+  for (let message; (message = queue.tryReceive()) !== undefined;) {
+    whole(message);
+  }
   queue.sendSync(Uint8Array.of(1));
   assertEquals(queue.receiveSync().data, Uint8Array.of(1));
 }

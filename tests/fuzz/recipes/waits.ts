@@ -180,8 +180,6 @@ const WAITS: Record<string, (fuzz: Fuzz) => Wait> = {
     on(queue(fuzz), (one, options) => one.request(byte(), options)),
   "SysvMessageQueue.requests": (fuzz) =>
     on(queue(fuzz), (one, options) => one.requests(options).next()),
-  "TypedSysvMessageQueue.receive": (fuzz) =>
-    on(queue(fuzz), (one, options) => one.typed(pair).receive(options)),
   "PosixMessageQueue.receive": (fuzz) =>
     on(posixQueue(fuzz), (one, options) => one.receive(options)),
   "PosixMessageQueue.send": (fuzz) => {

@@ -1,10 +1,5 @@
 /** Message queues, System V and POSIX. */
-import {
-  i32,
-  PosixMessageQueue,
-  struct,
-  SysvMessageQueue,
-} from "../../../mod.ts";
+import { PosixMessageQueue, SysvMessageQueue } from "../../../mod.ts";
 import type { Gen, Mechanism } from "../types.ts";
 import {
   anything,
@@ -36,22 +31,6 @@ const priority = number(0, 1, 7, 32767, 32768);
 const mode = number(0o600, 0o666, 0, 0o1000);
 const small = bytes(0, 1, 8, 16, 24, 100, 4096);
 const message = bytes(0, 1, 8, 16, 32);
-const layout: Gen = () => ({ value: struct({ a: i32, b: i32 }), text: "ab" });
-const value: Gen = (fuzz) => {
-  if (fuzz.hostile("types")) return anything(fuzz);
-  if (!fuzz.hostile("evil")) return { value: { a: 1, b: 2 }, text: "{ a, b }" };
-  const evil = fuzz.evil();
-  return {
-    value: {
-      a: 1,
-      get b() {
-        evil.run();
-        return 2;
-      },
-    },
-    text: `{ a, get b: ${evil.text} }`,
-  };
-};
 const truncate = number(0, 1, 8, 100);
 const receiving = {
   type,
@@ -79,9 +58,10 @@ export const QUEUE: Mechanism = {
         list: [],
       },
       methods: {
-        // sendSync() and receiveSync() have no timeout.
+        sendSync: [small, syncWait({ type })],
         send: [small, wait({ type })],
         trySend: [small, options({ type })],
+        receiveSync: [syncWait(receiving)],
         receive: [wait(receiving)],
         tryReceive: [options(receiving)],
         peek: [number(0, 1, 5)],
@@ -89,9 +69,8 @@ export const QUEUE: Mechanism = {
         "@@asyncIterator": [],
         request: [small, wait({ type })],
         requests: [wait(receiving)],
-        typed: [layout],
         stat: [],
-        set: [options({ mode, maxBytes: number(0, 1, 100, 16384) })],
+        change: [options({ mode, maxBytes: number(0, 1, 100, 16384) })],
         remove: [],
         close: [],
         "@@dispose": [],
@@ -105,21 +84,6 @@ export const QUEUE: Mechanism = {
       methods: { reply: [small, wait()] },
       getters: ["type", "data", "pid"],
       construct: [one("SysvMessageQueue"), anything, anything],
-    },
-    TypedSysvMessageQueue: {
-      make: (fuzz) => {
-        const queue = SysvMessageQueue.create(null);
-        fuzz.keep(queue);
-        return queue.typed(struct({ a: i32, b: i32 }));
-      },
-      methods: {
-        send: [value, wait({ type })],
-        trySend: [value, options({ type })],
-        receive: [wait({ type, except: bool })],
-        tryReceive: [options({ type, except: bool })],
-        "@@asyncIterator": [],
-      },
-      construct: [one("SysvMessageQueue"), layout],
     },
     PosixMessageQueue: {
       make: (fuzz) =>
@@ -141,34 +105,14 @@ export const QUEUE: Mechanism = {
         notified: [wait()],
         messages: [wait()],
         "@@asyncIterator": [],
-        typed: [layout],
+        stat: [],
         inherit: [callback(1)],
         close: [],
         "@@dispose": [],
       },
       enders: ["close", "@@dispose"],
-      getters: ["fd", "name", "maxSize", "attributes"],
+      getters: ["fd", "name", "maxSize"],
       construct: [name, anything],
-    },
-    TypedPosixMessageQueue: {
-      make: (fuzz) => {
-        const queue = PosixMessageQueue.create(fuzz.name(), {
-          maxMessages: 2,
-          maxSize: 8,
-        });
-        fuzz.keep(queue);
-        return queue.typed(struct({ a: i32, b: i32 }));
-      },
-      methods: {
-        sendSync: [value, syncWait({ priority })],
-        send: [value, wait({ priority })],
-        trySend: [value, options({ priority })],
-        receiveSync: [syncWait()],
-        receive: [wait()],
-        tryReceive: [],
-        "@@asyncIterator": [],
-      },
-      construct: [one("PosixMessageQueue"), layout],
     },
   },
   functions: {

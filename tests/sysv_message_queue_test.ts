@@ -12,6 +12,7 @@ import {
   type SysvMessage,
   SysvMessageQueue,
 } from "../ffi/message_queue.ts";
+import { showKey } from "../ffi/arguments.ts";
 import { cstring, i16, struct } from "../ffi/struct.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compileText, noCompiler } from "./support/c.ts";
@@ -43,7 +44,7 @@ function sysctl(path: string): number {
 const { prelude, code, spawnCode, runCode, nobodys } = codeWith(
   { SysvMessageQueue: "message-queue" },
   `${TOLD}
-  /** A message, or null, as one line. */
+  /** A message, or undefined, as one line. */
   function shown(message) {
     return message && message.type + ": " + message.data;
   }
@@ -79,7 +80,7 @@ function bytes(...values: number[]): Uint8Array<ArrayBuffer> {
 }
 
 function assertMessage(
-  message: SysvMessage | null,
+  message: SysvMessage | undefined,
   type: number | bigint,
   data: Uint8Array,
 ): void {
@@ -132,8 +133,8 @@ leakTest("SysvMessageQueue.create() makes an empty queue", () => {
     gid: Deno.gid()!,
     creatorUid: Deno.uid()!,
     creatorGid: Deno.gid()!,
-    lastSender: 0,
-    lastReceiver: 0,
+    lastSenderPid: 0,
+    lastReceiverPid: 0,
     sent: null,
     received: null,
   });
@@ -141,7 +142,7 @@ leakTest("SysvMessageQueue.create() makes an empty queue", () => {
   assert(changed.getTime() >= before - 1000, String(changed));
   assert(changed.getTime() <= Date.now(), String(changed));
   assertEquals(row(queue.id)?.key, key);
-  assertEquals(queue.tryReceive(), null);
+  assertEquals(queue.tryReceive(), undefined);
   queue.remove();
 });
 
@@ -168,7 +169,7 @@ leakTest("SysvMessageQueue.create(null) makes another queue each time", () => {
   assertNotEquals(one.id, two.id);
   assertEquals([row(one.id)?.key, row(two.id)?.key], [0, 0]);
   one.sendSync(bytes(1));
-  assertEquals(two.tryReceive(), null);
+  assertEquals(two.tryReceive(), undefined);
   one.remove();
   two.remove();
 });
@@ -188,11 +189,11 @@ leakTest("SysvMessageQueue.create() fails where a queue is", () => {
       limit: error.limit,
     },
     {
-      message: `msgget queue key ${key}: File exists (EEXIST)`,
+      message: `msgget queue key ${showKey(key)}: File exists (EEXIST)`,
       code: "EEXIST",
       errno: 17,
       syscall: "msgget",
-      subject: `queue key ${key}`,
+      subject: `queue key ${showKey(key)}`,
       limit: undefined,
     },
   );
@@ -219,13 +220,46 @@ leakTest(
         }`,
       ),
       ...Array(2).fill([
-        "msgget queue key 8: No space left on device (ENOSPC); " +
+        "msgget queue key 0x00000008: No space left on device (ENOSPC); " +
         `${MSGMNI} is 2`,
         `${MSGMNI} 2`,
       ]).flat(),
     );
   },
 );
+
+leakTest("SysvMessageQueue shows keys as unsigned numbers", () => {
+  const key = (uniqueKey() | 0x80000000) >>> 0;
+  using queue = SysvMessageQueue.create(key | 0);
+  using opened = SysvMessageQueue.open(key);
+  assertEquals(opened.id, queue.id);
+  assertEquals(queue.stat().key, key);
+  const entry = SysvMessageQueue.list().find(({ id }) => id === queue.id);
+  assertEquals(entry?.key, key);
+  for (const form of [key, key | 0]) {
+    const { message } = assertRefused(
+      () => SysvMessageQueue.create(form),
+      "EEXIST",
+      "msgget",
+    );
+    assert(message.includes(`queue key 0x${key.toString(16)}:`), message);
+  }
+  queue.remove();
+});
+
+leakTest("Deno.inspect() shows what a SysvMessageQueue is", () => {
+  const key = uniqueKey();
+  using queue = SysvMessageQueue.create(key);
+  const { id } = queue;
+  using again = SysvMessageQueue.fromId(id);
+  const open = `SysvMessageQueue { id: ${id}, key: ${showKey(key)}, closed: `;
+  assertEquals(Deno.inspect(queue), `${open}false }`);
+  assertEquals(Deno.inspect(again), `${open}false }`);
+  queue.remove();
+  queue.close();
+  assertEquals(Deno.inspect(queue), `${open}true }`);
+  assert(Deno.inspect(SysvMessageQueue.prototype).length > 0);
+});
 
 leakTest("SysvMessageQueue.open() opens what create() made", () => {
   const key = uniqueKey();
@@ -246,7 +280,7 @@ leakTest("SysvMessageQueue.open() fails where no queue is", () => {
   );
   assertEquals(
     error.message,
-    `msgget queue key ${key}: No such file or directory (ENOENT)`,
+    `msgget queue key ${showKey(key)}: No such file or directory (ENOENT)`,
   );
 });
 
@@ -348,7 +382,7 @@ leakTest("SysvMessageQueue.remove() frees the key at once", () => {
   assertRefused(() => SysvMessageQueue.open(key), "ENOENT", "msgget");
   using second = SysvMessageQueue.create(key);
   assertNotEquals(second.id, first.id);
-  assertEquals(second.tryReceive(), null);
+  assertEquals(second.tryReceive(), undefined);
   assertRemoved(() => first.trySend(bytes(2)));
   assertEquals(second.stat().messages, 0);
   second.remove();
@@ -506,7 +540,7 @@ leakTest("SysvMessageQueue keeps messages in order", () => {
   for (let i = 0; i < 100; i++) {
     assertMessage(queue.receiveSync(), 1, bytes(i, i + 1));
   }
-  assertEquals(queue.tryReceive(), null);
+  assertEquals(queue.tryReceive(), undefined);
 });
 
 leakTest("SysvMessageQueue.sendSync() sends the view's bytes only", () => {
@@ -641,11 +675,11 @@ leakTest("SysvMessageQueue.receiveSync() selects by type", () => {
     const message = queue.tryReceive({ type });
     return message && message.data[0];
   };
-  assertEquals(take(2), null);
+  assertEquals(take(2), undefined);
   assertEquals(take(-0), 0); // the first of all
   assertEquals(take(3), 1); // the first 3
   assertEquals(take(-2), 5); // the lowest type up to 2: the 1
-  assertEquals(take(-2), null);
+  assertEquals(take(-2), undefined);
   assertEquals(take(-7), 3); // the lowest up to 7: the second 3
   assertEquals(take(-6), 6); // not the 7 before it
   assertEquals(take(-LONG_MAX), 2); // the 7
@@ -674,12 +708,13 @@ leakTest("SysvMessageQueue.stat() tells who used the queue last", async () => {
     queue.receiveSync();`,
   );
   assertEquals((await child.ended()).code, 0);
-  const { messages, bytes: used, lastSender, lastReceiver } = queue.stat();
+  const { messages, bytes: used, lastSenderPid, lastReceiverPid } = queue
+    .stat();
   assertEquals([messages, used], [1, 4], "they outlive their sender");
-  assertEquals([lastSender, lastReceiver], [child.pid, child.pid]);
+  assertEquals([lastSenderPid, lastReceiverPid], [child.pid, child.pid]);
   queue.receiveSync();
-  const { lastReceiver: now, sent, received, changed } = queue.stat();
-  assertEquals([now, queue.stat().lastSender], [Deno.pid, child.pid]);
+  const { lastReceiverPid: now, sent, received, changed } = queue.stat();
+  assertEquals([now, queue.stat().lastSenderPid], [Deno.pid, child.pid]);
   assert(changed <= sent! && sent! <= received!);
 });
 
@@ -721,7 +756,7 @@ leakTest(
   "SysvMessageQueue.trySend() says when there are too many empty messages",
   () => {
     using queue = newQueue();
-    queue.set({ maxBytes: 3 });
+    queue.change({ maxBytes: 3 });
     assertEquals(fill(queue, 0), 3);
     const { messages, bytes: used } = queue.stat();
     assertEquals([messages, used], [3, 0]);
@@ -772,7 +807,7 @@ leakTest(
   "SysvMessageQueue.sendSync() refuses what the whole queue cannot hold",
   async () => {
     using queue = newQueue();
-    queue.set({ maxBytes: 100 });
+    queue.change({ maxBytes: 100 });
     queue.sendSync(bytes(1));
     await using child = spawnCode(
       `using queue = SysvMessageQueue.fromId(${queue.id});
@@ -944,13 +979,16 @@ leakTest("SysvMessageQueue.peek() leaves the message", {
   needs: [noCopies],
 }, () => {
   using queue = newQueue();
-  assertEquals(queue.peek(0), null);
+  assertEquals(queue.peek(0), undefined);
   queue.sendSync(bytes(1, 2), { type: LONG_MAX });
   queue.sendSync(bytes(), { type: 3 });
   for (let round = 0; round < 2; round++) {
     assertMessage(queue.peek(0), LONG_MAX, bytes(1, 2));
     assertMessage(queue.peek(1), 3, bytes());
-    assertEquals([queue.peek(2), queue.peek(2 ** 31 - 1)], [null, null]);
+    assertEquals([queue.peek(2), queue.peek(2 ** 31 - 1)], [
+      undefined,
+      undefined,
+    ]);
   }
   for (const index of [-1, 1.5, NaN, 2 ** 31]) {
     assertThrows(() => queue.peek(index), RangeError, '"index"');
@@ -960,26 +998,26 @@ leakTest("SysvMessageQueue.peek() leaves the message", {
   assertRefused(() => queue.peek(0), "EIDRM", "msgrcv");
 });
 
-leakTest("SysvMessageQueue.set() changes what it is told to", () => {
+leakTest("SysvMessageQueue.change() changes what it is told to", () => {
   using queue = newQueue();
   const before = queue.stat();
-  queue.set({});
+  queue.change({});
   assertEquals({ ...queue.stat(), changed: null }, {
     ...before,
     changed: null,
   });
-  queue.set({ mode: 0o640 });
-  queue.set({ maxBytes: msgmnb - 1 });
+  queue.change({ mode: 0o640 });
+  queue.change({ maxBytes: msgmnb - 1 });
   const { mode, maxBytes, uid, gid } = queue.stat();
   assertEquals([mode, maxBytes], [0o640, msgmnb - 1]);
   assertEquals([uid, gid], [before.uid, before.gid]);
   for (const wrong of [-1, 1.5, NaN, 2 ** 32]) {
     for (const name of ["uid", "gid", "mode", "maxBytes"]) {
-      assertThrows(() => queue.set({ [name]: wrong }), RangeError, name);
+      assertThrows(() => queue.change({ [name]: wrong }), RangeError, name);
     }
   }
   queue.remove();
-  assertRefused(() => queue.set({ mode: 0o600 }), "EIDRM", "msgctl");
+  assertRefused(() => queue.change({ mode: 0o600 }), "EIDRM", "msgctl");
 });
 
 leakTest("SysvMessageQueue.list() finds the queues", () => {
@@ -1001,23 +1039,6 @@ leakTest("SysvMessageQueue.list() finds the queues", () => {
   assertEquals(find(other.id)?.key, 0);
   named.remove();
   assertEquals(find(named.id), undefined);
-});
-
-leakTest("SysvMessageQueue.typed() sends and receives structs", async () => {
-  using queue = newQueue();
-  const people = queue.typed(human);
-  const [one, two] = [{ age: 80, name: "ghkim" }, { age: -1, name: "김함지" }];
-  people.sendSync(one);
-  assert(people.trySend(two, { type: LONG_MAX }));
-  await people.send(one, { type: 5 });
-  assertEquals(people.tryReceive({ type: 5 }), { type: 5, value: one });
-  assertEquals(people.tryReceive({ type: 5 }), null);
-  assertEquals(people.receiveSync(), { type: 1, value: one });
-  assertEquals(await people.receive(), { type: LONG_MAX, value: two });
-  assertThrows(() => people.sendSync({ age: 2 ** 15, name: "" }), RangeError);
-  queue.sendSync(new Uint8Array(21));
-  assertThrows(() => people.receiveSync(), RangeError);
-  assertEquals(queue.stat().messages, 0);
 });
 
 // --- Waiting without blocking the thread ------------------------------------
@@ -1156,7 +1177,7 @@ leakTest(
         controllers[5 - i]!.abort("aborted");
       }
       await Promise.all(waits);
-      for (let left; (left = queue.tryReceive()) !== null;) {
+      for (let left; (left = queue.tryReceive()) !== undefined;) {
         seen.push(left.data[0]! + 256 * left.data[1]!);
       }
     }
@@ -1344,7 +1365,7 @@ leakTest(
   { limit: 240_000 },
   async () => {
     using queue = newQueue();
-    queue.set({ maxBytes: 64 }); // so that senders wait, too
+    queue.change({ maxBytes: 64 }); // so that senders wait, too
     await killUsersOf(queue, 200);
   },
 );
@@ -1484,7 +1505,7 @@ leakTest(
         console.log(told(() => queue.tryReceive()));
         console.log(told(() => queue.receiveSync()));
         console.log(told(() => queue.stat()));
-        console.log(told(() => queue.set({ mode: 0o666 })));
+        console.log(told(() => queue.change({ mode: 0o666 })));
         console.log(told(() => queue.remove()));
         for (const wait of [queue.receive(), queue.send(new Uint8Array(1))]) {
           console.log(await wait.catch((error) => error.code));
@@ -1512,7 +1533,7 @@ leakTest(
 );
 
 leakTest(
-  "SysvMessageQueue.set() names a limit only where that was hit",
+  "SysvMessageQueue.change() names a limit only where that was hit",
   { needs: [noOtherUser] },
   async () => {
     const [own, others] = [uniqueKey(), uniqueKey()];
@@ -1523,7 +1544,7 @@ leakTest(
         `const [own, others, most] = Deno.args.map(Number);
         function refused(queue, change) {
           try {
-            queue.set(change);
+            queue.change(change);
           } catch ({ code, limit }) {
             console.log(code, limit?.name, limit?.value);
           }
