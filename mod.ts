@@ -73,16 +73,16 @@ export {
 } from "./ffi/message_queue.ts";
 
 export {
+  type DescriptorOwner,
   MemoryFile,
   type MemoryFileCreateOptions,
   type MemoryFileFromFdOptions,
-  type MemoryFileMapOptions,
   PosixSharedMemory,
-  type PosixSharedMemoryCreateOptions,
+  type PosixSharedMemoryEntry,
   type PosixSharedMemoryOpenOptions,
+  type PosixSharedMemoryStat,
   type Seal,
   SysvSharedMemory,
-  type SysvSharedMemoryAttachOptions,
   type SysvSharedMemoryChange,
   type SysvSharedMemoryCreateOptions,
   type SysvSharedMemoryEntry,
@@ -92,15 +92,16 @@ export {
 
 export {
   type AtomicWords,
+  type MapCreateOptions,
+  type MapOptions,
   Memory,
   type MemoryAdvice,
   type MemoryHandle,
   MemoryMap,
   type MemoryMapAnonymousOptions,
-  type MemoryMapCreateOptions,
-  type MemoryMapFdOptions,
-  type MemoryMapOpenOptions,
+  type NameOptions,
   type RangeOptions,
+  type ResizableOptions,
   type ResizeOptions,
   SequenceCell,
 } from "./ffi/memory_map.ts";

@@ -30,7 +30,7 @@ async function lock(mutex: SharedMutex): Promise<[SharedMutexGuard, string]> {
 }
 
 using memory = SysvSharedMemory.fromId(memoryId!);
-const counter = memory.view(struct({ num: i32 }));
+const counter = memory.view(0, struct({ num: i32 }));
 
 await ordered();
 const [guard, how] = mutexId === undefined

@@ -12,7 +12,7 @@ export function openCounter(key: number): SysvSharedMemory {
 
 /** Counts, and says how far. */
 export function countUp(memory: SysvSharedMemory): void {
-  const view = memory.view(counter);
+  const view = memory.view(0, counter);
   view.num = (view.num + 1) | 0; // an int of C wraps
   console.log(`shared memory value :${view.num}`);
 }

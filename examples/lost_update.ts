@@ -71,7 +71,7 @@ await main(async () => {
   commandLine(HELP);
   using memory = SysvSharedMemory.create(null, 4);
   memory.remove(); // gone when the last of the processes has closed it
-  const counter = memory.view(struct({ num: i32 }));
+  const counter = memory.view(0, struct({ num: i32 }));
   using mutex = SharedMutex.create(null);
   const ids = [memory.id, mutex.id];
   try {

@@ -22,7 +22,7 @@ const READY = SequenceCell.size(price); // behind the cell: how many readers the
 
 function reader(id: number): void {
   using memory = SysvSharedMemory.fromId(id);
-  const cell = new SequenceCell(memory, price);
+  const cell = new SequenceCell(memory, 0, price);
   Atomics.add(memory.atomics.int32, READY / 4, 1);
   memory.notify(READY);
   let reads = 0;
@@ -55,7 +55,7 @@ async function writer(): Promise<void> {
   for (let ready = 0; ready < READERS;) {
     ready = await memory.wait(READY, ready, { timeout: 10_000 });
   }
-  const cell = new SequenceCell(memory, price);
+  const cell = new SequenceCell(memory, 0, price);
   for (let number = 1; number <= PRICES; number++) {
     cell.write({ bid: number, ask: number + SPREAD, number });
   }

@@ -203,8 +203,8 @@ export function cName(name: unknown, max: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * A System V key as C's `key_t`, given signed or unsigned. `null` is `IPC_PRIVATE` where
- * that is allowed; 0, the value of `IPC_PRIVATE`, is rejected: probably a mistake.
+ * A System V IPC key as C's `key_t`. `null` is `IPC_PRIVATE`, where that is
+ * allowed; 0, which is `IPC_PRIVATE` to C, is rejected: probably a mistake.
  */
 export function cKey(key: unknown, allowPrivate: boolean): number {
   if (key === null && allowPrivate) return 0;
@@ -221,12 +221,12 @@ export function cKey(key: unknown, allowPrivate: boolean): number {
   return key | 0;
 }
 
-/** A `key_t` as an unsigned 32-bit number: the one form in which keys are returned. */
+/** A key as it is shown: the 32 bits of `key_t`, unsigned. */
 export function unsignedKey(key: number): number {
   return key >>> 0;
 }
 
-/** A `key_t` in error messages, as `ipcs` prints it: `0x` and 8 hexadecimal digits. */
+/** A key in text, in hexadecimal as ipcs(1) has it: `0x3039`. */
 export function showKey(key: number): string {
-  return `0x${unsignedKey(key).toString(16).padStart(8, "0")}`;
+  return `0x${unsignedKey(key).toString(16)}`;
 }

@@ -1,22 +1,12 @@
-// The text that Deno.inspect and console.log show for an object of this module.
+// What Deno.inspect() shows of an object: the name of its class, and what it is.
 
-const HEXADECIMAL = /^0x[0-9a-f]+$/;
-
-function show(value: unknown): string {
-  const isNumber = typeof value === "string" && HEXADECIMAL.test(value);
-  return isNumber ? value : Deno.inspect(value);
-}
-
-/**
- * Returns `Name { field: value, ... }`. Fields that are undefined are absent, and
- * hexadecimal numbers, which are strings here, have no quotes.
- */
+/** The text of an object of class `name` with these fields; undefined ones are absent. */
 export function inspected(
   name: string,
   fields: Record<string, unknown>,
 ): string {
-  const shown = Object.entries(fields)
+  const parts = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
-    .map(([field, value]) => `${field}: ${show(value)}`);
-  return `${name} { ${shown.join(", ")} }`;
+    .map(([field, value]) => `${field}: ${Deno.inspect(value)}`);
+  return `${name} { ${parts.join(", ")} }`;
 }

@@ -1,38 +1,36 @@
 /**
- * Shared memory: `shmget(2)`, `shm_open(3)` and `memfd_create(2)`, the same bytes
- * in the memory of several processes.
+ * Shared memory: `shmget(2)`, `shm_open(3)` and `memfd_create(2)`, the same bytes in the
+ * memory of several processes.
  *
- * **Choose shared memory** when processes exchange much data, or the same data
- * again and again: nothing is copied and no system call is made. It is the
- * fastest of all, and the one with the least help: nobody keeps two writers apart.
- * Put a semaphore beside it.
+ * **Choose shared memory** when processes exchange much data, or the same data again
+ * and again: it needs neither copies nor system calls. It is the fastest mechanism, and
+ * the one with the least help: it does not keep two writers apart. Use a semaphore or a
+ * lock for that.
  *
- * **Choose something else** when a message now and then is all there is (a pipe,
- * a queue, a socket), or when the data shall be in a file (a memory map).
+ * **Choose something else** for occasional messages (a pipe, a queue, a socket), or for
+ * persistent data (a memory map).
  *
- * | which                          | others find it by           | size     | for                          |
- * | ------------------------------ | --------------------------- | -------- | ---------------------------- |
- * | {@linkcode PosixSharedMemory}  | a name                      | can grow | processes that know a name   |
- * | {@linkcode SysvSharedMemory}   | a number                    | fixed    | C programs that use it       |
- * | {@linkcode MemoryFile}         | a descriptor that they get  | sealable | peers that are not trusted   |
+ * | class                          | found by              | size      | for                        |
+ * | ------------------------------ | --------------------- | --------- | -------------------------- |
+ * | {@linkcode PosixSharedMemory}  | a name                | can grow  | processes that know a name |
+ * | {@linkcode SysvSharedMemory}   | a number              | fixed     | C programs that use it     |
+ * | {@linkcode MemoryFile}         | a passed descriptor   | sealable  | peers that are not trusted |
  *
- * All of them are a {@linkcode Memory} when they are mapped: bytes, C structs,
- * words for `Atomics`. And though shared memory tells nobody when there is something
- * to read, {@linkcode Memory.wait} and {@linkcode Memory.notify} do, and a
- * {@linkcode SequenceCell} never shows half of what is written.
+ * Each is a {@linkcode Memory} once it is mapped: bytes, C structs, words for `Atomics`.
+ * {@linkcode Memory.wait} and {@linkcode Memory.notify} tell other processes about
+ * changes, and readers of a {@linkcode SequenceCell} never see half of a write.
  *
  * ```ts
  * import { PosixSharedMemory } from "@linux/ipc/shared-memory";
  * import { i32, struct } from "@linux/ipc/struct";
  *
- * // One process makes it and tells the others its name, or all agree on one.
+ * // One process creates it and tells the others its name, or all agree on a name.
  * using memory = PosixSharedMemory.create(null, 8);
  *
  * // Another process:
  * using other = PosixSharedMemory.open(memory.name);
- * PosixSharedMemory.unlink(memory.name); // it goes when the last one closes it
- * const { count } = other.view(struct({ ready: i32, count: i32 }));
- * other.view(struct({ ready: i32, count: i32 })).count = count + 80;
+ * PosixSharedMemory.unlink(memory.name); // destroyed when all have closed it
+ * other.view(0, struct({ ready: i32, count: i32 })).count = 80;
  * Atomics.store(other.atomics.int32, 0, 1);
  * other.notify(0);
  *
@@ -53,33 +51,37 @@ export type {
   Struct,
 } from "./struct.ts";
 export { ftok } from "./ftok.ts";
-export type { RangeOptions, ResizeOptions } from "./memory/file.ts";
-export { SequenceCell } from "./memory/cell.ts";
+export type { DescriptorOwner } from "./kernel/descriptor_owner.ts";
+export type {
+  MapCreateOptions,
+  MapOptions,
+  ResizeOptions,
+} from "./memory/file.ts";
 export { type AtomicWords, Memory } from "./memory/memory.ts";
+export type { MemoryAdvice } from "./memory/pages.ts";
+export type { RangeOptions } from "./memory/range.ts";
+export { SequenceCell } from "./memory/sequence_cell.ts";
 export type { MemoryHandle } from "./memory/share.ts";
 export {
-  type MemoryAdvice,
   MemoryMap,
   type MemoryMapAnonymousOptions,
-  type MemoryMapCreateOptions,
-  type MemoryMapFdOptions,
-  type MemoryMapOpenOptions,
+  type NameOptions,
+  type ResizableOptions,
 } from "./memory_map.ts";
 export {
   MemoryFile,
   type MemoryFileCreateOptions,
   type MemoryFileFromFdOptions,
-  type MemoryFileMapOptions,
   type Seal,
 } from "./shared_memory/memory_file.ts";
 export {
   PosixSharedMemory,
-  type PosixSharedMemoryCreateOptions,
+  type PosixSharedMemoryEntry,
   type PosixSharedMemoryOpenOptions,
+  type PosixSharedMemoryStat,
 } from "./shared_memory/posix.ts";
 export {
   SysvSharedMemory,
-  type SysvSharedMemoryAttachOptions,
   type SysvSharedMemoryChange,
   type SysvSharedMemoryCreateOptions,
   type SysvSharedMemoryEntry,

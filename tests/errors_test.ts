@@ -360,7 +360,7 @@ leakTest(
 
 leakTest("SysvSharedMemory fails with the kernel's numbers", async () => {
   const key = uniqueKey();
-  const subject = `shared memory key ${key}`;
+  const subject = `shared memory key 0x${key.toString(16)}`;
   await assertIpcError(() => SysvSharedMemory.open(key), {
     code: "ENOENT",
     errno: 2,
@@ -369,11 +369,11 @@ leakTest("SysvSharedMemory fails with the kernel's numbers", async () => {
     message: `shmget ${subject}: ${MISSING}`,
   });
   await assertIpcError(() => SysvSharedMemory.fromId(0x7fffffff), {
-    code: "EINVAL",
-    errno: 22,
+    code: "EIDRM",
+    errno: 43,
     syscall: "shmat",
     subject: "shared memory id 2147483647",
-    message: `shmat shared memory id 2147483647: ${INVALID}`,
+    message: "shmat shared memory id 2147483647: Identifier removed (EIDRM)",
   });
   using memory = SysvSharedMemory.create(key, 100);
   try {

@@ -284,7 +284,7 @@ async function useAfterClose(
     raw: ipc.bytes(4),
     text: ipc.cstring(8),
   });
-  const view = map.view(layout);
+  const view = map.view(0, layout);
   const { nested, list, raw } = view;
   const semaphore = ipc.PosixSemaphore.init(bytes.subarray(64, 96), 1);
   const outcomes: Record<string, unknown> = {
@@ -334,7 +334,7 @@ async function useAfterClose(
     "struct view, print": () => Deno.inspect(view),
     "decode()": () => layout.decode(bytes),
     "write()": () => layout.write(bytes, {} as never),
-    "view()": () => map.view(layout),
+    "view()": () => map.view(0, layout),
     "semaphore": () => semaphore.release(),
     "at": () => ipc.PosixSemaphore.at(bytes),
     "close()": () => map.close(),
@@ -1382,7 +1382,9 @@ async function useTransferred(
   outcomes["still mapped"] = mapped() === some && some > none;
   const name = async (call: () => unknown) =>
     (await outcome(call)).replace(/:.*/s, "");
-  outcomes["view()"] = await name(() => map.view(ipc.struct({ x: ipc.i32 })));
+  outcomes["view()"] = await name(() =>
+    map.view(0, ipc.struct({ x: ipc.i32 }))
+  );
   outcomes["semaphore"] = await name(() => semaphore.release());
   return outcomes;
 }
@@ -1565,7 +1567,7 @@ leakTest(
           memory.bytes.subarray(8000),
           new Uint8Array(map.bytes.buffer, 100, 10),
           new DataView(MemoryMap.open(file).bytes.buffer),
-          MemoryMap.open(file).view(layout).list,
+          MemoryMap.open(file).view(0, layout).list,
         ] as const;
       };
       const none = mapped();

@@ -218,23 +218,23 @@ leakTest(
         write: (bytes: Uint8Array) => bytes.fill(7),
         decode: (bytes: Uint8Array) => bytes.join(),
       };
-      const cell = new SequenceCell(map, growing, 4096 - 16);
+      const cell = new SequenceCell(map, 4096 - 16, growing);
       cell.write({});
       told.push(cell.tryRead(), cell.readSync(), await cell.read());
 
       for (const size of [-8, 0, 1.5, NaN, 1 << 30, "8"]) {
-        const make = () => new SequenceCell(map, { size } as Any);
+        const make = () => new SequenceCell(map, 0, { size } as Any);
         told.push((await outcome(make)).split(":")[0]);
       }
       told.push(
-        (await outcome(() => new SequenceCell({} as Any, growing))).slice(
+        (await outcome(() => new SequenceCell({} as Any, 0, growing))).slice(
           0,
           26,
         ),
       );
 
       const layout = struct({ a: u64 });
-      const changed = new SequenceCell(map, layout);
+      const changed = new SequenceCell(map, 0, layout);
       Object.defineProperty(changed, "sequence", { value: 8 });
       Object.defineProperty(changed, "tryRead", { value: () => "wrong" });
       Object.assign(SequenceCell, { size: () => -4096 });
@@ -244,7 +244,7 @@ leakTest(
       changed.write({ a: 5n });
       told.push(`${changed.readSync().a} ${(await changed.read()).a}`);
       told.push(
-        (await outcome(() => new SequenceCell(map, layout, 4088))).split(
+        (await outcome(() => new SequenceCell(map, 4088, layout))).split(
           ":",
         )[0],
       );
@@ -318,7 +318,7 @@ leakTest(
       using segment = SysvSharedMemory.create(null, 100);
       segment.remove();
       count = 0;
-      segment.set({
+      segment.change({
         get mode() {
           return count++ === 0 ? 0o640 : -1;
         },

@@ -122,11 +122,11 @@ leakTest("mremap, mlock, shmctl, shmget: what others may not lock", {
     limit(65536n);
     tell(() => map.lock());
     tell(() => map.resize(1 << 20));
-    tell(() => segment.lock());
+    tell(() => segment.lockSegment());
     map.unlock();
     limit(0n);
     tell(() => map.lock());
-    tell(() => segment.lock());
+    tell(() => segment.lockSegment());
     tell(() => SysvSharedMemory.create(null, 1 << 21, { hugePages: true }));
   `);
   assertEquals(stdout.trimEnd().split("\n"), [

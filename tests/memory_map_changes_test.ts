@@ -39,7 +39,7 @@ leakTest("MemoryMap.resize() changes the file and the mapping", () => {
       const { bytes } = map;
       map.resize(size, { reserve });
       assertEquals([bytes.length, map.bytes.length], [0, size]);
-      assertEquals([map.fileSize, Deno.statSync(path).size], [size, size]);
+      assertEquals([map.size, Deno.statSync(path).size], [size, size]);
       assertEquals(decoder.decode(map.read(0, 5)), "hello");
     }
     map.bytes[size - 1] ||= 7;
@@ -120,7 +120,7 @@ leakTest("MemoryMap changes only what is made resizable", () => {
     assertThrows(() => map.resize(10), TypeError, '"resizable"');
     assertThrows(() => map.append(new Uint8Array(1)), TypeError);
     assertThrows(() => map.moveTo(1), TypeError);
-    assertThrows(() => map.fileSize, TypeError);
+    assertThrows(() => map.size, TypeError);
     assertEquals(map.bytes.length, 5);
   }
   assertEquals(Deno.readTextFileSync(path), "hello");

@@ -765,7 +765,7 @@ leakTest("MemoryMap.close() detaches the memory", async () => {
     const { bytes } = map;
     const views = [bytes, bytes.subarray(5), new Int16Array(bytes.buffer, 0, 10)];
     const data = new DataView(bytes.buffer);
-    const view = map.view(struct({ value: i32 }), 10);
+    const view = map.view(10, struct({ value: i32 }));
     // Compiled code knows the address.
     function sum(values) {
       let sum = 0;
@@ -810,7 +810,7 @@ leakTest("MemoryMap says ClosedError after close()", () => {
   for (
     const call of [
       () => map.flushSync(),
-      () => map.view(struct({ value: i32 })),
+      () => map.view(0, struct({ value: i32 })),
     ]
   ) {
     assertInstanceOf(assertThrows(call, ClosedError), TypeError);
@@ -878,14 +878,14 @@ leakTest("MemoryMap leaves nothing behind in 1,000 rounds", () => {
 leakTest("MemoryMap.view() shows a struct in place", () => {
   using map = MemoryMap.anonymous(20);
   const layout = struct({ tag: i16, value: i32 });
-  map.view(layout).value = 0x01020304;
-  map.view(layout, 12).tag = -1;
+  map.view(0, layout).value = 0x01020304;
+  map.view(12, layout).tag = -1;
   assertEquals(
     map.bytes.slice(0, 14),
     Uint8Array.of(...[0, 0, 0, 0, 4, 3, 2, 1], ...[0, 0, 0, 0, 255, 255]),
   );
   for (const offset of [13, 20, 2 ** 40, -1, 1.5, NaN]) {
-    assertThrows(() => map.view(layout, offset), RangeError);
+    assertThrows(() => map.view(offset, layout), RangeError);
   }
 });
 
@@ -927,7 +927,7 @@ leakTest(
     const path = dir.file("data");
     using map = MemoryMap.create(path, 3 * PAGE);
     const offset = PAGE + 10;
-    const person = map.view(struct({ age: i16, name: cstring(20) }), offset);
+    const person = map.view(offset, struct({ age: i16, name: cstring(20) }));
     const args = [path, `${offset}`];
     await using peer = spawn(await compileText(PERSON), { args });
     for (

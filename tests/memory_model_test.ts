@@ -80,7 +80,7 @@ for (const [name, { open }] of Object.entries(KINDS)) {
     assertEquals(Atomics.add(int32, 1, 1), 5);
     assertEquals(Atomics.load(bigInt64, 0), 6n << 32n);
     assertEquals([int32.length, bigInt64.length], [SIZE / 4, SIZE / 8]);
-    const view = memory.view(layout, 4);
+    const view = memory.view(4, layout);
     assertEquals([view.first, view.second], [6, 0]);
     view.second = -1;
     assertEquals(memory.read(4, 8), Uint8Array.of(6, 0, 0, 0, ...ones(4)));
@@ -101,7 +101,7 @@ for (const [name, { open }] of Object.entries(KINDS)) {
       assertThrows(() => memory.read(offset, 4), RangeError);
       assertThrows(() => memory.read(offset, bytes), RangeError);
       assertThrows(() => memory.write(offset, bytes), RangeError);
-      assertThrows(() => memory.view(layout, offset), RangeError);
+      assertThrows(() => memory.view(offset, layout), RangeError);
     }
     for (const length of [SIZE + 1, 2 ** 53 - 1, -1, 1.5, NaN, Infinity]) {
       assertThrows(() => memory.read(0, length), RangeError);
@@ -127,7 +127,7 @@ for (const [name, { open }] of Object.entries(KINDS)) {
     const memory = open();
     const { bytes } = memory;
     const { int32, bigInt64 } = memory.atomics;
-    const view = memory.view(layout);
+    const view = memory.view(0, layout);
     memory.close();
     memory.close();
     assertEquals(
@@ -142,7 +142,7 @@ for (const [name, { open }] of Object.entries(KINDS)) {
       const call of [
         () => memory.read(0, 1),
         () => memory.write(0, new Uint8Array(1)),
-        () => memory.view(layout),
+        () => memory.view(0, layout),
         () => memory.atomics,
         () => memory.indexOf(0),
       ]
@@ -212,7 +212,7 @@ for (const [name, { open, reopen }] of Object.entries(KINDS)) {
       const call of [
         () => reader.bytes,
         () => reader.atomics,
-        () => reader.view(layout),
+        () => reader.view(0, layout),
         () => reader.write(0, Uint8Array.of(1)),
         () => memory.write(0, reader.bytes),
       ]
@@ -273,7 +273,7 @@ leakTest("Memory that was transferred belongs to somebody else", async () => {
         () => map.read(0, 1),
         () => map.write(0, taken),
         () => map.atomics,
-        () => map.view(struct({ value: i32 })),
+        () => map.view(0, struct({ value: i32 })),
         () => map.close(),
       ].map((call) => {
         try {

@@ -377,7 +377,7 @@ leakTest("Views of memory outlive everything, in any order", async () => {
       if (round % 3 === 0) map.close();
       if (round % 5 === 0) file.close();
       if (round % 7 === 0) object.resize(9000);
-      kept.push({ views, view: object.view(layout) });
+      kept.push({ views, view: object.view(0, layout) });
       if (round % 20 === 0) {
         gc(); // of all that is not in kept
         await new Promise((resolve) => setTimeout(resolve));

@@ -28,7 +28,7 @@ leakTest("SequenceCell is read as it was written", async () => {
   assertEquals(SequenceCell.size(person), 8 + 32);
   using memory = newSegment(100);
   for (const offset of [0, 8, 56]) {
-    const cell = new SequenceCell(memory, person, offset);
+    const cell = new SequenceCell(memory, offset, person);
     memory.bytes.fill(0);
     assertEquals([cell.readSync(), cell.sequence], [nobody, 0]);
     cell.write(ghkim);
@@ -43,17 +43,17 @@ leakTest("SequenceCell is read as it was written", async () => {
 leakTest("SequenceCell refuses a place that it does not fit into", () => {
   using memory = newSegment(50);
   for (const offset of [11, 16, 50, -8, 1.5, NaN]) {
-    const make = () => new SequenceCell(memory, person, offset);
+    const make = () => new SequenceCell(memory, offset, person);
     assertThrows(make, RangeError, '"offset"');
   }
   for (const offset of [1, 2, 4, 7]) {
-    const make = () => new SequenceCell(memory, person, offset);
+    const make = () => new SequenceCell(memory, offset, person);
     assertThrows(make, RangeError, "multiple of 8");
   }
   const closed = MemoryMap.anonymous(100);
-  const cell = new SequenceCell(closed, person);
+  const cell = new SequenceCell(closed, 0, person);
   closed.close();
-  assertThrows(() => new SequenceCell(closed, person), ClosedError);
+  assertThrows(() => new SequenceCell(closed, 0, person), ClosedError);
   for (
     const call of [
       () => cell.write(ghkim),
@@ -66,7 +66,7 @@ leakTest("SequenceCell refuses a place that it does not fit into", () => {
 
 leakTest("SequenceCell writes nothing of what is wrong", () => {
   using memory = newSegment(40);
-  const cell = new SequenceCell(memory, person);
+  const cell = new SequenceCell(memory, 0, person);
   cell.write(ghkim);
   for (
     const value of [
@@ -82,9 +82,9 @@ leakTest("SequenceCell writes nothing of what is wrong", () => {
 
 leakTest("SequenceCell.write() goes on where a writer died", async () => {
   using memory = newSegment(40);
-  const cell = new SequenceCell(memory, person);
+  const cell = new SequenceCell(memory, 0, person);
   memory.atomics.int32[0] = 7; // in the middle of a write
-  assertEquals(cell.tryRead(), null);
+  assertEquals(cell.tryRead(), undefined);
   assertThrows(() => cell.readSync({ timeout: 5 }), DOMException);
   await assertRejects(() => cell.read({ timeout: 5 }), DOMException);
   await assertRejects(() => cell.changed(4, { timeout: 5 }), DOMException);
@@ -95,7 +95,7 @@ leakTest("SequenceCell.write() goes on where a writer died", async () => {
 
 leakTest("SequenceCell goes on beyond 32 bits", () => {
   using memory = newSegment(40);
-  const cell = new SequenceCell(memory, person);
+  const cell = new SequenceCell(memory, 0, person);
   for (
     const [before, after] of [
       [0x7ffffffe, 0x80000000],
@@ -112,8 +112,8 @@ leakTest("SequenceCell goes on beyond 32 bits", () => {
 leakTest("SequenceCell.changed() waits for the next value", async () => {
   using memory = newSegment(40);
   using readonly = SysvSharedMemory.fromId(memory.id, { readonly: true });
-  const writer = new SequenceCell(memory, person);
-  const reader = new SequenceCell(readonly, person);
+  const writer = new SequenceCell(memory, 0, person);
+  const reader = new SequenceCell(readonly, 0, person);
   for (let round = 0; round < 10; round++) {
     const changed = reader.changed(2 * round);
     if (round % 3 === 0) await until(() => sleepingWords() === 1, "a word");
@@ -135,7 +135,7 @@ leakTest("SequenceCell.changed() waits for the next value", async () => {
 leakTest("SequenceCell stays in its place when the memory grows", () => {
   using memory = PosixSharedMemory.create(null, 48);
   PosixSharedMemory.unlink(memory.name);
-  const cell = new SequenceCell(memory, person, 8);
+  const cell = new SequenceCell(memory, 8, person);
   cell.write(ghkim);
   memory.resize(100_000);
   assertEquals(cell.readSync(), ghkim);
@@ -168,7 +168,7 @@ leakTest(
         using memory = SysvSharedMemory.fromId(id);
         const { int32 } = memory.atomics;
         // As bytes, which are decoded faster than numbers.
-        const cell = new SequenceCell(memory, struct({ all: bytes(128) }));
+        const cell = new SequenceCell(memory, 0, struct({ all: bytes(128) }));
         let torn = 0;
         let tried = 0;
         let last = 0;
@@ -176,7 +176,7 @@ leakTest(
         Atomics.add(int32, flag, 1);
         for (let read = 0; read < reads; read++) {
           let value = cell.tryRead();
-          for (; value === null; value = cell.tryRead()) tried++;
+          for (; value === undefined; value = cell.tryRead()) tried++;
           const { all } = value;
           const [first] = all;
           if (!all.every((byte: number) => byte === first)) torn++;
@@ -193,7 +193,7 @@ leakTest(
     for (const reader of readers) {
       await reader.until(() => Atomics.load(int32, flag) === 3, "start");
     }
-    const cell = new SequenceCell(memory, words);
+    const cell = new SequenceCell(memory, 0, words);
     // All bytes of a value are the same.
     const values = Array.from({ length: 256 }, (_, byte) => ({
       all: Array<bigint>(16).fill(BigInt(byte) * 0x0101010101010101n),
@@ -249,7 +249,7 @@ leakTest(
   { needs: [noCompiler] },
   async () => {
     using memory = newSegment(SequenceCell.size(person));
-    const cell = new SequenceCell(memory, person);
+    const cell = new SequenceCell(memory, 0, person);
     const rounds = 200_000;
     const args = [`${memory.id}`, `${rounds}`];
     await using peer = spawn(await compileText(WRITER), { args });

@@ -1,15 +1,44 @@
-/**
- * System V shared memory beyond create, open and close: reading only, several
- * attachments, owner and mode, the table of all segments.
- */
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ClosedError, ftok, SysvSharedMemory } from "../ffi/shared_memory.ts";
-import { runC } from "./support/c.ts";
-import { noCompiler } from "./support/c.ts";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertNotEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import {
+  ClosedError,
+  ftok,
+  IpcError,
+  SysvSharedMemory,
+} from "../ffi/shared_memory.ts";
+import { array, cstring, i16, i32, struct, u32 } from "../ffi/struct.ts";
+import { assertPrinted, assertRefused } from "./support/asserts.ts";
+import { compileText, noCompiler, runC } from "./support/c.ts";
 import { inChild, runCall } from "./support/child.ts";
-import { leakTest } from "./support/leaks.ts";
+import { codeWith } from "./support/code.ts";
+import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
+import { unshareFlags } from "./support/namespaces.ts";
+import { type Ended, run, spawn } from "./support/process.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
+
+const MODULE = import.meta.resolve("../ffi/shared_memory.ts");
+const SHMMAX = "/proc/sys/kernel/shmmax";
+const SHMALL = "/proc/sys/kernel/shmall";
+const SHMMNI = "/proc/sys/kernel/shmmni";
+const PAGE = 4096; // or more: nothing here needs it to be exact
+
+// --- Helpers ----------------------------------------------------------------
+
+const { code, spawnCode, runCode, nobodys } = codeWith({
+  SysvSharedMemory: "shared-memory",
+});
+
+/** The segment's row in the system's table, if it exists. */
+function row(id: number): Record<string, number> | undefined {
+  return sysvTable("shm").find(({ shmid }) => shmid === id);
+}
 
 /** A private segment that is gone when nobody has it attached any more. */
 function newMemory(size: number): SysvSharedMemory {
@@ -17,6 +46,896 @@ function newMemory(size: number): SysvSharedMemory {
   memory.remove();
   return memory;
 }
+
+/** `unshare` with which a child has System V IPC, and limits, of its own. */
+const unshare = unshareFlags("--ipc", "sh", "-c", `echo 4096 > ${SHMMNI}`);
+
+const noOwnLimits = unshare === undefined
+  ? "no IPC namespace, in which shmmni could be set"
+  : null;
+
+/** Runs code where this limit holds, and no segment exists. */
+function runLimited(
+  limit: string,
+  value: number,
+  text: string,
+): Promise<Ended> {
+  const set = `Deno.writeTextFileSync("${limit}", "${value}");`;
+  return run("unshare", {
+    args: [...unshare!, Deno.execPath(), ...code(set + text)],
+  });
+}
+
+/** Calls, in a child, that fail at a limit: what it is, and its value. */
+const LIMITS = `
+  function limits(...calls) {
+    for (const call of calls) {
+      try {
+        call();
+        console.log("no failure");
+      } catch ({ code, syscall, limit }) {
+        console.log(code, syscall, limit?.name, limit?.value);
+      }
+    }
+  }
+`;
+
+// --- Create and open --------------------------------------------------------
+
+leakTest("SysvSharedMemory.create() attaches a segment of zeroes", () => {
+  const key = uniqueKey();
+  using memory = SysvSharedMemory.create(key, 10_000);
+  assertEquals(memory.bytes, new Uint8Array(10_000));
+  const stat = memory.stat();
+  assertEquals(stat, {
+    ...stat,
+    size: 10_000,
+    attachments: 1,
+    mode: 0o600,
+    uid: Deno.uid()!,
+    gid: Deno.gid()!,
+    creatorPid: Deno.pid,
+    lastPid: Deno.pid,
+  });
+  assertEquals(row(memory.id)?.key, key);
+  memory.remove();
+});
+
+leakTest("SysvSharedMemory.bytes has the size of the segment", () => {
+  for (
+    const size of [1, 4, 33, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE + 7, 1_000_003]
+  ) {
+    using memory = newMemory(size);
+    using other = SysvSharedMemory.fromId(memory.id);
+    for (const { bytes } of [memory, other]) {
+      assertEquals(
+        [bytes.length, bytes.byteOffset, bytes.buffer.byteLength],
+        [size, 0, size],
+      );
+    }
+    memory.bytes[size - 1] = 7;
+    assertEquals(other.bytes[size - 1], 7);
+    assertEquals(other.bytes[size], undefined);
+    assertEquals(memory.stat().size, size);
+  }
+});
+
+leakTest("SysvSharedMemory.bytes is one and the same", () => {
+  using memory = newMemory(8);
+  assertStrictEquals(memory.bytes, memory.bytes);
+});
+
+leakTest("SysvSharedMemory.create() ignores the umask", () => {
+  const umask = Deno.umask(0o077);
+  try {
+    for (const mode of [0o666, 0o640, 0o777, 0o600]) {
+      using memory = SysvSharedMemory.create(null, 1, { mode });
+      assertEquals(row(memory.id)!.perms! & 0o777, mode);
+      memory.remove();
+      assertEquals(memory.stat().mode, mode);
+    }
+    using memory = SysvSharedMemory.openOrCreate(uniqueKey(), 1, {
+      mode: 0o664,
+    });
+    assertEquals(memory.stat().mode, 0o664);
+    memory.remove();
+  } finally {
+    Deno.umask(umask);
+  }
+});
+
+leakTest(
+  "SysvSharedMemory.create(null) makes another segment each time",
+  () => {
+    using one = newMemory(4);
+    using two = newMemory(4);
+    assertNotEquals(one.id, two.id);
+    one.bytes.fill(1);
+    assertEquals(two.bytes, new Uint8Array(4));
+  },
+);
+
+leakTest("SysvSharedMemory.create() fails where a segment is", () => {
+  const key = uniqueKey();
+  using memory = SysvSharedMemory.create(key, 8);
+  for (const size of [1, 8, 100]) {
+    const error = assertRefused(
+      () => SysvSharedMemory.create(key, size),
+      "EEXIST",
+      "shmget",
+    );
+    assertEquals(
+      error.message,
+      `shmget shared memory key 0x${key.toString(16)}: File exists (EEXIST)`,
+    );
+    assertEquals(error.subject, `shared memory key 0x${key.toString(16)}`);
+    assertEquals([error.errno, error.limit], [17, undefined]);
+  }
+  assertEquals(memory.stat().attachments, 1);
+  memory.remove();
+});
+
+leakTest("SysvSharedMemory.open() fails where no segment is", () => {
+  const key = uniqueKey();
+  for (const options of [undefined, {}, { size: 0 }, { size: 1_000 }]) {
+    const error = assertRefused(
+      () => SysvSharedMemory.open(key, options),
+      "ENOENT",
+      "shmget",
+    );
+    assertEquals(
+      error.message,
+      `shmget shared memory key 0x${
+        key.toString(16)
+      }: No such file or directory (ENOENT)`,
+    );
+  }
+});
+
+leakTest("SysvSharedMemory.open() attaches the whole segment", () => {
+  const key = uniqueKey();
+  using made = SysvSharedMemory.create(key, 100);
+  for (const size of [undefined, 0, 1, 99, 100]) {
+    using opened = SysvSharedMemory.open(key, { size });
+    assertEquals([opened.id, opened.bytes.length], [made.id, 100]);
+  }
+  made.remove();
+});
+
+leakTest("SysvSharedMemory.openOrCreate() makes one segment", () => {
+  const key = uniqueKey();
+  using made = SysvSharedMemory.openOrCreate(key, 100, { mode: 0o640 });
+  made.bytes[99] = 5;
+  using opened = SysvSharedMemory.openOrCreate(key, 50);
+  assertEquals([opened.id, opened.bytes.length], [made.id, 100]);
+  assertEquals([opened.bytes[99], opened.stat().mode], [5, 0o640]);
+  made.remove();
+});
+
+leakTest("SysvSharedMemory refuses a segment that is too small", () => {
+  const key = uniqueKey();
+  using memory = SysvSharedMemory.create(key, 100);
+  for (
+    const call of [
+      () => SysvSharedMemory.open(key, { size: 101 }),
+      () => SysvSharedMemory.openOrCreate(key, 101),
+    ]
+  ) {
+    const { message } = assertThrows(call, RangeError);
+    assertEquals(
+      message,
+      `Argument "size" must be at most 100 (the size of shared memory key 0x${
+        key.toString(16)
+      }): 101`,
+    );
+  }
+  // As many bytes of its last page are in the memory, but not in the segment.
+  assertThrows(() => SysvSharedMemory.open(key, { size: PAGE }), RangeError);
+  assertEquals(memory.stat().attachments, 1);
+  memory.remove();
+});
+
+leakTest("SysvSharedMemory refuses what is no key", () => {
+  const before = sysvTable("shm").length;
+  const open = [
+    (key: number) => SysvSharedMemory.create(key, 4),
+    (key: number) => SysvSharedMemory.open(key),
+    (key: number) => SysvSharedMemory.openOrCreate(key, 4),
+  ];
+  for (const call of open) {
+    for (const key of [0, 1.5, NaN, 2 ** 32, -(2 ** 31) - 1]) {
+      assertThrows(() => call(key), RangeError, '"key"');
+    }
+    for (const key of ["1", undefined, 5n]) {
+      assertThrows(() => call(key as unknown as number), TypeError, '"key"');
+    }
+  }
+  for (const call of open.slice(1)) {
+    assertThrows(() => call(null as unknown as number), TypeError);
+  }
+  assertEquals(sysvTable("shm").length, before);
+});
+
+leakTest("SysvSharedMemory refuses what is no size", () => {
+  const key = uniqueKey();
+  const open = [
+    (size: number) => SysvSharedMemory.create(key, size),
+    (size: number) => SysvSharedMemory.create(null, size),
+    (size: number) => SysvSharedMemory.openOrCreate(key, size),
+    (size: number) => SysvSharedMemory.open(key, { size }),
+  ];
+  for (const call of open) {
+    for (const size of [-1, 1.5, NaN, Infinity, 2 ** 53]) {
+      assertThrows(() => call(size), RangeError, '"size"');
+    }
+    for (const size of ["4", 4n, null]) {
+      if (size === null && call === open[3]) continue;
+      assertThrows(() => call(size as unknown as number), TypeError, '"size"');
+    }
+  }
+  for (const call of open.slice(0, 3)) {
+    assertThrows(() => call(0), RangeError, '"size"');
+  }
+  assertRefused(() => SysvSharedMemory.open(key), "ENOENT", "shmget");
+});
+
+leakTest("SysvSharedMemory refuses what is no mode", () => {
+  const key = uniqueKey();
+  for (const mode of [-1, 0o1000, 1.5, NaN]) {
+    assertThrows(() => SysvSharedMemory.create(key, 4, { mode }), RangeError);
+    assertThrows(
+      () => SysvSharedMemory.openOrCreate(key, 4, { mode }),
+      RangeError,
+    );
+  }
+  assertRefused(() => SysvSharedMemory.open(key), "ENOENT", "shmget");
+});
+
+leakTest("SysvSharedMemory.create() says ENOMEM, and leaves nothing", () => {
+  const key = uniqueKey();
+  const size = Number.MAX_SAFE_INTEGER;
+  for (
+    const call of [
+      () => SysvSharedMemory.create(key, size),
+      () => SysvSharedMemory.create(null, size),
+      () => SysvSharedMemory.openOrCreate(key, size),
+    ]
+  ) {
+    const { code, message } = assertThrows(call, IpcError);
+    // EINVAL or ENOSPC where shmmax or shmall are set lower.
+    assert(["ENOMEM", "EINVAL", "ENOSPC"].includes(code), message);
+  }
+  assertRefused(() => SysvSharedMemory.open(key), "ENOENT", "shmget");
+});
+
+leakTest(
+  "SysvSharedMemory names the limit of a segment",
+  { needs: [noOwnLimits] },
+  async () => {
+    assertPrinted(
+      await runLimited(
+        SHMMAX,
+        5_000,
+        `${LIMITS}
+        SysvSharedMemory.create(1, 5000).remove();
+        limits(
+          () => SysvSharedMemory.create(1, 5001),
+          () => SysvSharedMemory.create(null, 5001),
+          () => SysvSharedMemory.openOrCreate(1, 5001),
+        );
+        SysvSharedMemory.create(1, 10);
+        console.log(told(() => SysvSharedMemory.openOrCreate(1, 5001)));
+        console.log(told(() => SysvSharedMemory.open(1, { size: 5001 })));`,
+      ),
+      ...Array(3).fill(`EINVAL shmget ${SHMMAX} 5000`),
+      "RangeError",
+      "RangeError",
+    );
+  },
+);
+
+leakTest(
+  "SysvSharedMemory names the limit of segments",
+  { needs: [noOwnLimits] },
+  async () => {
+    assertPrinted(
+      await runLimited(
+        SHMMNI,
+        2,
+        `${LIMITS}
+        SysvSharedMemory.create(1, 10);
+        SysvSharedMemory.create(2, 10);
+        limits(
+          () => SysvSharedMemory.create(3, 10),
+          () => SysvSharedMemory.create(null, 10),
+          () => SysvSharedMemory.openOrCreate(3, 10),
+        );
+        console.log(SysvSharedMemory.openOrCreate(2, 10).bytes.length);`,
+      ),
+      ...Array(3).fill(`ENOSPC shmget ${SHMMNI} 2`),
+      "10",
+    );
+  },
+);
+
+leakTest(
+  "SysvSharedMemory names the limit of all segments together",
+  { needs: [noOwnLimits] },
+  async () => {
+    assertPrinted(
+      await runLimited(
+        SHMALL,
+        3,
+        `${LIMITS}
+        SysvSharedMemory.create(1, 10);
+        limits(
+          () => SysvSharedMemory.create(null, 1_000_000),
+          () => SysvSharedMemory.openOrCreate(3, 1_000_000),
+        );`,
+      ),
+      ...Array(2).fill(`ENOSPC shmget ${SHMALL} 3`),
+    );
+  },
+);
+
+// --- fromId, stat, remove ---------------------------------------------------
+
+leakTest("SysvSharedMemory.fromId() attaches a private segment", async () => {
+  using memory = newMemory(5);
+  memory.bytes.set([1, 2, 3, 4, 5]);
+  assertPrinted(
+    await runCode(
+      `using memory = SysvSharedMemory.fromId(${memory.id});
+      console.log(memory.id, String(memory.bytes));
+      console.log(memory.stat().attachments, memory.stat().creatorPid);
+      memory.bytes[4]++;`,
+    ),
+    `${memory.id} 1,2,3,4,5`,
+    `2 ${Deno.pid}`,
+  );
+  assertEquals(memory.bytes[4], 6);
+  assertEquals(memory.stat().attachments, 1);
+});
+
+leakTest("SysvSharedMemory.fromId() finds what is removed and in use", () => {
+  const key = uniqueKey();
+  using first = SysvSharedMemory.create(key, 4);
+  first.remove();
+  using second = SysvSharedMemory.fromId(first.id);
+  first.bytes[3] = 9;
+  first.close();
+  using third = SysvSharedMemory.fromId(second.id);
+  assertEquals(third.bytes, Uint8Array.of(0, 0, 0, 9));
+  assertEquals(third.stat().attachments, 2);
+  assertRefused(() => SysvSharedMemory.open(key), "ENOENT", "shmget");
+});
+
+leakTest("SysvSharedMemory.fromId() refuses what is no id", () => {
+  for (const id of [-1, 1.5, NaN, 2 ** 31]) {
+    assertThrows(() => SysvSharedMemory.fromId(id), RangeError);
+  }
+  const text = "1" as unknown as number;
+  assertThrows(() => SysvSharedMemory.fromId(text), TypeError);
+  const memory = newMemory(4);
+  memory.close();
+  for (const id of [memory.id, 0x7fffffff]) {
+    const { code, message } = assertThrows(
+      () => SysvSharedMemory.fromId(id),
+      IpcError,
+    );
+    assert(["EINVAL", "EIDRM"].includes(code), message);
+    assert(message.includes(`shared memory id ${id}`), message);
+  }
+});
+
+leakTest("SysvSharedMemory.stat() counts the attachments", async () => {
+  using memory = newMemory(4);
+  using _second = SysvSharedMemory.fromId(memory.id);
+  await using child = spawnCode(
+    `using memory = SysvSharedMemory.fromId(${memory.id});
+    using other = SysvSharedMemory.fromId(${memory.id});
+    console.log("up");
+    Deno.stdin.readSync(new Uint8Array(1));`,
+  );
+  assertEquals(await child.line(), "up");
+  assertEquals(memory.stat().attachments, 4);
+  assertEquals(memory.stat().lastPid, child.pid);
+  child.kill("SIGKILL");
+  await child.ended();
+  assertEquals(memory.stat().attachments, 2);
+});
+
+leakTest("SysvSharedMemory.remove() frees the key, not the memory", () => {
+  const key = uniqueKey();
+  using first = SysvSharedMemory.create(key, 4);
+  using alias = SysvSharedMemory.open(key);
+  first.remove();
+  assertRefused(() => SysvSharedMemory.open(key), "ENOENT", "shmget");
+  using second = SysvSharedMemory.create(key, 4);
+  assertNotEquals(second.id, first.id);
+  first.bytes.fill(3);
+  assertEquals(alias.bytes, Uint8Array.of(3, 3, 3, 3));
+  assertEquals(second.bytes, new Uint8Array(4));
+  assertEquals(first.stat().attachments, 2);
+  first.close();
+  assertEquals(alias.bytes[0], 3);
+  assertEquals(row(alias.id)?.nattch, 1);
+  alias.close();
+  assertEquals(row(alias.id), undefined);
+  second.remove();
+});
+
+leakTest(
+  "SysvSharedMemory.remove() works for a process that dies",
+  async () => {
+    await using child = spawnCode(
+      `const memory = SysvSharedMemory.create(null, 4);
+      memory.remove();
+      console.log(memory.id);
+      Deno.stdin.readSync(new Uint8Array(1));`,
+    );
+    const id = Number(await child.line());
+    assertEquals(row(id)?.nattch, 1);
+    child.kill("SIGKILL");
+    await child.ended();
+    assertEquals(row(id), undefined);
+  },
+);
+
+leakTest("SysvSharedMemory stays when its makers end", async () => {
+  const key = uniqueKey();
+  assertPrinted(
+    await runCode(
+      `SysvSharedMemory.create(${key}, 4).bytes.set([1, 2, 3, 4]);`,
+    ),
+  );
+  using memory = SysvSharedMemory.open(key);
+  assertEquals(memory.bytes, Uint8Array.of(1, 2, 3, 4));
+  assertEquals(memory.stat().attachments, 1);
+  memory.remove();
+});
+
+// --- close ------------------------------------------------------------------
+
+leakTest("SysvSharedMemory.close() detaches the memory", async () => {
+  using memory = newMemory(PAGE + 4);
+  assertPrinted(
+    await runCode(
+      `import { i32, struct } from "${import.meta.resolve("../ffi/struct.ts")}";
+      const memory = SysvSharedMemory.fromId(${memory.id});
+      const { bytes } = memory;
+      const views = [
+        bytes,
+        bytes.subarray(5),
+        new Int32Array(bytes.buffer),
+        new BigUint64Array(bytes.buffer, 8, 2),
+      ];
+      const data = new DataView(bytes.buffer);
+      const view = memory.view(${PAGE}, struct({ value: i32 }));
+      view.value = 80;
+      // Compiled code knows the address.
+      function sum(values) {
+        let sum = 0;
+        for (let i = 0; i < 50; i++) sum += values[i] ?? 0;
+        return sum;
+      }
+      for (let i = 0; i < 20_000; i++) sum(bytes);
+      memory.close();
+      console.log(sum(bytes));
+      console.log(views.map(({ length }) => length).join());
+      console.log(views.map((view) => view[0]).join());
+      console.log(views.map(({ byteLength }) => byteLength).join());
+      console.log(bytes.buffer.byteLength, bytes.buffer.detached);
+      console.log(bytes === memory.bytes);
+      bytes[0] = 1;
+      console.log(told(() => bytes.fill(7)));
+      console.log(told(() => data.getInt8(0)));
+      console.log(told(() => Atomics.load(views[2], 0)));
+      console.log(told(() => view.value));
+      console.log(told(() => { view.value = 1; }));`,
+    ),
+    "0",
+    "0,0,0,0",
+    ",,,",
+    "0,0,0,0",
+    "0 true",
+    "true",
+    ...Array(5).fill("TypeError"),
+  );
+  assertEquals(memory.bytes[PAGE], 80);
+  assertEquals(memory.stat().attachments, 1);
+});
+
+leakTest("SysvSharedMemory says ClosedError after close()", () => {
+  const memory = SysvSharedMemory.create(null, 8);
+  const { id } = memory;
+  memory.bytes[7] = 4;
+  memory.close();
+  memory.close();
+  for (
+    const call of [
+      () => memory.stat(),
+      () => memory.remove(),
+      () => memory.view(0, struct({ value: i32 })),
+    ]
+  ) {
+    assertInstanceOf(assertThrows(call, ClosedError), TypeError);
+  }
+  assertEquals([memory.id, memory.bytes.length], [id, 0]);
+  assertEquals(row(id)?.nattch, 0);
+  using again = SysvSharedMemory.fromId(id);
+  assertEquals(again.bytes[7], 4);
+  again.remove();
+});
+
+leakTest("SysvSharedMemory is closed at the end of its block", () => {
+  let kept: SysvSharedMemory;
+  {
+    using memory = newMemory(8);
+    kept = memory;
+  }
+  assertEquals(kept.bytes.length, 0);
+  assertThrows(() => kept.stat(), ClosedError);
+});
+
+leakTest(
+  "SysvSharedMemory.close() keeps memory whose buffer was transferred",
+  async () => {
+    using memory = newMemory(4);
+    assertPrinted(
+      await runCode(
+        `const memory = SysvSharedMemory.fromId(${memory.id});
+        const taken = new Uint8Array(memory.bytes.buffer.transfer());
+        try {
+          memory.close();
+        } catch ({ name, message }) {
+          console.log(name, message.includes("transferred"));
+        }
+        taken[0] = 80;
+        console.log(taken[0], memory.bytes.length);
+        memory.close();
+        console.log(told(() => memory.stat()));`,
+      ),
+      "Error true",
+      "80 0",
+      "ClosedError",
+    );
+    assertEquals(memory.bytes[0], 80);
+  },
+);
+
+leakTest("SysvSharedMemory leaves nothing behind in 1,000 rounds", () => {
+  const key = uniqueKey();
+  for (let round = 0; round < 1_000; round++) {
+    using memory = SysvSharedMemory.create(round % 2 === 0 ? key : null, 9_000);
+    using other = SysvSharedMemory.fromId(memory.id);
+    memory.remove();
+    memory.bytes[8_999] = round;
+    assertEquals(other.bytes[8_999], round & 0xff);
+  }
+});
+
+// --- Views ------------------------------------------------------------------
+
+leakTest("SysvSharedMemory.view() shows a struct in place", () => {
+  using memory = newMemory(20);
+  const layout = struct({ tag: i16, value: i32 });
+  const first = memory.view(0, layout);
+  const second = memory.view(12, layout);
+  first.value = 0x01020304;
+  second.tag = -1;
+  assertEquals(
+    memory.bytes.slice(0, 14),
+    Uint8Array.of(
+      ...[0, 0, 0, 0, 4, 3, 2, 1],
+      ...[0, 0, 0, 0, 255, 255],
+    ),
+  );
+  for (const offset of [13, 20, 21, 2 ** 40]) {
+    assertThrows(() => memory.view(offset, layout), RangeError);
+  }
+  for (const offset of [-1, 1.5, NaN]) {
+    assertThrows(() => memory.view(offset, layout), RangeError);
+  }
+});
+
+/** struct record { short age; char name[20]; int scores[3]; unsigned round; } */
+const record = struct({
+  age: i16,
+  name: cstring(20),
+  scores: array(i32, 3),
+  round: u32,
+});
+
+/** record ID: counts on in the segment for every line that comes. */
+const RECORD = `
+  #include <stdio.h>
+  #include <stdlib.h>
+  #include <string.h>
+  #include <sys/shm.h>
+  struct record {
+    short age;
+    char name[20];
+    int scores[3];
+    unsigned round;
+  };
+  int main(int argc, char **argv) {
+    char line[100];
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc != 2) return 2;
+    volatile struct record *record = shmat(atoi(argv[1]), NULL, 0);
+    if (record == (void *)-1) return 1;
+    while (fgets(line, sizeof line, stdin) != NULL) {
+      printf("%d %s %d %d %d %u\\n", record->age, (char *)record->name,
+             record->scores[0], record->scores[1], record->scores[2],
+             record->round);
+      record->age--;
+      line[strcspn(line, "\\n")] = 0;
+      strncpy((char *)record->name, line, 19);
+      for (int i = 0; i < 3; i++) record->scores[i] *= -2;
+      record->round++;
+    }
+    return 0;
+  }`;
+
+leakTest(
+  "SysvSharedMemory.view() is live between TypeScript and C",
+  { needs: [noCompiler] },
+  async () => {
+    using memory = newMemory(record.size);
+    const view = memory.view(0, record);
+    record.write(memory.bytes, {
+      age: 80,
+      name: "ghkim",
+      scores: [1, 2, 3],
+      round: 0xffff_fffe,
+    });
+    const args = [`${memory.id}`];
+    await using peer = spawn(await compileText(RECORD), { args });
+    await peer.send("김함지");
+    assertEquals(await peer.line(), "80 ghkim 1 2 3 4294967294");
+    await peer.send("b");
+    assertEquals(await peer.line(), "79 김함지 -2 -4 -6 4294967295");
+    await peer.closeStdin();
+    assertEquals((await peer.ended()).code, 0);
+    assertEquals(record.decode(memory.bytes), {
+      age: 78,
+      name: "b",
+      scores: [4, 8, 12],
+      round: 0,
+    });
+    assertEquals([view.age, view.name, view.round], [78, "b", 0]);
+    assertEquals([...view.scores], [4, 8, 12]);
+  },
+);
+
+leakTest("SysvSharedMemory.view() is live between processes", async () => {
+  using memory = newMemory(record.size);
+  const view = memory.view(0, record);
+  view.scores[1] = 40;
+  await using child = spawnCode(
+    `import { array, cstring, i16, i32, struct, u32 } from "${
+      import.meta.resolve("../ffi/struct.ts")
+    }";
+    const record = struct({
+      age: i16,
+      name: cstring(20),
+      scores: array(i32, 3),
+      round: u32,
+    });
+    using memory = SysvSharedMemory.fromId(${memory.id});
+    const view = memory.view(0, record);
+    for (;;) {
+      console.log(view.scores[1], view.name);
+      if (Deno.stdin.readSync(new Uint8Array(1)) === null) break;
+      view.scores[1]++;
+    }`,
+  );
+  assertEquals(await child.line(), "40 ");
+  view.name = "one";
+  await child.write("x");
+  assertEquals(await child.line(), "41 one");
+  assertEquals(view.scores[1], 41);
+  view.name = "two";
+  view.scores[1] = -5;
+  await child.write("x");
+  assertEquals(await child.line(), "-4 two");
+  await child.closeStdin();
+  assertEquals((await child.ended()).code, 0);
+});
+
+// --- Counting, with C -------------------------------------------------------
+
+/** count KEY: as the document's shm.c does. */
+const COUNT = `
+  #include <stdio.h>
+  #include <stdlib.h>
+  #include <sys/shm.h>
+  int main(int argc, char **argv) {
+    if (argc != 2) return 2;
+    int id = shmget(atoi(argv[1]), sizeof(int), IPC_CREAT | 0600);
+    int *value = shmat(id, NULL, 0);
+    if (value == (void *)-1) return 1;
+    printf("%d\\n", ++*value);
+    return shmdt(value) != 0;
+  }`;
+
+leakTest(
+  "SysvSharedMemory counts on where C stopped, and the other way round",
+  { needs: [noCompiler] },
+  async () => {
+    const key = uniqueKey();
+    const program = await compileText(COUNT);
+    const counter = struct({ value: i32 });
+    for (let value = 1; value < 20; value++) {
+      if (value % 3 === 0) {
+        using memory = SysvSharedMemory.openOrCreate(key, 4);
+        assertEquals(++memory.view(0, counter).value, value);
+      } else {
+        const ended = await run(program, { args: [`${key}`] });
+        assertPrinted(ended, `${value}`);
+      }
+    }
+    using memory = SysvSharedMemory.open(key, { size: 4 });
+    assertEquals(memory.bytes.length, 4);
+    memory.remove();
+  },
+);
+
+/** add ID TIMES: adds 1 to the int in the segment, that often. */
+const ADD = `
+  #include <stdlib.h>
+  #include <sys/shm.h>
+  int main(int argc, char **argv) {
+    if (argc != 3) return 2;
+    int *value = shmat(atoi(argv[1]), NULL, 0);
+    if (value == (void *)-1) return 1;
+    while (__atomic_load_n(value + 1, __ATOMIC_SEQ_CST) == 0) continue;
+    for (int i = atoi(argv[2]); i > 0; i--)
+      __atomic_fetch_add(value, 1, __ATOMIC_SEQ_CST);
+    return 0;
+  }`;
+
+leakTest(
+  "SysvSharedMemory: Atomics work between processes",
+  { needs: [noCompiler] },
+  async () => {
+    const times = 200_000;
+    using memory = newMemory(8);
+    const words = new Int32Array(memory.bytes.buffer);
+    const id = `${memory.id}`;
+    const program = await compileText(ADD);
+    await using all = new AsyncDisposableStack();
+    const children = [0, 1].flatMap(() => [
+      all.use(spawn(program, { args: [id, `${times}`] })),
+      all.use(spawnCode(
+        `using memory = SysvSharedMemory.fromId(${id});
+        const words = new Int32Array(memory.bytes.buffer);
+        while (Atomics.load(words, 1) === 0);
+        for (let i = 0; i < ${times}; i++) Atomics.add(words, 0, 1);`,
+      )),
+    ]);
+    for (const child of children) {
+      await child.until(() => memory.stat().attachments > 4, "attachment");
+    }
+    Atomics.store(words, 1, 1);
+    for (let i = 0; i < times; i++) Atomics.add(words, 0, 1);
+    for (const child of children) assertPrinted(await child.ended());
+    assertEquals(Atomics.load(words, 0), 5 * times);
+  },
+);
+
+leakTest("SysvSharedMemory is shared with a Worker", async () => {
+  using memory = newMemory(16);
+  using dir = scratch();
+  const worker = dir.file(
+    "worker.js",
+    `import { SysvSharedMemory } from "${MODULE}";
+    using memory = SysvSharedMemory.fromId(${memory.id});
+    const words = new Int32Array(memory.bytes.buffer);
+    for (let i = 0; i < 50_000; i++) Atomics.add(words, 0, 1);
+    postMessage(memory.stat().attachments);
+    close();`,
+  );
+  assertPrinted(
+    await runCode(
+      `using memory = SysvSharedMemory.fromId(${memory.id});
+      const words = new Int32Array(memory.bytes.buffer);
+      const { promise, resolve } = Promise.withResolvers();
+      const worker = new Worker("file://${worker}", { type: "module" });
+      worker.onmessage = ({ data }) => resolve(data);
+      for (let i = 0; i < 50_000; i++) Atomics.add(words, 0, 1);
+      console.log(await promise, Atomics.load(words, 0));`,
+    ),
+    "3 100000",
+  );
+});
+
+// --- Permissions ------------------------------------------------------------
+
+leakTest(
+  "SysvSharedMemory says EACCES and EPERM to another user",
+  { needs: [noOtherUser] },
+  async () => {
+    const [none, readable, open] = [uniqueKey(), uniqueKey(), uniqueKey()];
+    using a = SysvSharedMemory.create(none, 4);
+    using b = SysvSharedMemory.create(readable, 4, { mode: 0o644 });
+    using c = SysvSharedMemory.create(open, 4, { mode: 0o666 });
+    assertPrinted(
+      await nobodys(
+        `const [a, b, c, none, readable, open] = Deno.args.map(Number);
+        console.log(told(() => SysvSharedMemory.fromId(a)));
+        console.log(told(() => SysvSharedMemory.open(none)));
+        console.log(told(() => SysvSharedMemory.openOrCreate(none, 4)));
+        console.log(told(() => SysvSharedMemory.create(none, 4)));
+        console.log(told(() => SysvSharedMemory.fromId(b)));
+        console.log(told(() => SysvSharedMemory.open(readable)));
+        console.log(told(() => SysvSharedMemory.openOrCreate(readable, 4)));
+        using memory = SysvSharedMemory.fromId(c);
+        memory.bytes[0] = 80;
+        console.log(told(() => memory.remove()));
+        console.log(SysvSharedMemory.open(open).bytes[0]);`,
+        ...[a.id, b.id, c.id, none, readable, open],
+      ),
+      "IpcError EACCES shmat",
+      "IpcError EACCES shmat",
+      "IpcError EACCES shmget",
+      "IpcError EEXIST shmget",
+      "IpcError EACCES shmat",
+      "IpcError EACCES shmat",
+      "IpcError EACCES shmget",
+      "IpcError EPERM shmctl",
+      "80",
+    );
+    assertEquals(c.bytes[0], 80);
+    for (const memory of [a, b, c]) {
+      assertEquals(memory.stat().attachments, 1);
+      memory.remove();
+    }
+  },
+);
+
+leakTest(
+  "SysvSharedMemory.create() leaves no segment that it may not attach",
+  { needs: [noOtherUser] },
+  async () => {
+    const key = uniqueKey();
+    assertPrinted(
+      await nobodys(
+        `const key = Number(Deno.args[0]);
+        for (const mode of [0o000, 0o400, 0o200, 0o077]) {
+          console.log(told(() => SysvSharedMemory.create(key, 4, { mode })));
+          console.log(told(() => SysvSharedMemory.open(key)));
+        }`,
+        key,
+      ),
+      ...[1, 2, 3, 4].flatMap(() => [
+        "IpcError EACCES shmat",
+        "IpcError ENOENT shmget",
+      ]),
+    );
+    assert(!sysvTable("shm").some((row) => row.cuid === NOBODY));
+  },
+);
+
+leakTest(
+  "SysvSharedMemory.openOrCreate() leaves no segment that it may not attach",
+  { needs: [noOtherUser] },
+  async () => {
+    const key = uniqueKey();
+    assertPrinted(
+      await nobodys(
+        `const key = Number(Deno.args[0]);
+        const options = { mode: 0o400 };
+        console.log(told(() => SysvSharedMemory.openOrCreate(key, 4, options)));
+        console.log(told(() => SysvSharedMemory.open(key)));`,
+        key,
+      ),
+      "IpcError EACCES shmat",
+      "IpcError ENOENT shmget",
+    );
+  },
+);
 
 // --- Attachments -------------------------------------------------------------
 
@@ -125,8 +1044,8 @@ leakTest("SysvSharedMemory.stat() tells all", () => {
     gid: Deno.gid()!,
     creatorUid: Deno.uid()!,
     creatorGid: Deno.gid()!,
-    creator: Deno.pid,
-    lastUser: Deno.pid,
+    creatorPid: Deno.pid,
+    lastPid: Deno.pid,
   });
   assert(isNow(attached) && isNow(changed));
   assertEquals(detached, null);
@@ -136,33 +1055,33 @@ leakTest("SysvSharedMemory.stat() tells all", () => {
   assertEquals([memory.stat().removed, memory.stat().key], [true, 0]);
 });
 
-leakTest("SysvSharedMemory.set() changes owner and mode", () => {
+leakTest("SysvSharedMemory.change() changes owner and mode", () => {
   using memory = newMemory(4);
-  memory.set({ mode: 0o604 });
+  memory.change({ mode: 0o604 });
   assertEquals(memory.stat().mode, 0o604);
-  memory.set({});
-  memory.set({ mode: -0 });
+  memory.change({});
+  memory.change({ mode: -0 });
   assertEquals(memory.stat().mode, 0);
   for (const value of [-1, 1.5, 2 ** 32, 2 ** 32 - 1]) {
-    assertThrows(() => memory.set({ uid: value }), RangeError, '"uid"');
-    assertThrows(() => memory.set({ gid: value }), RangeError, '"gid"');
+    assertThrows(() => memory.change({ uid: value }), RangeError, '"uid"');
+    assertThrows(() => memory.change({ gid: value }), RangeError, '"gid"');
   }
-  assertThrows(() => memory.set({ mode: 0o1000 }), RangeError, '"mode"');
+  assertThrows(() => memory.change({ mode: 0o1000 }), RangeError, '"mode"');
 });
 
 leakTest(
-  "SysvSharedMemory.set() gives a segment away",
+  "SysvSharedMemory.change() gives a segment away",
   { needs: [noOtherUser] },
   async () => {
     using memory = newMemory(4);
-    memory.set({ uid: NOBODY, gid: NOBODY });
+    memory.change({ uid: NOBODY, gid: NOBODY });
     const { uid, gid, creatorUid } = memory.stat();
     assertEquals([uid, gid, creatorUid], [NOBODY, NOBODY, Deno.uid()]);
     const { stdout } = await runAsNobody(
       `import { SysvSharedMemory } from "@linux/ipc/shared-memory";
       using memory = SysvSharedMemory.fromId(Number(Deno.args[0]));
       memory.bytes[0] = 80;
-      memory.set({ mode: 0o400 });`,
+      memory.change({ mode: 0o400 });`,
       { args: [`${memory.id}`] },
     );
     assertEquals(stdout, "");
@@ -181,8 +1100,8 @@ leakTest(
       using memory = SysvSharedMemory.fromId(Number(Deno.args[0]));
       for (
         const call of [
-          () => memory.set({ mode: 0o600 }),
-          () => memory.lock(),
+          () => memory.change({ mode: 0o600 }),
+          () => memory.lockSegment(),
           () => memory.remove(),
         ]
       ) {
@@ -198,15 +1117,18 @@ leakTest(
   },
 );
 
-leakTest("SysvSharedMemory.lock() is seen by all, until unlock()", () => {
-  using memory = newMemory(5_000);
-  using other = SysvSharedMemory.fromId(memory.id);
-  memory.lock();
-  assertEquals(other.stat().locked, true);
-  assertEquals(other.stat().mode, 0o600);
-  other.unlock();
-  assertEquals(memory.stat().locked, false);
-});
+leakTest(
+  "SysvSharedMemory.lockSegment() is seen by all, until unlockSegment()",
+  () => {
+    using memory = newMemory(5_000);
+    using other = SysvSharedMemory.fromId(memory.id);
+    memory.lockSegment();
+    assertEquals(other.stat().locked, true);
+    assertEquals(other.stat().mode, 0o600);
+    other.unlockSegment();
+    assertEquals(memory.stat().locked, false);
+  },
+);
 
 leakTest("SysvSharedMemory says ClosedError of all after close()", () => {
   const memory = newMemory(4);
@@ -214,9 +1136,9 @@ leakTest("SysvSharedMemory says ClosedError of all after close()", () => {
   for (
     const call of [
       () => memory.stat(),
-      () => memory.set({ mode: 0o600 }),
-      () => memory.lock(),
-      () => memory.unlock(),
+      () => memory.change({ mode: 0o600 }),
+      () => memory.lockSegment(),
+      () => memory.unlockSegment(),
       () => memory.remove(),
     ]
   ) assertThrows(call, ClosedError);

@@ -1,25 +1,25 @@
-// Memory cgroups: a process that takes more than its cgroup has is killed, without an
-// error. So what a large request would need is compared with the limits first.
+// Memory cgroups: the kernel kills a process that exceeds the limit of its cgroup, and
+// no call returns an error. So large requests are compared with the limits first.
 
 import type { SystemLimit } from "../errors.ts";
 import { ENOMEM, ipcError } from "../libc/errno.ts";
 import { readProc } from "./proc.ts";
 
-const LARGE = 1 << 24; // bytes: to compare takes half a millisecond
+const LARGE = 1 << 24; // bytes: reading the limits takes half a millisecond
 
-/** Smaller requests are like any other allocation of the process: not checked. */
+/** Whether a request is checked. Smaller ones are like any other allocation. */
 export function isLarge(size: number): boolean {
   return size >= LARGE;
 }
 
-/** A version of the interface: how it is found, and what its files are called. */
+/** A version of the cgroup interface, and the names of its files. */
 interface Version {
-  /** The line of /proc/self/cgroup; the group is the path in the hierarchy. */
+  /** The line of /proc/self/cgroup; its group is the path in the hierarchy. */
   readonly line: RegExp;
-  /** What mountinfo(5) says of its mount, behind the dash. */
+  /** The fields after the dash in its line of mountinfo(5). */
   readonly mount: RegExp;
   readonly limit: string;
-  /** What of memory.stat can only be swapped out. */
+  /** The lines of memory.stat that count memory which can only be swapped out. */
   readonly kept: RegExp;
 }
 
@@ -39,10 +39,10 @@ const VERSIONS: readonly Version[] = [
 ];
 
 function number(path: string): number {
-  return Number(readProc(path)?.trim() || NaN); // "max" is none
+  return Number(readProc(path)?.trim() || NaN); // NaN for "max"
 }
 
-/** The directories of this process's cgroup and of those around it. */
+/** The directories of this process's cgroup and of its ancestors. */
 function* directories({ line, mount }: Version): Generator<string> {
   const path = readProc("/proc/self/cgroup")?.match(line)?.[1];
   if (path === undefined) return;
@@ -61,7 +61,7 @@ function* directories({ line, mount }: Version): Generator<string> {
   }
 }
 
-/** As mountinfo(5) writes a space. */
+/** Decodes the octal escapes of mountinfo(5), such as `\\040` for a space. */
 function unescape(text: string): string {
   return text.replace(
     /\\([0-7]{3})/g,
@@ -69,7 +69,7 @@ function unescape(text: string): string {
   );
 }
 
-/** The bytes that could be swapped out. */
+/** The number of bytes that can still be swapped out. */
 function swapRoom(directory: string): number {
   const [, kilobytes] =
     readProc("/proc/meminfo")?.match(/^SwapFree: *(\d+) kB/m) ?? [];
@@ -80,9 +80,9 @@ function swapRoom(directory: string): number {
 }
 
 /**
- * Refuses to take so many bytes of memory at once if a cgroup of this process does
- * not have them now: its limit, less what it could only swap out, is below them. What
- * others of the cgroup take meanwhile is not known.
+ * Throws ENOMEM if a cgroup of this process does not have `size` bytes of memory now:
+ * the limit, less the memory that can only be swapped out, plus the free swap space.
+ * Memory that other processes of the cgroup take meanwhile is not foreseen.
  */
 export function checkMemory(
   size: number,
@@ -93,13 +93,13 @@ export function checkMemory(
   if (limit !== undefined) throw ipcError(ENOMEM, syscall, subject, limit);
 }
 
-/** The limit that does not allow so many bytes more. */
+/** The limit that `size` more bytes would exceed; undefined if there is none. */
 export function shortage(size: number): SystemLimit | undefined {
   if (!isLarge(size)) return undefined;
   for (const version of VERSIONS) {
     for (const directory of directories(version)) {
       const value = number(`${directory}/${version.limit}`);
-      if (!Number.isSafeInteger(value)) continue; // there is no limit here
+      if (!Number.isSafeInteger(value)) continue; // no limit
       const kept = readProc(`${directory}/memory.stat`)?.matchAll(version.kept);
       const used = [...kept ?? []].reduce(
         (sum, [, part]) => sum + Number(part),

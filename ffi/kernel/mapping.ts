@@ -1,55 +1,46 @@
-// Addresses <-> ArrayBuffers, and detaching them.
+// A range of mapped memory, and the ArrayBuffer over it.
 
-import { bufferOf, byteLengthOf, byteOffsetOf } from "../arguments.ts";
+import { bufferOf, byteOffsetOf } from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
 import { checkAddress } from "../libc/errno.ts";
-import { header } from "../libc/library.ts";
-import { retire, retireHole } from "./retired.ts";
-import { copyFrom } from "../libc/string.ts";
+import { copyFrom, findIn } from "../libc/string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
-
-const string = header({
-  // void *memmem(const void *hay, size_t hay_size, const void *needle, size_t size)
-  memmem: {
-    parameters: ["usize", "usize", "buffer", "usize"],
-    result: "usize",
-  },
-});
+import { retire, retireHole } from "./retired.ts";
 
 /**
- * Who sees what is written to memory: all who map it; all, but this one writes
- * nothing; this one alone, of its own copy.
+ * "shared": writes reach every process that maps the memory. "readonly": this process
+ * cannot write. "private": writes stay in this process's own copy.
  */
 export type Access = "shared" | "readonly" | "private";
 
-/** Takes a mapping out of the address space. */
+/** Removes a mapping from the address space. */
 export type Unmap = (mapping: Mapping) => void;
 
-/** What a {@linkcode Mapping} is made of. */
+/** The properties of a new {@linkcode Mapping}. */
 export interface MappingInit {
-  /** The address of the first byte that is shown. */
+  /** The address of the first byte; not necessarily that of a page. */
   readonly address: bigint;
-  /** How many bytes are shown. */
+  /** The number of bytes. */
   readonly length: number;
-  /** What errors call it. */
+  /** Name used in error messages. */
   readonly subject: string;
   readonly access: Access;
-  /** Whether to load its pages takes memory that cannot be had back for others. */
+  /** Whether loading its pages takes memory that the kernel cannot reclaim. */
   readonly takesMemory?: boolean;
-  /** The size of its pages in bytes, where it is not the usual one. */
+  /** The size of its pages in bytes; that of the system, if absent. */
   readonly unit?: bigint;
-  /** Instead of munmap. */
+  /** Called instead of munmap. */
   readonly unmap?: Unmap;
 }
 
 const WORD = 4; // bytes
 
-// Which mapping a buffer belongs to. Only what was mapped here has an address
-// that a call of libc may be given; a slice of anything else is refused.
+// The mapping of each buffer. Calls of libc that take an address accept mapped memory
+// only: the address of any other buffer may change.
 const mappings = new WeakMap<ArrayBufferLike, Mapping>();
 
-// The buffer is the caller's to change, so what it says of itself is not asked.
+// Callers can override the properties of the buffer, so the intrinsic ones are used.
 const { apply } = Reflect;
 const { transfer } = ArrayBuffer.prototype;
 const detachedGetter = Object.getOwnPropertyDescriptor(
@@ -65,7 +56,7 @@ function detach(buffer: ArrayBuffer): void {
   apply(transfer, buffer, [0]);
 }
 
-/** Up to a whole number of pages. */
+/** Rounds up to a whole number of pages. */
 export function roundUp(span: bigint, page: bigint): bigint {
   return (span + page - 1n) / page * page;
 }
@@ -75,11 +66,11 @@ function munmap({ start, extent }: Mapping): void {
 }
 
 /**
- * A range of mapped memory and the one ArrayBuffer over it. There is only one
- * because two over the same bytes could not both be detached. Memory that may
- * not be written to has none, because a write would end the process with SIGSEGV.
+ * A range of mapped memory and its ArrayBuffer. There is only one buffer, so that
+ * closing can detach every view. Read-only memory has none, because a write through it
+ * would end the process with SIGSEGV.
  *
- * Nothing unmaps a forgotten mapping: views of it may be alive.
+ * A mapping that is garbage-collected is not unmapped: views of it may be in use.
  */
 export class Mapping {
   readonly address: bigint;
@@ -87,17 +78,17 @@ export class Mapping {
   readonly subject: string;
   readonly access: Access;
   readonly takesMemory: boolean;
-  readonly #skip: number; // bytes of the first page that are not shown
+  readonly #skip: number; // bytes of the first page before the address
   readonly #unit: bigint;
   readonly #unmap: Unmap;
   #pointer: Deno.PointerValue = null;
-  #words: Int32Array | undefined; // handed to nobody
-  #buffer: ArrayBuffer | undefined; // made when it is wanted
+  #words: Int32Array | undefined; // never handed out
+  #buffer: ArrayBuffer | undefined; // made at the first use
   #bytes: Uint8Array<ArrayBuffer> | undefined;
   #open = true;
   #pins = 0;
 
-  /** Takes over mapped bytes, and unmaps them when it fails. */
+  /** Takes ownership of mapped memory. Unmaps it if that fails. */
   constructor(init: MappingInit) {
     this.address = init.address;
     this.length = init.length;
@@ -108,7 +99,7 @@ export class Mapping {
     this.#unit = init.unit ?? BigInt(pageSize());
     this.#unmap = init.unmap ?? munmap;
     if (this.access === "readonly") return;
-    try { // fails under a permission that is for libc's path only
+    try { // fails with a permission for the path of libc only
       this.#pointer = Deno.UnsafePointer.create(this.address);
     } catch (error) {
       this.#unmap(this);
@@ -116,31 +107,31 @@ export class Mapping {
     }
   }
 
-  /** The beginning of the first page: what mmap returned. */
+  /** The address of the first page: the result of mmap. */
   get start(): bigint {
     return this.address - BigInt(this.#skip);
   }
 
-  /** The bytes from there to the end. */
+  /** The number of bytes from `start` to the end. */
   get span(): bigint {
     return BigInt(this.#skip) + BigInt(this.length);
   }
 
-  /** The same in whole pages. */
+  /** `span`, rounded up to whole pages. */
   get extent(): bigint {
     return roundUp(this.span, this.#unit);
   }
 
-  /** All the memory, of length 0 after `close()`. */
+  /** The memory; of length 0 after `close()`. */
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#bytes ??= this.#show();
+    return this.#bytes ??= this.#createBytes();
   }
 
-  #show(): Uint8Array<ArrayBuffer> {
+  #createBytes(): Uint8Array<ArrayBuffer> {
     if (this.access === "readonly") {
       throw new TypeError(
-        `Cannot write to ${this.subject}: it is read-only, and its bytes can be ` +
-          "had by read() only",
+        `Cannot write to ${this.subject}: it is read-only; use read() to copy ` +
+          "its bytes",
       );
     }
     if (!this.#open) return new Uint8Array();
@@ -155,22 +146,22 @@ export class Mapping {
     return !this.#open;
   }
 
-  /** Whether the caller has transferred the ArrayBuffer, and with it the memory. */
+  /** Whether the ArrayBuffer was transferred, and the memory with it. */
   get transferred(): boolean {
     return this.#buffer?.detached === true && this.#open;
   }
 
-  /** Whether a call on another thread uses the memory. */
+  /** Whether a call on another thread is using the memory. */
   get pinned(): boolean {
     return this.#pins > 0;
   }
 
-  /** Throws when the memory is gone. */
+  /** Throws a ClosedError if the memory is closed. */
   checkOpen(): void {
     if (!this.#open) throw new ClosedError(this.subject);
   }
 
-  /** Throws when the memory is gone, or has become somebody else's. */
+  /** Throws if the memory is closed, or its ArrayBuffer was transferred. */
   checkOwn(): void {
     this.checkOpen();
     if (this.#buffer !== undefined && isDetached(this.#buffer)) {
@@ -180,7 +171,7 @@ export class Mapping {
     }
   }
 
-  /** Throws when the memory cannot be written to, and seen by all. */
+  /** Throws unless other processes can see what this one writes. */
   checkWritable(): void {
     this.checkOwn();
     if (this.access === "shared") return;
@@ -189,23 +180,21 @@ export class Mapping {
   }
 
   /**
-   * Copies bytes out of the memory. Unlike a typed array, a call of libc is nothing
-   * that the compiler could move, or do once instead of twice.
+   * Fills `target` with bytes of the memory. Unlike accesses to a typed array, the
+   * compiler can neither move nor merge calls of libc.
    */
-  copyTo(target: Uint8Array<ArrayBuffer>, offset: number): void {
+  read(offset: number, target: Uint8Array<ArrayBuffer>): void {
     copyFrom(this.address + BigInt(offset), target);
   }
 
-  /** Where bytes are, from the beginning; -1 for nowhere. */
-  indexOf(bytes: Uint8Array<ArrayBuffer>, offset: number): number {
-    const { memmem } = string();
-    const from = this.address + BigInt(offset);
-    const left = BigInt(this.length - offset);
-    const found = memmem(from, left, bytes, BigInt(byteLengthOf(bytes)));
+  /** The offset of the first occurrence of bytes from `offset` on, or -1. */
+  indexOf(offset: number, search: Uint8Array<ArrayBuffer>): number {
+    const start = this.address + BigInt(offset);
+    const found = findIn(start, BigInt(this.length - offset), search);
     return found === 0n ? -1 : Number(BigInt(found) - this.address);
   }
 
-  /** `atomic_load`: the word at an offset, of read-only memory, too. */
+  /** `atomic_load`: the word at an offset. Works on read-only memory, too. */
   load(offset: number): number {
     const index = this.#wordAt(offset);
     return Atomics.load(this.#words!, index);
@@ -219,16 +208,16 @@ export class Mapping {
   }
 
   /**
-   * The index of a word in `#words`, which begin with the first page: an odd offset
-   * in a file moves no word. Over read-only memory an array is safe as long as
-   * nobody else has it.
+   * The index of a word in `#words`. That array begins with the first page, so that an
+   * odd offset in a file does not misalign it. Over read-only memory it is safe because
+   * it is never handed out.
    */
   #wordAt(offset: number): number {
     this.checkOwn();
     const index = (this.#skip + offset) / WORD;
     if (!Number.isInteger(index)) {
       throw new RangeError(
-        `Argument "offset" must be of a word that begins at a multiple of ${WORD}: ${offset}`,
+        `Argument "offset" must be that of an aligned word of ${WORD} bytes: ${offset}`,
       );
     }
     this.#words ??= new Int32Array(
@@ -241,8 +230,8 @@ export class Mapping {
   }
 
   /**
-   * Keeps the memory mapped while a call on another thread uses its address, also
-   * when it is closed in the meantime. What this returns ends that, once.
+   * Keeps the memory mapped while a call on another thread uses its address, even if
+   * it is closed meanwhile. Returns a function that ends that, to be called once.
    */
   pin(): () => void {
     this.#pins++;
@@ -253,8 +242,8 @@ export class Mapping {
   }
 
   /**
-   * `mremap(start, 0, ...)`: maps the same memory once more, and returns where. The
-   * two have nothing to do with each other: each is unmapped for itself.
+   * `mremap(start, 0, ...)`: maps the same memory once more. Returns the address of the
+   * second mapping, which is unmapped independently.
    */
   duplicate(): bigint {
     const skip = this.address - this.start;
@@ -264,11 +253,11 @@ export class Mapping {
   }
 
   /**
-   * Detaches the buffer, so that every view of it has length 0, and unmaps. The
-   * addresses that a buffer had are retired: a call on another thread may have them.
+   * Detaches the buffer, so that all its views have length 0, and unmaps the memory.
+   * The addresses of a buffer are retired: calls on other threads may still use them.
    *
-   * @throws {Error} If the buffer was transferred away. Somebody else's views
-   * use the memory then, so it stays mapped until the process ends.
+   * @throws {Error} If the buffer was transferred. Its new owner uses the memory, so
+   * it stays mapped until the process ends.
    */
   close(): void {
     if (!this.#open) return;
@@ -285,7 +274,7 @@ export class Mapping {
     this.#unmapIfUnused();
   }
 
-  /** Detaches the buffer of memory of which mremap has left so many bytes here. */
+  /** Detaches the buffer after mremap has left `left` bytes at this address. */
   release(left: bigint): void {
     this.#open = false;
     this.#words = undefined;
@@ -302,25 +291,25 @@ export class Mapping {
   }
 }
 
-/** Where bytes of a mapping of this module are. */
+/** The address of bytes, and their mapping. */
 export interface Place {
   readonly mapping: Mapping;
   readonly address: bigint;
 }
 
-/** Finds the mapping that bytes belong to; `name` is what errors call them. */
+/** Finds the mapping of bytes; `name` is the argument named in error messages. */
 export function placeOf(name: string, bytes: Uint8Array): Place {
   const buffer = bufferOf(bytes);
   const mapping = mappings.get(buffer);
   if (mapping === undefined) {
     throw new TypeError(
-      `Argument "${name}" must be bytes of a shared memory or memory map of this module`,
+      `Argument "${name}" must be bytes of shared memory or of a memory map`,
     );
   }
   mapping.checkOpen();
   if (isDetached(buffer)) {
     throw new TypeError(
-      `Argument "${name}" must not be bytes of a buffer that was transferred`,
+      `Argument "${name}" must not belong to a buffer that was transferred`,
     );
   }
   const offset = BigInt(byteOffsetOf(bytes));

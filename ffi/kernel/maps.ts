@@ -1,4 +1,4 @@
-// What is mapped in this process, whichever of its threads has mapped it.
+// The mappings of this process, whichever thread has made them: /proc/self/maps.
 
 import { readProc } from "./proc.ts";
 
@@ -6,17 +6,17 @@ import { readProc } from "./proc.ts";
 export interface MappedRange {
   readonly start: bigint;
   readonly end: bigint;
-  /** As "rw-s": the last one says whether others see what is written. */
+  /** Such as "rw-s"; the last letter is "s" for shared, "p" for private. */
   readonly permissions: string;
-  /** Where it begins in its file, in bytes. */
+  /** The offset in the file, in bytes. */
   readonly offset: bigint;
-  /** Which file: its device and its number there. */
+  /** The file: its device and its inode. */
   readonly file: string;
 }
 
 const LINE = /^(\w+)-(\w+) (\S+) (\w+) (\S+ \d+)/gm;
 
-/** All that is mapped, in the order of the addresses; undefined without /proc. */
+/** All mappings, in the order of their addresses; undefined without /proc. */
 export function mappedRanges(): MappedRange[] | undefined {
   const lines = readProc("/proc/self/maps")?.matchAll(LINE);
   return lines &&

@@ -1,12 +1,10 @@
-// Addresses that are no mapping's any more, and that a call of the runtime on another
-// thread may still use.
+// The addresses of closed mappings, kept from reuse for a while.
 //
-// An ArrayBuffer that is detached keeps its address in the calls that were given it:
-// Deno offers no way to be told when the last of them is over. If the pages were
-// unmapped, such a call would end the process with SIGSEGV; if something else was
-// mapped there by then, it would read and write that. So empty pages take the place:
-// they cost addresses, and memory only where such a call writes to them, until so much
-// has followed that they are given back.
+// A detached ArrayBuffer leaves its address with the calls that received it, and Deno
+// does not tell when the last of them ends. If the pages were unmapped, such a call
+// would end the process with SIGSEGV, or read and write whatever was mapped there next.
+// So empty pages take their place. They cost addresses, and memory only where such a
+// call writes; the oldest are unmapped when there are too many.
 
 import { isNoAddress } from "../libc/errno.ts";
 import {
@@ -21,8 +19,8 @@ import {
 } from "../libc/sys_mman.ts";
 import { resourceLimit, RLIMIT_AS } from "../libc/sys_resource.ts";
 
-// Of each thread. A process has 128 TiB of addresses, and 65530 mappings, of which
-// the kernel makes one where they are contiguous.
+// The limits of each thread. A process has 128 TiB of addresses and 65530 mappings, and
+// the kernel merges contiguous ones.
 const MAX_SPAN = 1n << 34n;
 const MAX_COUNT = 512;
 
@@ -34,20 +32,20 @@ interface Range {
 const ranges: Range[] = []; // the oldest first
 let total = 0n;
 
-/** Puts empty pages there; false if nothing was changed. */
+/** Maps empty pages over a range. Returns false if that changed nothing. */
 function replace({ start, span }: Range, fixed: number): boolean {
   const { mmap, munmap } = sysMman();
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed;
   const address = mmap(start, span, PROT_READ | PROT_WRITE, flags, -1, 0n);
   if (isNoAddress(address)) return false;
   if (address === start) return true;
-  munmap(address, span); // before Linux 4.17 it was a hint
+  munmap(address, span); // before Linux 4.17 the address was only a hint
   return false;
 }
 
 /**
- * Replaces whole pages by empty ones. False if they are to be unmapped instead:
- * there are too many, or addresses are limited (`ulimit -v`).
+ * Replaces whole pages with empty ones. Returns false if the caller must unmap them
+ * instead: there are too many, or RLIMIT_AS (`ulimit -v`) limits the addresses.
  */
 export function retire(
   start: bigint,
@@ -68,7 +66,7 @@ export function retire(
   return true;
 }
 
-/** The same where the kernel has left a hole, unless something is there already. */
+/** Does the same for unmapped addresses, unless something is mapped there already. */
 export function retireHole(start: bigint, span: bigint): void {
   if (span > 0n) retire(start, span, MAP_FIXED_NOREPLACE);
 }

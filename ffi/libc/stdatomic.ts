@@ -14,10 +14,10 @@ const MODULE = Uint8Array.of(
 let instruction: (() => void) | undefined;
 
 /**
- * `atomic_thread_fence(memory_order_seq_cst)`: no access to memory before it is made
- * after one behind it, nor the reverse. JavaScript has none: on aarch64 what V8 makes
- * of `Atomics.add` and `Atomics.exchange` lets plain accesses pass. This is `dmb ish`
- * there, and `mfence` or a locked instruction on x86_64.
+ * `atomic_thread_fence(memory_order_seq_cst)`: no access to memory moves across it, in
+ * either direction. JavaScript has no fence: on aarch64, plain accesses pass the code
+ * that V8 emits for `Atomics.add` and `Atomics.exchange`. This is `dmb ish` there, and
+ * `mfence` or a locked instruction on x86_64.
  */
 export function fence(): void {
   instruction ??= compile();
@@ -25,7 +25,7 @@ export function fence(): void {
 }
 
 function compile(): () => void {
-  // Under --jitless there is none. The kernel's scheduler begins with a full barrier.
+  // --jitless has no WebAssembly. The kernel's scheduler begins with a full barrier.
   if (typeof WebAssembly === "undefined") return () => sched().sched_yield();
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(MODULE));
   return exports.f as () => void;

@@ -16,7 +16,7 @@ export const sysMman = header({
   mprotect: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int msync(void *addr, size_t length, int flags)
   msync: { parameters: ["usize", "usize", "i32"], result: "i32" },
-  // The same, on a thread of the pool.
+  // The same, on a thread of the blocking pool.
   msync_nonblocking: {
     name: "msync",
     parameters: ["usize", "usize", "i32"],

@@ -7,8 +7,8 @@ export const sysVfs = header({
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
 });
 
-/** sizeof (struct statfs): longs, of which the first are f_type and f_bsize. */
+/** sizeof (struct statfs), an array of longs; the first two are f_type and f_bsize. */
 export const SIZEOF_STATFS = 120;
-/** Of <linux/magic.h>. */
+/** From <linux/magic.h>. */
 export const TMPFS_MAGIC = 0x01021994;
 export const HUGETLBFS_MAGIC = 0x958458f6;

@@ -1,6 +1,10 @@
-// Mapping files: those of a file system, of /dev/shm, and memfd's.
+// Regular files that are mapped, and their size: files of a file system, the objects
+// of /dev/shm, and memory files.
 
-import { checkSize } from "../arguments.ts";
+import { checkMode, checkSize } from "../arguments.ts";
+import { checkMemory, isLarge } from "../kernel/cgroup.ts";
+import { type Access, Mapping, roundUp } from "../kernel/mapping.ts";
+import { type MappedRange, mappedRanges } from "../kernel/maps.ts";
 import {
   checkAddress,
   checkNumber,
@@ -12,10 +16,7 @@ import {
   ipcError,
   isNoAddress,
 } from "../libc/errno.ts";
-import { checkMemory, isLarge } from "../kernel/cgroup.ts";
 import { fcntl } from "../libc/fcntl.ts";
-import { type MappedRange, mappedRanges } from "../kernel/maps.ts";
-import { type Access, Mapping, roundUp } from "../kernel/mapping.ts";
 import {
   MAP_NORESERVE,
   MAP_POPULATE,
@@ -26,12 +27,6 @@ import {
   PROT_WRITE,
   sysMman,
 } from "../libc/sys_mman.ts";
-import {
-  HUGETLBFS_MAGIC,
-  SIZEOF_STATFS,
-  sysVfs,
-  TMPFS_MAGIC,
-} from "../libc/sys_vfs.ts";
 import { resourceLimit, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
 import {
   type FileStatus,
@@ -39,103 +34,139 @@ import {
   S_IFREG,
   statusOfFd,
 } from "../libc/sys_stat.ts";
+import {
+  HUGETLBFS_MAGIC,
+  SIZEOF_STATFS,
+  sysVfs,
+  TMPFS_MAGIC,
+} from "../libc/sys_vfs.ts";
 import { pageSize, unistd } from "../libc/unistd.ts";
+import { checkRange, type Range, rangeIn, type RangeOptions } from "./range.ts";
 
-/** Which part of a file is mapped. */
-export interface RangeOptions {
+/** How a file is mapped, and which part of it. */
+export interface MapOptions extends RangeOptions {
   /**
-   * Where the mapping begins in the file, in bytes; it need not be the beginning
-   * of a page.
-   *
-   * @default {0}
-   */
-  offset?: number | undefined;
-  /**
-   * The length of the mapping in bytes.
-   *
-   * @default {to the end of the file}
-   */
-  length?: number | undefined;
-}
-
-/** A range of a file, found to lie inside it. */
-export interface Range {
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** A file that can be mapped. */
-export interface MappableFile {
-  readonly fd: number;
-  /** What errors call it. */
-  readonly subject: string;
-}
-
-/** How a file is made larger, or smaller. */
-export interface ResizeOptions {
-  /**
-   * Whether the file may become smaller. A process that has mapped pages that go is
-   * ended by SIGBUS when it touches them, so it is refused while this one has. It
-   * asks /proc/self/maps; what another thread maps in that very moment is not seen.
+   * `MAP_PRIVATE`: writes stay in this process and never reach the file. The file
+   * needs only permission to read.
    *
    * @default {false}
    */
-  shrink?: boolean | undefined;
+  private?: boolean | undefined;
   /**
-   * Whether to take the room for what is new at once, so that there is an error
-   * now if it is not there.
+   * `PROT_READ`: the file needs only permission to read. The memory has no arrays;
+   * `read` copies from it, and returns what other processes have written. (To scan a
+   * file that does not change, `private` is faster, because it copies nothing.)
+   *
+   * @default {false}
+   */
+  readonly?: boolean | undefined;
+  /**
+   * `MAP_POPULATE`: loads the whole range now, instead of each page at the first
+   * access.
+   *
+   * @default {false}
+   */
+  populate?: boolean | undefined;
+}
+
+/** How a file is created that is then mapped. */
+export interface MapCreateOptions {
+  /**
+   * The permission bits. The umask of the process is applied to them.
+   *
+   * @default {0o600}
+   */
+  mode?: number | undefined;
+  /**
+   * `posix_fallocate`: allocates the space now, so that a lack of it is an error now.
+   * Without it the file is a hole. If there is no space left when a page of it is first
+   * accessed, the process ends with SIGBUS: on a full disk, or on a full /dev/shm,
+   * which has 64 MiB in many containers.
+   *
+   * The kernel ends a process with SIGKILL if it exceeds the limit of its memory
+   * cgroup. If 16 MiB or more are to be allocated in memory, and the cgroup does not
+   * have them now, the error is ENOMEM. Memory that other processes take meanwhile is
+   * not foreseen.
    *
    * @default {true}
    */
   reserve?: boolean | undefined;
 }
 
-// What callers hand in is read once, and before anything is looked at: a getter
-// could say something else the second time, or close the memory.
-
-/** Checks a range before anything is known of the file. */
-export function checkRange(options: RangeOptions | undefined): RangeOptions {
-  const { offset, length } = options ?? {};
-  checkSize("offset", offset ?? 0, 0);
-  checkSize("length", length ?? 1);
-  return { offset, length };
+/** How the size of a file is changed. */
+export interface ResizeOptions {
+  /**
+   * Whether the file may become smaller. A process that accesses a mapped page beyond
+   * the new end ends with SIGBUS. So this fails while any thread of this process has
+   * mapped such pages, as /proc/self/maps shows; a thread that maps them at the same
+   * moment is not noticed.
+   *
+   * @default {false}
+   */
+  shrink?: boolean | undefined;
+  /**
+   * `posix_fallocate`: allocates the new space now, so that a lack of it is an error
+   * now.
+   *
+   * @default {true}
+   */
+  reserve?: boolean | undefined;
 }
 
-/** How to change a size, with what is the default filled in. */
-export function resizeOptions(
+/** A file that can be mapped. */
+export interface MappableFile {
+  readonly fd: number;
+  /** Name used in error messages. */
+  readonly subject: string;
+}
+
+/** The options of a mapping, read and checked once. */
+export interface MapRequest {
+  readonly range: RangeOptions;
+  readonly access: Access;
+  readonly populate: boolean;
+}
+
+/** The options of a change of size, read once. */
+export interface ResizeRequest {
+  readonly shrink: boolean;
+  readonly reserve: boolean;
+}
+
+/** Reads and checks the options of a mapping. */
+export function mapRequest(options: MapOptions | undefined): MapRequest {
+  const range = checkRange(options);
+  const { private: isPrivate, readonly, populate = false } = options ?? {};
+  if (isPrivate && readonly) {
+    throw new TypeError(
+      'Argument "options" must not have both "private" and "readonly"',
+    );
+  }
+  const access = isPrivate ? "private" : readonly ? "readonly" : "shared";
+  return { range, access, populate };
+}
+
+/** Reads and checks the options of a file that is created. */
+export function createRequest(
+  size: number,
+  options: MapCreateOptions | undefined,
+): { mode: number; reserve: boolean } {
+  checkSize("size", size);
+  const { mode = 0o600, reserve = true } = options ?? {};
+  checkMode(mode);
+  return { mode, reserve };
+}
+
+/** Reads the options of a change of size, with their defaults. */
+export function resizeRequest(
   options: ResizeOptions | undefined,
   reserveByDefault = true,
-): Required<ResizeOptions> {
+): ResizeRequest {
   const { shrink = false, reserve = reserveByDefault } = options ?? {};
   return { shrink, reserve };
 }
 
-/** The part of a file that was asked for, if there is that much. */
-export function rangeIn(
-  size: number,
-  subject: string,
-  options?: RangeOptions,
-): Range {
-  const offset = options?.offset ?? 0;
-  if (size === 0) {
-    throw new RangeError(`Cannot map ${subject}: it is empty`);
-  }
-  if (offset >= size) {
-    throw new RangeError(
-      `Argument "offset" must be below ${size} (the size of ${subject}): ${offset}`,
-    );
-  }
-  const length = options?.length ?? size - offset;
-  if (length > size - offset) {
-    throw new RangeError(
-      `Argument "length" must be at most ${size - offset} ` +
-        `(what ${subject} has from offset ${offset}): ${length}`,
-    );
-  }
-  return { offset, length };
-}
-
-/** The status of a file, if it is one that has a size and can be mapped. */
+/** The status of a file. Throws a TypeError unless it is a regular file. */
 export function regularStatus({ fd, subject }: MappableFile): FileStatus {
   const status = statusOfFd(fd, subject);
   if ((status.stx_mode & S_IFMT) !== S_IFREG) {
@@ -144,9 +175,42 @@ export function regularStatus({ fd, subject }: MappableFile): FileStatus {
   return status;
 }
 
-/** The size of a file in bytes, now. */
+/** The present size of a file, in bytes. */
 export function sizeOf(file: MappableFile): number {
   return Number(statusOfFd(file.fd, file.subject).stx_size);
+}
+
+/** Maps the requested part of a file, and returns it with its offset in the file. */
+export function mapPart(
+  file: MappableFile,
+  { range: wanted, access, populate }: MapRequest,
+): { mapping: Mapping; offset: number } {
+  const status = regularStatus(file);
+  const range = rangeIn(Number(status.stx_size), file.subject, wanted);
+  const flags = populate ? MAP_POPULATE : 0;
+  const mapping = mapFile(file, range, access, flags, status);
+  return { mapping, offset: range.offset };
+}
+
+/** Gives a new file its size, and maps it. Calls `unlink` if that fails. */
+export function mapNew(
+  file: MappableFile,
+  size: number,
+  reserve: boolean,
+  unlink: () => void,
+): Mapping {
+  let mapping;
+  try {
+    // A process that has opened the file meanwhile may have made it larger already.
+    if (sizeOf(file) < size) truncate(file, size);
+    mapping = mapFile(file, { offset: 0, length: size }, "shared");
+    if (reserve) allocate(file, 0, size);
+    return mapping;
+  } catch (error) {
+    mapping?.close();
+    unlink();
+    throw error;
+  }
 }
 
 const FLAGS: Record<Access, number> = {
@@ -155,7 +219,7 @@ const FLAGS: Record<Access, number> = {
   private: MAP_PRIVATE,
 };
 
-/** Maps a range, which is in the file; `flags` are more of those of mmap. */
+/** `mmap`: maps a range that lies inside the file. */
 export function mapFile(
   file: MappableFile,
   range: Range,
@@ -167,12 +231,11 @@ export function mapFile(
   const unit = pageSizeOf(file, status);
   const readonly = access === "readonly";
   const protection = readonly ? PROT_READ : PROT_READ | PROT_WRITE;
-  // The kernel maps from the beginning of a page; the view begins where asked.
-  const skip = range.offset % pageSize();
+  const skip = range.offset % pageSize(); // mmap begins at a page
   const takesMemory = access === "private" ||
     (isLarge(range.length) && isInMemory(fd));
   if (takesMemory && (flags & MAP_POPULATE) !== 0) {
-    const present = access === "private" ? 0 : bytesIn(status);
+    const present = access === "private" ? 0 : allocatedIn(status);
     checkMemory(range.length - present, "mmap", subject);
   }
   const length = BigInt(range.length + skip);
@@ -181,8 +244,8 @@ export function mapFile(
   const map = (kind: number) =>
     mmap(0n, length, protection, kind | flags, fd, offset);
   let start = map(FLAGS[access]);
-  // Before Linux 6.7 a file that is sealed against writes can be mapped as private
-  // only, which is the same then.
+  // Before Linux 6.7, a file that is sealed against writes can only be mapped as
+  // private. For reading, that is the same.
   if (isNoAddress(start) && readonly && errno() === EPERM) {
     start = map(MAP_PRIVATE);
   }
@@ -196,24 +259,24 @@ export function mapFile(
   });
 }
 
-/** Whether the file is nowhere but in memory: one of /dev/shm, or a memfd. */
+/** Whether the file is in memory only: an object of /dev/shm, or a memory file. */
 function isInMemory(fd: number): boolean {
   return fileSystem(fd)[0] === BigInt(TMPFS_MAGIC);
 }
 
-/** `struct statfs`, of which the type comes first, then the size of a block. */
+/** `struct statfs`: the type of the file system, the size of its blocks, and more. */
 function fileSystem(fd: number): BigInt64Array {
   const statfs = new BigInt64Array(SIZEOF_STATFS / 8);
   sysVfs().fstatfs(fd, statfs);
   return statfs;
 }
 
-/** The bytes that a file takes now, without its holes. */
-function bytesIn({ stx_blocks }: FileStatus): number {
+/** The number of bytes that are allocated to a file, without its holes. */
+function allocatedIn({ stx_blocks }: FileStatus): number {
   return Number(stx_blocks) * 512;
 }
 
-/** What munmap counts in: a huge file is mapped in huge pages only. */
+/** The page size of mappings of a file: a file on hugetlbfs has huge pages. */
 function pageSizeOf({ fd }: MappableFile, status: FileStatus): bigint {
   const page = BigInt(pageSize());
   if (BigInt(status.stx_blksize) <= page) return page;
@@ -221,11 +284,12 @@ function pageSizeOf({ fd }: MappableFile, status: FileStatus): bigint {
   return type === BigInt(HUGETLBFS_MAGIC) ? block! : page;
 }
 
-const PROBE = "---p"; // what nobody may touch
+const PROBE = "---p"; // the permissions of a probe, of this thread or another
 
 /**
- * Where in this process a file is mapped, on whichever thread. What it is called in
- * /proc/self/maps, is asked by mapping it: on some file systems not as fstat says.
+ * The ranges at which any thread of this process has mapped a file. The file is found
+ * in /proc/self/maps by mapping a page of it: on some file systems the device and inode
+ * there differ from those of fstat.
  */
 function rangesOf({ fd, subject }: MappableFile, unit: bigint): MappedRange[] {
   const { mmap, munmap } = sysMman();
@@ -241,7 +305,7 @@ function rangesOf({ fd, subject }: MappableFile, unit: bigint): MappedRange[] {
   const own = ranges.find(({ start, end }) => start <= probe && probe < end);
   if (own === undefined) {
     throw new Deno.errors.NotSupported(
-      `Cannot shrink ${subject}: /proc/self/maps does not tell who has mapped it`,
+      `Cannot shrink ${subject}: /proc/self/maps does not show its mappings`,
     );
   }
   return ranges.filter(({ file, permissions }) =>
@@ -250,35 +314,36 @@ function rangesOf({ fd, subject }: MappableFile, unit: bigint): MappedRange[] {
 }
 
 /**
- * Makes sure that nobody in this process has mapped pages beyond what a file will
- * have: to touch them would end the process with SIGBUS. The mapping that makes room
- * itself is none of them, unless a call on another thread uses it.
+ * Throws if this process has mapped pages beyond the new end of a file: an access would
+ * end it with SIGBUS. `own`, the mapping that is about to be replaced, does not count,
+ * unless a call on another thread is using it.
  */
 function checkShrink(file: MappableFile, size: number, own?: Mapping): void {
   const unit = pageSizeOf(file, statusOfFd(file.fd, file.subject));
-  const left = roundUp(BigInt(size), unit);
+  const end = roundUp(BigInt(size), unit);
   const isOwn = (from: bigint, to: bigint) =>
     own !== undefined && own.start <= from &&
     to <= own.start + own.extent;
-  const inTheWay = own?.pinned ||
-    rangesOf(file, unit).some(({ start, end, offset }) => {
-      const from = offset > left ? start : start + left - offset;
-      return from < end && !isOwn(from, end);
+  const isMapped = own?.pinned ||
+    rangesOf(file, unit).some((range) => {
+      const { start, offset } = range;
+      const from = offset > end ? start : start + end - offset;
+      return from < range.end && !isOwn(from, range.end);
     });
-  if (!inTheWay) return;
+  if (!isMapped) return;
   throw new TypeError(
-    `Cannot shrink ${file.subject} to ${size} bytes: this process has mapped, or ` +
-      "waits in, what is beyond",
+    `Cannot shrink ${file.subject} to ${size} bytes: this process has mapped ` +
+      "memory beyond that, or waits in it",
   );
 }
 
-/** Refuses a size at which the kernel would end the process with SIGXFSZ. */
+/** Rejects a size above RLIMIT_FSIZE, for which the kernel would send SIGXFSZ. */
 function checkFileSize(size: number, syscall: string, subject: string): void {
   const limit = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
   if (size > limit.value) throw ipcError(EFBIG, syscall, subject, limit);
 }
 
-/** `ftruncate`: makes a new file that large, or another one smaller. */
+/** `ftruncate`: sets the size of a file. */
 export function truncate({ fd, subject }: MappableFile, size: number): void {
   checkFileSize(size, "ftruncate", subject);
   const call = () => unistd().ftruncate(fd, BigInt(size));
@@ -286,10 +351,10 @@ export function truncate({ fd, subject }: MappableFile, size: number): void {
 }
 
 /**
- * `posix_fallocate`: makes a file at least `size` bytes large, and sees to it that
- * there is room for what is behind `from`. Unlike ftruncate it never shrinks what
- * another process has made larger meanwhile, and it leaves no hole that later
- * turns out, with SIGBUS, to have no room.
+ * `posix_fallocate`: makes a file at least `size` bytes large, and allocates its space
+ * from `from` on. Unlike ftruncate it never shrinks a file that another process has
+ * made larger meanwhile, and it leaves no hole, which could end the process with SIGBUS
+ * when there is no space for it later.
  */
 export function allocate(
   { fd, subject }: MappableFile,
@@ -300,27 +365,36 @@ export function allocate(
   if (isInMemory(fd)) checkMemory(size - from, "posix_fallocate", subject);
   const length = BigInt(size - from);
   const { posix_fallocate } = fcntl();
-  let number = posix_fallocate(fd, BigInt(from), length);
-  while (number === EINTR) number = posix_fallocate(fd, BigInt(from), length);
-  checkNumber(number, "posix_fallocate", subject);
+  let error = posix_fallocate(fd, BigInt(from), length);
+  while (error === EINTR) error = posix_fallocate(fd, BigInt(from), length);
+  checkNumber(error, "posix_fallocate", subject);
+}
+
+/** Makes a file at least `size` bytes large. It is a hole, unless space is reserved. */
+export function grow(
+  file: MappableFile,
+  from: number,
+  size: number,
+  reserve: boolean,
+): void {
+  allocate(file, reserve ? from : size - 1, size);
 }
 
 /**
- * Makes a file larger; or smaller, if the options say so and nothing of it is used
- * here. `own` is the mapping that makes room for it, `replace` puts another one in
- * its place: after growing, and before shrinking.
+ * Changes the size of a file. It becomes smaller only with `shrink`, and only if this
+ * process has mapped nothing beyond the new end but `own`. `replace` puts another
+ * mapping in the place of `own`: after growing, but before shrinking.
  */
 export function resizeFile(
   file: MappableFile,
   size: number,
-  { shrink, reserve }: ResizeOptions,
+  { shrink, reserve }: ResizeRequest,
   own?: Mapping,
   replace: () => void = () => {},
 ): void {
   const present = sizeOf(file);
   if (size >= present) {
-    const from = reserve ? present : size - 1;
-    if (size > present) allocate(file, from, size);
+    if (size > present) grow(file, present, size, reserve);
     replace();
     return;
   }

@@ -1,4 +1,4 @@
-// Waiting for a word in memory to change, and telling those who wait: futex(2).
+// Waiting until a word in memory changes, and waking the waiters: futex(2).
 
 import { checkInteger } from "../arguments.ts";
 import { EAGAIN, EINTR, errno, ETIMEDOUT, ipcError } from "../libc/errno.ts";
@@ -11,9 +11,9 @@ import { FutexSource, type FutexWord } from "../wait/futexes.ts";
 import { type Limits, remaining, timeoutError } from "../wait/options.ts";
 
 const SIZE = 4; // bytes of the word
-const NUMBER = BigInt(SYS_futex);
+const FUTEX = BigInt(SYS_futex);
 
-/** The address of a word that others can see, too. */
+/** The address of a word. Throws unless other processes can change it. */
 function addressOf(mapping: Mapping, offset: number): bigint {
   mapping.checkOwn();
   const { subject, length, access } = mapping;
@@ -21,43 +21,40 @@ function addressOf(mapping: Mapping, offset: number): bigint {
   const address = mapping.address + BigInt(offset);
   if (address % BigInt(SIZE) !== 0n) {
     throw new RangeError(
-      `Argument "offset" must be of a word that begins at a multiple of ${SIZE}: ${offset}`,
+      `Argument "offset" must be that of an aligned word of ${SIZE} bytes: ${offset}`,
     );
   }
   if (access === "private") {
     throw new TypeError(
-      `Cannot wait in ${subject}: it is private, so nobody else can change it`,
+      `Cannot wait in ${subject}: it is private, so no other process can change it`,
     );
   }
   return address;
 }
 
-/** Wakes those who wait for a word; returns how many. */
+/** Wakes at most `count` waiters of a word, and returns their number. */
 export function wake(mapping: Mapping, offset: number, count: number): number {
   const address = addressOf(mapping, offset);
-  const woken = linuxFutex().futex(NUMBER, address, FUTEX_WAKE, count, null);
+  const woken = linuxFutex().futex(FUTEX, address, FUTEX_WAKE, count, null);
   if (woken === -1n) throw ipcError(errno(), "futex", mapping.subject);
   return Number(woken);
 }
 
-/**
- * A word that is waited for. Where it is, is asked anew each time, because the
- * memory may be resized meanwhile.
- */
+/** A word of a memory. Its mapping changes when the memory is resized. */
 export interface Word {
   readonly mapping: Mapping;
   readonly offset: number;
 }
 
-/** The word if it is another one than `value`. */
+/** The value of the word, or undefined while it is `value`. */
 function changed({ mapping, offset }: Word, value: number): number | undefined {
   addressOf(mapping, offset);
-  // What was written before the word was stored, is seen after this.
+  // An acquire: whatever was written before the word was stored is visible after it.
   const present = mapping.load(offset);
   return present === value ? undefined : present;
 }
 
-/** Blocks this thread as long as the word is `value`; returns what it is then. */
+/** Blocks this thread while the word is `value`. Returns its new value. */
 export function waitSync(at: Word, value: number, deadline: number): number {
   const { mapping, offset } = at;
   const address = addressOf(mapping, offset);
@@ -68,15 +65,15 @@ export function waitSync(at: Word, value: number, deadline: number): number {
     const left = remaining(deadline);
     if (left === 0) throw timeoutError(mapping.subject);
     const time = deadline === Infinity ? null : durationOf(left);
-    if (futex(NUMBER, address, FUTEX_WAIT, value >>> 0, time) === 0n) continue;
-    const number = errno();
-    if (number !== EAGAIN && number !== EINTR && number !== ETIMEDOUT) {
-      throw ipcError(number, "futex", mapping.subject);
+    if (futex(FUTEX, address, FUTEX_WAIT, value >>> 0, time) === 0n) continue;
+    const error = errno();
+    if (error !== EAGAIN && error !== EINTR && error !== ETIMEDOUT) {
+      throw ipcError(error, "futex", mapping.subject);
     }
   }
 }
 
-/** Waits as long as the word is `value`; resolves to what it is then. */
+/** Waits while the word is `value`. Resolves to its new value. */
 export async function wait(
   at: Word,
   value: number,
@@ -105,7 +102,7 @@ function futexWord({ mapping, offset }: Word, value: number): FutexWord {
   };
 }
 
-/** A wake-up may have come for the wait that fails: another sleeper gets it. */
+/** Wakes another waiter, in case the failed wait has consumed a wake-up. */
 function passOn(at: Word, value: number): void {
   try {
     if (changed(at, value) !== undefined) wake(at.mapping, at.offset, 1);

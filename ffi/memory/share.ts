@@ -1,4 +1,4 @@
-// Memory that goes to another thread of this process.
+// Handing memory to another thread of this process.
 
 import { bufferOf, byteLengthOf } from "../arguments.ts";
 import { check } from "../libc/errno.ts";
@@ -8,32 +8,34 @@ import { PROT_NONE, PROT_READ, PROT_WRITE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
 
 /**
- * What `Memory.share` makes for another thread: a message, for `postMessage`, which
- * `Memory.adopt` takes there. It holds an address, so it means nothing in another
- * process, and must not be changed.
+ * Memory on its way to another thread: the result of {@linkcode Memory.share}, for one
+ * `postMessage` and one {@linkcode Memory.adopt}. It contains an address, so it is valid
+ * in this process only. Do not change it.
  */
 export interface MemoryHandle {
-  /** The address of a mapping that nobody else has. */
+  /** The address of a mapping of its own. */
   readonly address: bigint;
   /** Its length in bytes. */
   readonly length: number;
-  /** What errors call it. */
+  /** Name used in error messages. */
   readonly subject: string;
   /** Whether it can be written to. */
   readonly access: "shared" | "readonly";
-  /** Whether somebody has adopted it. */
+  /** Whether loading its pages takes memory that the kernel cannot reclaim. */
+  readonly takesMemory: boolean;
+  /** Whether it was adopted. */
   readonly state: Int32Array<SharedArrayBuffer>;
 }
 
-// What the state is: it begins with OFFERED.
+// The values of `state`.
 const OFFERED = 0;
 const ADOPTED = 1;
 
 const NONE: Partial<MemoryHandle> = {};
-const MAX_ADDRESS = 1n << 56n; // the FFI would wrap what 64 bits do not hold
+const MAX_ADDRESS = 1n << 56n; // the FFI wraps larger numbers to 64 bits
 
-// On its way memory is nobody's: without a permission, by which adopt() knows it
-// from all other memory, whatever the handle says.
+// Memory on its way has no permissions. So adopt() can tell it from all other memory,
+// whatever the handle contains.
 function protect(
   { address, length, subject }: Omit<MappingInit, "access">,
   protection: number,
@@ -44,10 +46,10 @@ function protect(
   check(mprotect(address - skip, span, protection), "mprotect", subject);
 }
 
-/** Makes a mapping of its own for another thread. */
+/** Maps the memory once more, for another thread. */
 export function share(mapping: Mapping): MemoryHandle {
   mapping.checkOwn();
-  const { length, subject, access } = mapping;
+  const { length, subject, access, takesMemory } = mapping;
   if (access === "private") {
     throw new TypeError(`Cannot share ${subject}: it is private`);
   }
@@ -62,32 +64,32 @@ export function share(mapping: Mapping): MemoryHandle {
     );
     throw error;
   }
-  return { address, length, subject, access, state };
+  return { address, length, subject, access, takesMemory, state };
 }
 
 function isHandle(handle: MemoryHandle): boolean {
-  const { address, length, subject, access, state } = handle;
+  const { address, length, subject, access, takesMemory, state } = handle;
   return typeof address === "bigint" && address > 0n &&
     address < MAX_ADDRESS && Number.isSafeInteger(length) && length > 0 &&
     typeof subject === "string" &&
     (access === "shared" || access === "readonly") &&
-    isState(state);
+    typeof takesMemory === "boolean" && isState(state);
 }
 
 function isState(state: unknown): boolean {
   if (!(state instanceof Int32Array)) return false;
-  const bytes = state as unknown as Uint8Array; // which have the same accessors
+  const bytes = state as unknown as Uint8Array; // the accessors are the same
   return byteLengthOf(bytes) === 4 &&
     bufferOf(bytes) as unknown instanceof SharedArrayBuffer;
 }
 
-/** Whether all the memory there is on its way, as share() has left it. */
+/** Whether share() has left all of the memory there. */
 function isOffered(
   ranges: MappedRange[] | undefined,
   address: bigint,
   length: number,
 ): boolean {
-  if (ranges === undefined) return true; // there is no /proc to ask
+  if (ranges === undefined) return true; // no /proc to check with
   let covered = address;
   for (const { start, end, permissions } of ranges) {
     if (start > covered || end <= covered) continue;
@@ -96,27 +98,28 @@ function isOffered(
   return covered >= address + BigInt(length);
 }
 
-/** Takes over the mapping that another thread has made. */
+/** Takes ownership of the mapping in a handle. */
 export function adopt(handle: MemoryHandle): Mapping {
-  const { address, length, subject, access, state } = handle ?? NONE; // read once
-  const own = { address, length, subject, access, state };
+  const { address, length, subject, access, takesMemory, state } = handle ??
+    NONE;
+  const own = { address, length, subject, access, takesMemory, state }; // read once
   if (!isHandle(own)) {
     throw new TypeError('Argument "handle" must be what share() returned');
   }
-  // May fail: before the handle is used up.
+  // This may fail, so it comes before the handle is marked as adopted.
   const offered = isOffered(mappedRanges(), address, length);
   if (Atomics.compareExchange(state, 0, OFFERED, ADOPTED) !== OFFERED) {
     throw new TypeError(
-      `Cannot adopt ${subject}: somebody has adopted it already`,
+      `Cannot adopt ${subject}: it was adopted already`,
     );
   }
   if (!offered) {
-    Atomics.store(state, 0, OFFERED); // it may be that of another handle
+    Atomics.store(state, 0, OFFERED); // it may belong to another handle
     throw new TypeError(
-      `Cannot adopt ${subject}: nobody in this process has shared it`,
+      `Cannot adopt ${subject}: no thread of this process has shared it`,
     );
   }
   const write = access === "shared" ? PROT_WRITE : 0;
   protect(own, PROT_READ | write);
-  return new Mapping({ address, length, subject, access });
+  return new Mapping(own);
 }

@@ -1,7 +1,10 @@
-// Memory files: memory without a name, with a descriptor.
+// Memory files: memory that has a descriptor, but no name.
 
 import { checkFd, checkInteger, checkSize, cString } from "../arguments.ts";
+import { inspected } from "../inspect_object.ts";
+import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
+import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
 import { check, EINVAL, errno, ipcError } from "../libc/errno.ts";
 import {
   F_ADD_SEALS,
@@ -14,7 +17,6 @@ import {
   F_SEAL_WRITE,
   fcntl,
 } from "../libc/fcntl.ts";
-import { checkInternal, internal } from "../internal.ts";
 import {
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
@@ -22,21 +24,18 @@ import {
   sysMman,
 } from "../libc/sys_mman.ts";
 import {
-  type RangeOptions,
+  type MapOptions,
+  mapRequest,
   resizeFile,
   type ResizeOptions,
-  resizeOptions,
+  resizeRequest,
   sizeOf,
   truncate,
 } from "../memory/file.ts";
-import {
-  mapDescriptor,
-  mappingOptions,
-  type MemoryMap,
-} from "../memory_map.ts";
+import { mapDescriptor, type MemoryMap } from "../memory_map.ts";
 
 /**
- * What nobody can do to a memory file any more, once and for all: `F_SEAL_...`.
+ * A permanent restriction on a memory file: `F_SEAL_...`.
  *
  * | seal           | forbids                                                  |
  * | -------------- | -------------------------------------------------------- |
@@ -44,8 +43,8 @@ import {
  * | `shrink`       | a smaller size                                           |
  * | `grow`         | a larger size                                            |
  * | `write`        | any change of the contents                               |
- * | `future-write` | changes but through mappings that are there already (since Linux 5.1) |
- * | `exec`         | a change of the permission to execute it (since Linux 6.3) |
+ * | `future-write` | changes, except through existing mappings (since Linux 5.1) |
+ * | `exec`         | changes of the execute permission (since Linux 6.3)      |
  */
 export type Seal =
   | "seal"
@@ -64,55 +63,30 @@ const SEALS: Record<Seal, number> = {
   exec: F_SEAL_EXEC,
 };
 
-/** How a memory file is made. */
+/** How a memory file is created. */
 export interface MemoryFileCreateOptions {
   /**
-   * `MFD_HUGETLB`: takes huge pages, of those that /proc/sys/vm/nr_hugepages has
-   * put aside. The size must be a multiple of theirs, which is mostly 2 MiB.
+   * `MFD_HUGETLB`: uses huge pages, from those reserved in /proc/sys/vm/nr_hugepages.
+   * The size must be a multiple of theirs, which is usually 2 MiB.
    *
    * @default {false}
    */
   hugePages?: boolean | undefined;
 }
 
-/** How a memory file that came from elsewhere is taken over. */
+/** The conditions for taking ownership of a memory file. */
 export interface MemoryFileFromFdOptions {
   /**
-   * The seals that it must have. Without `shrink` whoever sent it can end this
-   * process with SIGBUS; without `write` or `future-write` he can change what was
-   * checked already, so copy first.
+   * The seals that it must have. Without `shrink` its sender can end this process with
+   * SIGBUS. Without `write` or `future-write` its sender can change the contents after
+   * they were checked: copy them first.
    *
    * @default {["shrink"]}
    */
   seals?: readonly Seal[] | undefined;
 }
 
-/** How a memory file is mapped. */
-export interface MemoryFileMapOptions extends RangeOptions {
-  /**
-   * `MAP_PRIVATE`: writes stay in this process and never reach the file.
-   *
-   * @default {false}
-   */
-  private?: boolean | undefined;
-  /**
-   * `PROT_READ`: there is no array over the memory, and `read` copies from it.
-   * A file with the seal `write` or `future-write` can be mapped in this way, or as
-   * private, only.
-   *
-   * @default {false}
-   */
-  readonly?: boolean | undefined;
-  /**
-   * `MAP_POPULATE`: takes all of the memory now, not page by page when it is
-   * touched.
-   *
-   * @default {false}
-   */
-  populate?: boolean | undefined;
-}
-
-const NAME_BYTES = 249; // as memfd_create(2) has it
+const NAME_BYTES = 249; // the limit in memfd_create(2)
 
 function maskOf(seals: readonly Seal[]): number {
   let mask = 0;
@@ -120,7 +94,7 @@ function maskOf(seals: readonly Seal[]): number {
     if (typeof seal !== "string" || !Object.hasOwn(SEALS, seal)) {
       const known = Object.keys(SEALS).join(", ");
       throw new TypeError(
-        `Argument "seals" must be of ${known}: ${String(seal)}`,
+        `Argument "seals" must contain only ${known}: ${String(seal)}`,
       );
     }
     mask |= SEALS[seal];
@@ -129,22 +103,23 @@ function maskOf(seals: readonly Seal[]): number {
 }
 
 function sealsOf(mask: number): Seal[] {
-  const all = Object.keys(SEALS) as Seal[];
-  return all.filter((seal) => (mask & SEALS[seal]) !== 0);
+  const seals = Object.keys(SEALS) as Seal[];
+  return seals.filter((seal) => (mask & SEALS[seal]) !== 0);
 }
 
 /**
- * A memory file: memory that others get with its descriptor, and by no name.
+ * A memory file: memory that has no name, and that other processes get with its
+ * descriptor.
  *
- * This is the way to share memory with a peer that is not trusted. Its size can be
- * sealed: then nobody can take memory away under those who have mapped it. Its
- * contents can be sealed, too: then what was checked stays as it was.
+ * It is the way to share memory with peers that are not trusted. Sealing its size
+ * prevents that a peer truncates it, and ends this process with SIGBUS. Sealing its
+ * contents prevents changes after they were checked.
  *
  * The descriptor reaches another process through a Unix domain socket, or by
- * inheritance. The memory is gone when all have closed and unmapped it, also after
- * a crash.
+ * inheritance. The memory is destroyed when all processes have closed and unmapped it,
+ * also after a crash.
  *
- * @example Something to be read by everybody
+ * @example Contents that no process can change
  * ```ts
  * import { MemoryFile } from "@linux/ipc/shared-memory";
  * import { assertEquals, assertThrows } from "@std/assert";
@@ -156,7 +131,7 @@ function sealsOf(mask: number): Seal[] {
  * }
  * file.seal(["shrink", "grow", "write", "seal"]);
  *
- * // Who gets the descriptor, takes it over with MemoryFile.fromFd(fd).
+ * // A process that receives the descriptor calls MemoryFile.fromFd(fd).
  * using map = file.map({ readonly: true });
  * assertEquals(new TextDecoder().decode(map.read(0, 5)), "hello");
  * assertThrows(() => file.resize(6), Error, "EPERM");
@@ -164,31 +139,23 @@ function sealsOf(mask: number): Seal[] {
  *
  * @see {@link https://man7.org/linux/man-pages/man2/memfd_create.2.html | memfd_create(2)}
  */
-export class MemoryFile implements Disposable {
-  readonly #descriptor: Descriptor;
-
+export class MemoryFile extends DescriptorOwner {
   private constructor(token: typeof internal, descriptor: Descriptor) {
-    checkInternal(
-      token,
-      "MemoryFile",
-      "MemoryFile.create() or MemoryFile.fromFd()",
-    );
-    this.#descriptor = descriptor;
+    super(token, "MemoryFile", descriptor);
   }
 
   /**
-   * `memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)`, then `ftruncate`: makes a
+   * `memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)`, then `ftruncate`: creates a
    * file of zeroes in memory.
    *
-   * @param name What /proc shows, at most 249 bytes of UTF-8; many files may have
-   * the same.
-   * @param size The size in bytes. Memory is taken when it is written to.
+   * @param name The name in /proc, at most 249 bytes of UTF-8. It need not be unique.
+   * @param size The size in bytes. Each page takes memory when it is first accessed.
    * @param options `hugePages`.
-   * @returns The file, closed by its `close()`.
+   * @returns The file. Close it with `close()`.
    * @throws {TypeError} If the name contains NUL.
    * @throws {RangeError} If the name is too long, or the size out of range.
    * @throws {IpcError} EMFILE, ENFILE, EFBIG, ENOMEM; with `hugePages` EINVAL if the
-   * size is no multiple of theirs, EPERM, ENODEV.
+   * size is not a multiple of theirs, EPERM, ENODEV.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/memfd_create.2.html | memfd_create(2)}
    */
@@ -198,7 +165,7 @@ export class MemoryFile implements Disposable {
     options?: MemoryFileCreateOptions,
   ): MemoryFile {
     const cname = cString("name", name);
-    const origin = "as memfd_create(2) has it";
+    const origin = "memfd_create(2)";
     checkInteger("name.length", cname.length - 1, 0, NAME_BYTES, origin);
     checkSize("size", size, 0);
     const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING |
@@ -220,21 +187,20 @@ export class MemoryFile implements Disposable {
   }
 
   /**
-   * `fcntl(fd, F_GET_SEALS)`: takes over a memory file that came from another
-   * process, after making sure that it has the seals that this process relies on.
-   * The number must not belong to anything else in this process: `close()` closes
-   * it.
+   * `fcntl(fd, F_GET_SEALS)`: takes ownership of a memory file that came from another
+   * process, after checking that it has the required seals. Nothing else in this
+   * process may use the descriptor, because `close()` closes it.
    *
-   * @param fd The number of the descriptor: what came through a socket, or what
-   * this process was started with.
+   * @param fd The number of the descriptor: one that was passed through a socket, or
+   * that this process has inherited.
    * @param options `seals`.
    * @returns The file.
-   * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
-   * @throws {TypeError} If it is no memory file, if a seal is missing, or if it belongs
-   * to an object of this module. The descriptor stays the caller's then.
-   * @throws {IpcError} EBADF if no such descriptor is open.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
+   * @throws {TypeError} If it is not a memory file, if a seal is missing, or if an
+   * object of this package owns the descriptor. The caller keeps ownership then.
+   * @throws {IpcError} EBADF if the descriptor is not open.
    *
-   * @example A file that its maker can still shrink
+   * @example A file that its creator can still shrink
    * ```ts
    * import { MemoryFile } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
@@ -252,8 +218,8 @@ export class MemoryFile implements Disposable {
     const { fcntl: call } = fcntl();
     const present = call(fd, F_GET_SEALS, 0);
     if (present === -1) {
-      const number = errno();
-      if (number !== EINVAL) throw ipcError(number, "fcntl", subject);
+      const error = errno();
+      if (error !== EINVAL) throw ipcError(error, "fcntl", subject);
       throw new TypeError(
         `Argument "fd" must be a memory file: descriptor ${fd} is not`,
       );
@@ -261,7 +227,7 @@ export class MemoryFile implements Disposable {
     const missing = sealsOf(wanted & ~present);
     if (missing.length > 0) {
       throw new TypeError(
-        `Cannot take over ${subject}: it is not sealed against ${
+        `Cannot take ownership of ${subject}: it is not sealed against ${
           missing.join(", ")
         }`,
       );
@@ -271,122 +237,90 @@ export class MemoryFile implements Disposable {
   }
 
   /**
-   * The number of the descriptor, which stays this object's. It can be passed
-   * through a socket.
-   *
-   * @throws {ClosedError} If this object is closed.
-   */
-  get fd(): number {
-    return this.#descriptor.fd;
-  }
-
-  /**
-   * `fstat(fd, ...)`: the size in bytes, now. As long as it is not sealed others may
-   * change it.
+   * `fstat(fd, ...)`: the present size of the file, in bytes. Other processes can
+   * change it until it is sealed.
    *
    * @throws {ClosedError} If this object is closed.
    */
   get size(): number {
-    return sizeOf(this.#descriptor);
+    return sizeOf(descriptorOf(this));
   }
 
   /**
-   * `fcntl(fd, F_GET_SEALS)`: what nobody can do any more.
+   * `fcntl(fd, F_GET_SEALS)`: the seals of the file.
    *
    * @throws {ClosedError} If this object is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/F_GET_SEALS.2const.html | F_GET_SEALS(2const)}
    */
   get seals(): Seal[] {
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     return sealsOf(check(fcntl().fcntl(fd, F_GET_SEALS, 0), "fcntl", subject));
   }
 
   /**
-   * `fcntl(fd, F_ADD_SEALS, seals)`: takes possibilities away from everybody, this
-   * process included, for as long as the file is there.
+   * `fcntl(fd, F_ADD_SEALS, seals)`: adds seals. They apply to all processes, this one
+   * included, and cannot be removed.
    *
-   * @param seals What nobody shall be able to do any more, in addition to what
-   * nobody can already.
+   * @param seals The seals to add.
    * @throws {TypeError} If there is no such seal.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if it is sealed against more seals; EBUSY for `write`
-   * if somebody has it mapped for writing; EINVAL if this kernel does not know the
+   * @throws {IpcError} EPERM if it is sealed against more seals; EBUSY for `write` while
+   * a process has mapped it for writing; EINVAL if this kernel does not support the
    * seal.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/F_GET_SEALS.2const.html | F_ADD_SEALS(2const)}
    */
   seal(seals: readonly Seal[]): void {
     const mask = maskOf(seals);
-    const { fd, subject } = this.#descriptor;
+    const { fd, subject } = descriptorOf(this);
     check(fcntl().fcntl(fd, F_ADD_SEALS, mask), "fcntl", subject);
   }
 
   /**
-   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`: changes the size. What is
-   * mapped stays as it is; map again what is new.
+   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`: changes the size. Existing
+   * mappings stay as they are; map the file again for a new part.
    *
    * @param size The size in bytes.
    * @param options `shrink`, without which the file becomes no smaller; `reserve`,
-   * which is false here, if absent. Room is taken as long as there is memory: to
-   * reserve more than that is no error, but the end of this or another process.
+   * which is false by default here: the kernel reserves memory until there is none left,
+   * and then ends a process, instead of returning an error.
    * @throws {RangeError} If the size is out of range, or smaller without `shrink`.
-   * @throws {TypeError} If what is to go is mapped in this process, on any of its
-   * threads.
+   * @throws {TypeError} When shrinking, if this process, on any of its threads, has
+   * mapped pages beyond the new end.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if it is sealed against that; EFBIG, ENOMEM.
-   * @throws {Deno.errors.NotSupported} If it is to become smaller and /proc is not
-   * mounted.
+   * @throws {Deno.errors.NotSupported} When shrinking, if /proc is not mounted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/ftruncate.2.html | ftruncate(2)}
    */
   resize(size: number, options?: ResizeOptions): void {
     checkSize("size", size, 0);
-    resizeFile(this.#descriptor, size, resizeOptions(options, false));
+    resizeFile(descriptorOf(this), size, resizeRequest(options, false));
   }
 
   /**
-   * `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset)`: the file
-   * as memory. It stays mapped when the file is closed.
+   * `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset)`: maps the
+   * file. The mapping stays when the file is closed.
    *
    * @param options `offset`, `length`, `private`, `readonly`, `populate`.
-   * @returns The mapping, closed by its `close()`.
-   * @throws {RangeError} If the file is empty, or if the range is not within it.
+   * @returns The mapping. Close it with `close()`.
+   * @throws {RangeError} If the file is empty, or if the range does not lie inside it.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if it is sealed against writes, and neither `private`
-   * nor `readonly` is asked for; EACCES if the descriptor is not open for writing;
-   * ENOMEM.
+   * @throws {IpcError} EPERM if it is sealed against writes, unless `private` or
+   * `readonly` is set; EACCES if the descriptor is not open for writing; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
    */
-  map(options?: MemoryFileMapOptions): MemoryMap {
-    const how = mappingOptions(options);
-    return mapDescriptor(this.#descriptor, how);
+  map(options?: MapOptions): MemoryMap {
+    const request = mapRequest(options);
+    return mapDescriptor(descriptorOf(this), request);
   }
 
-  /**
-   * `fcntl(fd, F_SETFD, 0)`, for as long as `spawn` runs: processes started by it
-   * have the file under the same descriptor number. Others do not, unless another
-   * thread starts one in that moment.
-   *
-   * @param spawn Starts the child before it returns, or first awaits; gets the
-   * descriptor's number.
-   * @returns What `spawn` returns.
-   * @throws {ClosedError} If this object is closed.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
-   */
-  inherit<T>(spawn: (fd: number) => T): T {
-    return this.#descriptor.inherit(spawn);
-  }
-
-  /** `close(2)`. What is mapped stays mapped. Closing twice does nothing. */
-  close(): void {
-    this.#descriptor.close();
-  }
-
-  /** Closes the file. */
-  [Symbol.dispose](): void {
-    this.close();
+  /** Shows the descriptor, and whether this object is closed. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const { closed, subject } = descriptorOf(this);
+    const fd = closed ? undefined : this.fd;
+    return inspected("MemoryFile", { file: subject, fd, closed });
   }
 }

@@ -1,8 +1,13 @@
-// POSIX shared memory objects.
+// POSIX shared memory objects: memory that has a name.
 
-import { checkMode, checkSize, cName, NAME_MAX } from "../arguments.ts";
-import { Descriptor } from "../kernel/descriptor.ts";
-import { check, checkRetrying } from "../libc/errno.ts";
+import { checkFd, checkSize, cName, cString, NAME_MAX } from "../arguments.ts";
+import { IpcError } from "../errors.ts";
+import { inspected } from "../inspect_object.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { Descriptor, takeOver } from "../kernel/descriptor.ts";
+import type { Mapping } from "../kernel/mapping.ts";
+import { namesIn } from "../libc/dirent.ts";
+import { check, checkRetrying, EEXIST, ENOENT } from "../libc/errno.ts";
 import {
   O_CREAT,
   O_EXCL,
@@ -10,84 +15,138 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../libc/fcntl.ts";
-import { checkInternal, internal } from "../internal.ts";
-import type { Mapping } from "../kernel/mapping.ts";
 import { sysMman } from "../libc/sys_mman.ts";
 import {
-  allocate,
-  checkRange,
+  type FileStatus,
+  S_IFMT,
+  S_IFREG,
+  statusOfFd,
+  statusOfPath,
+} from "../libc/sys_stat.ts";
+import { linkedTo } from "../libc/unistd.ts";
+import {
+  createRequest,
+  grow,
+  type MapCreateOptions,
   mapFile,
-  rangeIn,
-  type RangeOptions,
+  mapNew,
+  type MapOptions,
+  mapPart,
+  mapRequest,
   regularStatus,
   resizeFile,
   type ResizeOptions,
-  resizeOptions,
+  resizeRequest,
   sizeOf,
-  truncate,
 } from "../memory/file.ts";
 import { mappingOf, Memory, replaceMapping } from "../memory/memory.ts";
+import { attemptSync } from "../wait/attempt.ts";
+import { sleepSync } from "../wait/backoff.ts";
+import { deadlineOf } from "../wait/options.ts";
 
-/** How a POSIX shared memory object is created. */
-export interface PosixSharedMemoryCreateOptions {
+/** How a POSIX shared memory object is opened, and which part of it is mapped. */
+export interface PosixSharedMemoryOpenOptions extends MapOptions {
   /**
-   * The permission bits; the umask of the process takes its bits away.
+   * The most milliseconds to block this thread while the object is empty. An object is
+   * empty for a moment after `shm_open`, until its creator has set its size. When they
+   * are over, the error is a `DOMException` named `TimeoutError`.
    *
-   * @default {0o600}
+   * @default {an empty object is a RangeError at once}
    */
-  mode?: number | undefined;
-  /**
-   * `posix_fallocate`: takes the memory at once, so that there is an error now if
-   * /dev/shm has no room for it (in a container it often has 64 MiB). Without it
-   * memory is taken when it is written to, and if there is none then, the process
-   * ends with SIGBUS.
-   *
-   * A memory cgroup has a limit, too, and the kernel ends the process with SIGKILL
-   * there. 16 MiB or more that it does not have now are ENOMEM here; what others in
-   * it take meanwhile, and what is written to later, cannot be foreseen.
-   *
-   * @default {true}
-   */
-  reserve?: boolean | undefined;
+  timeout?: number | undefined;
 }
 
-/** Which part of a POSIX shared memory object is mapped, and how. */
-export interface PosixSharedMemoryOpenOptions extends RangeOptions {
-  /**
-   * `O_RDONLY`: opens and maps the object for reading only, which needs no
-   * permission to write. What is read is a copy, made by `read`; see `Memory`.
-   *
-   * @default {false}
-   */
-  readonly?: boolean | undefined;
+/** The status of a POSIX shared memory object. */
+export interface PosixSharedMemoryStat {
+  /** The size of the whole object in bytes; 0 until its creator has set it. */
+  readonly size: number;
+  /** The permission bits. */
+  readonly mode: number;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
 }
 
-/** A name that nobody else has, and that says whose it is. */
+/** An entry of {@linkcode PosixSharedMemory.list}. */
+export interface PosixSharedMemoryEntry extends PosixSharedMemoryStat {
+  /** The name, for {@linkcode PosixSharedMemory.open}. */
+  readonly name: string;
+}
+
+const DIRECTORY = "/dev/shm/"; // that of shm_open, in glibc and musl
+const SEMAPHORE = "sem."; // the prefix of sem_open
+
+/** An unused name that contains the process id. */
 function randomName(): string {
   return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
 }
 
+/** `shm_open`, which sets close-on-exec. */
 function openObject(name: string, flags: number, mode = 0): Descriptor {
   const cname = cName(name, NAME_MAX);
-  // With close-on-exec, as shm_open(3) has it. O_NONBLOCK is for a FIFO that
-  // somebody has put there; to an object it says nothing.
   const { shm_open } = sysMman();
+  // The open of a FIFO in /dev/shm would block without O_NONBLOCK.
   const open = () => shm_open(cname, flags | O_NONBLOCK, mode | 0);
   const fd = checkRetrying(open, "shm_open", name);
   return new Descriptor(fd, `shared memory ${name}`);
 }
 
+/** Blocks this thread until the creator of an object has set its size. */
+function waitForSize(file: Descriptor, deadline: number): void {
+  const tryOnce = () => Number(regularStatus(file).stx_size) || undefined;
+  attemptSync(file.subject, tryOnce, sleepSync(), deadline);
+}
+
+/** The name of the object that a descriptor refers to. */
+function nameOf(fd: number, { stx_nlink }: FileStatus): string {
+  const path = linkedTo(`/proc/self/fd/${fd}`);
+  const name = path.slice(DIRECTORY.length);
+  if (!path.startsWith(DIRECTORY) || name.includes("/")) {
+    throw new TypeError(
+      `Argument "fd" must be a POSIX shared memory object: ${fd} is ${path}`,
+    );
+  }
+  return `/${stx_nlink > 0 ? name : name.replace(/ \(deleted\)$/, "")}`;
+}
+
+function statOf(status: FileStatus): PosixSharedMemoryStat {
+  return {
+    size: Number(status.stx_size),
+    mode: status.stx_mode & 0o777,
+    uid: status.stx_uid,
+    gid: status.stx_gid,
+  };
+}
+
+/** The entry of a file in /dev/shm; undefined if it is not an object, or is removed. */
+function entryOf(file: string): PosixSharedMemoryEntry | undefined {
+  const path = DIRECTORY + file;
+  try {
+    const status = statusOfPath(cString("path", path), path);
+    if ((status.stx_mode & S_IFMT) !== S_IFREG) return undefined;
+    return { name: `/${file}`, ...statOf(status) };
+  } catch (error) {
+    if (isError(error, ENOENT)) return undefined;
+    throw error;
+  }
+}
+
+function isError(error: unknown, code: number): boolean {
+  return error instanceof IpcError && error.errno === code;
+}
+
 /**
- * A POSIX shared memory object, mapped into this process: memory with a name,
- * which is a file in /dev/shm.
+ * `shm_open(name, ...)`, `mmap(...)`: a POSIX shared memory object, mapped into this
+ * process: memory that has a name. It is a file in /dev/shm.
  *
- * It stays until somebody unlinks it and everybody has closed it, or until the
- * system is restarted. Its contents begin as zeroes. Unlike a System V segment it
- * can change its size, and a part of it can be mapped.
+ * It exists until its name is removed and all processes have closed it, or until the
+ * system restarts. It begins as zeroes. Unlike a System V segment it can change its
+ * size, and be mapped in part.
  *
- * An object that another process makes smaller takes memory away under those who
- * have mapped it: touching that ends them with SIGBUS. With a peer that is not
- * trusted, use a `MemoryFile` that is sealed against it.
+ * If another process makes the object smaller, an access beyond its new end ends this
+ * process with SIGBUS. With a peer that is not trusted, use a `MemoryFile` that is
+ * sealed against that.
  *
  * @example Two mappings of one object
  * ```ts
@@ -95,8 +154,8 @@ function openObject(name: string, flags: number, mode = 0): Descriptor {
  * import { assertEquals } from "@std/assert";
  *
  * using memory = PosixSharedMemory.create(null, 4096); // or "/some-name"
- * using other = PosixSharedMemory.open(memory.name); // mostly in another process
- * PosixSharedMemory.unlink(memory.name); // gone when both are closed
+ * using other = PosixSharedMemory.open(memory.name); // usually in another process
+ * PosixSharedMemory.unlink(memory.name); // destroyed when both are closed
  * memory.bytes[7] = 42;
  * assertEquals(other.bytes[7], 42);
  * ```
@@ -115,8 +174,7 @@ export class PosixSharedMemory extends Memory {
     mapping: Mapping,
     offset = 0,
   ) {
-    const ways = "PosixSharedMemory.create() or PosixSharedMemory.open()";
-    checkInternal(token, "PosixSharedMemory", ways);
+    checkInternal(token, "PosixSharedMemory");
     super(token, mapping);
     this.#name = name;
     this.#descriptor = descriptor;
@@ -125,18 +183,19 @@ export class PosixSharedMemory extends Memory {
 
   /**
    * `shm_open(name, O_RDWR | O_CREAT | O_EXCL, mode)`, `ftruncate`, then `mmap`:
-   * makes an object under a new name.
+   * creates an object under a new name.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash. null
-   * picks a free one: see {@linkcode PosixSharedMemory.name}.
+   * picks an unused one: see {@linkcode PosixSharedMemory.name}.
    * @param size The size in bytes, at least 1.
    * @param options `mode`, `reserve`.
-   * @returns The object, mapped and zeroed. Its name stays until somebody unlinks it.
+   * @returns The object, mapped and zeroed. Its name stays until it is unlinked.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or the size or mode is out of
    * range.
-   * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full;
-   * ENOMEM if a memory cgroup of this process does not have as much; EFBIG, EACCES, EMFILE, ENFILE. No name is left behind.
+   * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full; ENOMEM
+   * if a memory cgroup of this process does not have enough; EFBIG, EACCES, EMFILE,
+   * ENFILE. The name is removed then.
    *
    * @example A name that is taken
    * ```ts
@@ -154,41 +213,32 @@ export class PosixSharedMemory extends Memory {
   static create(
     name: string | null,
     size: number,
-    options?: PosixSharedMemoryCreateOptions,
+    options?: MapCreateOptions,
   ): PosixSharedMemory {
-    checkSize("size", size);
-    const { mode = 0o600, reserve = true } = options ?? {};
-    checkMode(mode);
-    const chosen = name === null ? randomName() : name;
-    const file = openObject(chosen, O_RDWR | O_CREAT | O_EXCL, mode);
-    let mapping;
-    try {
-      truncate(file, size);
-      mapping = mapFile(file, { offset: 0, length: size }, "shared");
-      if (reserve) allocate(file, 0, size);
-    } catch (error) {
-      mapping?.close();
-      file.close();
-      sysMman().shm_unlink(cName(chosen, NAME_MAX));
-      throw error;
-    }
-    return new PosixSharedMemory(internal, chosen, file, mapping);
+    const { mode, reserve } = createRequest(size, options);
+    return PosixSharedMemory.#create(
+      name ?? randomName(),
+      size,
+      mode,
+      reserve,
+    );
   }
 
   /**
-   * `shm_open(name, O_RDWR, 0)`, then `mmap`: opens an object that exists. Its size
-   * stays as it is.
+   * `shm_open(name, O_RDWR, 0)`, then `mmap`: opens an existing object. Its size does
+   * not change.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
-   * @param options `offset`, `length`, `readonly`.
+   * @param options `offset`, `length`, `private`, `readonly`, `populate`, `timeout`.
    * @returns The object, mapped.
-   * @throws {TypeError} If the name is malformed, or names no object.
-   * @throws {RangeError} If the name is too long; if the range is not within the
-   * object; if the object is empty, as it is until its maker has given it a size.
-   * @throws {IpcError} ENOENT if there is no such object, EACCES if it may not be
-   * read and written to (with `readonly`: read), EMFILE, ENFILE, ENOMEM.
+   * @throws {TypeError} If the name is malformed, or is not that of an object.
+   * @throws {RangeError} If the name is too long; if the range does not lie inside the
+   * object; if the object is empty, without a `timeout`.
+   * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`.
+   * @throws {IpcError} ENOENT if there is no such object, EACCES without permission to
+   * read and write (with `private` or `readonly`: to read), EMFILE, ENFILE, ENOMEM.
    *
-   * @example A name that nobody uses
+   * @example A name that is not in use
    * ```ts
    * import { IpcError, PosixSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
@@ -202,15 +252,15 @@ export class PosixSharedMemory extends Memory {
     name: string,
     options?: PosixSharedMemoryOpenOptions,
   ): PosixSharedMemory {
-    const wanted = checkRange(options);
-    const readonly = options?.readonly ?? false;
-    const file = openObject(name, readonly ? O_RDONLY : O_RDWR);
+    const request = mapRequest(options);
+    const { timeout } = options ?? {};
+    const deadline = deadlineOf({ timeout });
+    const isShared = request.access === "shared";
+    const file = openObject(name, isShared ? O_RDWR : O_RDONLY);
     try {
-      const status = regularStatus(file);
-      const range = rangeIn(Number(status.stx_size), file.subject, wanted);
-      const access = readonly ? "readonly" : "shared";
-      const mapping = mapFile(file, range, access, 0, status);
-      return new PosixSharedMemory(internal, name, file, mapping, range.offset);
+      if (timeout !== undefined) waitForSize(file, deadline);
+      const { mapping, offset } = mapPart(file, request);
+      return new PosixSharedMemory(internal, name, file, mapping, offset);
     } catch (error) {
       file.close();
       throw error;
@@ -218,7 +268,120 @@ export class PosixSharedMemory extends Memory {
   }
 
   /**
-   * `shm_unlink(name)`: removes the name. Who has the object open goes on using it.
+   * `shm_open(name, O_RDWR | O_CREAT, mode)`, `ftruncate` if the object is empty, then
+   * `mmap`: opens an object, or creates it. Processes that call this at the same time
+   * get the same object. One that is empty, because its creator has not set its size
+   * yet, gets its size here.
+   *
+   * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
+   * @param size The size in bytes of a new object, and the least size of an existing
+   * one; at least 1.
+   * @param options `mode`, `reserve`, for a new object.
+   * @returns The object. All of it is mapped.
+   * @throws {TypeError} If the name is malformed, or is not that of an object.
+   * @throws {RangeError} If the name is too long, if the size or mode is out of range,
+   * or if an existing object is smaller.
+   * @throws {IpcError} EACCES without permission to read and write; ENOSPC if /dev/shm
+   * is full; ENOMEM, EFBIG, EMFILE, ENFILE. A new name is removed then.
+   *
+   * @example Two processes, in any order
+   * ```ts
+   * import { PosixSharedMemory } from "@linux/ipc/shared-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const name = `/example-${crypto.randomUUID()}`;
+   * using memory = PosixSharedMemory.openOrCreate(name, 8);
+   * using other = PosixSharedMemory.openOrCreate(name, 8); // usually in another process
+   * PosixSharedMemory.unlink(name);
+   * memory.bytes[0] = 80;
+   * assertEquals(other.bytes[0], 80);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/shm_open.3.html | shm_open(3)}
+   */
+  static openOrCreate(
+    name: string,
+    size: number,
+    options?: MapCreateOptions,
+  ): PosixSharedMemory {
+    const { mode, reserve } = createRequest(size, options);
+    // In two steps, because O_CREAT without O_EXCL does not tell whether the object is
+    // new, and its name must be removed if a later step fails.
+    for (;;) {
+      try {
+        return PosixSharedMemory.#create(name, size, mode, reserve);
+      } catch (error) {
+        if (!isError(error, EEXIST)) throw error;
+      }
+      let file;
+      try {
+        file = openObject(name, O_RDWR);
+      } catch (error) {
+        if (!isError(error, ENOENT)) throw error;
+        continue; // unlinked in between
+      }
+      return PosixSharedMemory.#mapAll(name, file, size, reserve);
+    }
+  }
+
+  /**
+   * `fstat(fd, ...)`, `mmap(...)`: takes ownership of an object that came from another
+   * process. Nothing else in this process may use the descriptor, because `close()`
+   * closes it.
+   *
+   * @param fd The number of the descriptor: one that was passed through a socket, or
+   * that this process has inherited.
+   * @param options `offset`, `length`, `private`, `readonly`, `populate`.
+   * @returns The object, mapped. Its `name` is the one in /proc/self/fd.
+   * @throws {TypeError} If it is not a shared memory object, or if an object of this
+   * package owns the descriptor. The caller keeps ownership then.
+   * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647, if the object
+   * is empty, or if the range does not lie inside it.
+   * @throws {IpcError} EBADF if the descriptor is not open, EACCES if it is not open for
+   * reading and writing (with `private` or `readonly`: reading), ENOMEM; ENOENT if /proc
+   * is not mounted.
+   *
+   * @example A child process that needs neither the name nor a permission
+   * ```ts ignore
+   * import { PosixSharedMemory } from "@linux/ipc/shared-memory";
+   *
+   * if (Deno.args[0] === "child") {
+   *   using memory = PosixSharedMemory.fromFd(Number(Deno.args[1]));
+   *   console.log(memory.bytes[0]); // 80
+   * } else {
+   *   using memory = PosixSharedMemory.create(null, 8);
+   *   PosixSharedMemory.unlink(memory.name);
+   *   memory.bytes[0] = 80;
+   *   const child = memory.inherit((fd) =>
+   *     new Deno.Command(Deno.execPath(), {
+   *       args: ["run", "--allow-ffi", import.meta.filename!, "child", `${fd}`],
+   *     }).spawn()
+   *   );
+   *   await child.status;
+   * }
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
+   */
+  static fromFd(fd: number, options?: MapOptions): PosixSharedMemory {
+    checkFd(fd);
+    const request = mapRequest(options);
+    const name = nameOf(fd, regularStatus({ fd, subject: `descriptor ${fd}` }));
+    const subject = `shared memory ${name}`;
+    const { mapping, offset } = mapPart({ fd, subject }, request);
+    try {
+      takeOver(fd, subject);
+    } catch (error) {
+      mapping.close();
+      throw error;
+    }
+    const file = new Descriptor(fd, subject);
+    return new PosixSharedMemory(internal, name, file, mapping, offset);
+  }
+
+  /**
+   * `shm_unlink(name)`: removes the name. Processes that have opened the object can
+   * continue to use it.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @throws {TypeError} If the name is malformed.
@@ -232,13 +395,93 @@ export class PosixSharedMemory extends Memory {
     check(sysMman().shm_unlink(cname), "shm_unlink", name);
   }
 
+  /**
+   * `readdir("/dev/shm")`: the objects of this system, whether or not this process may
+   * open them, and those of 0 bytes, too. POSIX semaphores, whose files have the prefix
+   * `sem.`, are left out.
+   *
+   * @returns The objects, in no particular order.
+   * @throws {Deno.errors.NotSupported} If there is no /dev/shm.
+   * @throws {IpcError} EACCES if /dev/shm cannot be read; EMFILE, ENFILE.
+   *
+   * @example Find an object
+   * ```ts
+   * import { PosixSharedMemory } from "@linux/ipc/shared-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using memory = PosixSharedMemory.create(null, 100);
+   * const found = PosixSharedMemory.list().find(({ name }) => name === memory.name);
+   * PosixSharedMemory.unlink(memory.name);
+   * assertEquals([found?.size, found?.mode], [100, 0o600]);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/shm_overview.7.html | shm_overview(7)}
+   */
+  static list(): PosixSharedMemoryEntry[] {
+    let files;
+    try {
+      files = namesIn(DIRECTORY);
+    } catch (error) {
+      if (!isError(error, ENOENT)) throw error;
+      throw new Deno.errors.NotSupported(
+        `Cannot list shared memory: there is no ${DIRECTORY}`,
+      );
+    }
+    return files.filter((file) => !file.startsWith(SEMAPHORE)).map(entryOf)
+      .filter((entry) => entry !== undefined);
+  }
+
+  static #create(
+    name: string,
+    size: number,
+    mode: number,
+    reserve: boolean,
+  ): PosixSharedMemory {
+    const file = openObject(name, O_RDWR | O_CREAT | O_EXCL, mode);
+    try {
+      const unlink = () => sysMman().shm_unlink(cName(name, NAME_MAX));
+      const mapping = mapNew(file, size, reserve, unlink);
+      return new PosixSharedMemory(internal, name, file, mapping);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /** Maps all of an existing object; sets its size if it is empty. */
+  static #mapAll(
+    name: string,
+    file: Descriptor,
+    size: number,
+    reserve: boolean,
+  ): PosixSharedMemory {
+    try {
+      let length = Number(regularStatus(file).stx_size);
+      if (length === 0) {
+        grow(file, 0, size, reserve);
+        length = sizeOf(file);
+      }
+      if (length < size) {
+        throw new RangeError(
+          `Argument "size" must be at most ${length} (the size of ` +
+            `${file.subject}): ${size}`,
+        );
+      }
+      const mapping = mapFile(file, { offset: 0, length }, "shared");
+      return new PosixSharedMemory(internal, name, file, mapping);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
   /** The name, beginning with a slash. */
   get name(): string {
     return this.#name;
   }
 
   /**
-   * The number of the descriptor, which stays this object's. It can be passed
+   * The number of the descriptor. This object keeps the ownership. It can be passed
    * through a socket.
    *
    * @throws {ClosedError} If this object is closed.
@@ -248,8 +491,8 @@ export class PosixSharedMemory extends Memory {
   }
 
   /**
-   * `fstat(fd, ...)`: the size of the whole object in bytes, now. Another process
-   * may have changed it; what is mapped here is `byteLength`.
+   * `fstat(fd, ...)`: the present size of the whole object, in bytes. Another process
+   * may have changed it; the size of the mapping is `byteLength`.
    *
    * @throws {ClosedError} If this object is closed.
    */
@@ -258,24 +501,37 @@ export class PosixSharedMemory extends Memory {
   }
 
   /**
-   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`, then `mmap`: changes the
-   * size of the object, and maps it up to its new end. All views of this mapping
-   * have length 0 from now on; `bytes` and the others give new ones.
+   * `fstat(fd, ...)`: the status of the object.
    *
-   * If another process has made the object larger already, `resize(memory.size)`
-   * maps what is new. To grow never takes away what others have made larger
+   * @returns Its present size, permissions and owner.
+   * @throws {ClosedError} If this object is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fstat.2.html | fstat(2)}
+   */
+  stat(): PosixSharedMemoryStat {
+    const { fd, subject } = this.#descriptor;
+    return statOf(statusOfFd(fd, subject));
+  }
+
+  /**
+   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`, then `mmap`: changes the size
+   * of the object, and maps it up to its new end. All existing views of this mapping
+   * have length 0 afterwards; `bytes`, `atomics` and `view` return new ones. Advice and
+   * locks do not carry over.
+   *
+   * If another process has made the object larger, `resize(memory.size)` maps the new
+   * part. Growing never shrinks an object that another process has made even larger
    * meanwhile.
    *
    * @param size The size in bytes, more than the offset of the mapping.
-   * @param options `shrink`, without which the object becomes no smaller;
-   * `reserve`.
+   * @param options `shrink`, without which the object becomes no smaller; `reserve`.
    * @throws {RangeError} If the size is out of range, or smaller without `shrink`.
-   * @throws {TypeError} If this mapping is read-only; or if what is to go is mapped
-   * once more in this process, on any of its threads, or waited in.
+   * @throws {TypeError} If this mapping is read-only or private; when shrinking, if
+   * another mapping of this process, on any of its threads, has pages beyond the new
+   * end, or a wait uses them.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC if /dev/shm is full, EFBIG, ENOMEM.
-   * @throws {Deno.errors.NotSupported} If it is to become smaller and /proc is not
-   * mounted.
+   * @throws {Deno.errors.NotSupported} When shrinking, if /proc is not mounted.
    *
    * @example Twice as large
    * ```ts
@@ -296,28 +552,67 @@ export class PosixSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/ftruncate.2.html | ftruncate(2)}
    */
   resize(size: number, options?: ResizeOptions): void {
-    const how = resizeOptions(options);
+    const request = resizeRequest(options);
     checkSize("size", size, this.#offset + 1);
     const own = mappingOf(this);
     own.checkWritable();
     const file = this.#descriptor;
     const range = { offset: this.#offset, length: size - this.#offset };
-    resizeFile(file, size, how, own, () => {
+    resizeFile(file, size, request, own, () => {
       replaceMapping(this, mapFile(file, range, "shared"));
     });
   }
 
   /**
-   * `munmap(address, length)` and `close(fd)`: ends this process's hold. Every
-   * view has length 0 then. The object stays. Closing twice does nothing.
+   * `fcntl(fd, F_SETFD, 0)` while `spawn` runs: processes that it starts inherit the
+   * descriptor, under the same number. There, {@linkcode PosixSharedMemory.fromFd}
+   * maps the object.
    *
-   * @throws {Error} If the ArrayBuffer of `bytes` was transferred: the memory
-   * stays mapped until the process ends, because somebody may be using it.
+   * A process that another thread starts in that moment inherits it, too.
+   *
+   * @param spawn Starts the process, and gets the number.
+   * @returns What `spawn` returns.
+   * @throws {ClosedError} If this object is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
+   */
+  inherit<T>(spawn: (fd: number) => T): T {
+    return this.#descriptor.inherit(spawn);
+  }
+
+  /**
+   * `munmap(address, length)`: unmaps the memory, and gives the descriptor away. The
+   * caller closes it; this object is closed.
+   *
+   * @returns The number of the descriptor.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {Error} If the ArrayBuffer of `bytes` was transferred. This object keeps the
+   * descriptor then.
+   */
+  detach(): number {
+    this.#descriptor.checkOpen();
+    super.close();
+    return this.#descriptor.release();
+  }
+
+  /**
+   * `munmap(address, length)` and `close(fd)`: unmaps the memory. All its views have
+   * length 0 from then on. The object stays. Closing twice does nothing.
+   *
+   * @throws {Error} If the ArrayBuffer of `bytes` was transferred: its new owner may use
+   * the memory, so it stays mapped until the process ends.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/munmap.2.html | munmap(2)}
    */
   override close(): void {
     this.#descriptor.close();
     super.close();
+  }
+
+  /** Shows the name and size, and whether this object is closed. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const { name, byteLength } = this;
+    const closed = this.#descriptor.closed;
+    return inspected("PosixSharedMemory", { name, byteLength, closed });
   }
 }

@@ -1,31 +1,39 @@
-// System V shared memory.
+// System V shared memory segments: memory that is found by a number.
 
-import { checkInteger, checkMode, checkSize, cKey } from "../arguments.ts";
-import { ClosedError, IpcError, type SystemLimit } from "../errors.ts";
 import {
-  check,
-  checkAddress,
+  checkInteger,
+  checkMode,
+  checkSize,
+  cKey,
+  showKey,
+  unsignedKey,
+} from "../arguments.ts";
+import { IpcError, type SystemLimit } from "../errors.ts";
+import { inspected } from "../inspect_object.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { rowsIn, systemLimit } from "../kernel/limits.ts";
+import { Mapping } from "../kernel/mapping.ts";
+import {
+  rowsOfTable,
+  type SysvFamily,
+  SysvObject,
+} from "../kernel/sysv_object.ts";
+import {
   EEXIST,
+  EIDRM,
   EINVAL,
   ENOENT,
   ENOSPC,
   errno,
   ipcError,
+  isNoAddress,
 } from "../libc/errno.ts";
-import { checkInternal, internal } from "../internal.ts";
-import { rowsIn, systemLimit } from "../kernel/limits.ts";
-import { Mapping } from "../kernel/mapping.ts";
-import { readProc } from "../kernel/proc.ts";
 import {
   changePerm,
   checkPermChange,
   IPC_CREAT,
   IPC_EXCL,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
 } from "../libc/sys_ipc.ts";
-import { dateOf } from "../libc/time.ts";
 import {
   SHM_DEST,
   SHM_HUGETLB,
@@ -36,19 +44,20 @@ import {
   shmidDs,
   sysShm,
 } from "../libc/sys_shm.ts";
+import { dateOf } from "../libc/time.ts";
 import { mappingOf, Memory } from "../memory/memory.ts";
 
 /** How a System V shared memory segment is created. */
 export interface SysvSharedMemoryCreateOptions {
   /**
-   * The permission bits. The umask has no say in System V objects.
+   * The permission bits. The umask does not apply to System V objects.
    *
    * @default {0o600}
    */
   mode?: number | undefined;
   /**
-   * `SHM_HUGETLB`: takes huge pages, as many as the size needs, of those that
-   * /proc/sys/vm/nr_hugepages has put aside.
+   * `SHM_HUGETLB`: uses huge pages, as many as the size needs, from those reserved in
+   * /proc/sys/vm/nr_hugepages.
    *
    * @default {false}
    */
@@ -56,38 +65,33 @@ export interface SysvSharedMemoryCreateOptions {
 }
 
 /** How a System V shared memory segment is attached. */
-export interface SysvSharedMemoryAttachOptions {
+export interface SysvSharedMemoryOpenOptions {
   /**
-   * `SHM_RDONLY`: attaches for reading only, which needs no permission to write.
-   * What is read is a copy, made by `read`; see `Memory`.
+   * `SHM_RDONLY`: attaches the segment for reading, which needs no permission to write.
+   * The memory has no arrays; `read` copies from it.
    *
    * @default {false}
    */
   readonly?: boolean | undefined;
-}
-
-/** How a System V shared memory segment is opened. */
-export interface SysvSharedMemoryOpenOptions
-  extends SysvSharedMemoryAttachOptions {
   /**
-   * The least size in bytes that the segment must have.
+   * The least size of the segment, in bytes.
    *
    * @default {0}
    */
   size?: number | undefined;
 }
 
-/** What the kernel tells of a System V segment: `struct shmid_ds`. */
+/** The status of a System V shared memory segment: `struct shmid_ds`. */
 export interface SysvSharedMemoryStat {
-  /** The key; 0 for a private segment, and for one that is removed. */
+  /** The key, unsigned; 0 for a private segment, and after a removal. */
   readonly key: number;
-  /** The size in bytes, as it was asked for. */
+  /** The size in bytes, as requested by its creator. */
   readonly size: number;
-  /** How often it is attached, in all processes together. */
+  /** The number of attachments, in all processes. */
   readonly attachments: number;
   /** The permission bits. */
   readonly mode: number;
-  /** Whether it is gone when the last one closes it. */
+  /** Whether it is destroyed at the last detachment. */
   readonly removed: boolean;
   /** Whether it is kept from being swapped out. */
   readonly locked: boolean;
@@ -100,18 +104,18 @@ export interface SysvSharedMemoryStat {
   /** The group id of the creator. */
   readonly creatorGid: number;
   /** The process that created the segment. */
-  readonly creator: number;
-  /** The process that attached or detached last. */
-  readonly lastUser: number;
-  /** When somebody attached it last; null if nobody did. To the second. */
+  readonly creatorPid: number;
+  /** The process that attached or detached it last; 0 if there was none. */
+  readonly lastPid: number;
+  /** The time of the last attachment, in whole seconds; null if there was none. */
   readonly attached: Date | null;
-  /** When somebody detached it last; null if nobody did. To the second. */
+  /** The time of the last detachment, in whole seconds; null if there was none. */
   readonly detached: Date | null;
-  /** When it was made, or changed by `set()`. To the second. */
+  /** The time of its creation, or of the last `change()`, in whole seconds. */
   readonly changed: Date;
 }
 
-/** What {@linkcode SysvSharedMemory.set} changes; what is absent stays. */
+/** The fields that {@linkcode SysvSharedMemory.change} sets; absent ones stay. */
 export interface SysvSharedMemoryChange {
   /** The user id of the owner. */
   uid?: number | undefined;
@@ -121,9 +125,9 @@ export interface SysvSharedMemoryChange {
   mode?: number | undefined;
 }
 
-/** One of the segments that {@linkcode SysvSharedMemory.list} finds. */
+/** An entry of {@linkcode SysvSharedMemory.list}. */
 export interface SysvSharedMemoryEntry {
-  /** The key; 0 for a private segment, and for one that is removed. */
+  /** The key, unsigned; 0 for a private segment, and after a removal. */
   readonly key: number;
   /** The identifier, for {@linkcode SysvSharedMemory.fromId}. */
   readonly id: number;
@@ -131,9 +135,9 @@ export interface SysvSharedMemoryEntry {
   readonly mode: number;
   /** The size in bytes. */
   readonly size: number;
-  /** How often it is attached, in all processes together. */
+  /** The number of attachments, in all processes. */
   readonly attachments: number;
-  /** Whether it is gone when the last one closes it. */
+  /** Whether it is destroyed at the last detachment. */
   readonly removed: boolean;
   /** The user id of the owner. */
   readonly uid: number;
@@ -144,51 +148,50 @@ export interface SysvSharedMemoryEntry {
 const SHMMAX = "/proc/sys/kernel/shmmax";
 const SHMMNI = "/proc/sys/kernel/shmmni";
 const SHMALL = "/proc/sys/kernel/shmall";
-const LIST = "/proc/sysvipc/shm";
 
-/** `shmctl` with a struct shmid_ds, which it fills or takes. */
-function control(
-  id: number,
-  operation: number,
-  subject: string,
-  bytes = new Uint8Array(shmidDs.size),
-): Uint8Array<ArrayBuffer> {
-  check(sysShm().shmctl(id, operation, bytes), "shmctl", subject);
-  return bytes;
-}
+const FAMILY: SysvFamily = {
+  syscall: "shmctl",
+  control: (id, operation, bytes) => sysShm().shmctl(id, operation, bytes),
+  size: shmidDs.size,
+  table: "/proc/sysvipc/shm",
+};
 
-const scratch = new Uint8Array(shmidDs.size);
-const scratchView = shmidDs.view(scratch);
-
-function sizeOf(id: number, subject: string): number {
-  control(id, IPC_STAT, subject, scratch);
-  return Number(scratchView.shm_segsz);
-}
-
-function detach({ address }: Mapping): void {
-  sysShm().shmdt(address);
-}
-
-function attach(id: number, subject: string, readonly = false): Mapping {
-  const flags = readonly ? SHM_RDONLY : 0;
+/** `shmat`, then `IPC_STAT` for the size. */
+function attach(segment: SysvObject, readonly = false, size = 0): Mapping {
+  const { id, subject } = segment;
   const { shmat, shmdt } = sysShm();
-  const address = checkAddress(shmat(id, 0n, flags), "shmat", subject);
-  const access = readonly ? "readonly" : "shared";
+  const address = shmat(id, 0n, readonly ? SHM_RDONLY : 0);
+  if (isNoAddress(address)) throw segment.failure(errno(), "shmat");
   let length;
-  try { // now that the id cannot become that of another segment any more
-    length = sizeOf(id, subject);
+  try { // after shmat, because an id that is not attached can be reused
+    length = Number(shmidDs.view(segment.stat()).shm_segsz);
+    checkLargeEnough(length, size, subject);
   } catch (error) {
     shmdt(address);
     throw error;
   }
-  return new Mapping({ address, length, subject, access, unmap: detach });
+  return new Mapping({
+    address,
+    length,
+    subject,
+    access: readonly ? "readonly" : "shared",
+    takesMemory: true,
+    unmap: ({ address }) => sysShm().shmdt(address),
+  });
+}
+
+function checkLargeEnough(length: number, size: number, subject: string): void {
+  if (length >= size) return;
+  throw new RangeError(
+    `Argument "size" must be at most ${length} (the size of ${subject}): ${size}`,
+  );
 }
 
 /**
- * A System V shared memory segment, attached to this process.
+ * `shmget(key, ...)`, `shmat(id, ...)`: a System V shared memory segment, attached to
+ * this process.
  *
- * It stays until somebody removes it and everybody has closed it. Its contents
- * begin as zeroes.
+ * It exists until it is removed and all processes have detached it. It begins as zeroes.
  *
  * @example Two attachments, one memory
  * ```ts
@@ -196,39 +199,38 @@ function attach(id: number, subject: string, readonly = false): Mapping {
  * import { assertEquals } from "@std/assert";
  *
  * using memory = SysvSharedMemory.create(null, 4096);
- * using other = SysvSharedMemory.fromId(memory.id); // mostly in another process
- * memory.remove(); // gone when both are closed
+ * using other = SysvSharedMemory.fromId(memory.id); // usually in another process
+ * memory.remove(); // destroyed when both are closed
  * memory.bytes[7] = 42;
  * assertEquals(other.bytes[7], 42);
  *
  * const { bytes } = memory;
  * memory.close();
- * assertEquals(bytes.length, 0); // not a crash, and not somebody else's memory
+ * assertEquals(bytes.length, 0); // detached, so no access can fault
  * ```
  *
  * @see {@link https://man7.org/linux/man-pages/man7/sysvipc.7.html | sysvipc(7)}
  */
 export class SysvSharedMemory extends Memory {
-  readonly #id: number;
+  readonly #segment: SysvObject;
 
   private constructor(
     token: typeof internal,
-    id: number,
-    subject: string,
-    readonly = false,
+    segment: SysvObject,
+    readonly?: boolean,
+    size?: number,
   ) {
-    const ways = "SysvSharedMemory.create() or SysvSharedMemory.open()";
-    checkInternal(token, "SysvSharedMemory", ways);
-    super(token, attach(id, subject, readonly));
-    this.#id = id;
+    checkInternal(token, "SysvSharedMemory");
+    super(token, attach(segment, readonly, size));
+    this.#segment = segment;
   }
 
   /**
-   * `shmget(key, size, IPC_CREAT | IPC_EXCL | mode)`, then `shmat`: makes a
+   * `shmget(key, size, IPC_CREAT | IPC_EXCL | mode)`, then `shmat`: creates a
    * segment under a new key.
    *
-   * @param key A 32-bit number, not 0; null makes a private segment
-   * (`IPC_PRIVATE`), which others find by its `id` only.
+   * @param key A 32-bit number, signed or unsigned, but not 0; null creates a private
+   * segment (`IPC_PRIVATE`), which other processes find by its `id` only.
    * @param size The size in bytes, at least 1.
    * @param options `mode`, `hugePages`.
    * @returns The segment, attached and zeroed.
@@ -236,8 +238,8 @@ export class SysvSharedMemory extends Memory {
    * @throws {IpcError} EEXIST if there is a segment under this key, EINVAL if the
    * size is above /proc/sys/kernel/shmmax, ENOSPC if there are too many segments
    * (/proc/sys/kernel/shmmni) or all of them together are too large (shmall),
-   * EACCES if the mode does not let this process attach it, ENOMEM; with
-   * `hugePages` EPERM if this process may not have them. No segment is left behind.
+   * EACCES if the mode does not permit this process to attach it, ENOMEM; with
+   * `hugePages` EPERM without permission to use them. The segment is removed then.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmget.2.html | shmget(2)}
    */
@@ -246,23 +248,23 @@ export class SysvSharedMemory extends Memory {
     size: number,
     options?: SysvSharedMemoryCreateOptions,
   ): SysvSharedMemory {
-    const number = cKey(key, true);
+    const ckey = cKey(key, true);
     checkSize("size", size);
-    return SysvSharedMemory.#create(number, size, flagsOf(options));
+    return SysvSharedMemory.#create(ckey, size, flagsOf(options));
   }
 
   /**
-   * `shmget(key, size, 0)`, then `shmat`: opens a segment that exists.
+   * `shmget(key, 0, 0)`, then `shmat`: attaches an existing segment.
    *
-   * @param key A 32-bit number, not 0.
-   * @param options `size`: the least that it must have; `readonly`.
-   * @returns The segment, attached; its view is as long as the whole segment.
-   * @throws {RangeError} If the key or the size is out of range, or if the
-   * segment is smaller than asked.
-   * @throws {IpcError} ENOENT if there is no segment under this key, EACCES if it
-   * may not be read and written to, ENOMEM.
+   * @param key A 32-bit number, signed or unsigned, but not 0.
+   * @param options `size`: the least size of the segment; `readonly`.
+   * @returns The segment. All of it is attached.
+   * @throws {RangeError} If the key or the size is out of range, or if the segment is
+   * smaller than `size`.
+   * @throws {IpcError} ENOENT if there is no segment under this key, EACCES without
+   * permission to read and write (with `readonly`: to read), ENOMEM.
    *
-   * @example A key that nobody uses
+   * @example A key that is not in use
    * ```ts
    * import { IpcError, SysvSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
@@ -276,27 +278,27 @@ export class SysvSharedMemory extends Memory {
     key: number,
     options?: SysvSharedMemoryOpenOptions,
   ): SysvSharedMemory {
-    const number = cKey(key, false);
+    const ckey = cKey(key, false);
     const { size = 0, readonly } = options ?? {};
     checkSize("size", size, 0);
-    const { id, subject } = get(number, size, 0);
-    return new SysvSharedMemory(internal, id, subject, readonly);
+    return new SysvSharedMemory(internal, get(ckey, 0, 0), readonly, size);
   }
 
   /**
-   * `shmget(key, size, IPC_CREAT | mode)`, then `shmat`: opens a segment, or
-   * makes it.
+   * `shmget(key, size, IPC_CREAT | mode)`, then `shmat`: attaches a segment, or creates
+   * it.
    *
-   * @param key A 32-bit number, not 0.
-   * @param size The size in bytes of a segment that is made, and the least that
-   * an existing one must have.
-   * @param options `mode`, `hugePages`, of a segment that is made.
-   * @returns The segment, attached; its view is as long as the whole segment.
-   * @throws {RangeError} If the key, the size or the mode is out of range, or if
-   * the segment exists and is smaller than asked.
-   * @throws {IpcError} EACCES if the segment exists and may not be read and
-   * written to, EINVAL if the size is above /proc/sys/kernel/shmmax, ENOSPC if
-   * there are too many segments (/proc/sys/kernel/shmmni), ENOMEM.
+   * @param key A 32-bit number, signed or unsigned, but not 0.
+   * @param size The size in bytes of a new segment, and the least size of an existing
+   * one.
+   * @param options `mode`, `hugePages`, for a new segment.
+   * @returns The segment. All of it is attached.
+   * @throws {RangeError} If the key, the size or the mode is out of range, or if an
+   * existing segment is smaller.
+   * @throws {IpcError} EACCES without permission to read and write to an existing
+   * segment, EINVAL if the size is above /proc/sys/kernel/shmmax, ENOSPC if there are
+   * too many segments (/proc/sys/kernel/shmmni) or all of them together are too large
+   * (shmall), ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmget.2.html | shmget(2)}
    */
@@ -305,46 +307,46 @@ export class SysvSharedMemory extends Memory {
     size: number,
     options?: SysvSharedMemoryCreateOptions,
   ): SysvSharedMemory {
-    const number = cKey(key, false);
+    const ckey = cKey(key, false);
     checkSize("size", size);
     const flags = flagsOf(options);
-    // Not in one call, which would not tell whether it made the segment: one that
-    // cannot be attached shall not be left behind.
+    // In two steps, because one call would not tell whether the segment is new, and a
+    // new one that cannot be attached must be removed.
     for (;;) {
       try {
-        return SysvSharedMemory.#create(number, size, flags);
+        return SysvSharedMemory.#create(ckey, size, flags);
       } catch (error) {
-        if (!isRefusal(error, "shmget", EEXIST)) throw error;
+        if (!isError(error, EEXIST)) throw error;
       }
       try {
-        const { id, subject } = get(number, size, flags);
-        return new SysvSharedMemory(internal, id, subject);
+        return new SysvSharedMemory(internal, get(ckey, 0, flags), false, size);
       } catch (error) {
-        if (!isRefusal(error, "shmget", ENOENT)) throw error;
-      } // it was removed in between
+        if (!isError(error, ENOENT) && !isError(error, EIDRM)) throw error;
+      } // removed in between
     }
   }
 
   /**
-   * `shmat(id, NULL, 0)`: attaches a segment by its identifier, which is how a
-   * private one is found. On Linux that works as well for a segment that was
-   * removed and is still attached somewhere. A process may attach a segment
-   * several times, each time at another address.
+   * `shmat(id, NULL, 0)`: attaches a segment by its identifier, the only way to find a
+   * private one. On Linux, that also works for a segment that was removed and is still
+   * attached somewhere. A process can attach a segment several times, each time at
+   * another address.
    *
-   * @param id What {@linkcode SysvSharedMemory.id} is in the other process.
-   * @param options `readonly`.
-   * @returns The segment, attached.
-   * @throws {RangeError} If the id is no integer from 0 to 2147483647.
-   * @throws {IpcError} EINVAL or EIDRM if there is no such segment, EACCES if it
-   * may not be read and written to (with `readonly`: read), ENOMEM.
+   * @param id The {@linkcode SysvSharedMemory.id} in the other process.
+   * @param options `size`: the least size of the segment; `readonly`.
+   * @returns The segment. All of it is attached.
+   * @throws {RangeError} If the id is not an integer from 0 to 2147483647, or if the
+   * segment is smaller than `size`.
+   * @throws {IpcError} EIDRM if there is no such segment, EACCES without permission to
+   * read and write (with `readonly`: to read), ENOMEM.
    *
-   * @example One who may write, and one who may not
+   * @example A writer and a reader
    * ```ts
    * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertEquals, assertThrows } from "@std/assert";
    *
    * using memory = SysvSharedMemory.create(null, 4);
-   * memory.remove(); // gone when both are closed
+   * memory.remove(); // destroyed when both are closed
    * using reader = SysvSharedMemory.fromId(memory.id, { readonly: true });
    * memory.bytes[0] = 80;
    * assertEquals(reader.read(0, 1), Uint8Array.of(80));
@@ -355,22 +357,23 @@ export class SysvSharedMemory extends Memory {
    */
   static fromId(
     id: number,
-    options?: SysvSharedMemoryAttachOptions,
+    options?: SysvSharedMemoryOpenOptions,
   ): SysvSharedMemory {
     checkInteger("id", id, 0, 0x7fffffff, "int");
-    const { readonly } = options ?? {};
-    const subject = `shared memory id ${id}`;
-    return new SysvSharedMemory(internal, id, subject, readonly);
+    const { size = 0, readonly } = options ?? {};
+    checkSize("size", size, 0);
+    const segment = new SysvObject(FAMILY, id, `shared memory id ${id}`);
+    return new SysvSharedMemory(internal, segment, readonly, size);
   }
 
   /**
    * `/proc/sysvipc/shm`: the segments of the system, like `ipcs -m`.
    *
-   * @returns The segments, in the order of their making or nearly so.
+   * @returns The segments, approximately in the order of their creation.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
+   * @throws {IpcError} EMFILE, ENFILE.
    *
-   * @example Find a segment again
+   * @example Find a segment
    * ```ts
    * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertEquals } from "@std/assert";
@@ -384,37 +387,56 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
    */
   static list(): SysvSharedMemoryEntry[] {
-    return list();
+    const rows = rowsOfTable(FAMILY);
+    if (rows === undefined) {
+      throw new Deno.errors.NotSupported(
+        `Cannot list shared memory: there is no ${FAMILY.table}`,
+      );
+    }
+    return rows.map((row) => {
+      const [key, id, perms, size, , , attachments, uid, gid] = row;
+      const mode = parseInt(perms!, 8);
+      return {
+        key: unsignedKey(Number(key)),
+        id: Number(id),
+        mode: mode & 0o777,
+        size: Number(size),
+        attachments: Number(attachments),
+        removed: (mode & SHM_DEST) !== 0,
+        uid: Number(uid),
+        gid: Number(gid),
+      };
+    });
   }
 
   static #create(key: number, size: number, flags: number): SysvSharedMemory {
-    const { id, subject } = get(key, size, IPC_CREAT | IPC_EXCL | flags);
+    const segment = get(key, size, IPC_CREAT | IPC_EXCL | flags);
     try {
-      return new SysvSharedMemory(internal, id, subject);
+      return new SysvSharedMemory(internal, segment);
     } catch (error) {
-      sysShm().shmctl(id, IPC_RMID, null);
+      segment.remove();
       throw error;
     }
   }
 
-  /** The identifier: the same in every process, and never the key. */
+  /** The identifier: the same in every process, and different from the key. */
   get id(): number {
-    return this.#id;
+    return this.#segment.id;
   }
 
   /**
-   * `shmctl(id, IPC_STAT, ...)`: what the kernel tells of the segment.
+   * `shmctl(id, IPC_STAT, ...)`: the status of the segment.
    *
-   * @returns Sizes in bytes, counts, permissions, process ids and times.
+   * @returns Its size, attachments, permissions, owner, process ids and times.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES if the segment may not be read.
+   * @throws {IpcError} EACCES without permission to read the segment.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   stat(): SysvSharedMemoryStat {
-    const ds = shmidDs.decode(this.#control(IPC_STAT));
+    const ds = shmidDs.decode(this.#segment.stat());
     return {
-      key: ds.shm_perm.key,
+      key: unsignedKey(ds.shm_perm.key),
       size: Number(ds.shm_segsz),
       attachments: Number(ds.shm_nattch),
       mode: ds.shm_perm.mode & 0o777,
@@ -424,8 +446,8 @@ export class SysvSharedMemory extends Memory {
       gid: ds.shm_perm.gid,
       creatorUid: ds.shm_perm.cuid,
       creatorGid: ds.shm_perm.cgid,
-      creator: ds.shm_cpid,
-      lastUser: ds.shm_lpid,
+      creatorPid: ds.shm_cpid,
+      lastPid: ds.shm_lpid,
       attached: dateOf(ds.shm_atime),
       detached: dateOf(ds.shm_dtime),
       changed: dateOf(ds.shm_ctime)!,
@@ -433,57 +455,56 @@ export class SysvSharedMemory extends Memory {
   }
 
   /**
-   * `shmctl(id, IPC_SET, ...)`: changes the owner or the permissions. Who has the
-   * segment attached keeps it.
+   * `shmctl(id, IPC_SET, ...)`: changes the owner or the permissions. Existing
+   * attachments stay.
    *
-   * @param change `uid`, `gid`, `mode`; what is absent stays.
+   * @param change `uid`, `gid`, `mode`; absent ones stay.
    * @throws {RangeError} If one of them is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator, nor
-   * privileged; EACCES if the segment may not be read.
+   * privileged; EACCES without permission to read the segment.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
-  set(change: SysvSharedMemoryChange): void {
+  change(change: SysvSharedMemoryChange): void {
     const { uid, gid, mode } = change; // read once
     checkPermChange({ uid, gid, mode });
-    const bytes = this.#control(IPC_STAT);
-    const { shm_perm } = shmidDs.view(bytes);
-    changePerm(shm_perm, { uid, gid, mode });
-    this.#control(IPC_SET, bytes);
+    this.#segment.set((bytes) => {
+      changePerm(shmidDs.view(bytes).shm_perm, { uid, gid, mode });
+    });
   }
 
   /**
-   * `shmctl(id, SHM_LOCK)`: keeps the segment in memory, never swapped out. What
-   * has not been touched yet is not loaded by that.
+   * `shmctl(id, SHM_LOCK)`: keeps the segment in memory, never swapped out, for all
+   * processes, and after they have detached it. Pages that were never accessed are not
+   * loaded. ({@linkcode Memory.lock} loads pages, and locks those of this process.)
    *
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator, or may
-   * lock nothing; ENOMEM if it may not lock as much (`ulimit -l`).
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, or RLIMIT_MEMLOCK
+   * (`ulimit -l`) is 0; ENOMEM if the segment exceeds that limit.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
-  lock(): void {
+  lockSegment(): void {
     this.#control(SHM_LOCK);
   }
 
   /**
-   * `shmctl(id, SHM_UNLOCK)`: lets the segment be swapped out again.
+   * `shmctl(id, SHM_UNLOCK)`: allows the segment to be swapped out again.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
-  unlock(): void {
+  unlockSegment(): void {
     this.#control(SHM_UNLOCK);
   }
 
   /**
-   * `shmctl(id, IPC_RMID)`: destroys the segment as soon as nobody has it
-   * attached any more. Nobody finds it under its key from now on; who has it, and
-   * this object, can go on using it, and on Linux others can still attach it by its
-   * id.
+   * `shmctl(id, IPC_RMID)`: removes the key, and destroys the segment as soon as all
+   * processes have detached it. Until then its attachments, including this one, work as
+   * before, and on Linux it can still be attached by its id.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator.
@@ -491,39 +512,35 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   remove(): void {
-    this.#control(IPC_RMID);
+    this.#segment.remove();
   }
 
-  #control(
-    operation: number,
-    bytes?: Uint8Array<ArrayBuffer>,
-  ): Uint8Array<ArrayBuffer> {
-    const mapping = mappingOf(this);
-    if (mapping.closed) throw new ClosedError(mapping.subject);
-    return control(this.#id, operation, mapping.subject, bytes);
+  /**
+   * `shmdt(address)`: detaches the segment. All views of the memory have length 0 from
+   * then on. The segment stays. Closing twice does nothing.
+   *
+   * @throws {Error} If the ArrayBuffer of `bytes` was transferred: its new owner may use
+   * the memory, so it stays attached until the process ends.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/shmat.2.html | shmdt(2)}
+   */
+  override close(): void {
+    this.#segment.closing.close();
+    super.close();
   }
-}
 
-function list(): SysvSharedMemoryEntry[] {
-  const text = readProc(LIST);
-  if (text === undefined) {
-    throw new Deno.errors.NotSupported(`Cannot read ${LIST}`);
+  /** Shows the id and size, and whether this object is closed. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const { id, byteLength } = this;
+    const { closed } = mappingOf(this);
+    return inspected("SysvSharedMemory", { id, byteLength, closed });
   }
-  return text.trimEnd().split("\n").slice(1).map((line) => {
-    const [key, id, perms, size, , , attachments, uid, gid] = line.trim()
-      .split(/\s+/);
-    const mode = parseInt(perms!, 8);
-    return {
-      key: Number(key),
-      id: Number(id),
-      mode: mode & 0o777,
-      size: Number(size),
-      attachments: Number(attachments),
-      removed: (mode & SHM_DEST) !== 0,
-      uid: Number(uid),
-      gid: Number(gid),
-    };
-  });
+
+  #control(operation: number): void {
+    const segment = this.#segment;
+    segment.closing.checkOpen();
+    segment.check(sysShm().shmctl(segment.id, operation, null), "shmctl");
+  }
 }
 
 function flagsOf(options?: SysvSharedMemoryCreateOptions): number {
@@ -532,42 +549,26 @@ function flagsOf(options?: SysvSharedMemoryCreateOptions): number {
   return hugePages ? mode | SHM_HUGETLB : mode;
 }
 
-function isRefusal(error: unknown, syscall: string, number: number): boolean {
-  return error instanceof IpcError && error.syscall === syscall &&
-    error.errno === number;
+function isError(error: unknown, code: number): boolean {
+  return error instanceof IpcError && error.errno === code;
 }
 
-function get(
-  key: number,
-  size: number,
-  flags: number,
-): { id: number; subject: string } {
+/** `shmget` */
+function get(key: number, size: number, flags: number): SysvObject {
   const subject = key === 0
     ? "private shared memory"
-    : `shared memory key ${key}`;
+    : `shared memory key ${showKey(key)}`;
   const id = sysShm().shmget(key, BigInt(size), flags);
-  if (id !== -1) return { id, subject };
-  const number = errno();
-  if (number === EINVAL && key !== 0) checkLargeEnough(key, size, subject);
-  throw ipcError(number, "shmget", subject, limitOf(number));
+  if (id !== -1) return new SysvObject(FAMILY, id, subject);
+  const error = errno();
+  throw ipcError(error, "shmget", subject, limitOf(error));
 }
 
-/** Which limit was hit. */
-function limitOf(number: number): SystemLimit | undefined {
-  if (number === EINVAL) return systemLimit(SHMMAX);
-  if (number !== ENOSPC) return undefined;
+/** The limit behind an error of shmget. */
+function limitOf(error: number): SystemLimit | undefined {
+  if (error === EINVAL) return systemLimit(SHMMAX);
+  if (error !== ENOSPC) return undefined;
   const count = systemLimit(SHMMNI);
-  const present = rowsIn(LIST);
+  const present = rowsIn(FAMILY.table);
   return count && present >= count.value ? count : systemLimit(SHMALL);
-}
-
-/** Tells a segment that is too small from the other reasons for EINVAL. */
-function checkLargeEnough(key: number, size: number, subject: string): void {
-  const id = sysShm().shmget(key, 0n, 0);
-  if (id === -1) return; // there is none: the size is above the limit
-  const present = sizeOf(id, subject);
-  if (present >= size) return;
-  throw new RangeError(
-    `Argument "size" must be at most ${present} (the size of ${subject}): ${size}`,
-  );
 }

@@ -175,7 +175,7 @@ sysvTest("SysvSharedMemory is the same memory in Python", async () => {
   using other = SysvSharedMemory.open(its);
   await python.ask(`other.write(${PERSON}, 10)`);
   assertEquals(person.decode(other.bytes, 10), ghkim);
-  assertEquals([other.byteLength, other.stat().creator], [
+  assertEquals([other.byteLength, other.stat().creatorPid], [
     100,
     python.child.pid,
   ]);

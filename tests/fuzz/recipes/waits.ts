@@ -311,12 +311,12 @@ const WAITS: Record<string, (fuzz: Fuzz) => Wait> = {
   },
   "SequenceCell.changed": (fuzz) => {
     const one = fuzz.own(MemoryMap.anonymous(4096));
-    const cell = new SequenceCell(one, pair, 0);
+    const cell = new SequenceCell(one, 0, pair);
     return on(one, (_, options) => cell.changed(0, options));
   },
   "SequenceCell.read": (fuzz) => {
     const one = fuzz.own(MemoryMap.anonymous(4096));
-    const cell = new SequenceCell(one, pair, 0);
+    const cell = new SequenceCell(one, 0, pair);
     one.atomics.int32[0] = 1; // as of a writer that died
     return on(one, (_, options) => cell.read(options));
   },

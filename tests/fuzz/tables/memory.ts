@@ -61,13 +61,18 @@ const word = number(0, 1, -1, 2 ** 31, 2 ** 32 - 1);
 
 /** What all memory has. */
 const common: ClassTable["methods"] = {
-  view: [layout, maybe(offset)],
+  view: [offset, layout],
   read: [offset, target],
   write: [offset, bytes()],
   indexOf: [search, maybe(offset)],
   notify: [offset, maybe(number(0, 1, 5))],
   wait: [offset, word, wait()],
   waitSync: [offset, word, syncWait()],
+  advise: [oneOf("normal", "cold", "pageout", "dontdump", "x"), options(range)],
+  populate: [options(range)],
+  lock: [options(range)],
+  unlock: [options(range)],
+  residency: [options(range)],
   share: [],
   close: [],
   "@@dispose": [],
@@ -149,27 +154,39 @@ export const MEMORY: Mechanism = {
         moveTo: [offset, maybe(number(1, 4096, 8192))],
         flush: [options(range)],
         flushSync: [options(range)],
-        advise: [
-          oneOf("normal", "cold", "pageout", "dontdump", "x"),
-          options(range),
-        ],
-        populate: [options(range)],
-        lock: [options(range)],
-        unlock: [options(range)],
-        residency: [options(range)],
       },
       enders: ["close", "@@dispose", "resize"],
-      getters: [...getters, "fileSize"],
+      getters: [...getters, "size"],
       construct: [anything, anything, anything],
     },
     PosixSharedMemory: {
       make: (fuzz) => PosixSharedMemory.create(fuzz.name(), 4096),
       statics: {
         create: [orNull(name), size, options({ mode, reserve: bool })],
-        open: [name, options({ ...range, readonly: bool })],
+        open: [
+          name,
+          options({
+            ...range,
+            private: bool,
+            readonly: bool,
+            populate: bool,
+            timeout: number(0, 1, 5),
+          }),
+        ],
+        openOrCreate: [name, size, options({ mode, reserve: bool })],
+        fromFd: [
+          foreignFd("PosixSharedMemory"),
+          options({ ...range, private: bool, readonly: bool }),
+        ],
+        list: [],
         unlink: [name],
       },
-      methods: { ...common, resize: [size, resizing] },
+      methods: {
+        ...common,
+        stat: [],
+        resize: [size, resizing],
+        inherit: [callback(1)],
+      },
       enders: ["close", "@@dispose", "resize"],
       getters: [...getters, "fd", "size", "name"],
       construct: [name, anything, anything, anything],
@@ -180,15 +197,15 @@ export const MEMORY: Mechanism = {
         create: [orNull(key), size, options({ mode })],
         open: [key, options({ size, readonly: bool })],
         openOrCreate: [key, size, options({ mode })],
-        fromId: [id("SysvSharedMemory"), options({ readonly: bool })],
+        fromId: [id("SysvSharedMemory"), options({ size, readonly: bool })],
         list: [],
       },
       methods: {
         ...common,
         stat: [],
-        set: [options({ mode })],
-        lock: [],
-        unlock: [],
+        change: [options({ mode })],
+        lockSegment: [],
+        unlockSegment: [],
         remove: [],
       },
       enders: ["close", "@@dispose", "remove"],
@@ -199,7 +216,7 @@ export const MEMORY: Mechanism = {
       make: (fuzz) => {
         const map = MemoryMap.anonymous(4096);
         fuzz.keep(map);
-        return new SequenceCell(map, pair, 64);
+        return new SequenceCell(map, 64, pair);
       },
       statics: { size: [layout] },
       methods: {
@@ -212,8 +229,8 @@ export const MEMORY: Mechanism = {
       getters: ["sequence"],
       construct: [
         one("MemoryMap", "SysvSharedMemory", "Memory"),
+        offset,
         layout,
-        maybe(offset),
       ],
     },
   },

@@ -1,6 +1,7 @@
-// A struct that one writes and many read, never a half of it: a seqlock.
+// A struct with one writer and many readers, which never see half of a write: a seqlock.
 
 import { checkInteger, checkSize, setBytes } from "../arguments.ts";
+import { inspected } from "../inspect_object.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { sched } from "../libc/sched.ts";
 import { fence } from "../libc/stdatomic.ts";
@@ -20,25 +21,26 @@ import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
 import { wait, wake } from "./futex.ts";
 import { mappingOf, type Memory, wordOf } from "./memory.ts";
 
-const HEAD = 8; // bytes: the sequence, and what keeps the struct aligned
-const ALL = 0x7fffffff; // who wait
+const HEAD = 8; // bytes: the sequence, and the padding that aligns the struct
+const ALL = 0x7fffffff; // waiters
 
 /**
- * A struct in memory of which readers get consistent copies while one process
- * writes it: a sequence lock. The writer never waits, and no reader keeps it from
- * writing; a reader that meets a write tries again.
+ * `struct { _Atomic uint32_t sequence; alignas(8) T value; }`: a struct in memory with
+ * one writer, and readers that get consistent copies: a sequence lock. Readers never
+ * delay the writer; a reader that overlaps with a write tries again.
  *
- * In C it is `struct { _Atomic uint32_t sequence; alignas(8) T value; }`. The
- * sequence is odd while the value is being written, and 2 more after it. Memory of
- * zeroes is a cell whose value is all zero.
+ * The sequence is odd during a write, and has grown by 2 afterwards. Zeroed memory is a
+ * cell whose value is all zeroes.
  *
- * **One writer**: two at the same time need a semaphore between them. A writer that
- * dies in the middle leaves an odd sequence, and nothing to be read until the next
- * write; so give reads a timeout where that matters.
+ * **One writer at a time**: several need a semaphore or lock. A writer that dies during
+ * a write leaves an odd sequence, and the value cannot be read until the next write. Use
+ * a timeout for reads where that matters.
+ *
+ * A cell owns nothing, so it has no `close()`: close its memory.
  *
  * @typeParam F The fields of the struct.
  *
- * @example One writes, the others read
+ * @example One writer, and readers
  * ```ts
  * import { PosixSharedMemory, SequenceCell } from "@linux/ipc/shared-memory";
  * import { f64, struct, u32 } from "@linux/ipc/struct";
@@ -46,13 +48,13 @@ const ALL = 0x7fffffff; // who wait
  *
  * const price = struct({ bid: f64, ask: f64, volume: u32 });
  * using memory = PosixSharedMemory.create(null, SequenceCell.size(price));
- * const writer = new SequenceCell(memory, price);
+ * const writer = new SequenceCell(memory, 0, price);
  * writer.write({ bid: 9.5, ask: 9.75, volume: 80 });
  *
- * // Mostly in another process:
+ * // Usually in another process:
  * using other = PosixSharedMemory.open(memory.name, { readonly: true });
  * PosixSharedMemory.unlink(memory.name);
- * const reader = new SequenceCell(other, price);
+ * const reader = new SequenceCell(other, 0, price);
  * assertEquals(reader.readSync(), { bid: 9.5, ask: 9.75, volume: 80 });
  * ```
  *
@@ -66,16 +68,16 @@ export class SequenceCell<F extends Fields> {
   #spare: Uint8Array<ArrayBuffer> | undefined;
 
   /**
-   * A cell in a memory, which stays the caller's to close.
+   * A cell in a memory. The caller keeps ownership of the memory.
    *
-   * @param memory Where it is; the reader's may be read-only.
-   * @param layout The struct, as `struct({...})` declares it.
-   * @param offset Where it begins, in bytes: a multiple of 8.
+   * @param memory The memory. That of a reader may be read-only.
+   * @param offset The position of the cell, in bytes: a multiple of 8.
+   * @param layout The struct, as declared with `struct({...})`.
    * @throws {RangeError} If the cell does not fit into the memory there, or if it is
    * not aligned.
    * @throws {ClosedError} If the memory is closed.
    */
-  constructor(memory: Memory, layout: Struct<F>, offset = 0) {
+  constructor(memory: Memory, offset: number, layout: Struct<F>) {
     const size = sizeOf(layout);
     const mapping = mappingOf(memory);
     mapping.checkOwn();
@@ -94,7 +96,7 @@ export class SequenceCell<F extends Fields> {
   }
 
   /**
-   * `sizeof`: how many bytes the cell of a struct takes.
+   * `sizeof`: the size of a cell for a struct.
    *
    * @param layout The struct.
    * @returns The size in bytes.
@@ -104,8 +106,8 @@ export class SequenceCell<F extends Fields> {
   }
 
   /**
-   * The sequence: a 32-bit number that goes on by 2 with each write, and is odd
-   * during one.
+   * The sequence: a 32-bit number that grows by 2 with each write, and is odd during
+   * one.
    *
    * @throws {ClosedError} If the memory is closed.
    */
@@ -114,7 +116,7 @@ export class SequenceCell<F extends Fields> {
   }
 
   /**
-   * Writes the value, and wakes those who wait for it in `read` and `changed`.
+   * Writes the value, and wakes the waiters in `read` and `changed`.
    *
    * @param value The value of every field.
    * @throws {TypeError} If a field is missing, unknown, or of the wrong type; or if
@@ -124,32 +126,44 @@ export class SequenceCell<F extends Fields> {
    */
   write(value: FieldViews<F>): void {
     const copy = this.#take();
-    this.#layout.write(copy, value); // runs code of the caller's
+    this.#layout.write(copy, value); // may run code of the caller
     const mapping = this.#mapping();
     const { bytes } = mapping;
     const before = mapping.load(this.#offset);
-    // Of a writer that died in the middle it is odd already.
+    // It is odd already if a writer died during a write.
     const during = before + 1 + (before & 1);
     mapping.store(this.#offset, during);
-    fence(); // the sequence is odd before anything of the value is written
+    fence(); // the sequence is odd before any byte of the value is written
     setBytes(bytes, copy, this.#offset + HEAD);
-    mapping.store(this.#offset, during + 1); // and even after all of it
+    mapping.store(this.#offset, during + 1); // and even after the last one
     this.#spare = copy;
     if (mapping.access === "shared") wake(mapping, this.#offset, ALL);
   }
 
   /**
-   * Reads the value, if it is not just being written.
+   * Reads the value, without waiting for a write in progress.
    *
-   * @returns A copy of the value; null if a write came in between.
+   * @returns A copy of the value; undefined if a write is in progress.
    * @throws {ClosedError} If the memory is closed.
    */
-  tryRead(): FieldValues<F> | null {
-    return this.#tryRead();
+  tryRead(): FieldValues<F> | undefined {
+    const mapping = this.#mapping();
+    const before = this.#load(mapping);
+    if ((before & 1) !== 0) return undefined;
+    const copy = this.#take();
+    mapping.read(this.#offset + HEAD, copy);
+    fence(); // no byte of the value is read after the sequence
+    if (this.#load(mapping) !== before) {
+      this.#spare = copy;
+      return undefined;
+    }
+    const value = this.#layout.decode(copy); // may run code of the caller
+    this.#spare = copy;
+    return value;
   }
 
   /**
-   * Reads the value, again and again until no write comes in between.
+   * Reads the value, and tries again while a write is in progress.
    *
    * @param options `timeout` in milliseconds.
    * @returns A copy of the value.
@@ -159,15 +173,15 @@ export class SequenceCell<F extends Fields> {
   readSync(options?: SyncWaitOptions): FieldValues<F> {
     const deadline = deadlineOf(options);
     for (;;) {
-      const value = this.#tryRead();
-      if (value !== null) return value;
+      const value = this.tryRead();
+      if (value !== undefined) return value;
       if (remaining(deadline) === 0) throw this.#timeout();
       sched().sched_yield(); // the writer may need this processor
     }
   }
 
   /**
-   * Reads the value, waiting without blocking the thread while it is being written.
+   * Reads the value. Waits, without blocking the thread, while a write is in progress.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns A copy of the value.
@@ -179,8 +193,8 @@ export class SequenceCell<F extends Fields> {
     const limits = limitsOf(options);
     for (;;) {
       throwIfAborted(limits.signal);
-      const value = this.#tryRead();
-      if (value !== null) return value;
+      const value = this.tryRead();
+      if (value !== undefined) return value;
       if (isOver(limits.deadline)) throw this.#timeout();
       const sequence = this.#load(this.#mapping());
       if ((sequence & 1) !== 0) await this.#waitWith(sequence, limits);
@@ -189,20 +203,20 @@ export class SequenceCell<F extends Fields> {
   }
 
   /**
-   * `futex(...)`: waits without blocking the thread until the value has been
-   * written anew.
+   * `futex(address, FUTEX_WAIT, ...)`: waits, without blocking the thread, until there
+   * is a new value.
    *
-   * @param since The sequence that was seen last. Take it before the value is read,
-   * and no write is missed.
+   * @param since The sequence of the last value. To miss no write, get it before you
+   * read the value.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The sequence of the new value.
-   * @throws {RangeError} If `since` is no unsigned 32-bit integer.
-   * @throws {TypeError} If the memory is private: nobody else can write it.
+   * @throws {RangeError} If `since` is not an unsigned 32-bit integer.
+   * @throws {TypeError} If the memory is private: no other process can write to it.
    * @throws {ClosedError} If the memory is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
    *
-   * @example Every new value, but none of those in between
+   * @example The latest value
    * ```ts
    * import { PosixSharedMemory, SequenceCell } from "@linux/ipc/shared-memory";
    * import { i32, struct } from "@linux/ipc/struct";
@@ -211,8 +225,8 @@ export class SequenceCell<F extends Fields> {
    * const layout = struct({ value: i32 });
    * using memory = PosixSharedMemory.create(null, SequenceCell.size(layout));
    * PosixSharedMemory.unlink(memory.name);
-   * const cell = new SequenceCell(memory, layout);
-   * const changed = cell.changed(cell.sequence); // mostly in another process
+   * const cell = new SequenceCell(memory, 0, layout);
+   * const changed = cell.changed(cell.sequence); // usually in another process
    * cell.write({ value: 1 });
    * cell.write({ value: 2 });
    * await changed;
@@ -231,7 +245,16 @@ export class SequenceCell<F extends Fields> {
     return present;
   }
 
-  /** Waits as long as the sequence is this one. */
+  /** Shows the sequence; undefined if the memory is closed. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const mapping = mappingOf(this.#memory);
+    const closed = mapping.closed || mapping.transferred;
+    const sequence = closed ? undefined : this.#load(mapping);
+    const offset = this.#offset;
+    return inspected("SequenceCell", { offset, sequence, closed });
+  }
+
+  /** Waits while the sequence is this one. */
   async #waitWith(sequence: number, limits: Limits): Promise<number> {
     const word = wordOf(this.#memory, this.#offset);
     return await wait(word, sequence | 0, limits) >>> 0;
@@ -241,35 +264,19 @@ export class SequenceCell<F extends Fields> {
     return timeoutError(`a value in ${mappingOf(this.#memory).subject}`);
   }
 
-  #tryRead(): FieldValues<F> | null {
-    const mapping = this.#mapping();
-    const before = this.#load(mapping);
-    if ((before & 1) !== 0) return null;
-    const copy = this.#take();
-    mapping.copyTo(copy, this.#offset + HEAD);
-    fence(); // nothing of the value is read after the sequence
-    if (this.#load(mapping) !== before) {
-      this.#spare = copy;
-      return null;
-    }
-    const value = this.#layout.decode(copy); // runs code of the caller's
-    this.#spare = copy;
-    return value;
-  }
-
   #load(mapping: Mapping): number {
     return mapping.load(this.#offset) >>> 0;
   }
 
-  /** The memory as it is now: it may have been closed, or made smaller. */
+  /** The present mapping: the memory may have been closed or resized. */
   #mapping(): Mapping {
     const mapping = mappingOf(this.#memory);
     mapping.checkOwn();
     if (this.#offset + HEAD + this.#size <= mapping.length) return mapping;
-    throw new RangeError("Cannot use the cell: its memory was made smaller");
+    throw new RangeError("Cannot use the cell: its memory has become smaller");
   }
 
-  /** Bytes for a copy, which nobody else has until they are the spare again. */
+  /** Takes the spare bytes, so that a nested call cannot use them, or new ones. */
   #take(): Uint8Array<ArrayBuffer> {
     const copy = this.#spare ?? new Uint8Array(this.#size);
     this.#spare = undefined;
