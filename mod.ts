@@ -35,7 +35,6 @@ export {
 } from "./ffi/wait.ts";
 
 export {
-  type DescriptorOwner,
   duplexPipe,
   type FromFdOptions,
   type Pair,
@@ -73,7 +72,6 @@ export {
 } from "./ffi/message_queue.ts";
 
 export {
-  type DescriptorOwner,
   MemoryFile,
   type MemoryFileCreateOptions,
   type MemoryFileFromFdOptions,

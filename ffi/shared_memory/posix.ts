@@ -592,7 +592,7 @@ export class PosixSharedMemory extends Memory {
   detach(): number {
     this.#descriptor.checkOpen();
     super.close();
-    return this.#descriptor.release();
+    return this.#descriptor.detach();
   }
 
   /**
