@@ -1,4 +1,4 @@
-// receiver.c: takes a message from the queue, prints it, and removes the queue.
+// receiver.c: receives a message, prints it, and removes the queue.
 
 import { SysvMessageQueue } from "@linux/ipc/message-queue";
 import { commandLine, main } from "./_cli.ts";
@@ -9,7 +9,7 @@ const HELP = `Usage: message_receiver.ts [--key KEY]
 Waits for a message in a System V message queue, prints it, and removes the queue.
 
 Options:
-  --key KEY  the queue's key (default 12345)
+  --key KEY  the key of the queue (default 12345)
   --help     show this`;
 
 await main(() => {

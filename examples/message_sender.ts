@@ -1,4 +1,4 @@
-// sender.c: puts a person's age and name into a message queue.
+// sender.c: sends the age and the name of a person to a message queue.
 
 import { SysvMessageQueue } from "@linux/ipc/message-queue";
 import { commandLine, main } from "./_cli.ts";
@@ -6,10 +6,10 @@ import { human } from "./data.ts";
 
 const HELP = `Usage: message_sender.ts [--key KEY]
 
-Puts a message into a System V message queue, which is made if need be.
+Sends a message to a System V message queue, which is created if it does not exist.
 
 Options:
-  --key KEY  the queue's key (default 12345)
+  --key KEY  the key of the queue (default 12345)
   --help     show this`;
 
 await main(() => {

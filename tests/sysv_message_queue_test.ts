@@ -15,7 +15,7 @@ import {
 import { showKey } from "../ffi/arguments.ts";
 import { cstring, i16, struct } from "../ffi/struct.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { codeWith, TOLD } from "./support/code.ts";
 import { kill, killUsersOf } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
@@ -1373,51 +1373,15 @@ leakTest(
 /** struct human { short age; char name[20]; } */
 const human = struct({ age: i16, name: cstring(20) });
 
-const MESSAGE = `
-  #include <stdio.h>
-  #include <stdlib.h>
-  #include <string.h>
-  #include <sys/msg.h>
-  struct message {
-    long type;
-    short age;
-    char name[20];
-  };
-  enum { SIZE = sizeof(short) + 20 };`;
-
-/** send ID TYPE AGE NAME */
-const SEND = `${MESSAGE}
-  int main(int argc, char **argv) {
-    struct message message;
-    if (argc != 5) return 2;
-    memset(&message, 0, sizeof message);
-    message.type = atol(argv[2]);
-    message.age = atoi(argv[3]);
-    strncpy(message.name, argv[4], sizeof message.name - 1);
-    return msgsnd(atoi(argv[1]), &message, SIZE, 0) != 0;
-  }`;
-
-/** receive ID TYPE: what came, in hexadecimal. */
-const RECEIVE = `${MESSAGE}
-  int main(int argc, char **argv) {
-    struct message message;
-    if (argc != 3) return 2;
-    memset(&message, 0xee, sizeof message);
-    ssize_t size = msgrcv(atoi(argv[1]), &message, SIZE, atol(argv[2]), 0);
-    if (size < 0) return 1;
-    printf("%ld %zd %d %.20s", message.type, size, message.age, message.name);
-    const unsigned char *bytes = (const unsigned char *)&message.age;
-    for (ssize_t i = 0; i < size; i++) printf(" %02x", bytes[i]);
-    printf("\\n");
-    return 0;
-  }`;
+const SEND = new URL("interop/c/sysv_queue_send.c", import.meta.url);
+const RECEIVE = new URL("interop/c/sysv_queue_receive.c", import.meta.url);
 
 leakTest(
   "SysvMessageQueue.sendSync() sends the bytes that C receives",
   { needs: [noCompiler] },
   async () => {
     using queue = newQueue();
-    const program = await compileText(RECEIVE);
+    const program = await compile(RECEIVE);
     for (
       const [age, name] of [[80, "ghkim"], [-2, ""], [1, "김함지"]] as const
     ) {
@@ -1442,7 +1406,7 @@ leakTest(
   { needs: [noCompiler] },
   async () => {
     using queue = newQueue();
-    const program = await compileText(SEND);
+    const program = await compile(SEND);
     const id = `${queue.id}`;
     for (
       const [age, name] of [[80, "ghkim"], [-2, ""], [1, "김함지"]] as const
@@ -1471,10 +1435,10 @@ leakTest(
     );
     assertEquals(await child.line(), "up");
     await child.settled();
-    await run(await compileText(SEND), { args: [id, "2", "1", "x"] });
+    await run(await compile(SEND), { args: [id, "2", "1", "x"] });
     assertPrinted(await child.ended(), "up", "22");
 
-    await using peer = spawn(await compileText(RECEIVE), { args: [id, "4"] });
+    await using peer = spawn(await compile(RECEIVE), { args: [id, "4"] });
     await peer.settled();
     queue.sendSync(bytes(5, 0), { type: 4 });
     const { code, stdout } = await peer.ended();

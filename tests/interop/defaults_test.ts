@@ -35,8 +35,8 @@ leakTest(
     using _lock = machineWide();
     const person = "name : ghkim, age :80";
     await assertPrints(runExample("message_sender.ts"), "message sent");
-    await assertPrints(runPeer("queue_reader"), person);
-    await assertPrints(runPeer("queue_writer"), "message sent");
+    await assertPrints(runPeer("sysv_queue_reader"), person);
+    await assertPrints(runPeer("sysv_queue_writer"), "message sent");
     await assertPrints(runExample("message_receiver.ts"), person);
 
     const value = "shared memory value :";

@@ -11,7 +11,7 @@ import { peerProgram, say, startPeer } from "./peers.ts";
 async function pair(maxMessages = 4, maxSize = 256) {
   const name = uniqueName();
   const queue = PosixMessageQueue.create(name, { maxMessages, maxSize });
-  const peer = await startPeer("mqueue_peer", [name]);
+  const peer = await startPeer("posix_queue_peer", [name]);
   await say(peer, "open", "opened");
   PosixMessageQueue.unlink(name);
   return {
@@ -34,7 +34,7 @@ function queueTest(name: string, fn: () => Promise<void>): void {
 
 queueTest("PosixMessageQueue opens the queue of a C program", async () => {
   const name = uniqueName();
-  await using peer = await startPeer("mqueue_peer", [name]);
+  await using peer = await startPeer("posix_queue_peer", [name]);
   await say(peer, "create 3 77", "created");
   using queue = PosixMessageQueue.open(name);
   await say(peer, "send 5 0102", "sent");
@@ -170,7 +170,7 @@ queueTest(
     });
     PosixMessageQueue.unlink(name); // no other way leads to it
     assertEquals(queue.tryReceive(), undefined);
-    await using peer = await startInherited(queue, "mqueue_peer", name);
+    await using peer = await startInherited(queue, "posix_queue_peer", name);
     await say(peer, "attributes", "1 8 0");
     await peer.send("receive");
     await peer.settled(); // in its mq_receive, which blocks
@@ -194,7 +194,7 @@ queueTest(
     });
     using sender = PosixMessageQueue.open(name, { access: "send" });
     PosixMessageQueue.unlink(name);
-    await using peer = await startInherited(sender, "mqueue_peer", name);
+    await using peer = await startInherited(sender, "posix_queue_peer", name);
     await say(peer, "send 0 07", "sent");
     assertEquals(queue.receiveSync().data, Uint8Array.of(7));
     await peer.send("receive");

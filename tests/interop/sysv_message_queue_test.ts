@@ -25,7 +25,7 @@ function queue(key: number): Record<string, number> | undefined {
 async function send(side: Side, key: number): Promise<void> {
   const ended = side === "TypeScript"
     ? await runExample("message_sender.ts", ["--key", `${key}`])
-    : await runPeer("queue_writer", [`${key}`]);
+    : await runPeer("sysv_queue_writer", [`${key}`]);
   const { code, stdout, stderr } = ended;
   assertEquals(
     { code, stdout, stderr },
@@ -37,7 +37,7 @@ async function send(side: Side, key: number): Promise<void> {
 async function startReceiver(side: Side, key: number): Promise<Child> {
   return side === "TypeScript"
     ? startExample("message_receiver.ts", ["--key", `${key}`])
-    : await startPeer("queue_reader", [`${key}`]);
+    : await startPeer("sysv_queue_reader", [`${key}`]);
 }
 
 /** The receiver prints the line, and ends well. */
@@ -84,7 +84,7 @@ peerTest(
   async () => {
     const key = uniqueKey();
     await send("TypeScript", key);
-    const { stdout } = await runPeer("queue_reader", [`${key}`, "hex"]);
+    const { stdout } = await runPeer("sysv_queue_reader", [`${key}`, "hex"]);
     const age = new Uint8Array(new Int16Array([80]).buffer);
     const name = new TextEncoder().encode("ghkim".padEnd(20, "\0"));
     const hex = [...age, ...name].map((byte) =>
@@ -110,7 +110,10 @@ for (
 ) {
   peerTest(`message_receiver.ts prints ${what}`, async () => {
     const key = uniqueKey();
-    assertEquals((await runPeer("queue_writer", [`${key}`, ...args])).code, 0);
+    assertEquals(
+      (await runPeer("sysv_queue_writer", [`${key}`, ...args])).code,
+      0,
+    );
     await using receiver = await startReceiver("TypeScript", key);
     await assertReceives(receiver, line);
   });
@@ -120,13 +123,13 @@ peerTest(
   "message_sender.ts queues behind others, message_receiver.ts takes the first",
   async () => {
     const key = uniqueKey();
-    await runPeer("queue_writer", [`${key}`, "1", "first"]);
+    await runPeer("sysv_queue_writer", [`${key}`, "1", "first"]);
     await send("TypeScript", key);
     await send("TypeScript", key);
-    await runPeer("queue_writer", [`${key}`, "4", "last"]);
+    await runPeer("sysv_queue_writer", [`${key}`, "4", "last"]);
     assertEquals(queue(key)?.qnum, 4);
 
-    const kept = await runPeer("queue_reader", [`${key}`, "keep"]);
+    const kept = await runPeer("sysv_queue_reader", [`${key}`, "keep"]);
     assertEquals(kept.stdout, "name : first, age :1\n");
     await using receiver = await startReceiver("TypeScript", key);
     await assertReceives(receiver);
@@ -159,7 +162,7 @@ for (const side of ["TypeScript", "C"] as const) {
       const key = uniqueKey();
       await send(side, key);
       assertEquals(queue(key)!.perms! & 0o777, 0o666);
-      await runPeer("queue_reader", [`${key}`]);
+      await runPeer("sysv_queue_reader", [`${key}`]);
     },
   );
 }

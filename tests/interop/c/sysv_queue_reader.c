@@ -1,4 +1,4 @@
-/* queue_reader KEY [keep|hex]: waits for one message and prints it, or its type
+/* sysv_queue_reader KEY [keep|hex]: waits for one message and prints it, or its type
  * and bytes in hexadecimal; then removes the queue, unless it is to be kept. */
 #include <sys/ipc.h>
 #include <sys/msg.h>

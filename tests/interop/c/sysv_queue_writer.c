@@ -1,4 +1,4 @@
-/* queue_writer KEY [AGE [NAME [COUNT [TYPE]]]]: sends messages of 22 bytes, with
+/* sysv_queue_writer KEY [AGE [NAME [COUNT [TYPE]]]]: sends messages of 22 bytes, with
  * rubbish after the name's end; a name of 20 bytes has no end at all. */
 #include <sys/ipc.h>
 #include <sys/msg.h>

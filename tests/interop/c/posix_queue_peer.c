@@ -1,4 +1,4 @@
-/* mqueue_peer NAME [FD]: uses a POSIX message queue as the lines on stdin say, and
+/* posix_queue_peer NAME [FD]: uses a POSIX message queue as the lines on stdin say, and
  * answers each with a line. FD is a queue that it was started with. Bytes are written
  * in hexadecimal, "-" for none. */
 #include <fcntl.h>
