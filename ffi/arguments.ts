@@ -221,12 +221,12 @@ export function cKey(key: unknown, allowPrivate: boolean): number {
   return key | 0;
 }
 
-/** A key as it is shown: the 32 bits of `key_t`, unsigned. */
+/** A key as an unsigned number: the same 32 bits as `key_t`. */
 export function unsignedKey(key: number): number {
   return key >>> 0;
 }
 
-/** A key in text, in hexadecimal as ipcs(1) has it: `0x3039`. */
+/** A key as ipcs(1) shows it, such as `0x1234`. */
 export function showKey(key: number): string {
   return `0x${unsignedKey(key).toString(16)}`;
 }

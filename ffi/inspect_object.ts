@@ -1,12 +1,9 @@
-// What Deno.inspect() shows of an object: the name of its class, and what it is.
+// What Deno.inspect() and console.log() show of an object of this module.
 
-/** The text of an object of class `name` with these fields; undefined ones are absent. */
+/** Returns the name of a class and some properties: `Name { id: 7, closed: false }`. */
 export function inspected(
   name: string,
   fields: Record<string, unknown>,
 ): string {
-  const parts = Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([field, value]) => `${field}: ${Deno.inspect(value)}`);
-  return `${name} { ${parts.join(", ")} }`;
+  return `${name} ${Deno.inspect(fields)}`;
 }

@@ -1,19 +1,18 @@
 /**
- * Semaphores: `sem_open(3)`, `sem_init(3)` and `semget(2)`, a count that processes take
- * from and give back to, and wait for when there is nothing left.
+ * Semaphores: `sem_open(3)`, `sem_init(3)` and `semget(2)`. A semaphore is a number that
+ * processes add to and subtract from, and wait for while it is 0.
  *
- * **Choose a semaphore** to let only so many at a time into something: one, and
- * it guards data in shared memory; n, and it hands out n places. Or let one
- * process tell another that something is there: one releases, the other acquires.
+ * **Choose a semaphore** to limit how many processes do something at a time: with the
+ * value 1 it guards data in shared memory, with n it hands out n permits. Or to notify:
+ * one process releases, another one acquires.
  *
  * **POSIX or System V?** A {@linkcode PosixSemaphore} has a name like a file's, or a
- * place in shared memory, and costs no system call where nobody has to wait. But a
- * process that dies with a permit never gives it back. From a
- * {@linkcode SysvSemaphoreSet} the kernel takes back what the dead had: choose it
- * when places must not stay taken. It also does operations on several semaphores at
- * once, all or none, and can wait until a count is 0.
+ * place in shared memory, and makes no system call while there are no waiters. But the
+ * permit of a process that dies is lost. Of a {@linkcode SysvSemaphoreSet} the kernel
+ * gives the permits of dead processes back. It also does several operations together,
+ * all or none, and can wait until a value is 0.
  *
- * **To guard data** that a killed process may have left half-written, take a lock of
+ * **To guard data** that a killed process may leave half written, take a lock of
  * `@linux/ipc/lock`: it tells the next owner that the last one died.
  *
  * **Choose something else** when the data itself can be sent: a pipe, a queue or
@@ -28,10 +27,10 @@
  *   using _permit = semaphore.acquireSync();
  *   console.log("working");
  * } // released here, also when the work throws
- * PosixSemaphore.unlink("/two-workers"); // the last one removes the name
+ * PosixSemaphore.unlink("/two-workers"); // the last program removes the name
  * ```
  *
- * The same, where a worker that is killed makes room for the next:
+ * The same, where the permit of a killed program is given back:
  *
  * ```ts
  * import { SysvSemaphoreSet } from "@linux/ipc/semaphore";
@@ -41,7 +40,7 @@
  *   using _permit = await set.semaphore(0).acquire({ timeout: 1000 });
  *   console.log("working");
  * }
- * set.remove(); // the last one removes the set
+ * set.remove(); // the last program removes the set
  * ```
  *
  * @module
@@ -53,17 +52,19 @@ export { ftok } from "./ftok.ts";
 export {
   PosixSemaphore,
   type PosixSemaphoreCreateOptions,
+  type PosixSemaphoreEntry,
 } from "./semaphore/posix.ts";
 export type { SemaphorePermit } from "./semaphore/permit.ts";
+export type { SysvSemaphoreOperation } from "./semaphore/operations.ts";
+export { SysvSemaphore, type SysvSemaphoreOptions } from "./semaphore/sysv.ts";
 export {
-  SysvSemaphore,
-  type SysvSemaphoreOperation,
-  type SysvSemaphoreOptions,
   SysvSemaphoreSet,
   type SysvSemaphoreSetChange,
   type SysvSemaphoreSetCreateOptions,
-  type SysvSemaphoreSetEntry,
   type SysvSemaphoreSetOpenOptions,
-  type SysvSemaphoreSetStat,
   type SysvSemaphoreWaiters,
-} from "./semaphore/sysv.ts";
+} from "./semaphore/sysv_set.ts";
+export type {
+  SysvSemaphoreSetEntry,
+  SysvSemaphoreSetStat,
+} from "./semaphore/sysv_stat.ts";

@@ -1,14 +1,13 @@
-// What was taken from a semaphore.
+// The permit that a semaphore hands out.
 
+import { inspected } from "../inspect_object.ts";
 import { checkInternal } from "../internal.ts";
 
-/**
- * What was taken from a semaphore, of whatever family. Disposing of it gives it back,
- * once.
- */
+/** What was taken from a semaphore. Disposing of it gives it back, once. */
 export interface SemaphorePermit extends Disposable {
   /**
-   * `sem_post(sem)` or `semop(id, ...)`: gives the permit back. Twice does nothing.
+   * `sem_post(sem)` or `semop(id, ...)`: gives the permit back. A second call does
+   * nothing.
    *
    * @throws {ClosedError} If the semaphore's object is closed.
    * @throws {IpcError} As the semaphore's own `release()`.
@@ -16,7 +15,7 @@ export interface SemaphorePermit extends Disposable {
   release(): void;
 }
 
-/** A permit that its semaphore takes back. */
+/** A permit that calls its semaphore once to be given back. */
 export class Permit implements SemaphorePermit {
   #giveBack: (() => void) | undefined;
 
@@ -31,6 +30,11 @@ export class Permit implements SemaphorePermit {
 
   [Symbol.dispose](): void {
     this.#release();
+  }
+
+  [Symbol.for("Deno.customInspect")](): string {
+    const released = this.#giveBack === undefined;
+    return inspected("SemaphorePermit", { released });
   }
 
   #release(): void {

@@ -1,4 +1,4 @@
-// POSIX semaphores.
+// POSIX semaphores: with a name, or in shared memory.
 
 import {
   byteLengthOf,
@@ -8,7 +8,10 @@ import {
   cName,
   cPath,
 } from "../arguments.ts";
-import { check, checkAddress } from "../libc/errno.ts";
+import type { IpcError } from "../errors.ts";
+import { inspected } from "../inspect_object.ts";
+import { namesIn } from "../libc/dirent.ts";
+import { check, checkAddress, ENOENT } from "../libc/errno.ts";
 import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { placeOf } from "../kernel/mapping.ts";
@@ -18,7 +21,12 @@ import {
   semaphore as libc,
   SIZEOF_SEM_T,
 } from "../libc/semaphore.ts";
-import { S_IFMT, S_IFREG, statusOfPath } from "../libc/sys_stat.ts";
+import {
+  type FileStatus,
+  S_IFMT,
+  S_IFREG,
+  statusOfPath,
+} from "../libc/sys_stat.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -31,19 +39,31 @@ import { Sem } from "./sem.ts";
 /** How a named POSIX semaphore is created. */
 export interface PosixSemaphoreCreateOptions {
   /**
-   * The permission bits; the umask of the process takes its bits away. Whoever
-   * uses the semaphore needs to read and to write.
+   * The permission bits, without those of the umask. Users of the semaphore need
+   * permission to read and to write.
    *
    * @default {0o600}
    */
   mode?: number | undefined;
 }
 
-// glibc keeps the semaphore /name in this file, which it maps without looking at
-// its size.
+/** One of the semaphores that {@linkcode PosixSemaphore.list} finds. */
+export interface PosixSemaphoreEntry {
+  /** The name, beginning with a slash. */
+  readonly name: string;
+  /** The permission bits. */
+  readonly mode: number;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
+}
+
+// glibc keeps the semaphore /name in this file. It maps the file without a check of its
+// size.
 const DIRECTORY = "/dev/shm";
 const PREFIX = "sem.";
-const NAME_BYTES = 255 - PREFIX.length; // NAME_MAX, less what glibc puts before
+const NAME_BYTES = 255 - PREFIX.length; // NAME_MAX, less the prefix of glibc
 
 function checkValue(value: unknown): asserts value is number {
   checkInteger("value", value, 0, SEM_VALUE_MAX, "SEM_VALUE_MAX");
@@ -55,36 +75,57 @@ function fileOf(name: string): string {
 
 function noSemaphore(name: string): TypeError {
   return new TypeError(
-    `Cannot open semaphore ${name}: ${fileOf(name)} is no semaphore`,
+    `Cannot open semaphore ${name}: ${fileOf(name)} is not a semaphore`,
   );
 }
 
-/** Refuses a file that is too short for a semaphore: using it would be SIGBUS. */
-function checkFile(name: string): void {
+function statusOf(name: string): FileStatus {
   const path = fileOf(name);
-  let status;
-  try {
-    status = statusOfPath(cPath(path), path);
-  } catch {
-    return; // for sem_open to say why
-  }
-  const isFile = (status.stx_mode & S_IFMT) === S_IFREG;
-  if (!isFile || status.stx_size < SIZEOF_SEM_T) throw noSemaphore(name);
+  return statusOfPath(cPath(path), path);
 }
 
-/** A name that nobody else has, and that says whose it is. */
+/** Whether a file can be mapped as a semaphore. A shorter one raises SIGBUS. */
+function mayBeSemaphore({ stx_mode, stx_size }: FileStatus): boolean {
+  return (stx_mode & S_IFMT) === S_IFREG && stx_size >= SIZEOF_SEM_T;
+}
+
+function checkFile(name: string): void {
+  let status;
+  try {
+    status = statusOf(name);
+  } catch {
+    return; // sem_open fails, too, and tells the reason
+  }
+  if (!mayBeSemaphore(status)) throw noSemaphore(name);
+}
+
+function entryOf(file: string): PosixSemaphoreEntry | undefined {
+  const name = `/${file.slice(PREFIX.length)}`;
+  let status;
+  try {
+    status = statusOf(name);
+  } catch (error) {
+    if ((error as Partial<IpcError>).errno === ENOENT) return undefined;
+    throw error;
+  }
+  if (!mayBeSemaphore(status)) return undefined;
+  const { stx_mode, stx_uid, stx_gid } = status;
+  return { name, mode: stx_mode & 0o777, uid: stx_uid, gid: stx_gid };
+}
+
+/** An unused name, with the process id in it. */
 function randomName(): string {
   return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
 }
 
 /**
- * A POSIX semaphore: a named one, or one in shared memory.
+ * A POSIX semaphore: with a name, or in shared memory.
  *
- * A permit belongs to nobody: any process may release what another one acquired,
- * and one that dies with a permit takes it along.
+ * A permit has no owner: any process may release what another one has acquired. The
+ * permit of a process that dies is lost.
  *
- * The file of a named one, like all that is mapped, must not be truncated while it is
- * open: to use it then ends the process with SIGBUS.
+ * Do not truncate the file of a named semaphore while it is open: the next use raises
+ * SIGBUS, which ends the process.
  *
  * @example Guard a counter in shared memory
  * ```ts
@@ -93,12 +134,12 @@ function randomName(): string {
  * import { assertEquals } from "@std/assert";
  *
  * using memory = SysvSharedMemory.create(null, 64);
- * memory.remove(); // gone when everybody has closed it
+ * memory.remove(); // freed when the last process closes it
  * using semaphore = PosixSemaphore.init(memory.bytes.subarray(0, 32), 1);
  * {
  *   using _permit = semaphore.acquireSync();
  *   memory.bytes[32]!++;
- *   assertEquals(semaphore.tryAcquire(), null); // one at a time
+ *   assertEquals(semaphore.tryAcquire(), undefined); // one at a time
  * }
  * assertEquals(semaphore.value, 1);
  * ```
@@ -117,24 +158,24 @@ export class PosixSemaphore implements Disposable {
     this.#sem = sem;
   }
 
-  /** How many bytes a semaphore takes in shared memory: `sizeof (sem_t)`. */
+  /** The bytes of a semaphore in shared memory: `sizeof (sem_t)`. */
   static readonly SIZE: number = SIZEOF_SEM_T;
 
   /**
-   * `sem_open(name, O_CREAT | O_EXCL, mode, value)`: makes a semaphore under a
-   * new name.
+   * `sem_open(name, O_CREAT | O_EXCL, mode, value)`: creates a semaphore under a new
+   * name.
    *
    * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash. null
-   * picks a free one: see {@linkcode PosixSemaphore.name}.
-   * @param value The count to begin with, 0 to 2147483647.
+   * picks an unused one: see {@linkcode PosixSemaphore.name}.
+   * @param value The initial value, 0 to 2147483647.
    * @param options `mode`.
-   * @returns The semaphore. Its name stays until somebody unlinks it.
+   * @returns The semaphore. Its name exists until it is unlinked.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
-   * @throws {IpcError} EEXIST if the name is taken, EACCES, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} EEXIST if the name is in use, EACCES, EMFILE, ENFILE, ENOMEM.
    *
-   * @example A name that is taken
+   * @example A name that is in use
    * ```ts
    * import { IpcError, PosixSemaphore } from "@linux/ipc/semaphore";
    * import { assertThrows } from "@std/assert";
@@ -166,7 +207,7 @@ export class PosixSemaphore implements Disposable {
    *
    * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
    * @returns The semaphore.
-   * @throws {TypeError} If the name is malformed, or if the file behind it is no
+   * @throws {TypeError} If the name is malformed, or if its file is not a
    * semaphore.
    * @throws {RangeError} If the name is too long.
    * @throws {IpcError} ENOENT if there is no such semaphore, EACCES, EMFILE,
@@ -179,13 +220,13 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_open(name, O_CREAT, mode, value)`: opens a semaphore, or makes it.
+   * `sem_open(name, O_CREAT, mode, value)`: opens a semaphore, or creates it.
    *
    * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
-   * @param value The count that a new one begins with, 0 to 2147483647.
-   * @param options `mode`, of a new one.
+   * @param value The initial value of a new semaphore, 0 to 2147483647.
+   * @param options `mode`, of a new semaphore.
    * @returns The semaphore.
-   * @throws {TypeError} If the name is malformed, or if the file behind it is no
+   * @throws {TypeError} If the name is malformed, or if its file is not a
    * semaphore.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
@@ -202,8 +243,8 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_unlink(name)`: removes the name. Who has the semaphore open goes on using
-   * it.
+   * `sem_unlink(name)`: removes the name. Processes that have the semaphore open can
+   * still use it.
    *
    * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
    * @throws {TypeError} If the name is malformed.
@@ -218,15 +259,43 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_init(sem, 1, value)`: makes a semaphore in shared memory. One process
-   * does that, before the others use {@linkcode PosixSemaphore.at}: to do it while
-   * somebody waits for the semaphore is undefined in C.
+   * `readdir` of /dev/shm, where glibc keeps them: lists all named semaphores, whether
+   * or not this process may use them.
    *
-   * @param bytes Where: at least {@linkcode PosixSemaphore.SIZE} bytes of a shared
-   * memory or memory map of this module, beginning at a multiple of 8.
-   * @param value The count to begin with, 0 to 2147483647.
-   * @returns The semaphore. It fails with a ClosedError when the memory is closed.
-   * @throws {TypeError} If the bytes are not of a mapping of this module.
+   * @returns One entry per semaphore, in no order.
+   * @throws {IpcError} ENOENT or EACCES if the directory cannot be read; EMFILE or
+   * ENFILE if there are too many descriptors.
+   *
+   * @example Find a semaphore by its name
+   * ```ts
+   * import { PosixSemaphore } from "@linux/ipc/semaphore";
+   * import { assert } from "@std/assert";
+   *
+   * using semaphore = PosixSemaphore.create(null, 1);
+   * const names = PosixSemaphore.list().map(({ name }) => name);
+   * assert(names.includes(semaphore.name!));
+   * PosixSemaphore.unlink(semaphore.name!);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
+   */
+  static list(): PosixSemaphoreEntry[] {
+    return namesIn(DIRECTORY)
+      .filter((file) => file.startsWith(PREFIX))
+      .map(entryOf)
+      .filter((entry) => entry !== undefined);
+  }
+
+  /**
+   * `sem_init(sem, 1, value)`: creates a semaphore in shared memory. One process does
+   * that, before the others call {@linkcode PosixSemaphore.at}. In C the behaviour is
+   * undefined if there are waiters.
+   *
+   * @param bytes At least {@linkcode PosixSemaphore.SIZE} bytes of shared memory or of a
+   * memory map of this module, aligned to 8 bytes.
+   * @param value The initial value, 0 to 2147483647.
+   * @returns The semaphore. Its calls throw a ClosedError when the memory is closed.
+   * @throws {TypeError} If the bytes do not belong to a mapping of this module.
    * @throws {RangeError} If there are too few, if they are not aligned, or if the
    * value is out of range.
    * @throws {ClosedError} If the memory is closed.
@@ -241,18 +310,18 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_t *`: a semaphore in shared memory that another process, or another
+   * `sem_t *`: uses a semaphore in shared memory that another process, or another
    * thread, has initialised.
    *
-   * A semaphore that is overwritten later is refused with EINVAL. But one that is
-   * overwritten in the instant in which it is used, or while `acquireSync()` blocks, can
-   * end the process with SIGABRT: the C library believes what it finds there.
+   * The calls on a semaphore that was overwritten fail with EINVAL. If it is overwritten
+   * during a call, such as while `acquireSync()` blocks, the C library can end the
+   * process with SIGABRT: it does not check the memory.
    *
-   * @param bytes Where: at least {@linkcode PosixSemaphore.SIZE} bytes of a shared
-   * memory or memory map of this module, beginning at a multiple of 8.
-   * @returns The semaphore. It fails with a ClosedError when the memory is closed.
-   * @throws {TypeError} If the bytes are not of a mapping of this module, or if they
-   * are no semaphore, as far as can be told.
+   * @param bytes At least {@linkcode PosixSemaphore.SIZE} bytes of shared memory or of a
+   * memory map of this module, aligned to 8 bytes.
+   * @returns The semaphore. Its calls throw a ClosedError when the memory is closed.
+   * @throws {TypeError} If the bytes do not belong to a mapping of this module, or if
+   * their content cannot be a semaphore.
    * @throws {RangeError} If there are too few, or if they are not aligned.
    * @throws {ClosedError} If the memory is closed.
    *
@@ -262,7 +331,7 @@ export class PosixSemaphore implements Disposable {
     const semaphore = PosixSemaphore.#in(bytes);
     if (semaphore.#sem.isSound) return semaphore;
     throw new TypeError(
-      'Argument "bytes" must be a semaphore that was initialised',
+      'Argument "bytes" must be an initialised semaphore',
     );
   }
 
@@ -307,16 +376,16 @@ export class PosixSemaphore implements Disposable {
     throw noSemaphore(name);
   }
 
-  /** The name, beginning with a slash; null for one in shared memory. */
+  /** The name, beginning with a slash; null for a semaphore in shared memory. */
   get name(): string | null {
     return this.#name;
   }
 
   /**
-   * `sem_getvalue(sem)`: the count now. Another process may have changed it by the
-   * time it is read here.
+   * `sem_getvalue(sem, &value)`: the current value. Another process may have changed it
+   * by the time it is returned.
    *
-   * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   * @throws {ClosedError} If this object or its memory is closed.
    * @throws {IpcError} EINVAL if the semaphore was overwritten.
    */
   get value(): number {
@@ -324,20 +393,20 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_wait(sem)`, blocking this thread until the count is above 0; then takes 1.
-   * What this thread would give back has to wait for that.
+   * `sem_wait(sem)`: takes a permit, blocking this thread until the value is above 0.
+   * Code of this thread that would release a permit cannot run meanwhile.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
-   * @returns The permit. Dispose of it to give it back, or ignore it and let
-   * somebody else call {@linkcode PosixSemaphore.release}.
+   * @returns The permit. Dispose of it to give it back, or ignore it and call
+   * {@linkcode PosixSemaphore.release}, in this or another process.
    * @throws {RangeError} If the timeout is negative or NaN.
-   * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   * @throws {ClosedError} If this object or its memory is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EINVAL if the semaphore was overwritten.
    *
-   * @example Not for ever
+   * @example With a timeout
    * ```ts
    * import { PosixSemaphore } from "@linux/ipc/semaphore";
    * import { assertThrows } from "@std/assert";
@@ -355,40 +424,38 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_trywait(sem)`: takes 1 if the count is above 0.
+   * `sem_trywait(sem)`: takes a permit if the value is above 0.
    *
-   * @returns The permit, or null when the count is 0.
-   * @throws {ClosedError} If this object, or the memory it is in, is closed.
+   * @returns The permit; undefined when the value is 0.
+   * @throws {ClosedError} If this object or its memory is closed.
    * @throws {IpcError} EINVAL if the semaphore was overwritten.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
-  tryAcquire(): SemaphorePermit | null {
-    return this.#sem.tryWait() ? this.#permit() : null;
+  tryAcquire(): SemaphorePermit | undefined {
+    return this.#sem.tryWait() && this.#permit();
   }
 
   /**
-   * `sem_clockwait(sem, ...)`, waiting without blocking the thread until the count
-   * is above 0; then takes 1.
+   * `sem_clockwait(sem, ...)`: takes a permit, waiting without blocking the thread
+   * until the value is above 0.
    *
-   * Through one object the calls are served in their order. Another thread sleeps in
-   * the kernel for all of them, and takes nothing: so the signal, the timeout and
-   * `close()` end a wait at once, and a Worker that is terminated takes no permit
-   * along. Only the end of the memory is noticed up to 50 milliseconds later. Under a
-   * permission for the path of libc alone, and with a semaphore that a C program has
-   * initialised for its own threads, it looks again and again, at last every 20
-   * milliseconds.
+   * Calls through one object are served in their order. A thread of the blocking pool
+   * sleeps in the kernel for all of them, and takes nothing. So the signal, the timeout
+   * and `close()` end a wait at once, and a Worker that is terminated takes no permit.
+   * A closed memory is noticed up to 50 milliseconds later. Under a permission for the
+   * path of libc alone, and for a semaphore that a C program has initialised for its own
+   * threads, the wait tries again and again, at last every 20 milliseconds.
    *
    * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The permit. Dispose of it to give it back, or ignore it and let
-   * somebody else call {@linkcode PosixSemaphore.release}.
-   * @throws {ClosedError} If this object, or the memory it is in, is closed, now or
-   * during the wait.
+   * @returns The permit. Dispose of it to give it back, or ignore it and call
+   * {@linkcode PosixSemaphore.release}, in this or another process.
+   * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EINVAL if the semaphore was overwritten.
    * @throws The reason of the signal, if it is aborted.
    *
-   * @example Wait for another process, or here for a moment
+   * @example Wait for a permit
    * ```ts
    * import { PosixSemaphore } from "@linux/ipc/semaphore";
    *
@@ -405,10 +472,10 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_post(sem)`: adds 1 to the count, and wakes one who waits.
+   * `sem_post(sem)`: adds 1 to the value, and wakes a waiter.
    *
-   * @throws {ClosedError} If this object, or the memory it is in, is closed.
-   * @throws {IpcError} EOVERFLOW if the count is 2147483647 already; EINVAL if the
+   * @throws {ClosedError} If this object or its memory is closed.
+   * @throws {IpcError} EOVERFLOW if the value is 2147483647; EINVAL if the
    * semaphore was overwritten.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_post.3.html | sem_post(3)}
@@ -418,8 +485,8 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_close(sem)` of a named one. The semaphore stays, under its name or in its
-   * memory. Closing twice does nothing.
+   * `sem_close(sem)` of a named semaphore: closes this object. The semaphore stays.
+   * Pending waits end with a ClosedError. Closing twice does nothing.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_close.3.html | sem_close(3)}
    */
@@ -430,5 +497,11 @@ export class PosixSemaphore implements Disposable {
   /** Closes this object; the semaphore stays. */
   [Symbol.dispose](): void {
     this.#sem.close();
+  }
+
+  /** Shows the name, and whether this object is closed. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const fields = { name: this.#name, closed: this.#sem.closed };
+    return inspected("PosixSemaphore", fields);
   }
 }

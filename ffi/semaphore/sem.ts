@@ -1,10 +1,9 @@
-// One sem_t, in memory that others use, too: its calls, and waiting for it.
+// One sem_t in shared memory: the calls of libc on it, and waiting for it.
 //
-// Who waits without blocking sleeps on the futex word of glibc's semaphore, and takes
-// when it is back on this thread. It is counted as sem_wait counts itself, so that
-// sem_post of whatever program wakes it. Where the word cannot be had, it looks again
-// and again. A count that a killed process leaves behind costs each sem_post a system
-// call more, and nothing else.
+// An asynchronous wait sleeps on the futex word of glibc's semaphore, and takes a permit
+// on the thread of JavaScript. It is counted as a waiter in the same way as sem_wait
+// counts itself, so that sem_post of any program wakes it. Without a view of the word it
+// backs off. The count of a killed process costs each sem_post a system call, no more.
 
 import { ClosedError } from "../errors.ts";
 import {
@@ -17,13 +16,7 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import type { Mapping } from "../kernel/mapping.ts";
-import {
-  isSound,
-  noWords,
-  PRIVATE,
-  semaphore as libc,
-  SemWords,
-} from "../libc/semaphore.ts";
+import { semaphore as libc } from "../libc/semaphore.ts";
 import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
 import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
 import { Closing } from "../kernel/closing.ts";
@@ -31,24 +24,22 @@ import { FutexSource, type FutexWord, wakeOne } from "../wait/futexes.ts";
 import { type Limits, remaining } from "../wait/options.ts";
 import { PoolSource } from "../wait/pool.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { SemWords } from "./sem_words.ts";
 
-// A thread that blocks may lose its wake-up to one that came before it, and that does
-// not take what it is woken for: a wait of this thread that was begun without blocking,
-// or that of a Worker which was terminated. So where others wait it looks at the value
-// first after this time, then less and less often. (A timer costs as much as the wait.)
-const FIRST_LOOK = 50; // ms
-const LONGEST_LOOK = 1000; // ms
-let lastLeft = -Infinity; // when a wait without blocking ended on this thread
+// A thread that blocks can lose its wake-up to a waiter that came before it and does not
+// take what it is woken for: an asynchronous wait of this thread, or one of a terminated
+// Worker. So while there are other waiters it tries again after this time, then less and
+// less often. (A timer costs as much as the wait.)
+const FIRST_RETRY = 50; // ms
+const LAST_RETRY = 1000; // ms
+let lastLeft = -Infinity; // when an asynchronous wait ended on this thread
 
-/** A semaphore, as one object uses it. */
+/** A semaphore that one object has open. */
 export class Sem {
   readonly subject: string;
   readonly #address: bigint;
-  // The mapping that an unnamed one is in.
-  readonly #mapping: Mapping | undefined;
+  readonly #mapping: Mapping | undefined; // that an unnamed one is in
   readonly #words: SemWords;
-  // Its words, as long as this object is open.
-  #int32: Int32Array;
   readonly #closing: Closing;
   readonly #queue = new WaiterQueue();
   readonly #value = new Int32Array(1);
@@ -59,21 +50,20 @@ export class Sem {
     this.#address = address;
     this.#mapping = mapping;
     this.#words = new SemWords(address);
-    this.#int32 = this.#words.int32;
     this.#closing = new Closing(subject);
   }
 
-  /** Whether there may be a semaphore. */
+  /** Whether this is a semaphore, as far as its words tell. */
   get isSound(): boolean {
     return this.#words.areSound;
   }
 
-  /** sem_init */
+  /** `sem_init(sem, 1, value)` */
   init(value: number): void {
     check(libc().sem_init(this.#address, 1, value), "sem_init", this.subject);
   }
 
-  /** sem_getvalue */
+  /** `sem_getvalue(sem, &value)` */
   get value(): number {
     this.#check("sem_getvalue");
     const result = libc().sem_getvalue(this.#address, this.#value);
@@ -81,39 +71,39 @@ export class Sem {
     return this.#value[0]!;
   }
 
-  /** sem_post */
+  /** `sem_post(sem)` */
   post(): void {
     this.#check("sem_post");
     check(libc().sem_post(this.#address), "sem_post", this.subject);
   }
 
-  /** sem_trywait; undefined when the value is 0. */
+  /** `sem_trywait(sem)`; undefined when the value is 0. */
   tryWait(): true | undefined {
     this.#check("sem_trywait");
     for (;;) {
       if (libc().sem_trywait(this.#address) === 0) return true;
-      const number = errno();
-      if (number === EAGAIN) return undefined;
-      if (number !== EINTR) throw ipcError(number, "sem_trywait", this.subject);
+      const code = errno();
+      if (code === EAGAIN) return undefined;
+      if (code !== EINTR) throw ipcError(code, "sem_trywait", this.subject);
     }
   }
 
-  /** sem_wait, blocking this thread. */
+  /** `sem_wait(sem)`, blocking this thread. */
   waitSync(deadline: number): void {
     if (!this.tryWait()) this.#waitSync(deadline);
   }
 
   #waitSync(deadline: number): void {
     let taken: true | undefined;
-    let look = FIRST_LOOK;
+    let retry = FIRST_RETRY;
     attemptSync(
       this.subject,
       () => taken ?? this.tryWait(),
       () => {
         const left = deadline === Infinity ? Infinity : remaining(deadline);
-        const longest = this.#mayMissPost ? look : Infinity;
+        const longest = this.#mayMissPost ? retry : Infinity;
         taken = this.#block(Math.min(left, longest));
-        look = Math.min(2 * look, LONGEST_LOOK);
+        retry = Math.min(2 * retry, LAST_RETRY);
       },
       deadline,
     );
@@ -121,7 +111,7 @@ export class Sem {
 
   get #mayMissPost(): boolean {
     return this.#words.haveWaiters ||
-      performance.now() < lastLeft + 2 * FIRST_LOOK;
+      performance.now() < lastLeft + 2 * FIRST_RETRY;
   }
 
   #block(milliseconds: number): true | undefined {
@@ -135,22 +125,22 @@ export class Sem {
       )
       : sem_wait(this.#address);
     if (result === 0) return true;
-    const number = errno();
-    // EAGAIN is of the runtime's signal handler: the calls know none.
-    if (number === ETIMEDOUT || number === EINTR || number === EAGAIN) {
+    const code = errno();
+    // EAGAIN comes from the runtime's signal handler: the calls never set it.
+    if (code === ETIMEDOUT || code === EINTR || code === EAGAIN) {
       return undefined;
     }
     const syscall = isTimed ? "sem_clockwait" : "sem_wait";
-    throw ipcError(number, syscall, this.subject);
+    throw ipcError(code, syscall, this.subject);
   }
 
-  /** The same without blocking the thread, in the order of the calls. */
+  /** Waits without blocking the thread, in the order of the calls. */
   wait<T>(done: () => T, limits: Limits): Promise<T> {
     const tryOnce = () => this.tryWait() && done();
     return attempt(new SemSource(this), tryOnce, limits, this.#queue);
   }
 
-  /** What waits for a value above 0. Before it is used, call `enter`. */
+  /** The source that waits for a value above 0. Call `enter` before using it. */
   source(): Source {
     if (this.#words.wake) {
       return new FutexSource(this.subject, () => this.#word(), this.#closing);
@@ -158,7 +148,7 @@ export class Sem {
     return new PoolSource(this.subject, this.#closing, () => undefined);
   }
 
-  /** Counts one that waits, and keeps the memory, until what this returns is called. */
+  /** Counts a waiter and keeps the memory mapped, until the returned function is called. */
   enter(): () => void {
     const unpin = this.#pin();
     if (!this.#words.wake) return unpin;
@@ -166,16 +156,20 @@ export class Sem {
     return () => {
       this.#words.leave();
       lastLeft = performance.now();
-      // The wake-up for this permit may have been consumed by the wait that ends here.
+      // This wait may have consumed the wake-up of another waiter.
       if (this.#words.value > 0) wakeOne(this.#address);
       unpin();
     };
   }
 
-  /** sem_close, where there is a name, when the last wait is over. */
+  /** Whether this object is closed. */
+  get closed(): boolean {
+    return this.#closing.closed;
+  }
+
+  /** `sem_close(sem)` of a named one, when the last wait is over. */
   close(): void {
     if (this.#closing.closed) return;
-    this.#int32 = noWords;
     this.#closing.close();
     this.#closeIfUnused();
   }
@@ -184,14 +178,8 @@ export class Sem {
     return this.#closing.closed || this.#mapping?.closed === true;
   }
 
-  /** Throws unless libc may be called. As a rule one look at a word tells. */
+  /** Throws unless libc may be called. */
   #check(syscall: string): void {
-    if (this.#mapping?.closed || !isSound(this.#int32[PRIVATE])) {
-      this.#checkAll(syscall);
-    }
-  }
-
-  #checkAll(syscall: string): void {
     this.#closing.checkOpen();
     if (this.#mapping?.closed) throw new ClosedError(this.#mapping.subject);
     if (!this.isSound) throw ipcError(EINVAL, syscall, this.subject);
@@ -221,7 +209,7 @@ export class Sem {
   }
 }
 
-/** A semaphore, as the source of one attempt. */
+/** The source of one attempt to take a permit. */
 class SemSource implements Source {
   readonly spins = true;
   readonly #sem: Sem;

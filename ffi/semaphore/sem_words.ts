@@ -1,0 +1,83 @@
+// The words of a sem_t: what tells whether it is a semaphore, its value, and the number
+// of its waiters, which libc has no call for.
+
+import { SIZEOF_SEM_T } from "../libc/semaphore.ts";
+import { copyFrom } from "../libc/string.ts";
+
+// struct new_sem of glibc, on machines with 64-bit atomics. `uint64_t data` has the
+// value in its low half, which is the futex word, and the number of waiters in its high
+// half: sem_post makes a system call only if there are any. `int private` is one of two
+// flags of futex(2).
+const DATA = 0; // index of a 64-bit word
+const VALUE = 0; // index of a 32-bit word
+const WAITERS = 1;
+const PRIVATE = 2;
+const PRIVATE_BYTES = 8n;
+const PROCESS_SHARED = 128;
+const PROCESS_PRIVATE = 0;
+const WAITER = 1n << 32n;
+
+const word = new Int32Array(1);
+const wordBytes = new Uint8Array(word.buffer);
+const noWords = new Int32Array(SIZEOF_SEM_T / 4).fill(-1);
+
+function isSemaphore(flag: number | undefined): boolean {
+  return flag === PROCESS_SHARED || flag === PROCESS_PRIVATE;
+}
+
+/** Whether the runtime permits views of memory, not only calls of libc. */
+function mayView(): boolean {
+  const { state, partial } = Deno.permissions.querySync({ name: "ffi" });
+  return state === "granted" && partial !== true;
+}
+
+/** The words of a sem_t. Use them only while it is mapped. */
+export class SemWords {
+  readonly #address: bigint;
+  #int32 = noWords;
+  #bigInt64: BigInt64Array | undefined;
+
+  constructor(address: bigint) {
+    this.#address = address;
+    if (!mayView()) return;
+    const pointer = Deno.UnsafePointer.create(address)!;
+    const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, SIZEOF_SEM_T);
+    this.#int32 = new Int32Array(buffer);
+    this.#bigInt64 = new BigInt64Array(buffer);
+  }
+
+  /** Whether this is a semaphore. If not, the C library aborts the process. */
+  get areSound(): boolean {
+    if (this.#bigInt64 !== undefined) return isSemaphore(this.#int32[PRIVATE]);
+    copyFrom(this.#address + PRIVATE_BYTES, wordBytes);
+    return isSemaphore(word[0]);
+  }
+
+  /** Whether sem_post wakes a thread of ours that {@linkcode SemWords.enter} counts. */
+  get wake(): boolean {
+    return this.#int32[PRIVATE] === PROCESS_SHARED;
+  }
+
+  /** The value, where {@linkcode SemWords.wake}. */
+  get value(): number {
+    return Atomics.load(this.#int32, VALUE);
+  }
+
+  /** Whether there may be other waiters: true without a view. */
+  get haveWaiters(): boolean {
+    return this.#int32[WAITERS] !== 0;
+  }
+
+  /** Adds one waiter. */
+  enter(): void {
+    Atomics.add(this.#bigInt64!, DATA, WAITER);
+  }
+
+  /** Takes one waiter away, unless the semaphore was initialised again. */
+  leave(): void {
+    const words = this.#bigInt64!;
+    if (Atomics.load(words, DATA) >> 32n !== 0n) {
+      Atomics.sub(words, DATA, WAITER);
+    }
+  }
+}

@@ -1,0 +1,177 @@
+// The system calls on one System V semaphore set.
+
+import { checkInteger, showKey } from "../arguments.ts";
+import type { SystemLimit } from "../errors.ts";
+import { rowsIn, systemLimit } from "../kernel/limits.ts";
+import { SysvObject } from "../kernel/sysv_object.ts";
+import {
+  E2BIG,
+  EAGAIN,
+  EINTR,
+  EINVAL,
+  ENOSPC,
+  errno,
+  ipcError,
+} from "../libc/errno.ts";
+import { changePerm, type PermChange } from "../libc/sys_ipc.ts";
+import { GETALL, semidDs, sysSem } from "../libc/sys_sem.ts";
+import { durationOf } from "../libc/time.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
+import { type Limits, remaining } from "../wait/options.ts";
+import { type BlockingCall, PoolSource } from "../wait/pool.ts";
+import type { WaiterQueue } from "../wait/waiters.ts";
+import type { Operations } from "./operations.ts";
+import { SEMAPHORE_SETS } from "./sysv_stat.ts";
+
+const SEM = "/proc/sys/kernel/sem";
+const FIELDS = ["SEMMSL", "SEMMNS", "SEMOPM", "SEMMNI"] as const;
+
+function limitOf(field: typeof FIELDS[number]): SystemLimit | undefined {
+  const limit = systemLimit(SEM, FIELDS.indexOf(field));
+  return limit && { name: `${field} (${SEM})`, value: limit.value };
+}
+
+function limitOfSemop(error: number): SystemLimit | undefined {
+  return error === E2BIG ? limitOf("SEMOPM") : undefined;
+}
+
+function limitOfSemget(error: number, size: number): SystemLimit | undefined {
+  if (error === ENOSPC) {
+    const max = limitOf("SEMMNI");
+    const isFull = max !== undefined &&
+      rowsIn(SEMAPHORE_SETS.table) >= Number(max.value);
+    return isFull ? max : limitOf("SEMMNS");
+  }
+  if (error !== EINVAL) return undefined;
+  const max = limitOf("SEMMSL");
+  return max !== undefined && size > Number(max.value) ? max : undefined;
+}
+
+/** Name used in error messages for a set that is found by its key; 0 is private. */
+export function subjectOf(kind: string, key: number): string {
+  return key === 0 ? `private ${kind}` : `${kind} key ${showKey(key)}`;
+}
+
+/** `semget(key, size, flags)`: the identifier. */
+export function getId(
+  key: number,
+  size: number,
+  flags: number,
+  subject: string,
+): number {
+  const id = sysSem().semget(key, size, flags);
+  if (id !== -1) return id;
+  const error = errno();
+  throw ipcError(error, "semget", subject, limitOfSemget(error, size));
+}
+
+/** A semaphore set that one object has open. */
+export class SetHandle extends SysvObject {
+  readonly key: number;
+  /** The number of semaphores. */
+  readonly size: number;
+
+  constructor(id: number, key: number, size: number, subject: string) {
+    super(SEMAPHORE_SETS, id, subject);
+    this.key = key;
+    this.size = size;
+  }
+
+  checkIndex(index: unknown): asserts index is number {
+    checkInteger("index", index, 0, this.size - 1, "the size of the set");
+  }
+
+  /** `semop(id, ...)`; false when it would have to wait, or was interrupted. */
+  operate({ sembufs, count }: Operations): boolean {
+    return this.#isDone(sysSem().semop(this.id, sembufs, count), "semop");
+  }
+
+  /** `semtimedop(id, ...)`, blocking this thread; false at the deadline, or earlier. */
+  block(operations: Operations, deadline: number): boolean {
+    if (deadline === Infinity) return this.operate(operations);
+    const { sembufs, count } = operations;
+    const time = durationOf(remaining(deadline));
+    const result = sysSem().semtimedop(this.id, sembufs, count, time);
+    return this.#isDone(result, "semtimedop");
+  }
+
+  /** The same on a thread of the blocking pool, at most until then. */
+  blockingCall(
+    { sembufs, count }: Operations,
+    until: number = Infinity,
+  ): BlockingCall {
+    const { semtimedop_nonblocking: call } = sysSem();
+    return {
+      block: async (milliseconds) => {
+        const time = durationOf(Math.min(milliseconds, remaining(until)));
+        await call(this.id, sembufs, count, time);
+      },
+    };
+  }
+
+  /** Does the operations if none of them has to wait. */
+  tryOnce(operations: Operations): boolean {
+    this.closing.checkOpen();
+    return this.operate(operations.trying);
+  }
+
+  /** Does the operations, blocking this thread. */
+  waitSync(operations: Operations, deadline: number): void {
+    this.closing.checkOpen();
+    attemptSync(
+      this.subject,
+      () => this.block(operations, deadline) || undefined,
+      () => {}, // the call blocks by itself
+      deadline,
+    );
+  }
+
+  /** Does the operations, without blocking the thread. */
+  wait<T>(
+    operations: Operations,
+    done: () => T,
+    limits: Limits,
+    queue?: WaiterQueue,
+  ): Promise<T> {
+    const callOf = () => this.#probingCall(operations.probe);
+    const source = new PoolSource(this.subject, this.closing, callOf);
+    const tryOnce = () => this.tryOnce(operations) ? done() : undefined;
+    return attempt(source, tryOnce, limits, queue);
+  }
+
+  /** `semctl(id, 0, IPC_SET, ...)` */
+  change(change: PermChange): void {
+    this.set((bytes) => changePerm(semidDs.view(bytes).sem_perm, change));
+  }
+
+  /** `semctl(id, index, operation)` */
+  get(index: number, operation: number): number {
+    this.closing.checkOpen();
+    return this.check(sysSem().semctl(this.id, index, operation), "semctl");
+  }
+
+  /** `semctl(id, 0, GETALL, values)` */
+  getAll(): Uint16Array {
+    this.closing.checkOpen();
+    const values = new Uint16Array(this.size);
+    const result = sysSem().semctl_array(this.id, 0, GETALL, values);
+    this.check(result, "semctl");
+    return values;
+  }
+
+  /** A call that blocks until the probe succeeds; undefined where it would not block. */
+  #probingCall(probe: Operations): BlockingCall | undefined {
+    const { sembufs, count } = probe.trying;
+    const result = sysSem().semop(this.id, sembufs, count);
+    // Other errors: more operations than SEMOPM, or what the next try will throw.
+    const blocks = result === 0 || errno() === EAGAIN;
+    return blocks ? this.blockingCall(probe) : undefined;
+  }
+
+  #isDone(result: number, syscall: string): boolean {
+    if (result === 0) return true;
+    const error = errno();
+    if (error === EAGAIN || error === EINTR) return false;
+    throw this.failure(error, syscall, limitOfSemop(error));
+  }
+}

@@ -1,0 +1,102 @@
+// What the kernel tells of System V semaphore sets: struct semid_ds, and the table in
+// /proc.
+
+import { unsignedKey } from "../arguments.ts";
+import type { IpcError } from "../errors.ts";
+import {
+  rowsOfTable,
+  type SysvFamily,
+  SysvObject,
+} from "../kernel/sysv_object.ts";
+import { EACCES, EIDRM } from "../libc/errno.ts";
+import { semidDs, sysSem } from "../libc/sys_sem.ts";
+import { dateOf } from "../libc/time.ts";
+
+/** What the kernel tells of a System V semaphore set: `struct semid_ds`. */
+export interface SysvSemaphoreSetStat {
+  /** The key, unsigned; 0 for a private set. */
+  readonly key: number;
+  /** The number of semaphores. */
+  readonly size: number;
+  /** The permission bits. */
+  readonly mode: number;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
+  /** The user id of the creator. */
+  readonly creatorUid: number;
+  /** The group id of the creator. */
+  readonly creatorGid: number;
+  /** The time of the last `semop`; null if there was none. To the second. */
+  readonly operated: Date | null;
+  /** The time of the creation, or of the last change by `semctl`. To the second. */
+  readonly changed: Date;
+}
+
+/** One of the sets that {@linkcode SysvSemaphoreSet.list} finds. */
+export interface SysvSemaphoreSetEntry extends SysvSemaphoreSetStat {
+  /** The identifier, for {@linkcode SysvSemaphoreSet.fromId}. */
+  readonly id: number;
+}
+
+/** Semaphore sets, among the System V objects. */
+export const SEMAPHORE_SETS: SysvFamily = {
+  syscall: "semctl",
+  control: (id, operation, bytes) =>
+    sysSem().semctl_buf(id, 0, operation, bytes),
+  size: semidDs.size,
+  table: "/proc/sysvipc/sem",
+};
+
+/** `semctl(id, 0, IPC_STAT, ...)` */
+export function statOf(set: SysvObject): SysvSemaphoreSetStat {
+  const { sem_perm, sem_nsems, sem_otime, sem_ctime } = semidDs.decode(
+    set.stat(),
+  );
+  return {
+    key: unsignedKey(sem_perm.key),
+    size: Number(sem_nsems),
+    mode: sem_perm.mode & 0o777,
+    uid: sem_perm.uid,
+    gid: sem_perm.gid,
+    creatorUid: sem_perm.cuid,
+    creatorGid: sem_perm.cgid,
+    operated: dateOf(sem_otime),
+    changed: dateOf(sem_ctime)!,
+  };
+}
+
+/** The same of the set with this identifier, from the table if it may not be read. */
+export function statOrRow(id: number, subject: string): SysvSemaphoreSetStat {
+  const set = new SysvObject(SEMAPHORE_SETS, id, subject);
+  try {
+    return statOf(set);
+  } catch (error) {
+    const entries = (error as Partial<IpcError>).errno === EACCES &&
+      entriesOf();
+    if (!entries) throw error;
+    const entry = entries.find((entry) => entry.id === id);
+    if (entry === undefined) throw set.failure(EIDRM, "semctl");
+    return entry;
+  }
+}
+
+/** All sets of the system; undefined without /proc. */
+export function entriesOf(): SysvSemaphoreSetEntry[] | undefined {
+  return rowsOfTable(SEMAPHORE_SETS)?.map((cells) => {
+    const [key, id, mode, size, uid, gid, cuid, cgid, otime, ctime] = cells;
+    return {
+      key: unsignedKey(Number(key)),
+      id: Number(id),
+      size: Number(size),
+      mode: parseInt(mode!, 8) & 0o777,
+      uid: Number(uid),
+      gid: Number(gid),
+      creatorUid: Number(cuid),
+      creatorGid: Number(cgid),
+      operated: dateOf(BigInt(otime!)),
+      changed: dateOf(BigInt(ctime!))!,
+    };
+  });
+}
