@@ -107,6 +107,7 @@ export {
 export {
   PosixSemaphore,
   type PosixSemaphoreCreateOptions,
+  type PosixSemaphoreEntry,
   type SemaphorePermit,
   SysvSemaphore,
   type SysvSemaphoreOperation,
@@ -121,14 +122,13 @@ export {
 } from "./ffi/semaphore.ts";
 
 export {
+  type LockCreateOptions,
+  type LockGuard,
+  type ReadGuard,
   SharedCondition,
-  type SharedConditionCreateOptions,
+  type SharedLock,
   SharedMutex,
-  type SharedMutexCreateOptions,
-  type SharedMutexGuard,
-  type SharedReadGuard,
   SharedRwLock,
-  type SharedRwLockCreateOptions,
 } from "./ffi/lock.ts";
 
 export {

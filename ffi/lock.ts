@@ -3,15 +3,14 @@
  * `semget(2)`, `semop(2)`.
  *
  * **Choose a lock** to guard data that several processes change, in shared memory or
- * in a file, also when one of them is killed in the middle of a change: the kernel
- * unlocks for the dead, and the next owner is told. A {@linkcode SharedMutex} is held
- * by one process at a time, a {@linkcode SharedRwLock} by many that read or one that
- * writes, and with a {@linkcode SharedCondition} a process waits until the data
- * fulfils a predicate.
+ * in a file. If a process is killed during a change, the kernel unlocks the lock, and the
+ * next owner is told. A {@linkcode SharedMutex} is held by one process at a time, a
+ * {@linkcode SharedRwLock} by many readers or one writer, and with a
+ * {@linkcode SharedCondition} a process waits until the data fulfils a predicate.
  *
  * **Choose something else** where C programs have a lock of their own in the memory,
- * or where nothing has to survive: a `PosixSemaphore` with the value 1 costs no system
- * call while it is free.
+ * or where no state must survive: a `PosixSemaphore` with the value 1 makes no system
+ * call while there are no waiters.
  *
  * ```ts
  * import { SharedMutex } from "@linux/ipc/lock";
@@ -19,10 +18,10 @@
  * using mutex = SharedMutex.openOrCreate(0x70000003);
  * {
  *   using guard = await mutex.lock({ timeout: 1000 });
- *   if (guard.previousOwnerDied) guard.markConsistent(); // after a repair
- *   console.log("alone");
- * } // unlocked here, also when this throws
- * mutex.remove(); // the last one removes the lock
+ *   if (guard.previousOwnerDied) guard.markConsistent(); // after a repair of the data
+ *   console.log("locked");
+ * } // unlocks, also when the block throws
+ * mutex.remove(); // the last program removes the lock
  * ```
  *
  * @module
@@ -31,16 +30,9 @@
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ftok } from "./ftok.ts";
-export type { SharedMutexGuard, SharedReadGuard } from "./lock/guard.ts";
-export {
-  SharedMutex,
-  type SharedMutexCreateOptions,
-} from "./lock/shared_mutex.ts";
-export {
-  SharedRwLock,
-  type SharedRwLockCreateOptions,
-} from "./lock/shared_rw_lock.ts";
-export {
-  SharedCondition,
-  type SharedConditionCreateOptions,
-} from "./lock/shared_condition.ts";
+export type { LockGuard, ReadGuard } from "./lock/guard.ts";
+export type { LockCreateOptions } from "./lock/lock_set.ts";
+export type { SharedLock } from "./lock/shared_lock.ts";
+export { SharedMutex } from "./lock/shared_mutex.ts";
+export { SharedRwLock } from "./lock/shared_rw_lock.ts";
+export { SharedCondition } from "./lock/shared_condition.ts";

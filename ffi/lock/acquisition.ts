@@ -1,68 +1,69 @@
-// Taking a lock that survives its holder's death, and waiting for it.
+// Acquiring a lock that survives the death of its holder, and waiting for it.
 
 import { EDEADLK, ipcError } from "../libc/errno.ts";
+import type { Operations } from "../semaphore/operations.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
-import { type Limits, remaining } from "../wait/options.ts";
-import { PoolSource } from "../wait/pool.ts";
+import { type BlockingCall, PoolSource } from "../wait/pool.ts";
+import type { Limits } from "../wait/options.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
-import type { LockSet, Operations } from "./lock_set.ts";
+import type { LockSet } from "./lock_set.ts";
 
 /**
- * One way to take a lock. Who takes is always the thread of JavaScript that asked
- * for it: what another thread took for a Worker that ends would stay locked.
+ * One way to acquire a lock. The thread of JavaScript that waits acquires by itself:
+ * what another thread acquires for a Worker that is terminated would stay locked.
  */
-export abstract class Taking<Guard> {
+export abstract class Acquisition<Guard> {
   readonly set: LockSet;
   readonly #queue: WaiterQueue | undefined;
 
-  /** Of those in a queue one at a time waits in the kernel. */
+  /** Of the waiters in a queue one at a time waits in the kernel. */
   constructor(set: LockSet, queue?: WaiterQueue) {
     this.set = set;
     this.#queue = queue;
   }
 
-  /** Takes it without waiting; undefined when it cannot be had now. */
-  abstract attempt(): Guard | undefined;
+  /** Acquires without waiting; undefined when it would have to wait. */
+  abstract tryOnce(): Guard | undefined;
 
-  /** What waits until it may be had, without taking anything. */
+  /** Operations that wait until a try may succeed, and change nothing. */
   abstract readonly waiting: Operations;
 
-  /** Whether a guard of this thread is in the way: it stays while the thread blocks. */
-  get isInItsOwnWay(): boolean {
+  /** Whether blocking would deadlock: this thread holds a guard of the lock. */
+  get wouldDeadlock(): boolean {
     return false;
   }
 
-  /** When to try again even if nothing has happened. */
+  /** When to try again even if the wait has not ended. */
   retryAt(): number {
     return Infinity;
   }
 
-  /** Waits for it, blocking this thread. */
+  /** Waits, blocking this thread. */
   waitSync(deadline: number): Guard {
     const { set } = this;
     return attemptSync(
       set.subject,
       () => {
-        const guard = this.attempt();
-        if (guard !== undefined || !this.isInItsOwnWay) return guard;
+        const guard = this.tryOnce();
+        if (guard !== undefined || !this.wouldDeadlock) return guard;
         throw ipcError(EDEADLK, "semop", set.subject);
       },
       () => {
-        const until = Math.min(deadline, this.retryAt());
-        set.wait(
-          this.waiting,
-          until === Infinity ? until : remaining(until),
-        );
+        set.block(this.waiting, Math.min(deadline, this.retryAt()));
       },
       deadline,
     );
   }
 
-  /** Waits for it. */
+  /** Waits without blocking the thread. */
   wait(limits: Limits): Promise<Guard> {
-    const { set } = this;
-    const callOf = () => set.waitingFor(this.waiting, this.retryAt());
-    const source = new PoolSource(set.subject, set.closing, callOf);
-    return attempt(source, () => this.attempt(), limits, this.#queue);
+    const { subject, closing } = this.set;
+    const source = new PoolSource(subject, closing, () => this.#blockingCall());
+    return attempt(source, () => this.tryOnce(), limits, this.#queue);
+  }
+
+  #blockingCall(): BlockingCall {
+    this.set.operate(this.waiting.trying); // throws what the call on the pool cannot
+    return this.set.blockingCall(this.waiting, this.retryAt());
   }
 }

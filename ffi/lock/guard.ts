@@ -1,55 +1,51 @@
-// What was taken of a lock that survives its holder's death.
+// Guards: what a thread holds while it has a lock.
 
+import { ClosedError } from "../errors.ts";
+import { inspected } from "../inspect_object.ts";
 import { checkInternal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
-import { ClosedError } from "../errors.ts";
-import { LOCK, type LockSet, MARK, Operations, READERS } from "./lock_set.ts";
+import { Operations } from "../semaphore/operations.ts";
+import { LOCK, type LockSet, MARK, READERS } from "./lock_set.ts";
 
-/**
- * What {@linkcode SharedRwLock.lockRead} and its siblings give. Disposing of it
- * unlocks, once.
- */
-export interface SharedReadGuard extends Disposable {
+/** The guard of a reader. Disposing of it unlocks, once. */
+export interface ReadGuard extends Disposable {
   /**
-   * `EOWNERDEAD`: the last process that had the lock for itself has ended without
-   * unlocking it. What the lock guards may be half changed.
+   * `EOWNERDEAD`: the last exclusive owner of the lock has ended without unlocking it.
+   * The data that the lock guards may be half changed.
    *
-   * A reader cannot repair it, because others read at the same time: it releases
-   * the guard and takes the lock to write. Until somebody has done that, all are
-   * told.
+   * A reader cannot repair the data, because others read at the same time: it releases
+   * the guard and locks to write. All readers and writers are told until a writer calls
+   * {@linkcode LockGuard.markConsistent}.
    */
   readonly previousOwnerDied: boolean;
 
   /**
-   * `semop(id, ...)`: unlocks. Twice does nothing. It works after `close()` of the
-   * lock, too.
+   * `semop(id, ...)`: unlocks. A second call does nothing. It also works after `close()`
+   * of the lock.
    *
-   * @throws {IpcError} EIDRM if the lock was removed in the meantime, EPERM if
-   * somebody has reset its semaphores; who was excluded until now is unknown then.
-   * EACCES if its mode was changed.
+   * @throws {IpcError} EIDRM if the lock was removed in the meantime; EPERM if its
+   * semaphores were reset, so that there may have been other owners; EACCES if its mode
+   * was changed.
    */
   release(): void;
 }
 
-/**
- * What {@linkcode SharedMutex.lock}, {@linkcode SharedRwLock.lockWrite} and their
- * siblings give: nobody else has the lock. Disposing of it unlocks, once.
- */
-export interface SharedMutexGuard extends SharedReadGuard {
+/** The guard of an exclusive owner. Disposing of it unlocks, once. */
+export interface LockGuard extends ReadGuard {
   /**
-   * `EOWNERDEAD`: the process that had the lock for itself before has ended without
-   * unlocking it. What the lock guards may be half changed: repair it, then say so
-   * with {@linkcode SharedMutexGuard.markConsistent}.
+   * `EOWNERDEAD`: the previous exclusive owner has ended without unlocking the lock. The
+   * data that the lock guards may be half changed: repair it, then call
+   * {@linkcode LockGuard.markConsistent}.
    */
   readonly previousOwnerDied: boolean;
 
   /**
-   * `pthread_mutex_consistent(mutex)`: what the lock guards is whole again. Takes
-   * effect when the guard unlocks. Without it the next owner is told, too; this
-   * process may die in the repair, or give it up.
+   * `pthread_mutex_consistent(mutex)`: states that the data is repaired. Takes effect
+   * when the guard unlocks. Without this call the next owner is told, too, as after a
+   * repair that fails.
    *
-   * Where the previous owner did not die this does nothing.
+   * Does nothing if the previous owner did not die.
    *
    * @throws {ClosedError} If the guard has unlocked already.
    *
@@ -58,17 +54,16 @@ export interface SharedMutexGuard extends SharedReadGuard {
   markConsistent(): void;
 }
 
-const UNLOCK = new Operations(
+const UNLOCK = Operations.of(
   [LOCK, -1, IPC_NOWAIT | SEM_UNDO],
   [MARK, -1, IPC_NOWAIT],
 );
-const UNLOCK_MARKED = new Operations([LOCK, -1, IPC_NOWAIT | SEM_UNDO]);
-const UNLOCK_READER = new Operations([READERS, -1, IPC_NOWAIT | SEM_UNDO]);
+const UNLOCK_MARKED = Operations.of([LOCK, -1, IPC_NOWAIT | SEM_UNDO]);
+const UNLOCK_READER = Operations.of([READERS, -1, IPC_NOWAIT | SEM_UNDO]);
 
-// The locks that guards of this thread hold, by their ids: the owned ones, and how
-// many readers the others have here.
+// The locks that guards of this thread hold, by their identifiers.
 const owned = new Set<number>();
-const read = new Map<number, number>();
+const readers = new Map<number, number>();
 
 /** Whether a guard of this thread owns the lock. */
 export function isOwned({ id }: LockSet): boolean {
@@ -77,20 +72,22 @@ export function isOwned({ id }: LockSet): boolean {
 
 /** Whether a guard of this thread reads under the lock. */
 export function isRead({ id }: LockSet): boolean {
-  return read.has(id);
+  return readers.has(id);
 }
 
-/** The guard of one of those who read. */
-export class ReaderGuard implements SharedReadGuard {
+/** What the two guards have in common: they unlock once. */
+class Guard implements ReadGuard {
   readonly #previousOwnerDied: boolean;
-  readonly #set: LockSet;
-  #locked = true;
+  #unlock: (() => void) | undefined;
 
-  constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
+  constructor(token: symbol, previousOwnerDied: boolean, unlock: () => void) {
     checkInternal(token, "a guard", "a lock");
-    this.#set = set;
     this.#previousOwnerDied = previousOwnerDied;
-    read.set(set.id, (read.get(set.id) ?? 0) + 1);
+    this.#unlock = unlock;
+  }
+
+  static isReleased(guard: Guard): boolean {
+    return guard.#unlock === undefined;
   }
 
   get previousOwnerDied(): boolean {
@@ -105,53 +102,52 @@ export class ReaderGuard implements SharedReadGuard {
     this.#release();
   }
 
+  [Symbol.for("Deno.customInspect")](): string {
+    return inspected(this instanceof OwnerGuard ? "LockGuard" : "ReadGuard", {
+      previousOwnerDied: this.#previousOwnerDied,
+      released: this.#unlock === undefined,
+    });
+  }
+
   #release(): void {
-    if (!this.#locked) return;
-    this.#locked = false;
-    const { id } = this.#set;
-    const others = read.get(id)! - 1;
-    if (others === 0) read.delete(id);
-    else read.set(id, others);
-    this.#set.give(UNLOCK_READER);
+    const unlock = this.#unlock;
+    this.#unlock = undefined;
+    unlock?.();
   }
 }
 
-/** The guard of the one who has the lock for itself. */
-export class OwnerGuard implements SharedMutexGuard {
-  readonly #previousOwnerDied: boolean;
-  readonly #set: LockSet;
+/** The guard of a reader. */
+export class ReaderGuard extends Guard {
+  constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
+    super(token, previousOwnerDied, () => {
+      const others = readers.get(set.id)! - 1;
+      if (others === 0) readers.delete(set.id);
+      else readers.set(set.id, others);
+      set.unlock(UNLOCK_READER);
+    });
+    readers.set(set.id, (readers.get(set.id) ?? 0) + 1);
+  }
+}
+
+/** The guard of an exclusive owner. */
+export class OwnerGuard extends Guard implements LockGuard {
+  readonly #subject: string;
   #consistent: boolean;
-  #locked = true;
 
   constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
-    checkInternal(token, "a guard", "a lock");
-    this.#set = set;
-    this.#previousOwnerDied = previousOwnerDied;
+    super(token, previousOwnerDied, () => {
+      owned.delete(set.id);
+      set.unlock(this.#consistent ? UNLOCK : UNLOCK_MARKED);
+    });
+    this.#subject = set.subject;
     this.#consistent = !previousOwnerDied;
     owned.add(set.id);
   }
 
-  get previousOwnerDied(): boolean {
-    return this.#previousOwnerDied;
-  }
-
   markConsistent(): void {
-    if (!this.#locked) throw new ClosedError(`guard of ${this.#set.subject}`);
+    if (Guard.isReleased(this)) {
+      throw new ClosedError(`guard of ${this.#subject}`);
+    }
     this.#consistent = true;
-  }
-
-  release(): void {
-    this.#release();
-  }
-
-  [Symbol.dispose](): void {
-    this.#release();
-  }
-
-  #release(): void {
-    if (!this.#locked) return;
-    this.#locked = false;
-    owned.delete(this.#set.id);
-    this.#set.give(this.#consistent ? UNLOCK : UNLOCK_MARKED);
   }
 }

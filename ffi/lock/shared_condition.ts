@@ -1,116 +1,113 @@
-// Waiting, under a lock that survives its holder's death, for somebody else's change.
-// docs/shared-locks.md argues why no change is missed, whoever dies and when.
+// A condition variable that survives the death of its users: eight System V semaphores.
+// docs/shared-locks.md argues why no process misses a change.
 
-import { checkInternal, internal } from "../internal.ts";
+import { internal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
+import { Operations } from "../semaphore/operations.ts";
 import {
   deadlineOf,
   limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import type { SharedMutexGuard } from "./guard.ts";
-import { LOCK, type LockKind, LockSet, Operations } from "./lock_set.ts";
-import { type Locking, lockingOf, type SharedMutex } from "./shared_mutex.ts";
-import { Taking } from "./acquisition.ts";
+import { Acquisition } from "./acquisition.ts";
+import type { LockGuard } from "./guard.ts";
+import {
+  LOCK,
+  type LockCreateOptions,
+  type LockKind,
+  LockSet,
+} from "./lock_set.ts";
+import { setOf, SharedLock } from "./shared_lock.ts";
+import {
+  acquisitionOf,
+  type MutexAcquisition,
+  type SharedMutex,
+} from "./shared_mutex.ts";
 
-/** How a shared condition is created. */
-export interface SharedConditionCreateOptions {
-  /**
-   * The permission bits. Whoever uses the condition needs to read and to write. The
-   * umask has no say in System V objects.
-   *
-   * @default {0o600}
-   */
-  mode?: number | undefined;
-}
-
-// Each gate is two semaphores: it is closed while the first is 1, and the second
-// counts those who have come to wait there and have not gone yet. The kernel takes
-// back the counts of the dead.
+// Each gate is two semaphores. The first is 1 while the gate is closed. The second counts
+// the waiters at the gate, and the kernel undoes the counts of dead processes.
 const GATES = 4;
-const SEMAPHORES = 2 * GATES;
-
-function isClosed(values: Uint16Array, gate: number): boolean {
-  return values[2 * gate] === 1;
-}
 
 const KIND: LockKind = {
   name: "condition",
-  semaphores: SEMAPHORES,
+  size: 2 * GATES,
   isSound: (values) => {
     const gates = values.filter((_, index) => index % 2 === 0);
     return gates.reduce((sum, gate) => sum + gate) <= 1;
   },
 };
 
-function operationsOf(gate: number) {
-  const [GATE, COUNT] = [2 * gate, 2 * gate + 1];
+function gateOf(number: number) {
+  const [GATE, COUNT] = [2 * number, 2 * number + 1];
   return {
-    /** Comes to wait where others do. */
-    join: new Operations(
+    isClosed: (values: Uint16Array) => values[GATE] === 1,
+    count: (values: Uint16Array) => values[COUNT]!,
+    /** Joins the waiters at the closed gate. */
+    join: Operations.of(
       [GATE, -1, IPC_NOWAIT],
       [GATE, +1, 0],
       [COUNT, +1, SEM_UNDO],
     ),
-    /** Closes it and waits there, when all of the last time have gone. */
-    close: new Operations(
+    /** Closes the gate, if it has no waiters, and joins. */
+    close: Operations.of(
       [GATE, 0, IPC_NOWAIT],
       [COUNT, 0, IPC_NOWAIT],
       [GATE, +1, 0],
       [COUNT, +1, SEM_UNDO],
     ),
-    opened: new Operations([GATE, 0, 0]),
-    leave: new Operations([COUNT, -1, IPC_NOWAIT | SEM_UNDO]),
-    /** Changes nothing; but if this process dies, the gate opens. */
-    promise: new Operations([GATE, -1, IPC_NOWAIT], [GATE, +1, SEM_UNDO]),
-    /** Keeps the promise. */
-    open: new Operations([GATE, -1, IPC_NOWAIT | SEM_UNDO]),
-    /** Drops it, where the gate is open already. */
-    drop: new Operations([GATE, +1, 0], [GATE, -1, SEM_UNDO]),
-    deserted: new Operations([COUNT, 0, 0]),
+    /** Waits until the gate is open. */
+    waitOpen: Operations.of([GATE, 0, 0]),
+    /** Waits until the gate has no waiters. */
+    waitEmpty: Operations.of([COUNT, 0, 0]),
+    leave: Operations.of([COUNT, -1, IPC_NOWAIT | SEM_UNDO]),
+    /** Changes nothing, but the kernel opens the gate if this process dies. */
+    promise: Operations.of([GATE, -1, IPC_NOWAIT], [GATE, +1, SEM_UNDO]),
+    /** Opens the gate, as promised. */
+    open: Operations.of([GATE, -1, IPC_NOWAIT | SEM_UNDO]),
+    /** Withdraws the promise, if the gate is open already. */
+    withdraw: Operations.of([GATE, +1, 0], [GATE, -1, SEM_UNDO]),
   };
 }
 
-type Gate = ReturnType<typeof operationsOf>;
-const gates = Array.from({ length: GATES }, (_, gate) => operationsOf(gate));
+type Gate = ReturnType<typeof gateOf>;
+const gates = Array.from({ length: GATES }, (_, number) => gateOf(number));
 
-// How late the removal of the mutex may be noticed: no event tells of it.
-const CHECK_MUTEX = 1000; // ms
-// How long to wait, at most, until one of the gates can be used again.
-const PAUSE = 20; // ms
+// No event tells that the mutex was removed: so the wait checks it that often.
+const MUTEX_CHECK = 1000; // ms
+// How long to wait, at most, until one of the gates has no waiters.
+const GATE_RETRY = 20; // ms
 
-/** One that waits for a semaphore to be 0, and may have been counted for it. */
-class Waiting extends Taking<true> implements Disposable {
+/** The wait for a gate, at which it may be counted until it is disposed of. */
+class GateWait extends Acquisition<true> implements Disposable {
   readonly waiting: Operations;
   readonly #mutex: LockSet;
   readonly #leave: Operations | undefined;
-  readonly #retry: number;
+  readonly #retryAt: number;
 
   constructor(
     set: LockSet,
     mutex: LockSet,
     waiting: Operations,
     leave?: Operations,
-    retry: number = Infinity,
+    retryAt: number = Infinity,
   ) {
     super(set);
     this.#mutex = mutex;
     this.waiting = waiting;
     this.#leave = leave;
-    this.#retry = retry;
+    this.#retryAt = retryAt;
   }
 
-  attempt(): true | undefined {
-    this.set.checkOpen();
-    this.#mutex.valueOf(LOCK); // throws when it is closed or removed
-    if (this.set.operate(this.waiting.trying)) return true;
-    return performance.now() >= this.#retry || undefined;
+  tryOnce(): true | undefined {
+    this.#mutex.getValue(LOCK); // throws when it is closed or removed
+    if (this.set.tryOnce(this.waiting)) return true;
+    return performance.now() >= this.#retryAt || undefined;
   }
 
   override retryAt(): number {
-    return Math.min(this.#retry, performance.now() + CHECK_MUTEX);
+    return Math.min(this.#retryAt, performance.now() + MUTEX_CHECK);
   }
 
   [Symbol.dispose](): void {
@@ -118,8 +115,8 @@ class Waiting extends Taking<true> implements Disposable {
   }
 }
 
-/** A change that those who wait are told of, once. */
-class Change implements Disposable {
+/** The broadcast that was promised at a gate, sent once by its disposal. */
+class Broadcast implements Disposable {
   readonly #set: LockSet;
   #gate: Gate | undefined;
 
@@ -132,44 +129,45 @@ class Change implements Disposable {
     const gate = this.#gate;
     this.#gate = undefined;
     if (gate === undefined || this.#set.operate(gate.open)) return;
-    this.#set.withdraw(gate.drop);
+    this.#set.withdraw(gate.withdraw);
   }
 }
 
 /**
- * A condition between processes: waits, under a {@linkcode SharedMutex}, until what the
- * mutex guards is as one wants it. No change is missed, whichever process is killed, and
- * when: not the one that waits, nor the one that makes the change.
+ * A robust condition variable between processes: waits, under a
+ * {@linkcode SharedMutex}, until a predicate on the data holds. No waiter misses a
+ * change, also if the process that makes the change, or another waiter, is killed at any
+ * time.
  *
- * Who makes a change says so before, with {@linkcode SharedCondition.changing}. Its end
- * wakes all who wait, and so does the death of the process, because the kernel keeps
- * the promise for the dead. (To notify after the change, as `pthread_cond_signal(3)`
- * does, would leave an instant in which a `kill -9` makes the others wait for ever. And
- * to wake only one of them would be lost if that one dies.)
+ * A process calls {@linkcode SharedCondition.changing} before it changes the data. The
+ * disposal of the result wakes all waiters. So does the death of the process, because
+ * the kernel undoes its semaphore operations. (A notification after the change, as of
+ * `pthread_cond_signal(3)`, is lost if the process is killed in between. A wake-up of
+ * one waiter only is lost if that one is killed.)
  *
- * It is a set of eight System V semaphores: no memory, no file, and any process with
- * the key and the permission can use it until somebody removes it. Its users agree on
- * one mutex for it.
+ * It is a set of eight System V semaphores, without memory or a file. Any process with
+ * the key and the permission can use it until it is removed. All its users use it with
+ * the same mutex.
  *
- * Processes in different IPC namespaces (containers, mostly) do not share it. In
- * different pid namespaces they do. docs/shared-locks.md tells how it works, argues
- * why, and has the lines with which a C program takes part.
+ * Processes in different IPC namespaces, such as most containers, do not share it. PID
+ * namespaces make no difference. docs/shared-locks.md explains the condition, and shows
+ * how a C program uses it.
  *
- * @example One takes what another one puts there
+ * @example Wait for a value of another process
  * ```ts
  * import { SharedCondition, SharedMutex } from "@linux/ipc/lock";
  * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
  * import { assertEquals } from "@std/assert";
  *
  * using memory = SysvSharedMemory.create(null, 4);
- * memory.remove(); // gone when everybody has closed it
+ * memory.remove(); // freed when the last process closes it
  * const words = new Int32Array(memory.bytes.buffer);
  * using mutex = SharedMutex.create(null); // others: fromId(), with the ids
  * using condition = SharedCondition.create(null);
  *
  * async function take(): Promise<number> {
  *   using guard = await condition.lockWhen(mutex, () => words[0] !== 0);
- *   if (guard.previousOwnerDied) guard.markConsistent(); // one word is always whole
+ *   if (guard.previousOwnerDied) guard.markConsistent(); // one word is never half changed
  *   return words[0]!;
  * }
  *
@@ -178,7 +176,7 @@ class Change implements Disposable {
  *   using _guard = await mutex.lock();
  *   using _change = condition.changing();
  *   words[0] = 7;
- * } // those who wait are told, then the mutex is unlocked
+ * } // wakes the waiters, then unlocks the mutex
  * assertEquals(await taken, 7);
  * condition.remove();
  * mutex.remove();
@@ -186,23 +184,20 @@ class Change implements Disposable {
  *
  * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
  */
-export class SharedCondition implements Disposable {
-  readonly #set: LockSet;
-
+export class SharedCondition extends SharedLock {
   private constructor(token: symbol, set: LockSet) {
-    checkInternal(token, "SharedCondition", "create() or open()");
-    this.#set = set;
+    super(token, "SharedCondition", set);
   }
 
   /**
-   * `semget(key, 8, IPC_CREAT | IPC_EXCL | mode)`: makes a condition under a new key.
-   * Nobody can see it uninitialised.
+   * `semget(key, 8, IPC_CREAT | IPC_EXCL | mode)`: creates a condition under a new key,
+   * initialised in the same step.
    *
-   * @param key A 32-bit number, not 0; null makes a private condition (`IPC_PRIVATE`),
-   * which others find by its `id` only.
+   * @param key A 32-bit number, not 0; null creates a private condition
+   * (`IPC_PRIVATE`), which others can open by its `id` only.
    * @param options `mode`.
-   * @returns The condition. It stays until somebody removes it.
-   * @throws {TypeError} If the key is no number.
+   * @returns The condition. It exists until it is removed.
+   * @throws {TypeError} If the key is not a number.
    * @throws {RangeError} If the key or the mode is out of range.
    * @throws {IpcError} EEXIST if there is a semaphore set under this key, ENOSPC if
    * there are too many sets or semaphores (/proc/sys/kernel/sem), ENOMEM.
@@ -211,12 +206,9 @@ export class SharedCondition implements Disposable {
    */
   static create(
     key: number | null,
-    options?: SharedConditionCreateOptions,
+    options?: LockCreateOptions,
   ): SharedCondition {
-    return new SharedCondition(
-      internal,
-      LockSet.create(KIND, key, options?.mode),
-    );
+    return new SharedCondition(internal, LockSet.create(KIND, key, options));
   }
 
   /**
@@ -224,10 +216,10 @@ export class SharedCondition implements Disposable {
    *
    * @param key A 32-bit number, not 0.
    * @returns The condition.
-   * @throws {TypeError} If the key is no number, or if the semaphore set under it is
-   * no condition.
+   * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
+   * not a condition.
    * @throws {RangeError} If the key is out of range.
-   * @throws {IpcError} ENOENT if there is nothing under this key, EACCES if it may
+   * @throws {IpcError} ENOENT if there is no semaphore set under this key, EACCES if it may
    * not be read.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
@@ -237,13 +229,13 @@ export class SharedCondition implements Disposable {
   }
 
   /**
-   * `semget(key, 8, IPC_CREAT | mode)`: opens a condition, or makes it.
+   * `semget(key, 8, IPC_CREAT | mode)`: opens a condition, or creates it.
    *
    * @param key A 32-bit number, not 0. `ftok()` makes one from a path.
-   * @param options `mode`, of a condition that is made.
+   * @param options `mode`, of a new condition.
    * @returns The condition.
-   * @throws {TypeError} If the key is no number, or if the semaphore set under it is
-   * no condition.
+   * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
+   * not a condition.
    * @throws {RangeError} If the key or the mode is out of range.
    * @throws {IpcError} EACCES if the condition exists and does not grant this process
    * what `mode` asks for, ENOSPC if there are too many sets or semaphores
@@ -253,23 +245,23 @@ export class SharedCondition implements Disposable {
    */
   static openOrCreate(
     key: number,
-    options?: SharedConditionCreateOptions,
+    options?: LockCreateOptions,
   ): SharedCondition {
     return new SharedCondition(
       internal,
-      LockSet.openOrCreate(KIND, key, options?.mode),
+      LockSet.openOrCreate(KIND, key, options),
     );
   }
 
   /**
-   * `semctl(id, 0, IPC_STAT)`: opens a condition by its identifier, which is how a
-   * private one is found.
+   * `semctl(id, 0, IPC_STAT)`: opens a condition by its identifier, also a
+   * private one.
    *
-   * @param id What {@linkcode SharedCondition.id} is in the other process.
+   * @param id The {@linkcode SharedCondition.id} of the condition in another process.
    * @returns The condition.
-   * @throws {TypeError} If the id is no number, or if the semaphore set is no
+   * @throws {TypeError} If the id is not a number, or if the semaphore set is not a
    * condition.
-   * @throws {RangeError} If the id is no integer from 0 to 2147483647.
+   * @throws {RangeError} If the id is not an integer from 0 to 2147483647.
    * @throws {IpcError} EIDRM if there is no such semaphore set, EACCES if it may not
    * be read.
    *
@@ -279,37 +271,30 @@ export class SharedCondition implements Disposable {
     return new SharedCondition(internal, LockSet.fromId(KIND, id));
   }
 
-  /** The identifier: the same in every process, and never the key. */
-  get id(): number {
-    return this.#set.id;
-  }
-
   /**
-   * `semctl(id, 0, GETALL)`: how many wait for a change now, in all processes together.
-   * It may be another number by the time it is read here.
+   * `semctl(id, 0, GETALL)`: the number of waiters, in all processes together. It may
+   * have changed by the time this returns.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the condition was removed, EACCES if it may not be read.
    */
   get waiters(): number {
-    const values = this.#set.values(SEMAPHORES);
-    const closed = gates.findIndex((_, gate) => isClosed(values, gate));
-    return closed === -1 ? 0 : values[2 * closed + 1]!;
+    const values = setOf(this).getAll();
+    return gates.find((gate) => gate.isClosed(values))?.count(values) ?? 0;
   }
 
   /**
-   * `pthread_cond_broadcast(cond)`, promised before: from now on, until what this gives
-   * is disposed of, what the mutex guards may change. Then all who wait look at it; also
-   * if this process dies before that.
+   * `pthread_cond_broadcast(cond)`, at the disposal of the result, or when this process
+   * dies before that: wakes all waiters, which call their predicates again.
    *
-   * Call it when the mutex is locked, before the change; and unlock the mutex last.
+   * Call it with the mutex locked, before the change, and unlock the mutex last.
    *
-   * @returns What to dispose of when the change is made.
+   * @returns The broadcast. Dispose of it after the change.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the condition was removed, now or at the disposal;
    * EACCES if it may not be read and written to; ENOMEM.
    *
-   * @example The change, then the notification, then the unlocking
+   * @example Change, then notify, then unlock
    * ```ts
    * import { SharedCondition, SharedMutex } from "@linux/ipc/lock";
    *
@@ -327,35 +312,35 @@ export class SharedCondition implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_cond_broadcast.3p.html | pthread_cond_broadcast(3)}
    */
   changing(): Disposable {
-    const values = this.#set.values(SEMAPHORES);
-    const gate = gates.find((_, gate) => isClosed(values, gate));
-    const isPromised = gate !== undefined && this.#set.operate(gate.promise);
-    return new Change(this.#set, isPromised ? gate : undefined);
+    const set = setOf(this);
+    const values = set.getAll();
+    const gate = gates.find((gate) => gate.isClosed(values));
+    const isPromised = gate !== undefined && set.operate(gate.promise);
+    return new Broadcast(set, isPromised ? gate : undefined);
   }
 
   /**
-   * `pthread_cond_wait(cond, mutex)`, again and again, blocking this thread: locks the
-   * mutex when the predicate holds.
+   * `pthread_cond_wait(cond, mutex)` in a loop, blocking this thread: locks the mutex
+   * when the predicate holds.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * It also comes back when the mutex tells that its previous owner died, whatever the
-   * predicate would say of half a change: look at
-   * {@linkcode SharedMutexGuard.previousOwnerDied} first.
+   * It also returns when the previous owner of the mutex died, without calling the
+   * predicate on data that may be half changed: check
+   * {@linkcode LockGuard.previousOwnerDied} first.
    *
-   * @param mutex The mutex that guards what the predicate looks at. It is unlocked
-   * while this waits.
-   * @param predicate Whether it is as one wants it; called with the mutex locked.
+   * @param mutex The mutex that guards the data. It is unlocked during the wait.
+   * @param predicate Tells whether to stop waiting; called with the mutex locked.
    * @param options `timeout` in milliseconds.
    * @returns The guard of the mutex.
-   * @throws {TypeError} If the mutex or the predicate is none.
+   * @throws {TypeError} If the mutex is not a SharedMutex, or the predicate not a function.
    * @throws {ClosedError} If this object or the mutex is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EDEADLK if a guard of this thread holds the mutex; EIDRM if the
+   * @throws {IpcError} EDEADLK if this thread holds a guard of the mutex; EIDRM if the
    * mutex or the condition was removed, before or during the wait; EACCES if one of
-   * them may not be read and written to; ERANGE if 32767 wait already; ENOMEM; E2BIG if
-   * the system allows less than 4 operations at once (/proc/sys/kernel/sem).
-   * @throws What the predicate throws, when the mutex is unlocked again.
+   * them may not be read and written to; ERANGE if there are 32767 waiters; ENOMEM; E2BIG if
+   * the system allows fewer than 4 operations in one call (/proc/sys/kernel/sem).
+   * @throws What the predicate throws, after the mutex is unlocked.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_cond_wait.3p.html | pthread_cond_wait(3)}
    */
@@ -363,43 +348,42 @@ export class SharedCondition implements Disposable {
     mutex: SharedMutex,
     predicate: () => boolean,
     options?: SyncWaitOptions,
-  ): SharedMutexGuard {
-    const locking = this.#lockingOf(mutex, predicate);
+  ): LockGuard {
+    const acquisition = this.#acquisitionOf(mutex, predicate);
     const deadline = deadlineOf(options);
     for (;;) {
-      const guard = locking.waitSync(deadline);
-      using waiting = this.#waitingUnless(guard, locking, predicate);
-      if (waiting === undefined) return guard;
-      waiting.waitSync(deadline);
+      const guard = acquisition.waitSync(deadline);
+      using wait = this.#waitUnless(guard, acquisition, predicate);
+      if (wait === undefined) return guard;
+      wait.waitSync(deadline);
     }
   }
 
   /**
-   * `pthread_cond_wait(cond, mutex)`, again and again, without blocking the thread:
-   * locks the mutex when the predicate holds.
+   * `pthread_cond_wait(cond, mutex)` in a loop, without blocking the thread: locks the
+   * mutex when the predicate holds.
    *
-   * It also comes back when the mutex tells that its previous owner died, whatever the
-   * predicate would say of half a change: look at
-   * {@linkcode SharedMutexGuard.previousOwnerDied} first.
+   * It also returns when the previous owner of the mutex died, without calling the
+   * predicate on data that may be half changed: check
+   * {@linkcode LockGuard.previousOwnerDied} first.
    *
-   * Another thread waits in the kernel, and takes nothing: so the signal, the timeout
-   * and `close()` end a wait at once. At most four waits of this kind have a thread; the
-   * others look again every 20 milliseconds.
+   * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
+   * the timeout and `close()` end a wait at once. At most four waits of this kind have a
+   * thread; the others try again every 20 milliseconds.
    *
-   * @param mutex The mutex that guards what the predicate looks at. It is unlocked
-   * while this waits.
-   * @param predicate Whether it is as one wants it; called with the mutex locked.
+   * @param mutex The mutex that guards the data. It is unlocked during the wait.
+   * @param predicate Tells whether to stop waiting; called with the mutex locked.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard of the mutex.
-   * @throws {TypeError} If the mutex or the predicate is none.
+   * @throws {TypeError} If the mutex is not a SharedMutex, or the predicate not a function.
    * @throws {ClosedError} If this object or the mutex is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the mutex or the condition was removed, before or during
-   * the wait; EACCES if one of them may not be read and written to; ERANGE if 32767 wait
-   * already; ENOMEM; E2BIG if the system allows less than 4 operations at once
+   * the wait; EACCES if one of them may not be read and written to; ERANGE if there are 32767
+   * waiters; ENOMEM; E2BIG if the system allows fewer than 4 operations in one call
    * (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
-   * @throws What the predicate throws, when the mutex is unlocked again.
+   * @throws What the predicate throws, after the mutex is unlocked.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_cond_wait.3p.html | pthread_cond_wait(3)}
    */
@@ -407,87 +391,55 @@ export class SharedCondition implements Disposable {
     mutex: SharedMutex,
     predicate: () => boolean,
     options?: WaitOptions,
-  ): Promise<SharedMutexGuard> {
-    const locking = this.#lockingOf(mutex, predicate);
+  ): Promise<LockGuard> {
+    const acquisition = this.#acquisitionOf(mutex, predicate);
     const limits = limitsOf(options);
     for (;;) {
-      const guard = await locking.wait(limits);
-      using waiting = this.#waitingUnless(guard, locking, predicate);
-      if (waiting === undefined) return guard;
-      await waiting.wait(limits);
+      const guard = await acquisition.wait(limits);
+      using wait = this.#waitUnless(guard, acquisition, predicate);
+      if (wait === undefined) return guard;
+      await wait.wait(limits);
     }
   }
 
-  /**
-   * `semctl(id, 0, IPC_RMID)`: destroys the condition. Processes that wait for it are
-   * told with EIDRM.
-   *
-   * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator of the
-   * semaphore set, EIDRM if the condition was removed already.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
-   */
-  remove(): void {
-    this.#set.remove();
-  }
-
-  /**
-   * Ends the use of this object. The condition stays, and so do promises to notify.
-   * Pending waits end with a ClosedError. Closing twice does nothing.
-   */
-  close(): void {
-    this.#set.close();
-  }
-
-  /** Closes this object; the condition stays. */
-  [Symbol.dispose](): void {
-    this.#set.close();
-  }
-
-  /** How the mutex is locked, when the arguments are what they must be. */
-  #lockingOf(mutex: unknown, predicate: unknown): Locking {
-    this.#set.checkOpen();
-    const locking = lockingOf(mutex);
-    if (typeof predicate === "function") return locking;
+  /** Checks the arguments. */
+  #acquisitionOf(mutex: unknown, predicate: unknown): MutexAcquisition {
+    setOf(this).closing.checkOpen();
+    const acquisition = acquisitionOf(mutex);
+    if (typeof predicate === "function") return acquisition;
     throw new TypeError('Argument "predicate" must be a function');
   }
 
-  /** Unlocks the mutex to wait for a change, unless the guard is to be had as it is. */
-  #waitingUnless(
-    guard: SharedMutexGuard,
-    { set }: Locking,
+  /** Joins the waiters and unlocks the mutex, unless the caller gets the guard. */
+  #waitUnless(
+    guard: LockGuard,
+    { set: mutex }: MutexAcquisition,
     predicate: () => boolean,
-  ): Waiting | undefined {
+  ): GateWait | undefined {
     let waits = true;
     try {
-      this.#set.checkOpen();
+      setOf(this).closing.checkOpen();
       waits = !guard.previousOwnerDied && !predicate();
-      return waits ? this.#wait(set) : undefined;
+      return waits ? this.#join(mutex) : undefined;
     } finally {
       if (waits) guard.release();
     }
   }
 
-  /** Comes to wait at a gate. The mutex is locked, so nobody else closes or opens one. */
-  #wait(mutex: LockSet): Waiting {
-    const values = this.#set.values(SEMAPHORES);
-    const closed = gates.find((_, gate) => isClosed(values, gate));
-    const free = gates.find((_, gate) => values[2 * gate + 1] === 0);
-    for (const gate of [closed, free]) {
-      if (gate === undefined) continue;
-      const how = gate === closed ? gate.join : gate.close;
-      if (this.#set.operate(how)) {
-        return new Waiting(this.#set, mutex, gate.opened, gate.leave);
-      }
+  /** Joins the waiters at a gate. The mutex is locked, so no other opens or closes one. */
+  #join(mutex: LockSet): GateWait {
+    const set = setOf(this);
+    const values = set.getAll();
+    const closed = gates.find((gate) => gate.isClosed(values));
+    if (closed !== undefined && set.operate(closed.join)) {
+      return new GateWait(set, mutex, closed.waitOpen, closed.leave);
     }
-    const retry = performance.now() + PAUSE;
-    return new Waiting(
-      this.#set,
-      mutex,
-      gates[0]!.deserted,
-      undefined,
-      retry,
-    );
+    const empty = gates.find((gate) => gate.count(values) === 0);
+    if (empty !== undefined && set.operate(empty.close)) {
+      return new GateWait(set, mutex, empty.waitOpen, empty.leave);
+    }
+    const retryAt = performance.now() + GATE_RETRY;
+    const { waitEmpty } = gates[0]!;
+    return new GateWait(set, mutex, waitEmpty, undefined, retryAt);
   }
 }

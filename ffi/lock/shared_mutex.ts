@@ -1,9 +1,8 @@
-// A lock that survives its holder's death: two System V semaphores, one of which
-// the kernel gives back for the dead. docs/shared-locks.md tells why.
+// A mutex that survives the death of its owner: two System V semaphores, one of which
+// the kernel undoes. docs/shared-locks.md explains the protocol.
 
-import { checkInternal, internal } from "../internal.ts";
-import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
-import { SEM_UNDO } from "../libc/sys_sem.ts";
+import { internal } from "../internal.ts";
+import { Operations } from "../semaphore/operations.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -11,58 +10,41 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { isOwned, OwnerGuard, type SharedMutexGuard } from "./guard.ts";
-import { LOCK, type LockKind, LockSet, MARK, Operations } from "./lock_set.ts";
-import { Taking } from "./acquisition.ts";
-
-/** How a shared mutex is created. */
-export interface SharedMutexCreateOptions {
-  /**
-   * The permission bits. Whoever uses the mutex needs to read and to write. The
-   * umask has no say in System V objects.
-   *
-   * @default {0o600}
-   */
-  mode?: number | undefined;
-}
+import { Acquisition } from "./acquisition.ts";
+import { isOwned, type LockGuard, OwnerGuard } from "./guard.ts";
+import {
+  LOCK,
+  type LockCreateOptions,
+  lockIfZero,
+  type LockKind,
+  LockSet,
+} from "./lock_set.ts";
+import { setOf, SharedLock } from "./shared_lock.ts";
 
 const KIND: LockKind = {
   name: "mutex",
-  semaphores: 2,
+  size: 2,
   isSound: (values) => {
     const [lock, mark] = values as unknown as [number, number];
     return lock <= mark && mark <= 1;
   },
 };
 
-const TAKE = {
-  whole: new Operations(
-    [LOCK, 0, IPC_NOWAIT], // it is free,
-    [MARK, 0, IPC_NOWAIT], // nobody died with it,
-    [LOCK, +1, SEM_UNDO],
-    [MARK, +1, 0],
-  ),
-  marked: new Operations(
-    [LOCK, 0, IPC_NOWAIT], // it is free,
-    [MARK, -1, IPC_NOWAIT], // but somebody died with it,
-    [MARK, +1, 0], // and this stays as it is
-    [LOCK, +1, SEM_UNDO],
-  ),
-};
-const WAIT = new Operations([LOCK, 0, 0]);
+const LOCK_MUTEX = lockIfZero([LOCK], true);
+const WAIT = Operations.of([LOCK, 0, 0]);
 
-/** How a mutex is locked. */
-export class Locking extends Taking<OwnerGuard> {
+/** The acquisition of a mutex. */
+export class MutexAcquisition extends Acquisition<OwnerGuard> {
   readonly waiting = WAIT;
 
-  attempt(): OwnerGuard | undefined {
-    const died = this.set.take(TAKE);
+  tryOnce(): OwnerGuard | undefined {
+    const died = this.set.tryLock(LOCK_MUTEX);
     return died === undefined
       ? undefined
       : new OwnerGuard(internal, this.set, died);
   }
 
-  override get isInItsOwnWay(): boolean {
+  override get wouldDeadlock(): boolean {
     return isOwned(this.set);
   }
 }
@@ -71,34 +53,34 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-/** How this mutex is locked. For this module alone. */
-export let lockingOf: (mutex: unknown) => Locking;
+/** The acquisition of this mutex. For this module alone. */
+export let acquisitionOf: (mutex: unknown) => MutexAcquisition;
 
 /**
- * A mutual-exclusion lock between processes that survives the death of its holder,
- * by `kill -9` as well: the next owner gets it, and is told.
+ * A robust mutex between processes: it survives the death of its owner, also by
+ * `kill -9`. The next owner gets the mutex and is told.
  *
- * It is a set of two System V semaphores: no memory, no file, and any process with
- * the key and the permission can use it until somebody removes it. Workers exclude
- * each other, too. Its owner is the process: a Worker that is terminated while it
- * holds the mutex keeps it locked until the process ends. Who waits is not served in
- * the order of coming, except within one object of this class.
+ * It is a set of two System V semaphores, without memory or a file. Any process with the
+ * key and the permission can use it until it is removed. It also excludes the Workers of
+ * one process. Its owner is the process: if a Worker is terminated while it holds the
+ * mutex, the mutex stays locked until the process ends. Waiters are served in the order
+ * of their calls within one object of this class, and in no order between objects.
  *
- * Processes in different IPC namespaces (containers, mostly) do not share it. In
- * different pid namespaces they do.
+ * Processes in different IPC namespaces, such as most containers, do not share it. PID
+ * namespaces make no difference.
  *
- * To lock and unlock are two system calls, about 0.4 microseconds. A robust pthread
- * mutex in shared memory needs none, but whatever overwrites or unmaps that memory
- * crashes its owner; a lock on a file has no timeout. docs/shared-locks.md compares
- * them, and has the lines with which a C program takes part.
+ * Locking and unlocking takes two system calls, about 0.4 microseconds. A robust pthread
+ * mutex in shared memory needs none, but a process that overwrites or unmaps that memory
+ * crashes the owner; a lock on a file has no timeout. docs/shared-locks.md compares
+ * them, and shows how a C program uses the mutex.
  *
- * @example Repair what a dead owner left
+ * @example Repair data after the death of an owner
  * ```ts
  * import { SharedMutex } from "@linux/ipc/lock";
  * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
  *
  * using memory = SysvSharedMemory.create(null, 8);
- * memory.remove(); // gone when everybody has closed it
+ * memory.remove(); // freed when the last process closes it
  * const [total, sum] = [0, 1];
  * const words = new Int32Array(memory.bytes.buffer);
  *
@@ -117,32 +99,30 @@ export let lockingOf: (mutex: unknown) => Locking;
  *
  * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
  */
-export class SharedMutex implements Disposable {
-  readonly #set: LockSet;
-  readonly #locking: Locking;
+export class SharedMutex extends SharedLock {
+  readonly #acquisition: MutexAcquisition;
 
   private constructor(token: symbol, set: LockSet) {
-    checkInternal(token, "SharedMutex", "create() or open()");
-    this.#set = set;
-    this.#locking = new Locking(set, new WaiterQueue());
+    super(token, "SharedMutex", set);
+    this.#acquisition = new MutexAcquisition(set, new WaiterQueue());
   }
 
   static {
-    lockingOf = (mutex) => {
-      if (isObject(mutex) && #locking in mutex) return mutex.#locking;
+    acquisitionOf = (mutex) => {
+      if (isObject(mutex) && #acquisition in mutex) return mutex.#acquisition;
       throw new TypeError('Argument "mutex" must be a SharedMutex');
     };
   }
 
   /**
-   * `semget(key, 2, IPC_CREAT | IPC_EXCL | mode)`: makes a mutex under a new key.
-   * Nobody can see it uninitialised.
+   * `semget(key, 2, IPC_CREAT | IPC_EXCL | mode)`: creates a mutex under a new key,
+   * initialised in the same step.
    *
-   * @param key A 32-bit number, not 0; null makes a private mutex (`IPC_PRIVATE`),
-   * which others find by its `id` only.
+   * @param key A 32-bit number, not 0; null creates a private mutex (`IPC_PRIVATE`),
+   * which others can open by its `id` only.
    * @param options `mode`.
-   * @returns The mutex, unlocked. It stays until somebody removes it.
-   * @throws {TypeError} If the key is no number.
+   * @returns The mutex, unlocked. It exists until it is removed.
+   * @throws {TypeError} If the key is not a number.
    * @throws {RangeError} If the key or the mode is out of range.
    * @throws {IpcError} EEXIST if there is a semaphore set under this key, ENOSPC if
    * there are too many sets or semaphores (/proc/sys/kernel/sem), ENOMEM.
@@ -151,9 +131,9 @@ export class SharedMutex implements Disposable {
    */
   static create(
     key: number | null,
-    options?: SharedMutexCreateOptions,
+    options?: LockCreateOptions,
   ): SharedMutex {
-    return new SharedMutex(internal, LockSet.create(KIND, key, options?.mode));
+    return new SharedMutex(internal, LockSet.create(KIND, key, options));
   }
 
   /**
@@ -161,13 +141,13 @@ export class SharedMutex implements Disposable {
    *
    * @param key A 32-bit number, not 0.
    * @returns The mutex.
-   * @throws {TypeError} If the key is no number, or if the semaphore set under it is
-   * no mutex.
+   * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
+   * not a mutex.
    * @throws {RangeError} If the key is out of range.
-   * @throws {IpcError} ENOENT if there is nothing under this key, EACCES if it may
+   * @throws {IpcError} ENOENT if there is no semaphore set under this key, EACCES if it may
    * not be read.
    *
-   * @example A key that nobody uses
+   * @example A key that is not in use
    * ```ts
    * import { IpcError } from "@linux/ipc/semaphore";
    * import { SharedMutex } from "@linux/ipc/lock";
@@ -183,13 +163,13 @@ export class SharedMutex implements Disposable {
   }
 
   /**
-   * `semget(key, 2, IPC_CREAT | mode)`: opens a mutex, or makes it.
+   * `semget(key, 2, IPC_CREAT | mode)`: opens a mutex, or creates it.
    *
    * @param key A 32-bit number, not 0. `ftok()` makes one from a path.
-   * @param options `mode`, of a mutex that is made.
-   * @returns The mutex. A new one is unlocked.
-   * @throws {TypeError} If the key is no number, or if the semaphore set under it is
-   * no mutex.
+   * @param options `mode`, of a new mutex.
+   * @returns The mutex. A new mutex is unlocked.
+   * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
+   * not a mutex.
    * @throws {RangeError} If the key or the mode is out of range.
    * @throws {IpcError} EACCES if the mutex exists and does not grant this process
    * what `mode` asks for, ENOSPC if there are too many sets or semaphores
@@ -199,22 +179,20 @@ export class SharedMutex implements Disposable {
    */
   static openOrCreate(
     key: number,
-    options?: SharedMutexCreateOptions,
+    options?: LockCreateOptions,
   ): SharedMutex {
-    return new SharedMutex(
-      internal,
-      LockSet.openOrCreate(KIND, key, options?.mode),
-    );
+    return new SharedMutex(internal, LockSet.openOrCreate(KIND, key, options));
   }
 
   /**
-   * `semctl(id, 0, IPC_STAT)`: opens a mutex by its identifier, which is how a
-   * private one is found.
+   * `semctl(id, 0, IPC_STAT)`: opens a mutex by its identifier, also a
+   * private one.
    *
-   * @param id What {@linkcode SharedMutex.id} is in the other process.
+   * @param id The {@linkcode SharedMutex.id} of the mutex in another process.
    * @returns The mutex.
-   * @throws {TypeError} If the id is no number, or if the semaphore set is no mutex.
-   * @throws {RangeError} If the id is no integer from 0 to 2147483647.
+   * @throws {TypeError} If the id is not a number, or if the semaphore set is not a
+   * mutex.
+   * @throws {RangeError} If the id is not an integer from 0 to 2147483647.
    * @throws {IpcError} EIDRM if there is no such semaphore set, EACCES if it may not
    * be read.
    *
@@ -224,25 +202,20 @@ export class SharedMutex implements Disposable {
     return new SharedMutex(internal, LockSet.fromId(KIND, id));
   }
 
-  /** The identifier: the same in every process, and never the key. */
-  get id(): number {
-    return this.#set.id;
-  }
-
   /**
-   * `semctl(id, 1, GETPID)`: the process that holds the mutex now, 0 if that is in
-   * another pid namespace; null if nobody does. It may have changed by the time it
-   * is read here: of use to tell who keeps the others waiting, and for nothing else.
+   * `semctl(id, 1, GETPID)`: the process that owns the mutex, 0 if it is in another PID
+   * namespace; undefined if the mutex is unlocked. The owner may have changed by the
+   * time this returns: use it for diagnosis only.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the mutex was removed, EACCES if it may not be read.
    */
-  get owner(): number | null {
-    return this.#set.owner;
+  get ownerPid(): number | undefined {
+    return setOf(this).ownerPid;
   }
 
   /**
-   * `semop(id, ...)`, blocking this thread until the mutex is free; then locks it.
+   * `semop(id, ...)`: locks the mutex, blocking this thread until it is unlocked.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -251,12 +224,12 @@ export class SharedMutex implements Disposable {
    * died.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EDEADLK if a guard of this thread holds the mutex, which
-   * nothing could unlock then; EIDRM if it was removed, before or during the wait;
+   * @throws {IpcError} EDEADLK if this thread holds a guard of the mutex, which it
+   * could not release while it blocks; EIDRM if it was removed, before or during the wait;
    * EACCES if it may not be read and written to; ENOMEM; E2BIG if the system allows
-   * less than 4 operations at once (/proc/sys/kernel/sem).
+   * fewer than 4 operations in one call (/proc/sys/kernel/sem).
    *
-   * @example Not for ever, and not twice
+   * @example With a timeout, and not recursive
    * ```ts
    * import { IpcError } from "@linux/ipc/semaphore";
    * import { SharedMutex } from "@linux/ipc/lock";
@@ -273,36 +246,36 @@ export class SharedMutex implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  lockSync(options?: SyncWaitOptions): SharedMutexGuard {
-    return this.#locking.waitSync(deadlineOf(options));
+  lockSync(options?: SyncWaitOptions): LockGuard {
+    return this.#acquisition.waitSync(deadlineOf(options));
   }
 
   /**
-   * `semop(id, ...)` with `IPC_NOWAIT`: locks the mutex if it is free.
+   * `semop(id, ...)` with `IPC_NOWAIT`: locks the mutex if it is unlocked.
    *
    * @returns The guard, which unlocks the mutex and tells whether its previous owner
-   * died; null when the mutex is locked, by whomever.
+   * died; undefined when the mutex is locked, also by this process.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the mutex was removed; EACCES if it may not be
-   * written to; ENOMEM; E2BIG if the system allows less than 4 operations at once
+   * written to; ENOMEM; E2BIG if the system allows fewer than 4 operations in one call
    * (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  tryLock(): SharedMutexGuard | null {
-    return this.#locking.attempt() ?? null;
+  tryLock(): LockGuard | undefined {
+    return this.#acquisition.tryOnce();
   }
 
   /**
-   * `semop(id, ...)`, waiting without blocking the thread until the mutex is free;
-   * then locks it. Through one object the calls are served in their order.
+   * `semop(id, ...)`: locks the mutex, waiting without blocking the thread until it is
+   * unlocked. Calls through one object are served in their order.
    *
-   * Another thread waits in the kernel, and takes nothing: so the signal, the timeout
-   * and `close()` end a wait at once. At most four waits of this kind have a thread; the
-   * others look again every 20 milliseconds.
+   * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
+   * the timeout and `close()` end a wait at once. At most four waits of this kind have a
+   * thread; the others try again every 20 milliseconds.
    *
-   * A task that holds the mutex and waits for it once more waits for itself: without
-   * a timeout, for ever.
+   * The mutex is not recursive: a task that locks it twice waits for itself, without a
+   * timeout for ever.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard, which unlocks the mutex and tells whether its previous owner
@@ -311,7 +284,7 @@ export class SharedMutex implements Disposable {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the mutex was removed, before or during the wait;
    * EACCES if it may not be read and written to; ENOMEM; E2BIG if the system allows
-   * less than 4 operations at once (/proc/sys/kernel/sem).
+   * fewer than 4 operations in one call (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    *
    * @example Two tasks of one program
@@ -333,34 +306,7 @@ export class SharedMutex implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  async lock(options?: WaitOptions): Promise<SharedMutexGuard> {
-    return await this.#locking.wait(limitsOf(options));
-  }
-
-  /**
-   * `semctl(id, 0, IPC_RMID)`: destroys the mutex. Processes that wait for it are
-   * told with EIDRM, and so is its owner when it unlocks.
-   *
-   * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator of the
-   * semaphore set, EIDRM if the mutex was removed already.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
-   */
-  remove(): void {
-    this.#set.remove();
-  }
-
-  /**
-   * Ends the use of this object. The mutex stays, and guards go on holding it.
-   * Pending waits end with a ClosedError. Closing twice does nothing.
-   */
-  close(): void {
-    this.#set.close();
-  }
-
-  /** Closes this object; the mutex stays. */
-  [Symbol.dispose](): void {
-    this.#set.close();
+  async lock(options?: WaitOptions): Promise<LockGuard> {
+    return await this.#acquisition.wait(limitsOf(options));
   }
 }

@@ -1,9 +1,10 @@
-// A lock of many readers or one writer that survives its holder's death.
-// docs/shared-locks.md tells how, and what a C program does to take part.
+// A reader-writer lock that survives the death of its holders: four System V semaphores.
+// docs/shared-locks.md explains the protocol.
 
-import { checkInternal, internal } from "../internal.ts";
+import { internal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
+import { Operations } from "../semaphore/operations.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -11,152 +12,102 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { Acquisition } from "./acquisition.ts";
 import {
   isOwned,
   isRead,
+  type LockGuard,
   OwnerGuard,
   ReaderGuard,
-  type SharedMutexGuard,
-  type SharedReadGuard,
+  type ReadGuard,
 } from "./guard.ts";
 import {
   LOCK,
+  type LockCreateOptions,
+  lockIfZero,
   type LockKind,
+  type LockOperations,
   LockSet,
-  MARK,
-  Operations,
   READERS,
-  type Take,
 } from "./lock_set.ts";
-import { Taking } from "./acquisition.ts";
-
-/** How a shared reader-writer lock is created. */
-export interface SharedRwLockCreateOptions {
-  /**
-   * The permission bits. Whoever uses the lock, be it to read, needs to read and to
-   * write. The umask has no say in System V objects.
-   *
-   * @default {0o600}
-   */
-  mode?: number | undefined;
-}
+import { setOf, SharedLock } from "./shared_lock.ts";
 
 const KIND: LockKind = {
   name: "reader-writer lock",
-  semaphores: 4,
+  size: 4,
   isSound: (values) => {
     const [lock, mark, readers] = values as unknown as number[];
     return lock! <= mark! && mark! <= 1 && (lock === 0 || readers === 0);
   },
 };
 
-// The writers that wait. The kernel undoes it when one of their processes ends.
+// Index of the semaphore that counts waiting writers. The kernel undoes it.
 const WAITING = 3;
 
-const WRITE: Take = {
-  whole: new Operations(
-    [LOCK, 0, IPC_NOWAIT], // nobody writes,
-    [READERS, 0, IPC_NOWAIT], // nobody reads,
-    [MARK, 0, IPC_NOWAIT], // nobody died writing,
-    [LOCK, +1, SEM_UNDO],
-    [MARK, +1, 0],
-  ),
-  marked: new Operations(
-    [LOCK, 0, IPC_NOWAIT],
-    [READERS, 0, IPC_NOWAIT],
-    [MARK, -1, IPC_NOWAIT], // but somebody died writing,
-    [MARK, +1, 0], // and this stays as it is
-    [LOCK, +1, SEM_UNDO],
-  ),
-};
-const WAIT_TO_WRITE = new Operations([LOCK, 0, 0], [READERS, 0, 0]);
-const ANNOUNCE = new Operations([WAITING, +1, SEM_UNDO]);
-const WITHDRAW = new Operations([WAITING, -1, IPC_NOWAIT | SEM_UNDO]);
+const WRITE = lockIfZero([LOCK, READERS], true);
+const WAIT_TO_WRITE = Operations.of([LOCK, 0, 0], [READERS, 0, 0]);
+const ANNOUNCE = Operations.of([WAITING, +1, SEM_UNDO]);
+const WITHDRAW = Operations.of([WAITING, -1, IPC_NOWAIT | SEM_UNDO]);
 
-const READ: Take = {
-  whole: new Operations(
-    [LOCK, 0, IPC_NOWAIT], // nobody writes,
-    [MARK, 0, IPC_NOWAIT], // nobody died writing,
-    [READERS, +1, SEM_UNDO],
-  ),
-  marked: new Operations(
-    [LOCK, 0, IPC_NOWAIT],
-    [MARK, -1, IPC_NOWAIT], // but somebody died writing,
-    [MARK, +1, 0], // and this stays as it is
-    [READERS, +1, SEM_UNDO],
-  ),
-};
-const WAIT_TO_READ = new Operations([LOCK, 0, 0]);
+const READ = lockIfZero([LOCK], false);
+const WAIT_TO_READ = Operations.of([LOCK, 0, 0]);
+const READ_AFTER_WRITERS = lockIfZero([WAITING, LOCK], false);
+const WAIT_FOR_WRITERS = Operations.of([LOCK, 0, 0], [WAITING, 0, 0]);
 
-// The same, as long as no writer waits.
-const READ_AFTER_WRITERS: Take = {
-  whole: new Operations(
-    [WAITING, 0, IPC_NOWAIT],
-    [LOCK, 0, IPC_NOWAIT],
-    [MARK, 0, IPC_NOWAIT],
-    [READERS, +1, SEM_UNDO],
-  ),
-  marked: new Operations(
-    [WAITING, 0, IPC_NOWAIT],
-    [LOCK, 0, IPC_NOWAIT],
-    [MARK, -1, IPC_NOWAIT],
-    [MARK, +1, 0],
-    [READERS, +1, SEM_UNDO],
-  ),
-};
-const WAIT_FOR_WRITERS = new Operations([LOCK, 0, 0], [WAITING, 0, 0]);
+// How long a reader prefers waiting writers to itself. It is limited because a waiting
+// writer may be stopped, or in a Worker that was terminated, or wait for this reader.
+const WRITER_PREFERENCE = 1000; // ms
 
-// How long a reader lets writers go first. Not for ever: a writer that waits may be
-// stopped, or in a Worker that was terminated, or wait for this very reader.
-const COURTESY = 1000; // ms
-
-function read(set: LockSet, take: Take): ReaderGuard | undefined {
-  const died = set.take(take);
+function read(
+  set: LockSet,
+  operations: LockOperations,
+): ReaderGuard | undefined {
+  const died = set.tryLock(operations);
   return died === undefined ? undefined : new ReaderGuard(internal, set, died);
 }
 
 function write(set: LockSet): OwnerGuard | undefined {
-  const died = set.take(WRITE);
+  const died = set.tryLock(WRITE);
   return died === undefined ? undefined : new OwnerGuard(internal, set, died);
 }
 
-/** A reader that waits. */
-class Reading extends Taking<ReaderGuard> {
-  // Until then it lets writers go first.
-  readonly #courteous: number;
+/** The acquisition of a reader. */
+class ReadAcquisition extends Acquisition<ReaderGuard> {
+  readonly #prefersWritersUntil: number;
 
   constructor(set: LockSet, deadline: number, queue?: WaiterQueue) {
     super(set, queue);
-    this.#courteous = Math.min(deadline, performance.now() + COURTESY);
+    const end = performance.now() + WRITER_PREFERENCE;
+    this.#prefersWritersUntil = Math.min(deadline, end);
   }
 
-  attempt(): ReaderGuard | undefined {
-    return read(this.set, this.#waitsForWriters ? READ_AFTER_WRITERS : READ);
+  tryOnce(): ReaderGuard | undefined {
+    return read(this.set, this.#prefersWriters ? READ_AFTER_WRITERS : READ);
   }
 
   get waiting(): Operations {
-    return this.#waitsForWriters ? WAIT_FOR_WRITERS : WAIT_TO_READ;
+    return this.#prefersWriters ? WAIT_FOR_WRITERS : WAIT_TO_READ;
   }
 
   override retryAt(): number {
-    return this.#waitsForWriters ? this.#courteous : Infinity;
+    return this.#prefersWriters ? this.#prefersWritersUntil : Infinity;
   }
 
-  override get isInItsOwnWay(): boolean {
+  override get wouldDeadlock(): boolean {
     return isOwned(this.set);
   }
 
-  get #waitsForWriters(): boolean {
-    return performance.now() < this.#courteous;
+  get #prefersWriters(): boolean {
+    return performance.now() < this.#prefersWritersUntil;
   }
 }
 
-/** A writer that waits, and that readers let go first as long as it does. */
-class Writing extends Taking<OwnerGuard> implements Disposable {
+/** The acquisition of a writer, which is counted as waiting until it is disposed of. */
+class WriteAcquisition extends Acquisition<OwnerGuard> implements Disposable {
   readonly waiting = WAIT_TO_WRITE;
   #announced = false;
 
-  attempt(): OwnerGuard | undefined {
+  tryOnce(): OwnerGuard | undefined {
     const guard = write(this.set);
     if (guard === undefined && !this.#announced) {
       this.#announced = this.set.operate(ANNOUNCE);
@@ -164,7 +115,7 @@ class Writing extends Taking<OwnerGuard> implements Disposable {
     return guard;
   }
 
-  override get isInItsOwnWay(): boolean {
+  override get wouldDeadlock(): boolean {
     return isOwned(this.set) || isRead(this.set);
   }
 
@@ -174,38 +125,38 @@ class Writing extends Taking<OwnerGuard> implements Disposable {
 }
 
 /**
- * A lock between processes that many may hold at a time to read, or one to write. It
- * survives the death of its holders, by `kill -9` as well. A reader that dies changes
- * nothing and keeps nobody waiting. Where a writer dies, whoever comes next gets the
- * lock and is told, to read or to write, until a writer has repaired what it guards.
+ * A robust reader-writer lock between processes: many readers hold it at a time, or one
+ * writer. It survives the death of its holders, also by `kill -9`. A reader that dies
+ * is no longer counted. After the death of a writer the next holders, readers and
+ * writers, are told, until a writer has repaired the data.
  *
- * It is a set of four System V semaphores: no memory, no file, and any process with
- * the key and the permission can use it until somebody removes it. Workers exclude
- * each other, too. Its holder is the process: what a Worker that is terminated holds
- * stays held until the process ends.
+ * It is a set of four System V semaphores, without memory or a file. Any process with
+ * the key and the permission can use it until it is removed. It also excludes the
+ * Workers of one process. Its holder is the process: what a terminated Worker holds
+ * stays locked until the process ends.
  *
- * **Who goes first.** As long as a writer waits, a reader that comes lets it go first:
- * so writers are not kept out by readers that take turns. But it does so for at most a
- * second, or until its timeout, because a writer that waits may be stopped, or wait for
- * this reader. {@linkcode SharedRwLock.tryLockRead} lets nobody go first.
+ * **Writers are preferred.** A reader waits while there are waiting writers, so that
+ * overlapping readers do not starve writers. It does so for at most a second, or until
+ * its timeout, because a waiting writer may be stopped, or may wait for this reader.
+ * {@linkcode SharedRwLock.tryLockRead} does not prefer writers.
  *
  * **Choose it** where reading takes long: hundreds of microseconds, or an `await`.
- * To lock and unlock are two system calls, as with {@linkcode SharedMutex}, and those
- * of several processes wait for each other in the kernel, so that for a few words in
- * memory the mutex is as fast, and `SequenceCell` far faster.
+ * Locking and unlocking takes two system calls, as with {@linkcode SharedMutex}, and the
+ * kernel does those of several processes one after another. For a few words in memory
+ * the mutex is as fast, and `SequenceCell` much faster.
  *
- * Processes in different IPC namespaces (containers, mostly) do not share it. In
- * different pid namespaces they do. docs/shared-locks.md tells how it works, and has
- * the lines with which a C program takes part.
+ * Processes in different IPC namespaces, such as most containers, do not share it. PID
+ * namespaces make no difference. docs/shared-locks.md explains the lock, and shows how a
+ * C program uses it.
  *
- * @example Read, and have it repaired first where a writer died
+ * @example Read, after a repair if a writer died
  * ```ts
  * import { SharedRwLock } from "@linux/ipc/lock";
  * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
  * import { assertEquals } from "@std/assert";
  *
  * using memory = SysvSharedMemory.create(null, 8);
- * memory.remove(); // gone when everybody has closed it
+ * memory.remove(); // freed when the last process closes it
  * const [total, sum] = [0, 1];
  * const words = new Int32Array(memory.bytes.buffer);
  * using lock = SharedRwLock.create(null); // others: SharedRwLock.fromId(lock.id)
@@ -224,7 +175,7 @@ class Writing extends Taking<OwnerGuard> implements Disposable {
  *     {
  *       using guard = await lock.lockRead();
  *       if (!guard.previousOwnerDied) return words[sum]!;
- *     } // others read as well: only a writer may repair it
+ *     } // others may read at the same time: only a writer can repair the data
  *     await write(() => {});
  *   }
  * }
@@ -239,27 +190,25 @@ class Writing extends Taking<OwnerGuard> implements Disposable {
  *
  * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
  */
-export class SharedRwLock implements Disposable {
-  readonly #set: LockSet;
-  // Apart: a task that reads may come to read once more while another one of the
-  // same program waits for it to write.
+export class SharedRwLock extends SharedLock {
+  // Two queues: a task that reads and reads once more must not wait for a task that
+  // waits to write.
   readonly #readers = new WaiterQueue();
   readonly #writers = new WaiterQueue();
 
   private constructor(token: symbol, set: LockSet) {
-    checkInternal(token, "SharedRwLock", "create() or open()");
-    this.#set = set;
+    super(token, "SharedRwLock", set);
   }
 
   /**
-   * `semget(key, 4, IPC_CREAT | IPC_EXCL | mode)`: makes a lock under a new key.
-   * Nobody can see it uninitialised.
+   * `semget(key, 4, IPC_CREAT | IPC_EXCL | mode)`: creates a lock under a new key,
+   * initialised in the same step.
    *
-   * @param key A 32-bit number, not 0; null makes a private lock (`IPC_PRIVATE`),
-   * which others find by its `id` only.
+   * @param key A 32-bit number, not 0; null creates a private lock (`IPC_PRIVATE`),
+   * which others can open by its `id` only.
    * @param options `mode`.
-   * @returns The lock, which nobody holds. It stays until somebody removes it.
-   * @throws {TypeError} If the key is no number.
+   * @returns The lock, unlocked. It exists until it is removed.
+   * @throws {TypeError} If the key is not a number.
    * @throws {RangeError} If the key or the mode is out of range.
    * @throws {IpcError} EEXIST if there is a semaphore set under this key, ENOSPC if
    * there are too many sets or semaphores (/proc/sys/kernel/sem), ENOMEM.
@@ -268,9 +217,9 @@ export class SharedRwLock implements Disposable {
    */
   static create(
     key: number | null,
-    options?: SharedRwLockCreateOptions,
+    options?: LockCreateOptions,
   ): SharedRwLock {
-    return new SharedRwLock(internal, LockSet.create(KIND, key, options?.mode));
+    return new SharedRwLock(internal, LockSet.create(KIND, key, options));
   }
 
   /**
@@ -278,13 +227,13 @@ export class SharedRwLock implements Disposable {
    *
    * @param key A 32-bit number, not 0.
    * @returns The lock.
-   * @throws {TypeError} If the key is no number, or if the semaphore set under it is
-   * no such lock.
+   * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
+   * not such a lock.
    * @throws {RangeError} If the key is out of range.
-   * @throws {IpcError} ENOENT if there is nothing under this key, EACCES if it may
+   * @throws {IpcError} ENOENT if there is no semaphore set under this key, EACCES if it may
    * not be read.
    *
-   * @example A mutex is another lock
+   * @example A mutex is not a reader-writer lock
    * ```ts
    * import { SharedMutex, SharedRwLock } from "@linux/ipc/lock";
    * import { assertThrows } from "@std/assert";
@@ -302,13 +251,13 @@ export class SharedRwLock implements Disposable {
   }
 
   /**
-   * `semget(key, 4, IPC_CREAT | mode)`: opens a lock, or makes it.
+   * `semget(key, 4, IPC_CREAT | mode)`: opens a lock, or creates it.
    *
    * @param key A 32-bit number, not 0. `ftok()` makes one from a path.
-   * @param options `mode`, of a lock that is made.
-   * @returns The lock. A new one is held by nobody.
-   * @throws {TypeError} If the key is no number, or if the semaphore set under it is
-   * no such lock.
+   * @param options `mode`, of a new lock.
+   * @returns The lock. A new lock is unlocked.
+   * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
+   * not such a lock.
    * @throws {RangeError} If the key or the mode is out of range.
    * @throws {IpcError} EACCES if the lock exists and does not grant this process what
    * `mode` asks for, ENOSPC if there are too many sets or semaphores
@@ -318,23 +267,19 @@ export class SharedRwLock implements Disposable {
    */
   static openOrCreate(
     key: number,
-    options?: SharedRwLockCreateOptions,
+    options?: LockCreateOptions,
   ): SharedRwLock {
-    return new SharedRwLock(
-      internal,
-      LockSet.openOrCreate(KIND, key, options?.mode),
-    );
+    return new SharedRwLock(internal, LockSet.openOrCreate(KIND, key, options));
   }
 
   /**
-   * `semctl(id, 0, IPC_STAT)`: opens a lock by its identifier, which is how a private
-   * one is found.
+   * `semctl(id, 0, IPC_STAT)`: opens a lock by its identifier, also a private one.
    *
-   * @param id What {@linkcode SharedRwLock.id} is in the other process.
+   * @param id The {@linkcode SharedRwLock.id} of the lock in another process.
    * @returns The lock.
-   * @throws {TypeError} If the id is no number, or if the semaphore set is no such
-   * lock.
-   * @throws {RangeError} If the id is no integer from 0 to 2147483647.
+   * @throws {TypeError} If the id is not a number, or if the semaphore set is not such
+   * a lock.
+   * @throws {RangeError} If the id is not an integer from 0 to 2147483647.
    * @throws {IpcError} EIDRM if there is no such semaphore set, EACCES if it may not
    * be read.
    *
@@ -344,49 +289,44 @@ export class SharedRwLock implements Disposable {
     return new SharedRwLock(internal, LockSet.fromId(KIND, id));
   }
 
-  /** The identifier: the same in every process, and never the key. */
-  get id(): number {
-    return this.#set.id;
-  }
-
   /**
-   * `semctl(id, 1, GETPID)`: the process that writes now, 0 if that is in another pid
-   * namespace; null if nobody does. It may have changed by the time it is read here:
-   * of use to tell who keeps the others waiting, and for nothing else.
+   * `semctl(id, 1, GETPID)`: the process of the writer that holds the lock, 0 if it is
+   * in another PID namespace; undefined without one. The writer may have changed by the
+   * time this returns: use it for diagnosis only.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed, EACCES if it may not be read.
    */
-  get owner(): number | null {
-    return this.#set.owner;
+  get ownerPid(): number | undefined {
+    return setOf(this).ownerPid;
   }
 
   /**
-   * `semctl(id, 2, GETVAL)`: how many read now, in all processes together. Who they
-   * are, the kernel does not know.
+   * `semctl(id, 2, GETVAL)`: the number of readers that hold the lock, in all processes
+   * together. The kernel does not tell which processes they are.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed, EACCES if it may not be read.
    */
   get readers(): number {
-    return this.#set.valueOf(READERS);
+    return setOf(this).getValue(READERS);
   }
 
   /**
-   * `semctl(id, 3, GETVAL)`: how many wait to write now, and are let go first, in all
-   * processes together. Those who wait through one object count as one.
+   * `semctl(id, 3, GETVAL)`: the number of waiting writers, in all processes together.
+   * Asynchronous calls through one object count as one.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed, EACCES if it may not be read.
    */
   get waitingWriters(): number {
-    return this.#set.valueOf(WAITING);
+    return setOf(this).getValue(WAITING);
   }
 
   /**
-   * `semop(id, ...)`, blocking this thread until nobody writes; then locks, to read.
-   * Until then, and for at most a second, it lets writers that wait go first, unless
-   * this thread reads already: then they wait for it in any case.
+   * `semop(id, ...)`: locks to read, blocking this thread while there is a writer. It
+   * also waits for waiting writers, for at most a second, unless this thread holds a
+   * guard already, for which they wait.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -394,12 +334,12 @@ export class SharedRwLock implements Disposable {
    * @returns The guard, which unlocks and tells whether a writer died.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EDEADLK if a guard of this thread holds the lock to write, which
-   * nothing could unlock then; EIDRM if it was removed, before or during the wait;
-   * EACCES if it may not be read and written to; ERANGE if 32767 read already; ENOMEM;
-   * E2BIG if the system allows less than 5 operations at once (/proc/sys/kernel/sem).
+   * @throws {IpcError} EDEADLK if this thread holds a guard to write, which it could
+   * not release while it blocks; EIDRM if it was removed, before or during the wait;
+   * EACCES if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM;
+   * E2BIG if the system allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
    *
-   * @example Many at a time, and no writer among them
+   * @example Several readers, and no writer
    * ```ts
    * import { IpcError } from "@linux/ipc/semaphore";
    * import { SharedRwLock } from "@linux/ipc/lock";
@@ -410,7 +350,7 @@ export class SharedRwLock implements Disposable {
    *   using _one = lock.lockReadSync();
    *   using _two = lock.lockReadSync();
    *   assertEquals(lock.readers, 2);
-   *   assertEquals(lock.tryLockWrite(), null);
+   *   assertEquals(lock.tryLockWrite(), undefined);
    *   assertThrows(() => lock.lockWriteSync(), IpcError, "EDEADLK");
    * }
    * lock.remove();
@@ -418,59 +358,63 @@ export class SharedRwLock implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  lockReadSync(options?: SyncWaitOptions): SharedReadGuard {
+  lockReadSync(options?: SyncWaitOptions): ReadGuard {
     const deadline = deadlineOf(options);
-    const reading = new Reading(this.#set, isRead(this.#set) ? 0 : deadline);
-    return reading.waitSync(deadline);
+    const set = setOf(this);
+    const acquisition = new ReadAcquisition(set, isRead(set) ? 0 : deadline);
+    return acquisition.waitSync(deadline);
   }
 
   /**
-   * `semop(id, ...)` with `IPC_NOWAIT`: locks, to read, if nobody writes. It lets no
-   * writer go first that waits: who reads again and again in this way keeps writers
-   * out.
+   * `semop(id, ...)` with `IPC_NOWAIT`: locks to read if there is no writer. It does not
+   * prefer waiting writers: overlapping calls can starve them.
    *
-   * @returns The guard, which unlocks and tells whether a writer died; null when
-   * somebody writes.
+   * @returns The guard, which unlocks and tells whether a writer died; undefined when
+   * there is a writer.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed; EACCES if it may not be written
-   * to; ERANGE if 32767 read already; ENOMEM; E2BIG if the system allows less than 4
-   * operations at once (/proc/sys/kernel/sem).
+   * to; ERANGE if there are 32767 readers; ENOMEM; E2BIG if the system allows fewer than 4
+   * operations in one call (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  tryLockRead(): SharedReadGuard | null {
-    return read(this.#set, READ) ?? null;
+  tryLockRead(): ReadGuard | undefined {
+    return read(setOf(this), READ);
   }
 
   /**
-   * `semop(id, ...)`, waiting without blocking the thread until nobody writes; then
-   * locks, to read. Until then, and for at most a second, it lets writers that wait go
-   * first. Through one object the calls are served in their order.
+   * `semop(id, ...)`: locks to read, waiting without blocking the thread while there is
+   * a writer. It also waits for waiting writers, for at most a second. Calls through one
+   * object are served in their order.
    *
-   * Another thread waits in the kernel, and takes nothing: so the signal, the timeout
-   * and `close()` end a wait at once. At most four waits of this kind have a thread; the
-   * others look again every 20 milliseconds.
+   * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
+   * the timeout and `close()` end a wait at once. At most four waits of this kind have a
+   * thread; the others try again every 20 milliseconds.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard, which unlocks and tells whether a writer died.
    * @throws {ClosedError} If this object is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the lock was removed, before or during the wait; EACCES
-   * if it may not be read and written to; ERANGE if 32767 read already; ENOMEM; E2BIG
-   * if the system allows less than 5 operations at once (/proc/sys/kernel/sem).
+   * if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM; E2BIG
+   * if the system allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  async lockRead(options?: WaitOptions): Promise<SharedReadGuard> {
+  async lockRead(options?: WaitOptions): Promise<ReadGuard> {
     const limits = limitsOf(options);
-    const reading = new Reading(this.#set, limits.deadline, this.#readers);
-    return await reading.wait(limits);
+    const acquisition = new ReadAcquisition(
+      setOf(this),
+      limits.deadline,
+      this.#readers,
+    );
+    return await acquisition.wait(limits);
   }
 
   /**
-   * `semop(id, ...)`, blocking this thread until nobody reads or writes; then locks, to
-   * write.
+   * `semop(id, ...)`: locks to write, blocking this thread until there are no readers and
+   * no writer.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -478,83 +422,57 @@ export class SharedRwLock implements Disposable {
    * @returns The guard, which unlocks and tells whether the last writer died.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EDEADLK if a guard of this thread holds the lock, to read or to
-   * write, which nothing could unlock then; EIDRM if it was removed, before or during
+   * @throws {IpcError} EDEADLK if this thread holds a guard, to read or to write, which
+   * it could not release while it blocks; EIDRM if it was removed, before or during
    * the wait; EACCES if it may not be read and written to; ENOMEM; E2BIG if the system
-   * allows less than 5 operations at once (/proc/sys/kernel/sem).
+   * allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  lockWriteSync(options?: SyncWaitOptions): SharedMutexGuard {
+  lockWriteSync(options?: SyncWaitOptions): LockGuard {
     const deadline = deadlineOf(options);
-    using writing = new Writing(this.#set);
-    return writing.waitSync(deadline);
+    using acquisition = new WriteAcquisition(setOf(this));
+    return acquisition.waitSync(deadline);
   }
 
   /**
-   * `semop(id, ...)` with `IPC_NOWAIT`: locks, to write, if nobody reads or writes.
+   * `semop(id, ...)` with `IPC_NOWAIT`: locks to write if there are no readers and no
+   * writer.
    *
-   * @returns The guard, which unlocks and tells whether the last writer died; null when
-   * somebody reads or writes.
+   * @returns The guard, which unlocks and tells whether the last writer died; undefined
+   * when there is a reader or a writer.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed; EACCES if it may not be written
-   * to; ENOMEM; E2BIG if the system allows less than 5 operations at once
+   * to; ENOMEM; E2BIG if the system allows fewer than 5 operations in one call
    * (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  tryLockWrite(): SharedMutexGuard | null {
-    return write(this.#set) ?? null;
+  tryLockWrite(): LockGuard | undefined {
+    return write(setOf(this));
   }
 
   /**
-   * `semop(id, ...)`, waiting without blocking the thread until nobody reads or writes;
-   * then locks, to write. Through one object the calls are served in their order.
+   * `semop(id, ...)`: locks to write, waiting without blocking the thread until there are
+   * no readers and no writer. Calls through one object are served in their order.
    *
-   * It waits as {@linkcode SharedRwLock.lockRead} does. A task that holds the lock and
-   * waits to write waits for itself: without a timeout, for ever.
+   * It waits as {@linkcode SharedRwLock.lockRead} does. A task that holds a guard and
+   * waits to write waits for itself, without a timeout for ever.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard, which unlocks and tells whether the last writer died.
    * @throws {ClosedError} If this object is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the lock was removed, before or during the wait; EACCES
-   * if it may not be read and written to; ENOMEM; E2BIG if the system allows less than
-   * 5 operations at once (/proc/sys/kernel/sem).
+   * if it may not be read and written to; ENOMEM; E2BIG if the system allows fewer than
+   * 5 operations in one call (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  async lockWrite(options?: WaitOptions): Promise<SharedMutexGuard> {
+  async lockWrite(options?: WaitOptions): Promise<LockGuard> {
     const limits = limitsOf(options);
-    using writing = new Writing(this.#set, this.#writers);
-    return await writing.wait(limits);
-  }
-
-  /**
-   * `semctl(id, 0, IPC_RMID)`: destroys the lock. Processes that wait for it are told
-   * with EIDRM, and so are its holders when they unlock.
-   *
-   * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator of the
-   * semaphore set, EIDRM if the lock was removed already.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
-   */
-  remove(): void {
-    this.#set.remove();
-  }
-
-  /**
-   * Ends the use of this object. The lock stays, and guards go on holding it. Pending
-   * waits end with a ClosedError. Closing twice does nothing.
-   */
-  close(): void {
-    this.#set.close();
-  }
-
-  /** Closes this object; the lock stays. */
-  [Symbol.dispose](): void {
-    this.#set.close();
+    using acquisition = new WriteAcquisition(setOf(this), this.#writers);
+    return await acquisition.wait(limits);
   }
 }

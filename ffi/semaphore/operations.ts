@@ -22,6 +22,9 @@ export interface SysvSemaphoreOperation {
   readonly undo?: boolean | undefined;
 }
 
+/** The fields of struct sembuf. */
+export type Operation = readonly [index: number, delta: number, flags: number];
+
 const SHORTS = sembuf.size / 2; // struct sembuf is three 16-bit numbers
 
 /** Operations that the kernel does together: all or none. */
@@ -36,10 +39,7 @@ export class Operations {
     this.count = sembufs.length / SHORTS;
   }
 
-  /** Operations from the fields of struct sembuf. */
-  static of(
-    ...operations: (readonly [index: number, delta: number, flags: number])[]
-  ): Operations {
+  static of(...operations: Operation[]): Operations {
     return new Operations(Int16Array.from(operations.flat()));
   }
 

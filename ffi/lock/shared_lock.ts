@@ -1,0 +1,68 @@
+// What the three locks have in common: a semaphore set, found by its identifier.
+
+import { showKey } from "../arguments.ts";
+import { inspected } from "../inspect_object.ts";
+import { checkInternal } from "../internal.ts";
+import type { LockSet } from "./lock_set.ts";
+
+/** The semaphore set of a lock. For this module alone. */
+export let setOf: (lock: SharedLock) => LockSet;
+
+/**
+ * What {@linkcode SharedMutex}, {@linkcode SharedRwLock} and
+ * {@linkcode SharedCondition} have in common: a System V semaphore set.
+ */
+export abstract class SharedLock implements Disposable {
+  readonly #name: string;
+  readonly #set: LockSet;
+
+  /** Made by this module alone. */
+  protected constructor(token: symbol, name: string, set: LockSet) {
+    checkInternal(token, name, "create() or open()");
+    this.#name = name;
+    this.#set = set;
+  }
+
+  static {
+    setOf = (lock) => lock.#set;
+  }
+
+  /** The identifier of the set: the same in every process. It is not the key. */
+  get id(): number {
+    return this.#set.id;
+  }
+
+  /**
+   * `semctl(id, 0, IPC_RMID)`: removes the set. Waits of all processes end with EIDRM,
+   * and so does `release()` of a guard.
+   *
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator of the set,
+   * EIDRM if it was removed already.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
+   */
+  remove(): void {
+    this.#set.remove();
+  }
+
+  /**
+   * Closes this object. The set stays, and so do the guards. Pending waits end with a
+   * ClosedError. Closing twice does nothing.
+   */
+  close(): void {
+    this.#set.closing.close();
+  }
+
+  /** Closes this object; the set and the guards stay. */
+  [Symbol.dispose](): void {
+    this.#set.closing.close();
+  }
+
+  /** Shows the identifier, the key, and whether this object is closed. */
+  [Symbol.for("Deno.customInspect")](): string {
+    const { id, key, closing } = this.#set;
+    const fields = { id, key: showKey(key), closed: closing.closed };
+    return inspected(this.#name, fields);
+  }
+}
