@@ -1,7 +1,7 @@
 // One of the processes of lost_update.ts: it adds 1 to a number in shared memory,
 // in two steps, and waits to be told before each of them.
 
-import { SharedMutex, type SharedMutexGuard } from "@linux/ipc/lock";
+import { type LockGuard, SharedMutex } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { i32, struct } from "@linux/ipc/struct";
 import { TextLineStream } from "@std/streams";
@@ -18,9 +18,9 @@ async function ordered(): Promise<void> {
 }
 
 /** Locks the mutex, and says how that went. */
-async function lock(mutex: SharedMutex): Promise<[SharedMutexGuard, string]> {
+async function lock(mutex: SharedMutex): Promise<[LockGuard, string]> {
   let guard = mutex.tryLock();
-  if (guard === null) {
+  if (guard === undefined) {
     console.log("finds it locked, and waits");
     guard = await mutex.lock({ timeout: 10_000 });
   }
@@ -34,7 +34,7 @@ const counter = memory.view(0, struct({ num: i32 }));
 
 await ordered();
 const [guard, how] = mutexId === undefined
-  ? [null, ""]
+  ? [undefined, ""]
   : await lock(SharedMutex.fromId(mutexId));
 const { num } = counter;
 console.log(`${how}reads ${num}`);
@@ -42,4 +42,4 @@ console.log(`${how}reads ${num}`);
 await ordered();
 counter.num = num + 1;
 guard?.release();
-console.log(`writes ${num + 1}${guard === null ? "" : " and unlocks it"}`);
+console.log(`writes ${num + 1}${guard === undefined ? "" : " and unlocks it"}`);

@@ -367,7 +367,7 @@ leakTest(
       using mutex = SharedMutex.create(null);
       using guard = mutex.lockSync();
       using set = SysvSemaphoreSet.fromId(mutex.id);
-      set.set({ mode: 0o200 });
+      set.change({ mode: 0o200 });
       const end = await mutex.lock({ timeout: 1000 }).catch((error) => error);
       console.log(end.code);
       guard.release();
@@ -484,7 +484,7 @@ leakTest("SysvSemaphoreSet reads what it is given once", () => {
   const values = { length: 2, 0: 3, 1: 4 };
   set.setAll(once(values, 100_000) as unknown as number[]);
   assertEquals(set.getAll(), [3, 4]);
-  set.set(once({ mode: 0o640 }, 0o7777));
+  set.change(once({ mode: 0o640 }, 0o7777));
   assertEquals(set.stat().mode, 0o640);
   const list = new Proxy([{ index: 0, delta: 1 }], {
     get(target, key) {

@@ -522,12 +522,12 @@ leakTest("PosixSemaphore.tryAcquire() takes what is there", () => {
     const { semaphore } = place;
     const one = semaphore.tryAcquire();
     const two = semaphore.tryAcquire();
-    assert(one !== null && two !== null);
-    assertEquals([semaphore.value, semaphore.tryAcquire()], [0, null]);
+    assert(one !== undefined && two !== undefined);
+    assertEquals([semaphore.value, semaphore.tryAcquire()], [0, undefined]);
     two.release();
     assertEquals(semaphore.value, 1);
-    assertNotEquals(semaphore.tryAcquire(), null);
-    assertEquals(semaphore.tryAcquire(), null);
+    assertNotEquals(semaphore.tryAcquire(), undefined);
+    assertEquals(semaphore.tryAcquire(), undefined);
   }
 });
 
@@ -569,7 +569,11 @@ leakTest("PosixSemaphore.release() gives back what another took", async () => {
       console.log(semaphore.value);`),
     "0",
   );
-  assertEquals(place.semaphore.tryAcquire(), null, "its permit died with it");
+  assertEquals(
+    place.semaphore.tryAcquire(),
+    undefined,
+    "its permit died with it",
+  );
   place.semaphore.release();
   assertEquals(place.semaphore.value, 1);
 });
@@ -970,7 +974,7 @@ for (const [where, make] of places) {
       semaphore.release();
       assertEquals(await ask("value"), "2");
       // C waits, TypeScript releases.
-      while (semaphore.tryAcquire() !== null);
+      while (semaphore.tryAcquire() !== undefined);
       await peer.send("wait");
       await peer.settled();
       assertEquals(peer.unread, "");
@@ -1072,12 +1076,12 @@ leakTest(
       assert(lost >= 1 && lost <= 3, `${lost} lost`);
       none.release();
       assert(
-        none.tryAcquire() !== null,
+        none.tryAcquire() !== undefined,
         "the one who waited took it",
       );
     }
     // Who waits for the last one waits in vain, and can be told so.
-    while (semaphore.tryAcquire() !== null);
+    while (semaphore.tryAcquire() !== undefined);
     await using holder = spawnCode(`${place.code}
       semaphore.acquireSync();
       console.log("has");

@@ -144,7 +144,7 @@ leakTest("SharedCondition.create() and its siblings", () => {
   assertRefused(() => SharedCondition.create(key), "EEXIST", "semget");
   condition.remove();
   assertRefused(() => SharedCondition.open(key), "ENOENT", "semget");
-  const subject = `condition key ${key}`;
+  const subject = `condition key 0x${key.toString(16)}`;
   assertRefused(() => condition.changing(), "EIDRM", "semctl", subject);
   assertRefused(() => condition.remove(), "EIDRM", "semctl", subject);
 });
@@ -176,18 +176,18 @@ leakTest("SharedCondition opens no semaphore set of another use", () => {
 leakTest("SharedCondition.lockWhen() looks with the mutex locked", async () => {
   using place = new ConditionPlace();
   const { lock, condition } = place;
-  const seen: (number | null)[] = [];
-  const predicate = () => seen.push(lock.owner) > 0;
+  const seen: (number | undefined)[] = [];
+  const predicate = () => seen.push(lock.ownerPid) > 0;
   for (const timeout of [undefined, 0]) {
     using guard = condition.lockWhenSync(lock, predicate, { timeout });
-    assertEquals([guard.previousOwnerDied, lock.owner], [false, Deno.pid]);
+    assertEquals([guard.previousOwnerDied, lock.ownerPid], [false, Deno.pid]);
   }
   for (const timeout of [undefined, 0]) {
     using guard = await condition.lockWhen(lock, predicate, { timeout });
-    assertEquals([guard.previousOwnerDied, lock.owner], [false, Deno.pid]);
+    assertEquals([guard.previousOwnerDied, lock.ownerPid], [false, Deno.pid]);
   }
   assertEquals(seen, Array(4).fill(Deno.pid));
-  assertEquals([lock.owner, condition.waiters], [null, 0]);
+  assertEquals([lock.ownerPid, condition.waiters], [undefined, 0]);
 });
 
 leakTest(
@@ -262,7 +262,7 @@ leakTest("SharedCondition waits never end early", async () => {
       const end = await outcome(Promise.try(call));
       assert(performance.now() - start >= timeout, `early: ${timeout}`);
       assertEquals(end, "TimeoutError");
-      assertEquals([condition.waiters, lock.owner], [0, null]);
+      assertEquals([condition.waiters, lock.ownerPid], [0, undefined]);
     }
   }
   for (const timeout of [-1, NaN]) {
@@ -303,7 +303,7 @@ leakTest(
         () => other.remove(),
       ]
     ) assertThrows(call, ClosedError, "condition");
-    assertEquals([condition.waiters, lock.owner], [0, null]);
+    assertEquals([condition.waiters, lock.ownerPid], [0, undefined]);
 
     await using child = await place.start(
       `console.log(await told(() => condition.lockWhenSync(lock, () => false)));`,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ClosedError, IpcError, SysvSemaphoreSet } from "../ffi/semaphore.ts";
-import { SharedMutex, type SharedMutexGuard } from "../ffi/lock.ts";
+import { type LockGuard, SharedMutex } from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
@@ -78,7 +78,7 @@ class Place extends LockPlace<SharedMutex> {
   /** The mutex is free, and nobody has died with it. */
   assertFree(): void {
     const guard = this.mutex.tryLock();
-    assert(guard !== null, "it is locked");
+    assert(guard !== undefined, "it is locked");
     guard.release();
     assertEquals(guard.previousOwnerDied, false);
   }
@@ -94,13 +94,13 @@ leakTest("SharedMutex.create() makes an unlocked mutex under a key", () => {
   using mutex = SharedMutex.create(key);
   const row = sysvTable("sem").find((row) => row.semid === mutex.id);
   assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 2]);
-  assertEquals(mutex.owner, null);
+  assertEquals(mutex.ownerPid, undefined);
   {
     using guard = mutex.lockSync();
     assertEquals(guard.previousOwnerDied, false);
-    assertEquals(mutex.owner, Deno.pid);
+    assertEquals(mutex.ownerPid, Deno.pid);
   }
-  assertEquals(mutex.owner, null);
+  assertEquals(mutex.ownerPid, undefined);
   assertRefused(() => SharedMutex.create(key), "EEXIST", "semget");
   mutex.remove();
   assertRefused(() => SharedMutex.open(key), "ENOENT", "semget");
@@ -118,14 +118,14 @@ leakTest("SharedMutex.open() and its siblings open the same mutex", () => {
     ]
   ) {
     using same = other;
-    assertEquals([same.id, same.owner], [mutex.id, Deno.pid]);
-    assertEquals(same.tryLock(), null);
+    assertEquals([same.id, same.ownerPid], [mutex.id, Deno.pid]);
+    assertEquals(same.tryLock(), undefined);
   }
   mutex.remove();
   const error = assertThrows(() => mutex.tryLock(), IpcError);
   assertEquals(
     error.message,
-    `semop mutex key ${key}: Identifier removed (EIDRM)`,
+    `semop mutex key 0x${key.toString(16)}: Identifier removed (EIDRM)`,
   );
   // The guard cannot unlock it any more, and says so when it is disposed of.
   assertRefused(() => _guard.release(), "EIDRM", "semop");
@@ -211,14 +211,14 @@ leakTest("SharedMutex refuses what is no key, id or mode", () => {
 
 // --- Locking ----------------------------------------------------------------
 
-leakTest("SharedMutexGuard.release() unlocks once", () => {
+leakTest("LockGuard.release() unlocks once", () => {
   using place = new Place();
   const first = place.mutex.lockSync();
   first.release();
   const second = place.mutex.lockSync();
   first.release(); // not what the second holds
   first[Symbol.dispose]();
-  assertEquals(place.mutex.tryLock(), null);
+  assertEquals(place.mutex.tryLock(), undefined);
   second.release();
   place.assertFree();
   assertThrows(() => first.markConsistent(), ClosedError, "guard");
@@ -231,7 +231,7 @@ leakTest("SharedMutex does not lock twice", async () => {
   {
     using guard = mutex.lockSync();
     for (const one of [mutex, other]) {
-      assertEquals(one.tryLock(), null);
+      assertEquals(one.tryLock(), undefined);
       for (const options of [undefined, { timeout: 0 }, { timeout: 5 }]) {
         assertRefused(() => one.lockSync(options), "EDEADLK", "semop");
       }
@@ -249,8 +249,8 @@ leakTest("SharedMutex does not lock twice", async () => {
 leakTest("SharedMutex.lockSync() waits for another process", async () => {
   using place = new Place();
   await using child = await place.holder();
-  assertEquals(place.mutex.tryLock(), null);
-  assertEquals(place.mutex.owner, child.pid);
+  assertEquals(place.mutex.tryLock(), undefined);
+  assertEquals(place.mutex.ownerPid, child.pid);
   await using waiter = await place.start(`
     console.log(await told(() => mutex.lockSync()));`);
   await waiter.settled();
@@ -348,12 +348,12 @@ leakTest("SharedMutex.close() ends lock(), and a guard goes on", async () => {
     const call of [
       () => mutex.lockSync(),
       () => mutex.tryLock(),
-      () => mutex.owner,
+      () => mutex.ownerPid,
       () => mutex.remove(),
     ]
   ) assertThrows(call, ClosedError, "private mutex");
   using other = SharedMutex.fromId(mutex.id);
-  assertEquals(other.tryLock(), null);
+  assertEquals(other.tryLock(), undefined);
   guard.release();
   other.lockSync().release();
 });
@@ -407,7 +407,7 @@ const COUNTERS = {
     }`,
   "tryLock()": `for (let i = 0; i < 5_000;) {
       using guard = mutex.tryLock();
-      if (guard === null) continue;
+      if (guard === undefined) continue;
       work(words, guard);
       i++;
     }`,
@@ -481,7 +481,7 @@ leakTest("SharedMutex: Workers of one process lose no count", async () => {
 leakTest("SharedMutex tells the next owner of the death, once", async () => {
   using place = new Place();
   const { mutex } = place;
-  const locks: (() => SharedMutexGuard | Promise<SharedMutexGuard>)[] = [
+  const locks: (() => LockGuard | Promise<LockGuard>)[] = [
     () => mutex.lockSync(LIMITED),
     () => mutex.tryLock()!,
     () => mutex.lock(LIMITED),
@@ -489,12 +489,12 @@ leakTest("SharedMutex tells the next owner of the death, once", async () => {
   for (const lock of locks) {
     await using child = await place.holder();
     await kill(child);
-    assertEquals(mutex.owner, null);
+    assertEquals(mutex.ownerPid, undefined);
     {
       using guard = await lock();
       assertEquals(guard.previousOwnerDied, true);
       guard.markConsistent();
-      assertEquals([mutex.tryLock(), mutex.owner], [null, Deno.pid]);
+      assertEquals([mutex.tryLock(), mutex.ownerPid], [undefined, Deno.pid]);
     }
     using guard = await lock();
     assertEquals(guard.previousOwnerDied, false);
@@ -610,7 +610,7 @@ leakTest("SharedMutex tells C of a death, and of a death in C", {
     return await peer.line();
   };
   assertEquals(await ask("lock"), "locked");
-  assertEquals([mutex.tryLock(), mutex.owner], [null, peer.pid]);
+  assertEquals([mutex.tryLock(), mutex.ownerPid], [undefined, peer.pid]);
   assertEquals(await ask("try"), "busy");
   assertEquals(await ask("unlock"), "unlocked");
   const guard = mutex.lockSync();
@@ -640,7 +640,7 @@ leakTest("SharedMutex belongs to the process, not to what it forks", {
   assertEquals(await peer.line(), "locked");
   await peer.send("fork"); // its child has the pipes, too
   await peer.expect("forked\n");
-  assertEquals(place.mutex.tryLock(), null);
+  assertEquals(place.mutex.tryLock(), undefined);
   peer.kill("SIGKILL"); // the child lives on
   {
     using guard = await place.mutex.lock(LIMITED);
@@ -860,7 +860,7 @@ leakTest("SharedMutex belongs to the process, not to a Worker", async () => {
     console.log(await told(() => mutex.lock({ timeout: 100 })));
     await Deno.stdin.read(new Uint8Array(1));`);
   assertEquals(await child.line(), "TimeoutError");
-  assertEquals(place.mutex.tryLock(), null);
+  assertEquals(place.mutex.tryLock(), undefined);
   await child.send("");
   assertEquals((await child.ended()).code, 0);
   using guard = place.mutex.lockSync(LIMITED);
@@ -908,12 +908,12 @@ leakTest("SharedMutex.remove() tells all who wait", async () => {
   assertRefused(() => guard.release(), "EIDRM", "semop");
   guard.release();
   assertRefused(() => mutex.remove(), "EIDRM", "semctl");
-  assertRefused(() => mutex.owner, "EIDRM", "semctl");
+  assertRefused(() => mutex.ownerPid, "EIDRM", "semctl");
   // The guard holds nothing any more.
   assertRefused(() => mutex.lockSync(), "EIDRM", "semop");
 });
 
-leakTest("SharedMutexGuard.release() finds that it holds nothing", async () => {
+leakTest("LockGuard.release() finds that it holds nothing", async () => {
   using place = new Place();
   const guard = place.mutex.lockSync();
   tamper(place.mutex, 0, 0);
@@ -926,7 +926,7 @@ leakTest("SharedMutexGuard.release() finds that it holds nothing", async () => {
   using next = place.mutex.lockSync(LIMITED);
   assertEquals(next.previousOwnerDied, true);
   await kill(child);
-  assertEquals(place.mutex.tryLock(), null);
+  assertEquals(place.mutex.tryLock(), undefined);
 });
 
 leakTest("SharedMutex goes on after values that it never has", async () => {
@@ -1050,9 +1050,9 @@ leakTest("SharedMutex works between pid namespaces", {
       "--kill-child",
       Deno.execPath(),
       ...code(`${place.code}
-        console.log(mutex.owner);
+        console.log(mutex.ownerPid);
         globalThis.guard = await mutex.lock();
-        console.log(mutex.owner === Deno.pid && "holds");
+        console.log(mutex.ownerPid === Deno.pid && "holds");
         await Deno.stdin.read(new Uint8Array(1));`),
     ],
   });
@@ -1060,8 +1060,8 @@ leakTest("SharedMutex works between pid namespaces", {
   await inside.expect("0\n");
   guard.release();
   await inside.expect("holds\n");
-  assertEquals(place.mutex.tryLock(), null);
-  assert(place.mutex.owner! > 1);
+  assertEquals(place.mutex.tryLock(), undefined);
+  assert(place.mutex.ownerPid! > 1);
   inside.kill("SIGKILL");
   using next = await place.mutex.lock(LIMITED);
   assertEquals(next.previousOwnerDied, true);

@@ -1,10 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ClosedError, IpcError, SysvSemaphoreSet } from "../ffi/semaphore.ts";
-import {
-  SharedMutex,
-  type SharedReadGuard,
-  SharedRwLock,
-} from "../ffi/lock.ts";
+import { type ReadGuard, SharedMutex, SharedRwLock } from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
 import { kill } from "./support/kills.ts";
@@ -74,22 +70,21 @@ class RwPlace extends Place<SharedRwLock> {
 
   /** Nobody holds it or waits for it, and nobody has died with it. */
   assertFree(): void {
-    const { readers, waitingWriters, owner } = this.lock;
-    assertEquals([readers, waitingWriters, owner], [0, 0, null]);
+    const { readers, waitingWriters, ownerPid } = this.lock;
+    assertEquals([readers, waitingWriters, ownerPid], [0, 0, undefined]);
     const guard = this.lock.tryLockWrite();
-    assert(guard !== null, "it is locked");
+    assert(guard !== undefined, "it is locked");
     guard.release();
     assertEquals(guard.previousOwnerDied, false);
   }
 }
 
 /** The ways to take the lock, in this process. */
-const READS: Record<string, (lock: SharedRwLock) => Promise<SharedReadGuard>> =
-  {
-    lockReadSync: (lock) => Promise.resolve(lock.lockReadSync(LIMITED)),
-    tryLockRead: (lock) => Promise.resolve(lock.tryLockRead()!),
-    lockRead: (lock) => lock.lockRead(LIMITED),
-  };
+const READS: Record<string, (lock: SharedRwLock) => Promise<ReadGuard>> = {
+  lockReadSync: (lock) => Promise.resolve(lock.lockReadSync(LIMITED)),
+  tryLockRead: (lock) => Promise.resolve(lock.tryLockRead()!),
+  lockRead: (lock) => lock.lockRead(LIMITED),
+};
 
 // --- Create, open, remove ---------------------------------------------------
 
@@ -98,20 +93,24 @@ leakTest("SharedRwLock.create() makes a lock under a key", () => {
   using lock = SharedRwLock.create(key);
   const row = sysvTable("sem").find((row) => row.semid === lock.id);
   assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 4]);
-  assertEquals([lock.owner, lock.readers, lock.waitingWriters], [null, 0, 0]);
+  assertEquals([lock.ownerPid, lock.readers, lock.waitingWriters], [
+    undefined,
+    0,
+    0,
+  ]);
   {
     using one = lock.lockReadSync();
     using _two = lock.lockReadSync();
     assertEquals(one.previousOwnerDied, false);
     assert(!("markConsistent" in one));
-    assertEquals([lock.owner, lock.readers], [null, 2]);
+    assertEquals([lock.ownerPid, lock.readers], [undefined, 2]);
   }
   {
     using guard = lock.lockWriteSync();
     assertEquals(guard.previousOwnerDied, false);
-    assertEquals([lock.owner, lock.readers], [Deno.pid, 0]);
+    assertEquals([lock.ownerPid, lock.readers], [Deno.pid, 0]);
   }
-  assertEquals([lock.owner, lock.readers], [null, 0]);
+  assertEquals([lock.ownerPid, lock.readers], [undefined, 0]);
   assertRefused(() => SharedRwLock.create(key), "EEXIST", "semget");
   lock.remove();
   assertRefused(() => SharedRwLock.open(key), "ENOENT", "semget");
@@ -130,12 +129,12 @@ leakTest("SharedRwLock.open() and its siblings open the same lock", () => {
   ) {
     using same = other;
     assertEquals([same.id, same.readers], [lock.id, 1]);
-    assertEquals(same.tryLockWrite(), null);
+    assertEquals(same.tryLockWrite(), undefined);
     same.tryLockRead()!.release();
   }
   lock.remove();
   const error = assertThrows(() => lock.tryLockRead(), IpcError);
-  const subject = `reader-writer lock key ${key}`;
+  const subject = `reader-writer lock key 0x${key.toString(16)}`;
   assertEquals(error.message, `semop ${subject}: Identifier removed (EIDRM)`);
   // The guard cannot unlock it any more, and says so, once.
   assertRefused(() => guard.release(), "EIDRM", "semop", subject);
@@ -228,14 +227,17 @@ leakTest("SharedRwLock: many read, or one writes", async () => {
     using _mine = lock.lockReadSync({ timeout: 0 });
     using _also = await lock.lockRead({ timeout: 0 });
     assertEquals(lock.readers, 3);
-    assertEquals(lock.tryLockWrite(), null);
+    assertEquals(lock.tryLockWrite(), undefined);
     assertEquals(await outcome(lock.lockWrite({ timeout: 5 })), "TimeoutError");
     await reader.send("");
     await reader.expect("unlocked\n");
   }
   await using writer = await place.holder("await lock.lockWrite()");
-  assertEquals([lock.owner, lock.readers], [writer.pid, 0]);
-  assertEquals([lock.tryLockRead(), lock.tryLockWrite()], [null, null]);
+  assertEquals([lock.ownerPid, lock.readers], [writer.pid, 0]);
+  assertEquals([lock.tryLockRead(), lock.tryLockWrite()], [
+    undefined,
+    undefined,
+  ]);
   assertEquals(await outcome(lock.lockRead({ timeout: 5 })), "TimeoutError");
   const read = outcome(lock.lockRead());
   const write = outcome(lock.lockWrite());
@@ -258,7 +260,7 @@ leakTest("A guard of SharedRwLock unlocks once", () => {
   writer.release();
   const next = lock.lockWriteSync();
   writer.release();
-  assertEquals(lock.tryLockRead(), null);
+  assertEquals(lock.tryLockRead(), undefined);
   next.release();
   place.assertFree();
   assertThrows(() => writer.markConsistent(), ClosedError, "guard");
@@ -312,7 +314,7 @@ leakTest("SharedRwLock waits never end early", async () => {
     ];
     for (const call of calls) {
       const start = performance.now();
-      const end = await outcome(Promise.try<SharedReadGuard, []>(call));
+      const end = await outcome(Promise.try<ReadGuard, []>(call));
       assert(performance.now() - start >= timeout, `early: ${timeout}`);
       assertEquals(end, "TimeoutError");
     }
@@ -386,13 +388,13 @@ leakTest("SharedRwLock.close() ends waits, and guards go on", async () => {
       () => lock.lockWriteSync(),
       () => lock.tryLockRead(),
       () => lock.tryLockWrite(),
-      () => lock.owner,
+      () => lock.ownerPid,
       () => lock.readers,
       () => lock.waitingWriters,
       () => lock.remove(),
     ]
   ) assertThrows(call, ClosedError, "private reader-writer lock");
-  assertEquals([other.owner, other.waitingWriters], [Deno.pid, 0]);
+  assertEquals([other.ownerPid, other.waitingWriters], [Deno.pid, 0]);
   guard.release();
   other.lockWriteSync().release();
 });
@@ -586,10 +588,10 @@ const COUNTERS: Record<string, string> = {
   trying: `for (let i = 0; i < 3_000;) {
       {
         using guard = lock.tryLockRead();
-        if (guard !== null) look(guard);
+        if (guard !== undefined) look(guard);
       }
       using guard = lock.tryLockWrite();
-      if (guard === null) continue;
+      if (guard === undefined) continue;
       change(guard);
       i++;
     }`,
@@ -663,7 +665,7 @@ leakTest(
     for (const [name, read] of Object.entries(READS)) {
       await using writer = await place.holder("lock.lockWriteSync()");
       await kill(writer);
-      assertEquals(lock.owner, null);
+      assertEquals(lock.ownerPid, undefined);
       {
         using one = await read(lock);
         using two = await read(lock);
@@ -698,7 +700,7 @@ leakTest(
     await kill(other);
     assertEquals(lock.lockReadSync(LIMITED).previousOwnerDied, true);
     using guard = lock.tryLockWrite();
-    assertEquals(guard, null); // this process reads
+    assertEquals(guard, undefined); // this process reads
   },
 );
 
@@ -715,7 +717,7 @@ leakTest("SharedRwLock does not mind the death of readers", async () => {
   const written = outcome(lock.lockWrite(LIMITED));
   mine.release();
   for (const [i, reader] of readers.entries()) {
-    assertEquals([lock.readers, lock.tryLockWrite()], [3 - i, null]);
+    assertEquals([lock.readers, lock.tryLockWrite()], [3 - i, undefined]);
     await kill(reader); // the last of which ends the wait
   }
   assertEquals(await written, "locked");
@@ -774,13 +776,13 @@ leakTest("SharedRwLock tells C of a death, and of a death in C", {
     return await peer.line();
   };
   assertEquals(await ask("read"), "locked");
-  assertEquals([lock.readers, lock.tryLockWrite()], [1, null]);
+  assertEquals([lock.readers, lock.tryLockWrite()], [1, undefined]);
   const reader = lock.tryLockRead()!;
   assertEquals(await ask("unlock-read"), "unlocked");
   assertEquals(await ask("try-write"), "busy");
   reader.release();
   assertEquals(await ask("write"), "locked");
-  assertEquals([lock.tryLockRead(), lock.owner], [null, peer.pid]);
+  assertEquals([lock.tryLockRead(), lock.ownerPid], [undefined, peer.pid]);
   assertEquals(await ask("unlock-write"), "unlocked");
   const writer = lock.lockWriteSync();
   assertEquals(await ask("try-read"), "busy");
@@ -928,7 +930,7 @@ leakTest("SharedRwLock belongs to the process, not to a Worker", async () => {
     console.log(await told(() => lock.lockWrite({ timeout: 100 })));
     await Deno.stdin.read(new Uint8Array(1));`);
   assertEquals(await child.line(), "TimeoutError");
-  assertEquals([lock.readers, lock.tryLockWrite()], [1, null]);
+  assertEquals([lock.readers, lock.tryLockWrite()], [1, undefined]);
   await child.send("");
   assertEquals((await child.ended()).code, 0);
   place.assertFree();

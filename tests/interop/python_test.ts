@@ -122,7 +122,7 @@ sysvTest("SysvSemaphoreSet takes turns with Python", async () => {
   assertEquals(set.waiters(0), { increase: 1, zero: 0 });
   permit.release();
   assertEquals(await python.child.line(), "None");
-  assertEquals([semaphore.value, set.lastUser(0)], [0, python.child.pid]);
+  assertEquals([semaphore.value, set.lastPid(0)], [0, python.child.pid]);
 
   const waiting = semaphore.acquire(WAIT);
   assertEquals(await python.ask("semaphore.release()"), "None");
@@ -244,7 +244,7 @@ posixTest("PosixSemaphore takes turns with Python", async () => {
   );
   PosixSemaphore.unlink(name);
   assertEquals(await python.ask(`call("sem_wait", semaphore)`), "0");
-  assertEquals(semaphore.tryAcquire(), null);
+  assertEquals(semaphore.tryAcquire(), undefined);
   const waiting = semaphore.acquire(WAIT);
   assertEquals(await python.ask(`call("sem_post", semaphore)`), "0");
   const permit = await waiting;

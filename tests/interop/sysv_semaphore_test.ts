@@ -52,7 +52,7 @@ setTest(
     await say(peer, "values", "4: 1 0 2 32767");
     set.setAll([5, 6, 7, 8]);
     await say(peer, "values", "4: 5 6 7 8");
-    set.set({ mode: 0o640 });
+    set.change({ mode: 0o640 });
     const { key, mode, uid, creatorUid, operated, changed } = set.stat();
     await say(
       peer,
@@ -75,7 +75,7 @@ setTest("SysvSemaphoreSet wakes a C program, and is woken by it", async () => {
   assertEquals(set.waiters(1).zero, 1);
   set.operateSync([{ index: 1, delta: -1 }]);
   assertEquals(await peer.line(), "done");
-  assertEquals([set.getAll(), set.lastUser(0)], [[0, 0], peer.pid]);
+  assertEquals([set.getAll(), set.lastPid(0)], [[0, 0], peer.pid]);
 
   const waits = [
     set.operate([{ index: 0, delta: -2 }, { index: 1, delta: -1 }]),

@@ -1,11 +1,11 @@
 // A lock, through this library: locked to send, and unlocked to receive, by one
 // process alone.
 
-import { SharedMutex, type SharedMutexGuard } from "@linux/ipc/lock";
+import { type LockGuard, SharedMutex } from "@linux/ipc/lock";
 import { play, playAsync, task } from "../task.ts";
 
 const mutex = SharedMutex.fromId(Number(task.addresses[0]));
-let guard: SharedMutexGuard;
+let guard: LockGuard;
 if (task.mode === "sync") {
   play({
     send: () => void (guard = mutex.lockSync()),

@@ -275,7 +275,7 @@ const SUPPLIES: ((fuzz: Fuzz) => Supply)[] = [
       name: "SharedMutex",
       most: 1,
       acquire: (options) => one.lock(options),
-      left: () => one.owner === null ? 1 : 0,
+      left: () => one.ownerPid === undefined ? 1 : 0,
     };
   },
   (fuzz) => {
@@ -284,7 +284,7 @@ const SUPPLIES: ((fuzz: Fuzz) => Supply)[] = [
       name: "SharedRwLock",
       most: 1,
       acquire: (options) => one.lockWrite(options),
-      left: () => one.owner === null ? 1 : 0,
+      left: () => one.ownerPid === undefined ? 1 : 0,
     };
   },
 ];

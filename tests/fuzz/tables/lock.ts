@@ -41,7 +41,7 @@ export const LOCK: Mechanism = {
         remove: [],
         close: [],
       },
-      getters: ["id", "owner"],
+      getters: ["id", "ownerPid"],
       construct: [anything],
     },
     SharedRwLock: {
@@ -58,7 +58,7 @@ export const LOCK: Mechanism = {
         remove: [],
         close: [],
       },
-      getters: ["id", "owner", "readers", "waitingWriters"],
+      getters: ["id", "ownerPid", "readers", "waitingWriters"],
       construct: [anything],
     },
     SharedCondition: {
