@@ -234,12 +234,6 @@ function copied(old: Mapping, length: number): Mapping {
   return mapping;
 }
 
-/** Maps an open file. Internal to this package. */
-export let mapDescriptor: (
-  file: MappableFile,
-  request: MapRequest,
-) => MemoryMap;
-
 // One flush at a time uses a thread of the blocking pool: more would not be faster, and
 // file I/O needs the pool, too.
 const flushing = new WaiterQueue();
@@ -429,10 +423,6 @@ export class MemoryMap extends Memory {
     });
     const movable = access === "private" && !huge;
     return new MemoryMap(internal, mapping, movable ? "none" : undefined, 0);
-  }
-
-  static {
-    mapDescriptor = MemoryMap.#map;
   }
 
   static #map(

@@ -28,7 +28,13 @@ const imports = new Map(
   }),
 );
 
-const SHARED = ["struct.ts", "errors.ts", "arguments.ts", "internal.ts"];
+const SHARED = [
+  "struct.ts",
+  "errors.ts",
+  "arguments.ts",
+  "internal.ts",
+  "inspect_object.ts",
+];
 
 /** How far from the kernel a file is. */
 function levelOf(file: string): number {

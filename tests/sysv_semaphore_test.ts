@@ -563,7 +563,11 @@ leakTest(
           const error = assertThrows(call, DOMException);
           assert(performance.now() - start >= timeout);
           assertEquals(error.name, "TimeoutError");
-          assert(error.message.includes(`key 0x${key.toString(16)} to be initialised`));
+          assert(
+            error.message.includes(
+              `key 0x${key.toString(16)} to be initialised`,
+            ),
+          );
         }
       }
       const untouched = true;

@@ -25,14 +25,13 @@ import {
 } from "../libc/sys_mman.ts";
 import {
   type MapOptions,
-  mapRequest,
   resizeFile,
   type ResizeOptions,
   resizeRequest,
   sizeOf,
   truncate,
 } from "../memory/file.ts";
-import { mapDescriptor, type MemoryMap } from "../memory_map.ts";
+import { MemoryMap } from "../memory_map.ts";
 
 /**
  * A permanent restriction on a memory file: `F_SEAL_...`.
@@ -87,6 +86,7 @@ export interface MemoryFileFromFdOptions {
 }
 
 const NAME_BYTES = 249; // the limit in memfd_create(2)
+const mapFd = MemoryMap.fromFd; // as it is now, whatever a caller puts in its place
 
 function maskOf(seals: readonly Seal[]): number {
   let mask = 0;
@@ -313,8 +313,12 @@ export class MemoryFile extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
    */
   map(options?: MapOptions): MemoryMap {
-    const request = mapRequest(options);
-    return mapDescriptor(descriptorOf(this), request);
+    const { offset, length, private: isPrivate, readonly, populate } =
+      options ??
+        {};
+    const { fd, subject: name } = descriptorOf(this);
+    const range = { offset, length, private: isPrivate, readonly, populate };
+    return mapFd(fd, { ...range, name });
   }
 
   /** Shows the descriptor, and whether this object is closed. */
