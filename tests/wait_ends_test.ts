@@ -149,12 +149,17 @@ leakTest("waits refuse a signal that is no AbortSignal", async () => {
   const ends = await inChild(async (): Promise<Ends> => {
     const { endOf, KINDS } = await import("./support/pending.ts");
     const ends: Ends = {};
-    const fake = { aborted: false, addEventListener() {} };
-    const signal = fake as unknown as AbortSignal;
+    const fakes = [
+      { aborted: false, addEventListener() {} },
+      Object.create(new AbortController().signal), // has one as its prototype
+      Object.create(AbortSignal.prototype),
+    ] as AbortSignal[];
     for (const [name, make] of Object.entries(KINDS)) {
-      const kind = make();
-      ends[name] = await endOf(kind.wait({ signal }));
-      kind.dispose();
+      for (const [index, signal] of fakes.entries()) {
+        const kind = make();
+        ends[`${name} ${index}`] = await endOf(kind.wait({ signal }));
+        kind.dispose();
+      }
     }
     return ends;
   });

@@ -26,13 +26,19 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal !== undefined && isAborted(signal)) throw reasonOf(signal);
 }
 
-/** Makes sure that a value is an AbortSignal, which can end a wait. */
+// An object that has a signal as its prototype passes as one, and is never aborted. It
+// lacks the properties that the constructor sets.
+const OWN = Reflect.ownKeys(new AbortController().signal);
+
+/** Checks that a value is an AbortSignal, which can end a wait. */
 export function checkSignal(value: unknown): asserts value is AbortSignal {
   try {
     isAborted(value as AbortSignal); // throws for every other object
+    if (OWN.every((key) => Object.hasOwn(value as AbortSignal, key))) return;
   } catch {
-    throw new TypeError('Argument "signal" must be an AbortSignal');
+    // Refused below.
   }
+  throw new TypeError('Argument "signal" must be an AbortSignal');
 }
 
 // Listeners of the capture phase come first: others may stop the event.
