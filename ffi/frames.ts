@@ -574,7 +574,7 @@ function checkCount(
     Number.isInteger(count) && count as number >= min && count as number <= max
   ) return;
   throw new TypeError(
-    `Method "${method}" of the stream must return a number from ${min} to ${max}: ${
+    `Method "${method}" of the stream must return a count of bytes from ${min} to ${max}: ${
       String(count)
     }`,
   );

@@ -355,7 +355,7 @@ leakTest(
       "1",
       `write reader ${refused("open")}`,
       "write writer TimeoutError 23 ",
-      "write try opened", // null: nobody reads
+      "write try done", // null: nobody reads
       `write both ${refused("open")}`,
       `write unlink ${refused("unlink")}`,
       "1",
@@ -631,7 +631,7 @@ leakTest("Fifo opens its ends with close-on-exec, and blocking", async () => {
   }
 });
 
-leakTest("Fifo.tryOpenWriter() is undefined when nobody reads", () => {
+leakTest("Fifo.tryOpenWriter() is undefined without a reader", () => {
   using dir = scratch();
   const path = dir.file("fifo");
   using fifo = Fifo.create(path);
@@ -643,6 +643,53 @@ leakTest("Fifo.tryOpenWriter() is undefined when nobody reads", () => {
     assertEquals(writer!.writeSync(bytes("x")), 1);
   }
   assertStrictEquals(fifo.tryOpenWriter(), undefined);
+});
+
+leakTest(
+  "Fifo.openReaderSync() and openWriterSync() take a timeout",
+  async () => {
+    using dir = scratch();
+    const path = dir.file("fifo");
+    using fifo = Fifo.create(path);
+    for (const open of ["openReaderSync", "openWriterSync"] as const) {
+      for (const timeout of [0, 20]) {
+        const start = performance.now();
+        const error = assertThrows(() => fifo[open]({ timeout }), DOMException);
+        assertEquals(error.name, "TimeoutError");
+        assert(performance.now() - start >= timeout);
+      }
+      assertThrows(() => fifo[open]({ timeout: -1 }), RangeError);
+      assertThrows(() => fifo[open]({ timeout: "1" as never }), TypeError);
+    }
+    assertEquals(opened(path), 1);
+    const shell = (script: string) =>
+      new Deno.Command("sh", { args: ["-c", script, "sh", path] }).spawn();
+    const writing = shell('printf hello > "$1"');
+    {
+      using reader = fifo.openReaderSync({ timeout: 10_000 });
+      assertEquals(flagsOf(reader.fd) & (O_CLOEXEC | O_NONBLOCK), O_CLOEXEC);
+      const buffer = new Uint8Array(16);
+      assertEquals(reader.readSync(buffer), 5);
+      assertEquals(reader.readSync(buffer), null);
+    }
+    await writing.status;
+    const reading = shell('exec cat "$1" > /dev/null');
+    {
+      using writer = fifo.openWriterSync({ timeout: 10_000 });
+      assertEquals(flagsOf(writer.fd) & (O_CLOEXEC | O_NONBLOCK), O_CLOEXEC);
+      writer.writeSync(bytes("x"));
+    }
+    assertEquals((await reading.status).success, true);
+  },
+);
+
+leakTest("Deno.inspect() shows what a FIFO is", () => {
+  using dir = scratch();
+  const path = dir.file("fifo");
+  const fifo = Fifo.create(path);
+  assertEquals(Deno.inspect(fifo), `Fifo { path: "${path}", closed: false }`);
+  fifo.close();
+  assertEquals(Deno.inspect(fifo), `Fifo { path: "${path}", closed: true }`);
 });
 
 leakTest("Fifo.openBoth() never reads the end", async () => {

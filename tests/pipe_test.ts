@@ -750,7 +750,7 @@ leakTest(
     for (const size of [11, 100, PIPE_BUF]) {
       assertStrictEquals(
         writer.tryWrite(new Uint8Array(size)),
-        null,
+        undefined,
         `${size}`,
       );
     }
@@ -1826,6 +1826,62 @@ leakTest("tee() and splice() duplicate a stream to its end", async () => {
   await writing;
   assertBytes(await copies, all);
   assertBytes(await moved, all);
+});
+
+leakTest(
+  "PipeReader and PipeWriter.detach() give the descriptor away",
+  async () => {
+    const { reader, writer } = pipe();
+    const reading = reader.read(new Uint8Array(1));
+    const fds = [reader.detach(), writer.detach()] as const;
+    await assertRejects(() => reading, ClosedError);
+    for (const end of [reader, writer]) {
+      assertThrows(() => end.fd, ClosedError);
+      assertThrows(() => end.detach(), ClosedError);
+      end.close();
+    }
+    using again = PipeReader.fromFd(fds[0]);
+    using out = PipeWriter.fromFd(fds[1]);
+    out.writeSync(bytes("x"));
+    assertEquals(again.readSync(new Uint8Array(2)), 1);
+  },
+);
+
+leakTest("Deno.inspect() shows what the end of a pipe is", () => {
+  using ends = pipe();
+  const { reader, writer } = ends;
+  const { fd } = reader;
+  assertEquals(
+    Deno.inspect(reader),
+    `PipeReader { name: "pipe", fd: ${fd}, closed: false }`,
+  );
+  ends.close();
+  assertEquals(
+    Deno.inspect(writer),
+    'PipeWriter { name: "pipe", closed: true }',
+  );
+});
+
+leakTest("pipe() and duplexPipe() can be closed, and not assigned to", () => {
+  const ends = pipe();
+  const sides = duplexPipe();
+  using other = pipe();
+  const strangers = [ends, sides[0], sides] as unknown as Record<
+    string,
+    unknown
+  >[];
+  for (const object of strangers) {
+    for (const name of Object.keys(object)) {
+      assertThrows(() => object[name] = other, TypeError);
+    }
+  }
+  sides.close();
+  ends.close();
+  ends.close();
+  for (const { reader, writer } of [ends, ...sides]) {
+    assertThrows(() => reader.fd, ClosedError);
+    assertThrows(() => writer.fd, ClosedError);
+  }
 });
 
 // --- duplexPipe() -----------------------------------------------------------

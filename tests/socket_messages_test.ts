@@ -3,6 +3,8 @@ import {
   assertEquals,
   assertInstanceOf,
   assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import {
@@ -306,22 +308,84 @@ leakTest(
       await turns(); // it waits for room at the receiver
       end(client);
       assertInstanceOf(await soon(pending), ClosedError);
-      while (server.tryReceive() !== null);
+      while (server.tryReceive() !== undefined);
     }
   },
 );
 
 leakTest(
-  "UnixDatagram.connectSync() leaves nothing behind when it fails",
-  () => {
+  "UnixDatagram.connect() leaves nothing behind when it fails",
+  async () => {
     using dir = scratch();
-    const error = assertThrows(
-      () =>
-        UnixDatagram.connectSync(dir.file("missing"), { from: dir.file("me") }),
-      IpcError,
-    );
-    assertEquals(error.code, "ENOENT");
+    const to = dir.file("missing");
+    const options = { from: dir.file("me") };
+    for (
+      const error of [
+        assertThrows(() => UnixDatagram.connectSync(to, options), IpcError),
+        await assertRejects(() => UnixDatagram.connect(to, options), IpcError),
+      ]
+    ) assertEquals(error.code, "ENOENT");
+    const reason = new Error("no more");
+    const aborted = { ...options, signal: AbortSignal.abort(reason) };
+    const error = await assertRejects(() => UnixDatagram.connect(to, aborted));
+    assertStrictEquals(error, reason);
+    const late = { ...options, timeout: -1 };
+    assertThrows(() => UnixDatagram.connectSync(to, late), RangeError);
+    await assertRejects(() => UnixDatagram.connect(to, late), RangeError);
     assertEquals(dir.list(), []);
+  },
+);
+
+leakTest("UnixDatagram.connect() connects as connectSync() does", async () => {
+  using server = UnixDatagram.create(null);
+  const to = server.localAddress!;
+  using client = await UnixDatagram.connect(to, { from: null, timeout: 0 });
+  assertEquals(client.remoteAddress, to);
+  await client.send(bytes(1));
+  const { data, from } = await server.receive();
+  assertEquals([data, from], [bytes(1), client.localAddress]);
+});
+
+leakTest(
+  "a UnixMessage cannot be assigned to, and closes its descriptors",
+  () => {
+    using ends = UnixSeqpacket.pair();
+    const [one, other] = ends;
+    one.sendSync(bytes(1, 2, 3), { descriptors: [one] });
+    const message = other.receiveSync({ maxDescriptors: 1, maxSize: 2 })!;
+    const stranger = message as unknown as Record<string, unknown>;
+    for (
+      const name of [
+        "data",
+        "size",
+        "truncated",
+        "descriptors",
+        "descriptorsTruncated",
+        "credentials",
+        "from",
+      ]
+    ) assertThrows(() => stranger[name] = 0, TypeError);
+    const [passed] = message.descriptors;
+    const { fd } = passed!;
+    assertEquals(
+      Deno.inspect(passed),
+      `PassedDescriptor { name: "descriptor ${fd}", fd: ${fd}, closed: false }`,
+    );
+    assertStringIncludes(Deno.inspect(message), "UnixMessage {");
+    assertEquals([message.size, message.truncated], [3, true]);
+    message.close();
+    message.close();
+    assertThrows(() => passed!.fd, ClosedError);
+    assertStringIncludes(Deno.inspect(message), "closed: true");
+    assertEquals(
+      Deno.inspect(one),
+      `UnixSeqpacket { name: "socket pair", fd: ${one.fd}, closed: false }`,
+    );
+    ends.close();
+    assertEquals(
+      Deno.inspect(one),
+      'UnixSeqpacket { name: "socket pair", closed: true }',
+    );
   },
 );
 
@@ -340,6 +404,6 @@ leakTest(
       IpcError,
       "EADDRINUSE",
     );
-    assertEquals(live.tryReceive(), null); // and was not disturbed
+    assertEquals(live.tryReceive(), undefined); // and was not disturbed
   },
 );

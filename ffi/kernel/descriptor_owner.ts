@@ -118,8 +118,10 @@ export abstract class DescriptorOwner implements Disposable {
 
   /** What `Deno.inspect` shows. */
   [Symbol.for("Deno.customInspect")](): string {
-    const { closed, subject } = this.#descriptor;
-    const fd = closed ? undefined : this.#descriptor.fd;
-    return inspected(this.constructor.name, { name: subject, fd, closed });
+    const { closed, subject: name } = this.#descriptor;
+    const fields = closed
+      ? { name, closed }
+      : { name, fd: this.#descriptor.fd, closed };
+    return inspected(this.constructor.name, fields);
   }
 }
