@@ -23,7 +23,7 @@ import {
 import { O_CLOEXEC, O_NONBLOCK } from "../ffi/libc/fcntl.ts";
 import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { assertRefused, assertSucceeded } from "./support/asserts.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
 import { flagsOf } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
@@ -98,44 +98,10 @@ function modeOf(path: string): number {
   return Deno.lstatSync(path).mode! & 0o7777;
 }
 
-const PEER = `
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-int main(int argc, char **argv) {
-  if (argc < 3) return 2;
-  if (strcmp(argv[1], "read") == 0) { /* blocking, to the end */
-    int fd = open(argv[2], O_RDONLY);
-    printf("open\\n");
-    fflush(stdout);
-    char buffer[65536];
-    for (ssize_t count; (count = read(fd, buffer, sizeof buffer)) > 0;) {
-      fwrite(buffer, 1, count, stdout);
-      fflush(stdout);
-    }
-    printf("\\nend\\n");
-  } else if (strcmp(argv[1], "write") == 0) { /* each line of stdin */
-    int fd = open(argv[2], O_WRONLY);
-    printf("open\\n");
-    fflush(stdout);
-    char line[4096];
-    while (fgets(line, sizeof line, stdin) != NULL) {
-      if (write(fd, line, strlen(line)) < 0) { perror("write"); return 3; }
-    }
-  } else if (strcmp(argv[1], "visit") == 0) { /* comes, and goes without a word */
-    close(open(argv[2], O_WRONLY));
-  }
-  return 0;
-}
-`;
+const PEER = new URL("./interop/c/fifo_peer.c", import.meta.url);
 
 async function peer(what: "read" | "write" | "visit", path: string) {
-  return spawn(await compileText(PEER), { args: [what, path] });
+  return spawn(await compile(PEER), { args: [what, path] });
 }
 
 /** Waits until the child is in its open(2) and sleeps there. */
@@ -355,7 +321,7 @@ leakTest(
       "1",
       `write reader ${refused("open")}`,
       "write writer TimeoutError 23 ",
-      "write try done", // null: nobody reads
+      "write try done", // undefined: no reader
       `write both ${refused("open")}`,
       `write unlink ${refused("unlink")}`,
       "1",
@@ -454,7 +420,7 @@ leakTest("Fifo.open() refuses other files without touching them", async () => {
   const accepting = server.accept().then((connection) => {
     connection.close();
     return "connected";
-  }, () => "nobody came");
+  }, () => "no connection");
   Deno.symlinkSync(file, dir.file("link"));
   for (
     const other of [
@@ -473,7 +439,7 @@ leakTest("Fifo.open() refuses other files without touching them", async () => {
   assertEquals(Deno.statSync(file).mtime, past);
   await turns();
   server.close();
-  assertEquals(await accepting, "nobody came");
+  assertEquals(await accepting, "no connection");
 });
 
 leakTest(
@@ -975,7 +941,7 @@ leakTest("Fifo.openReader() serves one writer after another", async () => {
     using reader = await soon(next);
     assertEquals(await say(reader), word);
     assertEquals(await say(reader), null);
-    next = fifo.openReader(); // before the last is closed: nobody comes between
+    next = fifo.openReader(); // before the last is closed: no writer comes between
   }
   const controller = new AbortController();
   controller.abort();

@@ -145,7 +145,7 @@ leakTest("what is no path is refused before a socket is made", () => {
   }
 });
 
-leakTest("an address says one thing, whoever asks", () => {
+leakTest("an address is read once, whatever its class", () => {
   class Lying extends Uint8Array<ArrayBuffer> {
     override get length() {
       return 200;

@@ -114,7 +114,7 @@ leakTest(
     using live = UnixListener.listen(path, { reclaim: true });
     assertEquals(code({ reclaim: true }), "EADDRINUSE");
     assertEquals(code({ reclaim: true, type: "seqpacket" }), "EADDRINUSE");
-    assertEquals(live.tryAccept(), undefined); // and nobody has disturbed it
+    assertEquals(live.tryAccept(), undefined); // and no connection was made
     live.close();
 
     for (
@@ -185,7 +185,7 @@ leakTest(
            refused++;
            continue;
          }
-         // Alone: nobody else may have made this at the same time.
+         // Alone: no other process may have created this at the same time.
          Deno.openSync(holder, { createNew: true, write: true }).close();
          const mine = Deno.lstatSync(path);
          for (let look = 0; look < 3; look++) {

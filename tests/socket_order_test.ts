@@ -44,15 +44,18 @@ for (
     assertEquals(other.receiveSync()!.data, bytes(3));
   });
 
-  leakTest(`${name} keeps the order of sends that nobody awaits`, async () => {
-    using ends = Kind.pair();
-    const [one, other] = ends;
-    const sends = upTo(1000).map((value) => one.send(numbered(value)));
-    const seen = [];
-    for (const _ of sends) seen.push(numberOf((await other.receive())!.data));
-    await Promise.all(sends);
-    assertEquals(seen, upTo(1000));
-  });
+  leakTest(
+    `${name} keeps the order of sends that are not awaited`,
+    async () => {
+      using ends = Kind.pair();
+      const [one, other] = ends;
+      const sends = upTo(1000).map((value) => one.send(numbered(value)));
+      const seen = [];
+      for (const _ of sends) seen.push(numberOf((await other.receive())!.data));
+      await Promise.all(sends);
+      assertEquals(seen, upTo(1000));
+    },
+  );
 
   leakTest(
     `${name} serves its receivers in the order of their calls`,
@@ -143,7 +146,7 @@ leakTest("UnixStream.write() has no other bytes in its middle", async () => {
 });
 
 leakTest(
-  "UnixStream keeps the order of writes that nobody awaits",
+  "UnixStream keeps the order of writes that are not awaited",
   async () => {
     using ends = UnixStream.pair();
     const [one, other] = ends;

@@ -55,7 +55,7 @@ for (const Kind of [UnixStream, UnixSeqpacket, UnixDatagram]) {
   );
 
   leakTest(
-    `${name} closes descriptors that nobody asked for, and says so`,
+    `${name} closes descriptors beyond maxDescriptors, and reports it`,
     () => {
       using sockets = Kind.pair();
       using ends = pipe();

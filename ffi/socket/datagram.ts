@@ -115,7 +115,7 @@ function connectedTo(
   }
 }
 
-/** Room for a message, in this socket and in the queue of its receiver, to wait for. */
+/** Waits for room: in this socket, and in the queue of the receiver. */
 class RoomSource implements Source {
   readonly spins = false;
   readonly #socket: SocketDescriptor;

@@ -46,8 +46,8 @@ function peerIsDone(fd: number): boolean {
 }
 
 /**
- * Tells an empty message from the end, which are both 0 bytes to recvmsg(2); null at the
- * end. It is a message if it has credentials or descriptors, if the peer can still
+ * Tells an empty message from the end; null at the end. recvmsg(2) returns 0 for both. It
+ * is a message if it has credentials or descriptors, if the peer can still
  * send, or if bytes follow (FIONREAD counts those of all messages).
  */
 function messageOrEnd(
@@ -95,11 +95,10 @@ export function seqpacketOver(descriptor: SocketDescriptor): UnixSeqpacket {
 
 /**
  * A connected Unix seqpacket socket: one side of a connection that carries messages.
- * They keep their boundaries and their order; each is received once.
+ * Messages keep their boundaries and their order; each is received once.
  *
- * A message may be empty. But if the peer closes after an empty message, the kernel
- * does not tell it from the end, and it is reported as the end, unless
- * `passCredentials` is true.
+ * A message may be empty. But an empty message right before the peer closes cannot be
+ * told from the end, and is reported as the end, unless `passCredentials` is true.
  *
  * @example Messages keep their boundaries
  * ```ts
@@ -198,8 +197,8 @@ export class UnixSeqpacket extends UnixConnection {
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes over a connected seqpacket
-   * socket that a parent, a peer or a service manager has passed. No other object
+   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a connected
+   * seqpacket socket that a parent, a peer or a service manager has passed. No other object
    * may own the descriptor: `close()` closes it.
    *
    * @param fd The number of the descriptor.

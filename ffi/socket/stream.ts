@@ -303,9 +303,9 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes over a Unix stream socket that
-   * a parent, a peer or a service manager has passed. The number must not belong to
-   * anything else in this process: `close()` closes it.
+   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a Unix stream
+   * socket that a parent, a peer or a service manager has passed. No other object may
+   * own the descriptor: `close()` closes it.
    *
    * @param fd The number of the descriptor.
    * @param options `name`.
