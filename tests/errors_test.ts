@@ -188,7 +188,7 @@ leakTest("Fifo fails with the kernel's numbers", async () => {
     subject: `${dir.path}/loop`,
     message: `open ${dir.path}/loop: Too many levels of symbolic links (ELOOP)`,
   });
-  const message = `Cannot use ${file} as a FIFO: it is another file`;
+  const message = `Cannot use ${file} as a FIFO: it is a file of another type`;
   assertEquals(
     assertThrows(() => Fifo.open(file), TypeError).message,
     message,
