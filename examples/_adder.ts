@@ -1,5 +1,5 @@
 // One of the processes of lost_update.ts: it adds 1 to a number in shared memory,
-// in two steps, and waits to be told before each of them.
+// in two steps, and waits for an order before each of them.
 
 import { type LockGuard, SharedMutex } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
@@ -12,12 +12,12 @@ const orders = Deno.stdin.readable
   .pipeThrough(new TextLineStream())
   [Symbol.asyncIterator]();
 
-/** Waits for the next order; ends with the program that gives them. */
+/** Waits for the next order; ends when the program that gives them has ended. */
 async function ordered(): Promise<void> {
   if ((await orders.next()).done) Deno.exit(1);
 }
 
-/** Locks the mutex, and says how that went. */
+/** Locks the mutex; returns the guard and what to print about it. */
 async function lock(mutex: SharedMutex): Promise<[LockGuard, string]> {
   let guard = mutex.tryLock();
   if (guard === undefined) {
@@ -25,7 +25,7 @@ async function lock(mutex: SharedMutex): Promise<[LockGuard, string]> {
     guard = await mutex.lock({ timeout: 10_000 });
   }
   if (!guard.previousOwnerDied) return [guard, "locks it and "];
-  guard.markConsistent(); // a number that was not written is as good as before
+  guard.markConsistent(); // a number is written in one step
   return [guard, "locks it, is told that its owner died, and "];
 }
 

@@ -1,7 +1,8 @@
 // The race of shm.c, and the lock that ends it: two processes add 1 to a number in
-// shared memory. To add is to read and to write, and the other one may come between.
+// shared memory. Adding is reading, then writing, and the other process may write in
+// between.
 //
-// No luck is needed to see it: this program tells each process when to go on.
+// The result does not depend on timing: this program tells each process when to go on.
 
 import { SharedMutex } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
@@ -39,20 +40,20 @@ class Adder implements AsyncDisposable {
       .getReader();
   }
 
-  /** Shows what the process says next. */
+  /** Prints the next line of the process. */
   async says(): Promise<void> {
     const { value } = await this.#lines.read();
     if (value === undefined) throw new Error(`Process ${this.#name} failed`);
     console.log(`  ${this.#name} ${value}`);
   }
 
-  /** Tells the process to make its next step, and shows what it says. */
+  /** Tells the process to take its next step, and prints its next line. */
   async step(): Promise<void> {
     await this.#orders.write(new TextEncoder().encode("go on\n"));
     await this.says();
   }
 
-  /** Ends the process wherever it is, as kill -9 does. */
+  /** Kills the process, as kill -9 does. */
   async kill(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.status;
@@ -61,7 +62,7 @@ class Adder implements AsyncDisposable {
 
   /** Waits for the end of the process. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#orders.close().catch(() => {}); // it has gone
+    await this.#orders.close().catch(() => {}); // it has ended already
     await this.#lines.cancel();
     await this.#process.status;
   }
@@ -70,8 +71,8 @@ class Adder implements AsyncDisposable {
 await main(async () => {
   commandLine(HELP);
   using memory = SysvSharedMemory.create(null, 4);
-  memory.remove(); // gone when the last of the processes has closed it
-  const counter = memory.view(0, struct({ num: i32 }));
+  memory.remove(); // freed when the last process closes it
+  const counter = memory.view(struct({ num: i32 }));
   using mutex = SharedMutex.create(null);
   const ids = [memory.id, mutex.id];
   try {

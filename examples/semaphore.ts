@@ -1,7 +1,7 @@
 // main.c of the semaphore: four threads that take turns, a second each.
 //
-// The threads are Workers. What they share is not JavaScript's but the kernel's:
-// a segment of shared memory with a semaphore in it.
+// The threads are Workers, which share no JavaScript objects. They share a segment of
+// shared memory with a semaphore in it.
 
 import { PosixSemaphore } from "@linux/ipc/semaphore";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
@@ -34,8 +34,8 @@ function createThread(id: number, thread: number): Promise<void> {
 await main(async () => {
   commandLine(HELP);
   using memory = SysvSharedMemory.create(null, PosixSemaphore.SIZE);
-  // The threads find the memory by its id. Without a name it goes away with the
-  // last of them, however this program ends.
+  // The threads open the memory by its id. The kernel frees it when the last of them
+  // closes it, however this program ends.
   memory.remove();
   using _semaphore = PosixSemaphore.init(memory.bytes, 1);
   const threads = Array.from(

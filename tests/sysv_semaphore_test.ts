@@ -115,7 +115,7 @@ leakTest(
         sysvTable("sem").some((row) => (row.key! | 0) === (key | 0))
       ) continue;
       using set = SysvSemaphoreSet.create(key, Uint16Array.of(5, 6));
-      assertEquals([set.stat().key, set.getAll()], [key | 0, [5, 6]]);
+      assertEquals([set.stat().key, set.getAll()], [key >>> 0, [5, 6]]);
       set.remove();
     }
   },

@@ -15,7 +15,7 @@ export const sysSem = header({
     parameters: ["i32", "buffer", "u32", "buffer"],
     result: "i32",
   },
-  // On a thread of the pool:
+  // On a thread of the blocking pool:
   // int semtimedop(int semid, struct sembuf *sops, size_t nsops, const struct timespec *timeout)
   semtimedop_nonblocking: {
     name: "semtimedop",
@@ -25,7 +25,7 @@ export const sysSem = header({
   },
   // int semctl(int semid, int semnum, int op)
   semctl: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  // The fourth argument is a union semun. Its members are passed as what they are:
+  // The fourth argument is a union semun. Each member has a declaration of its own:
   // int semctl(int semid, int semnum, int op, int val)
   semctl_val: {
     name: "semctl",
@@ -54,7 +54,7 @@ export const GETNCNT = 14;
 export const GETZCNT = 15;
 export const SETVAL = 16;
 export const SETALL = 17;
-/** The highest value of a semaphore, of <linux/sem.h>. */
+/** The highest value of a semaphore, from <linux/sem.h>. */
 export const SEMVMX = 32767;
 
 /** struct sembuf */

@@ -34,12 +34,12 @@ import {
   openSet,
 } from "./sysv_open.ts";
 import {
-  entriesOf,
   SEMAPHORE_SETS,
   statOf,
   statOrRow,
   type SysvSemaphoreSetEntry,
   type SysvSemaphoreSetStat,
+  tableEntries,
 } from "./sysv_stat.ts";
 
 /** How a System V semaphore set is created. */
@@ -330,7 +330,7 @@ export class SysvSemaphoreSet implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man5/proc.5.html | proc(5)}
    */
   static list(): SysvSemaphoreSetEntry[] {
-    const entries = entriesOf();
+    const entries = tableEntries();
     if (entries !== undefined) return entries;
     throw new Deno.errors.NotSupported(`Cannot read ${SEMAPHORE_SETS.table}`);
   }

@@ -73,9 +73,9 @@ export function statOrRow(id: number, subject: string): SysvSemaphoreSetStat {
   try {
     return statOf(set);
   } catch (error) {
-    const entries = (error as Partial<IpcError>).errno === EACCES &&
-      entriesOf();
-    if (!entries) throw error;
+    if ((error as Partial<IpcError>).errno !== EACCES) throw error;
+    const entries = tableEntries();
+    if (entries === undefined) throw error;
     const entry = entries.find((entry) => entry.id === id);
     if (entry === undefined) throw set.failure(EIDRM, "semctl");
     return entry;
@@ -83,7 +83,7 @@ export function statOrRow(id: number, subject: string): SysvSemaphoreSetStat {
 }
 
 /** All sets of the system; undefined without /proc. */
-export function entriesOf(): SysvSemaphoreSetEntry[] | undefined {
+export function tableEntries(): SysvSemaphoreSetEntry[] | undefined {
   return rowsOfTable(SEMAPHORE_SETS)?.map((cells) => {
     const [key, id, mode, size, uid, gid, cuid, cgid, otime, ctime] = cells;
     return {
