@@ -166,7 +166,7 @@ leakTest("SharedCondition opens no semaphore set of another use", () => {
         () => SharedCondition.openOrCreate(key),
         () => SharedCondition.fromId(set.id),
       ]
-    ) assertThrows(open, TypeError, "is no condition");
+    ) assertThrows(open, TypeError, "is not a condition");
     set.remove();
   }
 });

@@ -24,7 +24,7 @@ import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 // --- Helpers ----------------------------------------------------------------
 
-const MODULE = import.meta.resolve("../ffi/semaphore.ts");
+const MODULE = import.meta.resolve("../ffi/lock.ts");
 
 /** The ints in the memory that the processes of a test share; the C peer's, too. */
 const [FIRST, SECOND, BROKEN, REPORTS, STAYER, SLOTS] = [0, 1, 2, 3, 4, 5];
@@ -85,7 +85,7 @@ class Place extends LockPlace<SharedMutex> {
 }
 
 const { code, runCode } = codeWith({}, "");
-const withMutex = codeWith({ SharedMutex: "semaphore" }, "");
+const withMutex = codeWith({ SharedMutex: "lock" }, "");
 
 // --- Create, open, remove ---------------------------------------------------
 
@@ -149,7 +149,7 @@ leakTest("SharedMutex opens no semaphore set of another use", () => {
         () => SharedMutex.openOrCreate(key),
         () => SharedMutex.fromId(set.id),
       ]
-    ) assertThrows(open, TypeError, "no mutex");
+    ) assertThrows(open, TypeError, "not a mutex");
     set.remove();
   }
 });
@@ -946,7 +946,7 @@ leakTest("SharedMutex says what permissions forbid", {
     const [mode, expected] of [
       [0o600, "EACCES EACCES"],
       [0o604, "open EACCES EACCES EACCES EPERM"],
-      [0o606, "open null null ok EPERM"],
+      [0o606, "open undefined null ok EPERM"],
     ] as const
   ) {
     using mutex = SharedMutex.create(key, { mode });
@@ -1030,11 +1030,11 @@ leakTest("SharedMutex names the limits of the system", {
     }`;
   assertPrinted(
     await withLimits("250 32000 32 1", text("SharedMutex.create(null)")),
-    "semget ENOSPC /proc/sys/kernel/sem 1",
+    "semget ENOSPC SEMMNI (/proc/sys/kernel/sem) 1",
   );
   assertPrinted(
     await withLimits("250 32000 3 10", text("mutex.lockSync()")),
-    "semop E2BIG /proc/sys/kernel/sem 3",
+    "semop E2BIG SEMOPM (/proc/sys/kernel/sem) 3",
   );
 });
 

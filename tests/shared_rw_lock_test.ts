@@ -160,7 +160,7 @@ leakTest("SharedRwLock opens no semaphore set of another use", () => {
         () => SharedRwLock.openOrCreate(key),
         () => SharedRwLock.fromId(set.id),
       ]
-    ) assertThrows(open, TypeError, "is no reader-writer lock");
+    ) assertThrows(open, TypeError, "is not a reader-writer lock");
     set.remove();
   }
 });
@@ -990,7 +990,7 @@ leakTest("SharedRwLock says what permissions forbid", {
     const [mode, expected] of [
       [0o600, "EACCES"],
       [0o604, "open EACCES EACCES EACCES EACCES 1 EPERM"],
-      [0o606, "open guard null guard TimeoutError 1 EPERM"],
+      [0o606, "open guard undefined guard TimeoutError 1 EPERM"],
     ] as const
   ) {
     using lock = SharedRwLock.create(key, { mode });

@@ -91,7 +91,7 @@ export class Place<Lock extends { readonly id: number }> implements Disposable {
   }
 }
 
-const MODULE = import.meta.resolve("../../ffi/semaphore.ts");
+const MODULE = import.meta.resolve("../../ffi/lock.ts");
 const { spawnCode } = codeWith({}, "");
 
 /** The address of a module with that text, for a Worker. */
