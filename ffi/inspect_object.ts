@@ -1,9 +1,22 @@
-// What Deno.inspect() and console.log() show of an object of this module.
+// The text that Deno.inspect and console.log show for an object of this module.
 
-/** Returns the name of a class and some properties: `Name { id: 7, closed: false }`. */
+const HEXADECIMAL = /^0x[0-9a-f]+$/;
+
+function show(value: unknown): string {
+  const isNumber = typeof value === "string" && HEXADECIMAL.test(value);
+  return isNumber ? value : Deno.inspect(value);
+}
+
+/**
+ * Returns `Name { field: value, ... }`. Fields that are undefined are absent, and
+ * hexadecimal numbers, which are strings here, have no quotes.
+ */
 export function inspected(
   name: string,
   fields: Record<string, unknown>,
 ): string {
-  return `${name} ${Deno.inspect(fields)}`;
+  const shown = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([field, value]) => `${field}: ${show(value)}`);
+  return `${name} { ${shown.join(", ")} }`;
 }

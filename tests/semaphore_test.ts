@@ -1423,3 +1423,35 @@ leakTest("PosixSemaphore hands out n places", async () => {
   }
   assertEquals([counter.words[0], place.semaphore.value], [0, 2]);
 });
+
+leakTest("PosixSemaphore.list() finds the named semaphores", () => {
+  const find = () =>
+    PosixSemaphore.list().find((entry) => entry.name === place.semaphore.name);
+  using place = newNamed(1);
+  const { name } = place.semaphore;
+  const { uid, gid } = Deno.statSync(fileOf(name!));
+  const entry = { name, mode: 0o600, uid, gid };
+  assertEquals(find(), entry as ReturnType<typeof find>);
+  Deno.truncateSync(fileOf(name!), SIZE - 1);
+  assertEquals(find(), undefined); // it cannot be a semaphore
+  Deno.truncateSync(fileOf(name!), SIZE);
+  Deno.chmodSync(fileOf(name!), 0o640);
+  assertEquals(find()!.mode, 0o640);
+  PosixSemaphore.unlink(name!);
+  assertEquals(find(), undefined);
+});
+
+leakTest("Deno.inspect() shows a PosixSemaphore and its permit", () => {
+  using place = newNamed(1);
+  const { semaphore } = place;
+  const { name } = semaphore;
+  const permit = semaphore.acquireSync();
+  assertEquals(Deno.inspect(permit), "SemaphorePermit { released: false }");
+  permit.release();
+  assertEquals(Deno.inspect(permit), "SemaphorePermit { released: true }");
+  const shown = (closed: boolean) =>
+    `PosixSemaphore { name: "${name}", closed: ${closed} }`;
+  assertEquals(Deno.inspect(semaphore), shown(false));
+  semaphore.close();
+  assertEquals(Deno.inspect(semaphore), shown(true));
+});

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { showKey } from "../ffi/arguments.ts";
 import {
   ClosedError,
   type IpcError,
@@ -144,7 +145,7 @@ leakTest("SharedCondition.create() and its siblings", () => {
   assertRefused(() => SharedCondition.create(key), "EEXIST", "semget");
   condition.remove();
   assertRefused(() => SharedCondition.open(key), "ENOENT", "semget");
-  const subject = `condition key 0x${key.toString(16)}`;
+  const subject = `condition key ${showKey(key)}`;
   assertRefused(() => condition.changing(), "EIDRM", "semctl", subject);
   assertRefused(() => condition.remove(), "EIDRM", "semctl", subject);
 });

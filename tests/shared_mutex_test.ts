@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { showKey } from "../ffi/arguments.ts";
 import { ClosedError, IpcError, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import { type LockGuard, SharedMutex } from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
@@ -125,7 +126,7 @@ leakTest("SharedMutex.open() and its siblings open the same mutex", () => {
   const error = assertThrows(() => mutex.tryLock(), IpcError);
   assertEquals(
     error.message,
-    `semop mutex key 0x${key.toString(16)}: Identifier removed (EIDRM)`,
+    `semop mutex key ${showKey(key)}: Identifier removed (EIDRM)`,
   );
   // The guard cannot unlock it any more, and says so when it is disposed of.
   assertRefused(() => _guard.release(), "EIDRM", "semop");
@@ -1131,4 +1132,22 @@ leakTest("lost_update.ts loses an update, and then none", async () => {
   const help = await runDeno(example, { args: ["--help"] });
   assertEquals([help.code, help.stderr], [0, ""]);
   assert(help.stdout.startsWith("Usage: lost_update.ts\n"));
+});
+
+leakTest("Deno.inspect() shows a mutex and its guard", () => {
+  const key = uniqueKey();
+  using mutex = SharedMutex.create(key);
+  const { id } = mutex;
+  const guard = mutex.lockSync();
+  const shown = (released: boolean) =>
+    `LockGuard { previousOwnerDied: false, released: ${released} }`;
+  assertEquals(Deno.inspect(guard), shown(false));
+  guard.release();
+  assertEquals(Deno.inspect(guard), shown(true));
+  mutex.remove();
+  mutex.close();
+  assertEquals(
+    Deno.inspect(mutex),
+    `SharedMutex { id: ${id}, key: ${showKey(key)}, closed: true }`,
+  );
 });

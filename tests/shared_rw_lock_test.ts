@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { showKey } from "../ffi/arguments.ts";
 import { ClosedError, IpcError, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import { type ReadGuard, SharedMutex, SharedRwLock } from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
@@ -134,7 +135,7 @@ leakTest("SharedRwLock.open() and its siblings open the same lock", () => {
   }
   lock.remove();
   const error = assertThrows(() => lock.tryLockRead(), IpcError);
-  const subject = `reader-writer lock key 0x${key.toString(16)}`;
+  const subject = `reader-writer lock key ${showKey(key)}`;
   assertEquals(error.message, `semop ${subject}: Identifier removed (EIDRM)`);
   // The guard cannot unlock it any more, and says so, once.
   assertRefused(() => guard.release(), "EIDRM", "semop", subject);

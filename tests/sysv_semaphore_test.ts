@@ -7,6 +7,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { showKey } from "../ffi/arguments.ts";
 import {
   ClosedError,
   IpcError,
@@ -131,7 +132,7 @@ leakTest("SysvSemaphoreSet.create() fails where the key is taken", () => {
   );
   assertEquals(
     error.message,
-    `semget semaphore set key 0x${key.toString(16)}: File exists (EEXIST)`,
+    `semget semaphore set key ${showKey(key)}: File exists (EEXIST)`,
   );
   assertEquals(set.getAll(), [1]);
   set.remove();
@@ -156,7 +157,7 @@ leakTest(
       "ENOENT",
       "semget",
     );
-    assertEquals(error.subject, `semaphore set key 0x${key.toString(16)}`);
+    assertEquals(error.subject, `semaphore set key ${showKey(key)}`);
     const { id } = newSet(1);
     using set = SysvSemaphoreSet.fromId(id);
     set.remove();
@@ -565,7 +566,7 @@ leakTest(
           assertEquals(error.name, "TimeoutError");
           assert(
             error.message.includes(
-              `key 0x${key.toString(16)} to be initialised`,
+              `key ${showKey(key)} to be initialised`,
             ),
           );
         }
@@ -1287,5 +1288,33 @@ leakTest("SysvSemaphoreSet leaves no set behind", () => {
     using set = SysvSemaphoreSet.create(null, [1, 2, 3]);
     set.semaphore(1).acquireSync();
     set.remove();
+  }
+});
+
+leakTest("Deno.inspect() shows a set and a semaphore of it", () => {
+  const key = uniqueKey();
+  using set = SysvSemaphoreSet.create(key, [1, 2]);
+  const semaphore = set.semaphore(1);
+  const { id } = set;
+  using same = SysvSemaphoreSet.fromId(id);
+  using other = SysvSemaphoreSet.create(null, [1]);
+  for (const closed of [false, true]) {
+    const shown = `SysvSemaphoreSet { id: ${id}, key: ${
+      showKey(key)
+    }, closed: ${closed}, size: 2 }`;
+    assertEquals([set, same].map((set) => Deno.inspect(set)), [shown, shown]);
+    assertEquals(
+      Deno.inspect(semaphore),
+      `SysvSemaphore { set: ${id}, index: 1, closed: ${closed} }`,
+    );
+    if (closed) break;
+    assertEquals(
+      Deno.inspect(other),
+      `SysvSemaphoreSet { id: ${other.id}, closed: false, size: 1 }`,
+    );
+    set.remove();
+    other.remove();
+    set.close();
+    same.close();
   }
 });

@@ -1,6 +1,5 @@
 // What the three locks have in common: a semaphore set, found by its identifier.
 
-import { showKey } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal } from "../internal.ts";
 import type { LockSet } from "./lock_set.ts";
@@ -61,8 +60,6 @@ export abstract class SharedLock implements Disposable {
 
   /** Shows the identifier, the key, and whether this object is closed. */
   [Symbol.for("Deno.customInspect")](): string {
-    const { id, key, closing } = this.#set;
-    const fields = { id, key: showKey(key), closed: closing.closed };
-    return inspected(this.#name, fields);
+    return inspected(this.#name, this.#set.shown);
   }
 }

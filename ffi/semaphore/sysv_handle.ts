@@ -67,14 +67,20 @@ export function getId(
 
 /** A semaphore set that one object has open. */
 export class SetHandle extends SysvObject {
-  readonly key: number;
+  readonly #key: number;
   /** The number of semaphores. */
   readonly size: number;
 
   constructor(id: number, key: number, size: number, subject: string) {
     super(SEMAPHORE_SETS, id, subject);
-    this.key = key;
+    this.#key = key;
     this.size = size;
+  }
+
+  /** The fields that Deno.inspect() shows. */
+  get shown(): Record<string, unknown> {
+    const key = this.#key === 0 ? undefined : showKey(this.#key);
+    return { id: this.id, key, closed: this.closing.closed };
   }
 
   checkIndex(index: unknown): asserts index is number {

@@ -1,6 +1,6 @@
 // System V semaphore sets: several semaphores on which operations are done together.
 
-import { checkInteger, checkMode, cKey, showKey } from "../arguments.ts";
+import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { checkPermChange } from "../libc/sys_ipc.ts";
@@ -656,9 +656,8 @@ export class SysvSemaphoreSet implements Disposable {
 
   /** Shows the identifier, the key, the size, and whether this object is closed. */
   [Symbol.for("Deno.customInspect")](): string {
-    const { id, key, size, closing } = this.#handle;
-    const fields = { id, key: showKey(key), size, closed: closing.closed };
-    return inspected("SysvSemaphoreSet", fields);
+    const { shown, size } = this.#handle;
+    return inspected("SysvSemaphoreSet", { ...shown, size });
   }
 
   #get(index: number, operation: number): number {
