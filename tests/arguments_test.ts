@@ -504,15 +504,15 @@ leakTest("MemoryMap.open() refuses a range that is not in the file", () => {
   );
   assertEquals(
     message({ length: 11 }),
-    `Argument "length" must be at most 10 (what ${path} has from offset 0): 11`,
+    `Argument "length" must be at most 10 (the size of ${path} from offset 0): 11`,
   );
   assertEquals(
     message({ offset: 4, length: 7 }),
-    `Argument "length" must be at most 6 (what ${path} has from offset 4): 7`,
+    `Argument "length" must be at most 6 (the size of ${path} from offset 4): 7`,
   );
   assertEquals(
     message({ offset: 9, length: Number.MAX_SAFE_INTEGER }),
-    `Argument "length" must be at most 1 (what ${path} has from offset 9): 9007199254740991`,
+    `Argument "length" must be at most 1 (the size of ${path} from offset 9): 9007199254740991`,
   );
   assertEquals(
     assertThrows(() => MemoryMap.open(empty), RangeError).message,

@@ -145,11 +145,11 @@ leakTest("MemoryMap.open() refuses a range that is not in the file", () => {
         [{ offset: 100, length: 1 }, `"offset"`],
         [
           { length: 101 },
-          `must be at most 100 (what ${path} has from offset 0): 101`,
+          `must be at most 100 (the size of ${path} from offset 0): 101`,
         ],
         [
           { offset: 99, length: 2 },
-          `must be at most 1 (what ${path} has from offset 99): 2`,
+          `must be at most 1 (the size of ${path} from offset 99): 2`,
         ],
         [{ length: PAGE }, `"length"`],
         [{ offset: Number.MAX_SAFE_INTEGER }, `"offset"`],

@@ -172,8 +172,8 @@ for (const [name, { open, reopen }] of Object.entries(KINDS)) {
       assertEquals(one.indexOf(new Uint8Array(SIZE + 1)), -1);
       assertEquals(one.indexOf(new Uint8Array(), 5), 5);
       assertEquals(one.indexOf(9, SIZE), -1);
-      for (const offset of [SIZE + 1, -1, 1.5, NaN, 2 ** 53]) {
-        assertThrows(() => one.indexOf(1, offset), RangeError, "offset");
+      for (const from of [SIZE + 1, -1, 1.5, NaN, 2 ** 53]) {
+        assertThrows(() => one.indexOf(1, from), RangeError, "from");
       }
       for (const byte of [256, -1, 1.5, NaN]) {
         assertThrows(() => one.indexOf(byte), RangeError, "search");

@@ -147,19 +147,7 @@ export class SequenceCell<F extends Fields> {
    * @throws {ClosedError} If the memory is closed.
    */
   tryRead(): FieldValues<F> | undefined {
-    const mapping = this.#mapping();
-    const before = this.#load(mapping);
-    if ((before & 1) !== 0) return undefined;
-    const copy = this.#take();
-    mapping.read(this.#offset + HEAD, copy);
-    fence(); // no byte of the value is read after the sequence
-    if (this.#load(mapping) !== before) {
-      this.#spare = copy;
-      return undefined;
-    }
-    const value = this.#layout.decode(copy); // may run code of the caller
-    this.#spare = copy;
-    return value;
+    return this.#tryRead();
   }
 
   /**
@@ -173,7 +161,7 @@ export class SequenceCell<F extends Fields> {
   readSync(options?: SyncWaitOptions): FieldValues<F> {
     const deadline = deadlineOf(options);
     for (;;) {
-      const value = this.tryRead();
+      const value = this.#tryRead();
       if (value !== undefined) return value;
       if (remaining(deadline) === 0) throw this.#timeout();
       sched().sched_yield(); // the writer may need this processor
@@ -193,7 +181,7 @@ export class SequenceCell<F extends Fields> {
     const limits = limitsOf(options);
     for (;;) {
       throwIfAborted(limits.signal);
-      const value = this.tryRead();
+      const value = this.#tryRead();
       if (value !== undefined) return value;
       if (isOver(limits.deadline)) throw this.#timeout();
       const sequence = this.#load(this.#mapping());
@@ -262,6 +250,23 @@ export class SequenceCell<F extends Fields> {
 
   #timeout(): DOMException {
     return timeoutError(`a value in ${mappingOf(this.#memory).subject}`);
+  }
+
+  /** Private, because a caller can replace public methods. */
+  #tryRead(): FieldValues<F> | undefined {
+    const mapping = this.#mapping();
+    const before = this.#load(mapping);
+    if ((before & 1) !== 0) return undefined;
+    const copy = this.#take();
+    mapping.read(this.#offset + HEAD, copy);
+    fence(); // no byte of the value is read after the sequence
+    if (this.#load(mapping) !== before) {
+      this.#spare = copy;
+      return undefined;
+    }
+    const value = this.#layout.decode(copy); // may run code of the caller
+    this.#spare = copy;
+    return value;
   }
 
   #load(mapping: Mapping): number {

@@ -25,6 +25,8 @@ import {
 } from "../libc/sys_mman.ts";
 import {
   type MapOptions,
+  mapPart,
+  mapRequest,
   resizeFile,
   type ResizeOptions,
   resizeRequest,
@@ -84,6 +86,9 @@ export interface MemoryFileFromFdOptions {
    */
   seals?: readonly Seal[] | undefined;
 }
+
+// The constructor of MemoryMap is private to TypeScript, and guarded by its token.
+const { construct } = Reflect;
 
 const NAME_BYTES = 249; // the limit in memfd_create(2)
 const mapFd = MemoryMap.fromFd; // as it is now, whatever a caller puts in its place
@@ -313,12 +318,9 @@ export class MemoryFile extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
    */
   map(options?: MapOptions): MemoryMap {
-    const { offset, length, private: isPrivate, readonly, populate } =
-      options ??
-        {};
-    const { fd, subject: name } = descriptorOf(this);
-    const range = { offset, length, private: isPrivate, readonly, populate };
-    return mapFd(fd, { ...range, name });
+    const request = mapRequest(options);
+    const { mapping, offset } = mapPart(descriptorOf(this), request);
+    return construct(MemoryMap, [internal, mapping, undefined, offset]);
   }
 
   /** Shows the descriptor, and whether this object is closed. */

@@ -217,7 +217,7 @@ export class PosixSharedMemory extends Memory {
   ): PosixSharedMemory {
     const { mode, reserve } = createRequest(size, options);
     return PosixSharedMemory.#create(
-      name ?? randomName(),
+      name === null ? randomName() : name,
       size,
       mode,
       reserve,
