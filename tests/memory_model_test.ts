@@ -4,6 +4,7 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
@@ -13,6 +14,7 @@ import {
   Memory,
   MemoryFile,
   PosixSharedMemory,
+  SequenceCell,
   SysvSharedMemory,
 } from "../ffi/shared_memory.ts";
 import { i32, struct } from "../ffi/struct.ts";
@@ -224,6 +226,91 @@ for (const [name, { open, reopen }] of Object.entries(KINDS)) {
     assertEquals(reader.byteLength, 0);
   });
 }
+
+/** The kilobytes of this process that mlock keeps in memory. */
+function lockedKilobytes(): number {
+  const status = Deno.readTextFileSync("/proc/self/status");
+  return Number(status.match(/^VmLck:\s*(\d+) kB/m)![1]);
+}
+
+for (const [name, { open, reopen }] of Object.entries(KINDS)) {
+  leakTest(`Memory (${name}) loads, locks and advises pages`, () => {
+    using memory = open();
+    memory.populate();
+    assertEquals(memory.residency(), Uint8Array.of(1));
+    const before = lockedKilobytes();
+    memory.lock({ offset: 8, length: 1 });
+    assertEquals(lockedKilobytes(), before + 4);
+    memory.unlock();
+    assertEquals(lockedKilobytes(), before);
+    memory.write(0, Uint8Array.of(5));
+    memory.advise("cold");
+    assertEquals(memory.read(0, 1), Uint8Array.of(5));
+    for (const call of ["populate", "residency", "lock", "unlock"] as const) {
+      const range = { offset: SIZE };
+      assertThrows(() => memory[call](range), RangeError, "offset");
+      assertThrows(() => memory[call]({ length: 0 }), RangeError, "length");
+    }
+    if (reopen === undefined) return;
+    using reader = reopen(memory);
+    reader.populate();
+    assertEquals(reader.residency(), Uint8Array.of(1));
+  });
+
+  leakTest(`Memory (${name}) shows what it is`, () => {
+    const memory = open();
+    const shown = new RegExp(
+      `\\w+ \\{ .*byteLength: ${SIZE}, closed: false \\}`,
+    );
+    assertMatch(Deno.inspect(memory), shown);
+    memory.close();
+    assertMatch(
+      Deno.inspect(memory),
+      /^\w+ \{ .*byteLength: 0, closed: true \}$/,
+    );
+    const calls = [
+      () => memory.populate(),
+      () => memory.residency(),
+      () => memory.lock(),
+      () => memory.unlock(),
+      () => memory.advise("normal"),
+    ];
+    for (const call of calls) assertThrows(call, ClosedError);
+  });
+}
+
+leakTest("Deno.inspect() shows names and numbers", () => {
+  using file = MemoryFile.create("test", SIZE);
+  assertEquals(
+    Deno.inspect(file),
+    `MemoryFile { file: "memory file test", fd: ${file.fd}, closed: false }`,
+  );
+  file.close();
+  assertEquals(
+    Deno.inspect(file),
+    'MemoryFile { file: "memory file test", closed: true }',
+  );
+  using segment = SysvSharedMemory.create(null, SIZE);
+  segment.remove();
+  assertEquals(
+    Deno.inspect(segment),
+    `SysvSharedMemory { id: ${segment.id}, byteLength: ${SIZE}, closed: false }`,
+  );
+  const map = MemoryMap.anonymous(SIZE);
+  const cell = new SequenceCell(map, 8, layout);
+  cell.write({ first: 1, second: 2 });
+  assertEquals(
+    Deno.inspect(cell),
+    "SequenceCell { offset: 8, sequence: 2, closed: false }",
+  );
+  using shared = Memory.adopt(map.share());
+  assertEquals(
+    Deno.inspect(shared),
+    `Memory { byteLength: ${SIZE}, closed: false }`,
+  );
+  map.close();
+  assertEquals(Deno.inspect(cell), "SequenceCell { offset: 8, closed: true }");
+});
 
 leakTest("Memory is made by this module alone", () => {
   const mapping = { address: 4096n, start: 4096n, span: 8n, length: 8 };

@@ -608,3 +608,208 @@ leakTest(
     assertEquals(memory.bytes[0], "f".charCodeAt(0));
   },
 );
+
+leakTest(
+  "PosixSharedMemory.open() with a timeout waits for the size",
+  { needs: [noCompiler] },
+  async () => {
+    const name = uniqueName();
+    const args = [name, "5000"];
+    await using peer = spawn(await compileText(MAKE), { args });
+    assertEquals(await peer.line(), "made");
+    for (const timeout of [0, 20]) {
+      const error = assertThrows(
+        () => PosixSharedMemory.open(name, { timeout }),
+        DOMException,
+        `shared memory ${name}`,
+      );
+      assertEquals(error.name, "TimeoutError");
+    }
+    // The size comes while this thread blocks.
+    const sized = peer.send("");
+    using memory = PosixSharedMemory.open(name, { timeout: 10_000 });
+    await sized;
+    assertEquals(memory.byteLength, 5_000);
+    assertEquals(await peer.line(), "sized");
+    PosixSharedMemory.unlink(name);
+    await peer.send("");
+    assertEquals((await peer.ended()).code, 0);
+  },
+);
+
+leakTest("PosixSharedMemory.open() refuses what is no timeout", () => {
+  const bad = (timeout: unknown) => () =>
+    PosixSharedMemory.open("/none", { timeout: timeout as number });
+  assertThrows(bad(-1), RangeError, "timeout");
+  assertThrows(bad(NaN), RangeError, "timeout");
+  assertThrows(bad("1"), TypeError, "timeout");
+});
+
+// --- Open or create ----------------------------------------------------------
+
+leakTest("PosixSharedMemory.openOrCreate() makes one object", () => {
+  const name = uniqueName();
+  using memory = PosixSharedMemory.openOrCreate(name, 100, { mode: 0o640 });
+  assertEquals([memory.byteLength, memory.stat().mode], [100, 0o640]);
+  memory.bytes[99] = 7;
+  using other = PosixSharedMemory.openOrCreate(name, 50);
+  assertEquals([other.byteLength, other.bytes[99]], [100, 7]);
+  assertThrows(
+    () => PosixSharedMemory.openOrCreate(name, 101),
+    RangeError,
+    `must be at most 100 (the size of shared memory ${name}): 101`,
+  );
+  PosixSharedMemory.unlink(name);
+});
+
+leakTest("PosixSharedMemory.openOrCreate() sizes what is empty", () => {
+  for (const reserve of [true, false]) {
+    const name = uniqueName();
+    Deno.writeFileSync(fileOf(name), new Uint8Array());
+    using memory = PosixSharedMemory.openOrCreate(name, 3 * PAGE, { reserve });
+    PosixSharedMemory.unlink(name);
+    assertEquals(memory.size, 3 * PAGE);
+    memory.bytes[3 * PAGE - 1] = 1;
+  }
+});
+
+leakTest("PosixSharedMemory.openOrCreate() that fails leaves no name", () => {
+  const name = uniqueName();
+  const call = () => PosixSharedMemory.openOrCreate(name, 2 ** 52);
+  assertThrows(call, IpcError);
+  assert(!exists(fileOf(name)));
+  assertThrows(() => PosixSharedMemory.openOrCreate(name, 0), RangeError);
+  // @ts-expect-error: only create() picks a name
+  assertThrows(() => PosixSharedMemory.openOrCreate(null, 8), TypeError);
+});
+
+leakTest("PosixSharedMemory.openOrCreate() is one object to all", async () => {
+  const rounds = 50;
+  const names = Array.from({ length: rounds }, () => uniqueName());
+  using gate = PosixSharedMemory.create(null, 8);
+  const argument = { gate: gate.name, names };
+  const children = Array.from(
+    { length: 3 },
+    () =>
+      spawnCall(async ({ gate, names }) => {
+        const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
+        using start = PosixSharedMemory.open(gate);
+        console.log("ready");
+        start.waitSync(0, 0, { timeout: 20_000 });
+        for (const name of names) {
+          using memory = PosixSharedMemory.openOrCreate(name, 8);
+          Atomics.add(memory.atomics.int32, 0, 1);
+        }
+      }, { argument }),
+  );
+  try {
+    for (const child of children) assertEquals(await child.line(), "ready");
+    Atomics.store(gate.atomics.int32, 0, 1);
+    gate.notify(0);
+    for (const child of children) {
+      const ended = await child.ended();
+      assertEquals(ended.code, 0, ended.transcript);
+    }
+    for (const name of names) {
+      using memory = PosixSharedMemory.open(name);
+      assertEquals(memory.atomics.int32[0], 3);
+      PosixSharedMemory.unlink(name);
+    }
+  } finally {
+    PosixSharedMemory.unlink(gate.name);
+    for (const child of children) await child[Symbol.asyncDispose]();
+  }
+});
+
+// --- Descriptors -------------------------------------------------------------
+
+leakTest("PosixSharedMemory.fromFd() takes over what detach() gives", () => {
+  using memory = PosixSharedMemory.create(null, 2 * PAGE);
+  const { name } = memory;
+  const { bytes } = memory;
+  bytes[PAGE] = 5;
+  const fd = memory.detach();
+  assertEquals([bytes.length, memory.byteLength], [0, 0]);
+  assertThrows(() => memory.fd, ClosedError);
+  assertThrows(() => memory.detach(), ClosedError);
+  using other = PosixSharedMemory.fromFd(fd, { offset: PAGE });
+  assertEquals([other.fd, other.name, other.size], [fd, name, 2 * PAGE]);
+  assertEquals(other.bytes[0], 5);
+  PosixSharedMemory.unlink(name);
+  other.resize(3 * PAGE);
+  const again = other.detach();
+  using last = PosixSharedMemory.fromFd(again, { readonly: true });
+  assertEquals(last.name, name); // though it has none any more
+  assertEquals(last.read(PAGE, 1), Uint8Array.of(5));
+});
+
+leakTest("PosixSharedMemory.fromFd() refuses what is no object", async () => {
+  using memory = newMemory(8);
+  assertThrows(
+    () => PosixSharedMemory.fromFd(memory.fd),
+    TypeError,
+    "belongs to an object",
+  );
+  assertEquals(memory.bytes.length, 8);
+  const { MemoryFile } = await import("../ffi/shared_memory.ts");
+  using file = MemoryFile.create("test", 8);
+  assertThrows(
+    () => PosixSharedMemory.fromFd(file.fd),
+    TypeError,
+    "must be a POSIX shared memory object",
+  );
+  assertEquals(file.size, 8);
+  assertRefused(() => PosixSharedMemory.fromFd(0x7fffffff), "EBADF", "statx");
+  for (const fd of [-1, 1.5, 2 ** 31]) {
+    assertThrows(() => PosixSharedMemory.fromFd(fd), RangeError, "fd");
+  }
+});
+
+leakTest("PosixSharedMemory.inherit() gives it to a child", async () => {
+  using memory = newMemory(8);
+  const script = `import { PosixSharedMemory } from ${
+    JSON.stringify(import.meta.resolve("../ffi/shared_memory.ts"))
+  };
+    using memory = PosixSharedMemory.fromFd(Number(Deno.args[0]));
+    Atomics.add(memory.atomics.int32, 1, 80);
+    console.log(memory.byteLength);`;
+  const { code, stdout, stderr } = await memory.inherit((fd) =>
+    new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--quiet", script, `${fd}`],
+    }).output()
+  );
+  const decoder = new TextDecoder();
+  assertEquals([code, decoder.decode(stderr)], [0, ""]);
+  assertEquals(decoder.decode(stdout), "8\n");
+  assertEquals(memory.atomics.int32[1], 80);
+});
+
+// --- Status ------------------------------------------------------------------
+
+leakTest("PosixSharedMemory.list() has objects, and empty ones", () => {
+  using memory = PosixSharedMemory.create(null, 100, { mode: 0o640 });
+  const empty = uniqueName();
+  const semaphore = `/sem.${empty.slice(1)}`;
+  for (const name of [empty, semaphore]) {
+    Deno.writeFileSync(fileOf(name), new Uint8Array(), { mode: 0o600 });
+  }
+  const find = (name: string) =>
+    PosixSharedMemory.list().find((entry) => entry.name === name);
+  const { uid, gid } = Deno.statSync(fileOf(memory.name));
+  const owner = { uid: uid!, gid: gid! };
+  assertEquals(find(memory.name), {
+    name: memory.name,
+    size: 100,
+    mode: 0o640,
+    ...owner,
+  });
+  assertEquals(find(empty)?.size, 0);
+  assertEquals(find(semaphore), undefined);
+  assertEquals(memory.stat(), { size: 100, mode: 0o640, ...owner });
+  Deno.truncateSync(fileOf(memory.name));
+  assertEquals([memory.stat().size, find(memory.name)?.size], [0, 0]);
+  for (const name of [empty, semaphore, memory.name]) {
+    Deno.removeSync(fileOf(name));
+  }
+  assertEquals(find(memory.name), undefined);
+});

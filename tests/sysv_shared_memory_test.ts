@@ -1214,3 +1214,41 @@ leakTest(
     }
   },
 );
+
+leakTest(
+  "SysvSharedMemory takes keys signed or unsigned, and tells one",
+  () => {
+    const key = uniqueKey() | 0x80000000; // negative as an int32_t
+    using memory = SysvSharedMemory.create(key, 4);
+    const unsigned = key >>> 0;
+    try {
+      assertEquals(memory.stat().key, unsigned);
+      const found = SysvSharedMemory.list().find(({ id }) => id === memory.id);
+      assertEquals(found?.key, unsigned);
+      using other = SysvSharedMemory.open(unsigned);
+      assertEquals(other.id, memory.id);
+      const error = assertThrows(
+        () => SysvSharedMemory.create(unsigned, 4),
+        IpcError,
+      );
+      assertEquals(
+        error.subject,
+        `shared memory key 0x${unsigned.toString(16)}`,
+      );
+    } finally {
+      memory.remove();
+    }
+  },
+);
+
+leakTest("SysvSharedMemory.fromId() checks the size", () => {
+  using memory = newMemory(100);
+  using other = SysvSharedMemory.fromId(memory.id, { size: 100 });
+  assertEquals(other.byteLength, 100);
+  assertThrows(
+    () => SysvSharedMemory.fromId(memory.id, { size: 101 }),
+    RangeError,
+    `must be at most 100 (the size of shared memory id ${memory.id}): 101`,
+  );
+  assertEquals(memory.stat().attachments, 2);
+});
