@@ -1,23 +1,23 @@
 /**
- * C structs over bytes: what a header file such as `data.h` is in C.
+ * C structs over bytes, as a header file such as `data.h` declares them in C.
  *
  * A struct is declared once, field by field, with the types and in the order of
- * the C declaration. It is laid out as a C compiler on x86_64 or aarch64 Linux
- * lays it out, padding included, so bytes can be exchanged with C programs:
- * through pipes, queues, sockets, files and shared memory.
+ * the C declaration. Its layout, padding included, is that of a C compiler on
+ * x86_64 or aarch64 Linux. So its bytes can be exchanged with C programs through
+ * pipes, queues, sockets, files and shared memory.
  *
- * Choose it when the other side is written in C (or in anything else that uses
- * C structs), when records must have a fixed size (a slot in shared memory, a
- * message with a size limit), or when a record in shared memory must be read
- * and written in place: that is what {@linkcode Struct.view} is for.
+ * **Choose it** when the peer is written in C (or in another language that uses C
+ * structs), when records must have a fixed size (a slot in shared memory, a
+ * message with a size limit), or to read and write a record in shared memory in
+ * place, with {@linkcode Struct.view}.
  *
- * Choose something else
- * - between two Deno programs that exchange messages: `JSON.stringify` needs no
- *   declaration, and does not break when a field is added;
+ * **Choose something else**
+ * - for messages between two Deno programs: `JSON.stringify` needs no declaration,
+ *   and a new field does not break it;
  * - for many numbers of one type: `new Int32Array(buffer)` is faster than
- *   {@linkcode array}, and is what `Atomics` needs. A live view makes nothing
+ *   {@linkcode array}, and `Atomics` needs it. Accesses to a live view are not
  *   atomic: a reader can see half of what another process writes, so guard
- *   shared records with a semaphore.
+ *   shared records with a semaphore or a lock.
  *
  * | C on x86_64 and aarch64 Linux                                                | here                       |
  * | ---------------------------------------------------------------------------- | -------------------------- |
@@ -38,8 +38,8 @@
  * | `struct { ... } __attribute__((packed))`                                     | {@linkcode struct}`({ ... }, { packed: true })` |
  *
  * Bit-fields, flexible array members, `long double`, `__int128` and `alignas`
- * are not there; a {@linkcode CType} of your own can stand in. For a `union`,
- * make several views of the same bytes.
+ * are not supported; implement a {@linkcode CType} for them. For a `union`, use
+ * several views of the same bytes.
  *
  * @example A message that a C program can receive
  * ```c
@@ -55,16 +55,16 @@
  * const message = struct({ type: i64, data: human });
  * type Message = ValueOf<typeof message>;
  *
- * // What a sender does.
+ * // The sender:
  * const sent: Message = { type: 1n, data: { age: 80, name: "ghkim" } };
  * const bytes = message.encode(sent);
  * assertEquals(bytes.length, 32);
  *
- * // What a receiver does.
+ * // The receiver:
  * const received = message.decode(bytes);
  * assertEquals(received, sent);
  *
- * // What both do with shared memory: no copy, every access reaches the bytes.
+ * // Both, with shared memory: no copy, every access reaches the bytes.
  * const shared = message.view(bytes);
  * shared.data.age += 1;
  * assertEquals(message.decode(bytes).data, { age: 81, name: "ghkim" });
@@ -82,35 +82,35 @@ import {
   setBytes,
 } from "./arguments.ts";
 
-// Linux on x86_64 and on aarch64 is little-endian, so this is the byte order C
-// uses there. The byte order of a DataView is big-endian unless told otherwise.
+// The byte order of C on x86_64 and aarch64 Linux. That of DataView is big-endian by
+// default.
 const LITTLE_ENDIAN = true;
 
-/** Drafts up to this many bytes are kept for the next write. */
+/** The largest draft, in bytes, that is kept for the next write. */
 const MAX_SPARE_SIZE = 4096;
 
-/** The types that are made here: what they say of themselves stays as it is. */
+/** The types made by this module, which are frozen. */
 const own = new WeakSet<object>();
 
 const CUSTOM_INSPECT = Symbol.for("Deno.customInspect");
 const ENCODER = new TextEncoder();
-// A byte order mark is three bytes of the text, as it is to C.
+// A byte order mark is part of the text, as in C.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * A C type: its size, its alignment, and how its values move between
  * JavaScript and memory.
  *
- * Everything that can be a field implements it: numbers, strings, arrays,
- * structs. Implement it yourself for what is missing here, best on top of a
- * type that is there. Your type is read once, when it becomes part of a struct or
- * an array, and its functions are called with the bytes of their field and no
- * others. The types of this module are frozen.
+ * Every type of a field implements it: numbers, strings, arrays, structs.
+ * Implement it for a type that is missing here, preferably on top of an existing
+ * one. The properties of your type are read once, when it becomes part of a struct
+ * or an array, and its functions receive the bytes of their field only. The types
+ * of this module are frozen.
  *
  * @typeParam Value What `get` returns: a copy, independent of the memory.
- * @typeParam View What `live` returns, and what `set` takes. A `Value` must be
- * assignable to it, so that what was read can be written. For a type without
- * parts it is the same as `Value`.
+ * @typeParam View What `live` returns and `set` accepts. A `Value` must be
+ * assignable to it, so that a value that was read can be written. For a type
+ * without parts it is the same as `Value`.
  *
  * @example A `time_t` that is a `Date`
  * ```ts
@@ -133,7 +133,7 @@ const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
  * ```
  */
 export interface CType<Value, View = Value> {
-  /** The name of the type in C, for messages: `int16_t`, `char[20]`. */
+  /** The name of the type in C, for error messages: `int16_t`, `char[20]`. */
   readonly name: string;
   /** `sizeof`, in bytes. At least 1. */
   readonly size: number;
@@ -143,7 +143,7 @@ export interface CType<Value, View = Value> {
    * Reads a copy of the value.
    *
    * @param memory The memory to read.
-   * @param offset The position of the value in it, in bytes. It need not be
+   * @param offset The position of the value in it, in bytes; not necessarily
    * aligned.
    * @returns The value.
    */
@@ -152,20 +152,20 @@ export interface CType<Value, View = Value> {
    * Checks a value, then writes all `size` bytes of it.
    *
    * @param memory The memory to write to.
-   * @param offset The position of the value in it, in bytes. It need not be
+   * @param offset The position of the value in it, in bytes; not necessarily
    * aligned.
    * @param value The value to write.
-   * @param path What to call the value in errors, such as `data.age`.
+   * @param path The name of the value in error messages, such as `data.age`.
    * @throws {TypeError} If the value has the wrong type. Nothing is written.
    * @throws {RangeError} If the value does not fit. Nothing is written.
    */
   set(memory: DataView, offset: number, value: View, path: string): void;
   /**
-   * Returns what a live view shows for this type: an object that reads and
-   * writes the memory if the type has parts, and else what `get` returns.
+   * Returns the value in a live view: for a type with parts an object that reads
+   * and writes the memory, otherwise the same as `get`.
    *
    * @param memory The memory to show.
-   * @param offset The position of the value in it, in bytes. It need not be
+   * @param offset The position of the value in it, in bytes; not necessarily
    * aligned.
    * @returns The view.
    */
@@ -229,8 +229,8 @@ export type FieldViews<Declared extends Fields> = {
 /** Options of {@linkcode struct}. */
 export interface StructOptions {
   /**
-   * `__attribute__((packed))`: no padding, and an alignment of 1. As in C, the
-   * structs nested in it keep their own layout.
+   * `__attribute__((packed))`: no padding, and an alignment of 1. As in C, nested
+   * structs keep their own layout.
    *
    * @default {false}
    */
@@ -238,12 +238,12 @@ export interface StructOptions {
 }
 
 /**
- * The live view of an array of C: its elements are read from memory at every
- * access, and written there at once.
+ * The live view of a C array: every access to an element reads or writes the
+ * memory.
  *
- * It has a fixed length and none of the methods of an `Array`: `[...view]` has
- * them. An index outside of the array reads `undefined`, as in JavaScript, and
- * cannot be written.
+ * Its length is fixed, and it has none of the methods of `Array`; `[...view]` is
+ * an `Array`. An index outside of the array reads `undefined`, as in JavaScript,
+ * and cannot be written.
  *
  * @example Some elements, and all of them
  * ```ts
@@ -262,26 +262,26 @@ export interface StructOptions {
 export interface ArrayView<Element> {
   /** One element. */
   [index: number]: Element;
-  /** The number of elements. It never changes. */
+  /** The number of elements, which is fixed. */
   readonly length: number;
   /** Visits the elements in order. */
   [Symbol.iterator](): Iterator<Element>;
 }
 
 /**
- * A struct of C, made by {@linkcode struct}: its layout, and the ways between
- * its bytes and JavaScript.
+ * A C struct, made by {@linkcode struct}: its layout, and the conversions between
+ * its bytes and JavaScript values.
  *
- * All methods take a `Uint8Array` that may be longer than the struct, and the
- * position of the struct in it, in bytes, 0 by default. The position need not
- * be aligned.
+ * Methods on bytes take a `Uint8Array`, which may be longer than the struct, and the
+ * position of the struct in it, in bytes, 0 by default. The position need not be
+ * aligned.
  */
 export interface Struct<Declared extends Fields>
   extends CType<FieldValues<Declared>, FieldViews<Declared>> {
   /**
    * `offsetof`: the position of every field, in bytes.
    *
-   * @example The place of a field
+   * @example The positions of fields
    * ```ts
    * import { cstring, i16, i64, struct } from "@linux/ipc/struct";
    * import { assertEquals } from "@std/assert";
@@ -293,9 +293,9 @@ export interface Struct<Declared extends Fields>
   readonly offsets: { readonly [Name in keyof Declared]: number };
 
   /**
-   * Returns the bytes of a value: new ones, `size` of them. Padding is zero.
+   * Encodes a value into new bytes, `size` of them. Padding is zero.
    *
-   * To allocate them takes longer than to fill them: in a loop,
+   * Allocating them takes longer than filling them: in a loop,
    * {@linkcode Struct.write} into the same bytes is faster.
    *
    * @param value The value of every field.
@@ -317,7 +317,7 @@ export interface Struct<Declared extends Fields>
   encode(value: FieldViews<Declared>): Uint8Array<ArrayBuffer>;
 
   /**
-   * Reads a struct: a copy, which later changes of the bytes do not reach.
+   * Reads a struct as a copy, which later changes of the bytes do not affect.
    *
    * @param bytes The memory to read.
    * @param offset The position of the struct in it, in bytes.
@@ -338,15 +338,15 @@ export interface Struct<Declared extends Fields>
    * @throws {TypeError} If `bytes` is not a `Uint8Array`, or its memory is
    * detached.
    * @throws {RangeError} If the offset is not an integer of at least 0, or the
-   * struct does not fit into what is behind it.
+   * struct does not fit into the bytes from there.
    */
   decode(bytes: Uint8Array, offset?: number): FieldValues<Declared>;
 
   /**
    * Writes a struct into memory. Padding is zeroed.
    *
-   * It writes all or nothing: if it throws, the memory is as it was. To other
-   * processes that look meanwhile, the write is not atomic.
+   * It writes all or nothing: if it throws, the memory is unchanged. The write is
+   * not atomic for other processes that read the memory at the same time.
    *
    * @param bytes The memory to write to.
    * @param value The value of every field.
@@ -370,7 +370,7 @@ export interface Struct<Declared extends Fields>
    * @throws {TypeError} If `bytes` is not a `Uint8Array`, or its memory is
    * detached, or a field is missing, unknown, or of the wrong type.
    * @throws {RangeError} If the offset is not an integer of at least 0, or the
-   * struct does not fit into what is behind it, or the value of a field does
+   * struct does not fit into the bytes from there, or the value of a field does
    * not fit.
    */
   write(bytes: Uint8Array, value: FieldViews<Declared>, offset?: number): void;
@@ -378,18 +378,18 @@ export interface Struct<Declared extends Fields>
   /**
    * Returns a live view: an object whose properties are the memory.
    *
-   * Reading a property reads the memory, assigning to it writes the memory at
-   * once, with the checks of {@linkcode Struct.write}. Nested structs, arrays
-   * and `bytes` are live, too. Assigning to one of them copies. Errors name a
-   * field as seen from the view that was assigned to.
+   * Getting a property reads the memory. Setting it writes the memory, with the
+   * checks of {@linkcode Struct.write}. Nested structs, arrays and `bytes` are
+   * live, too; assigning to one of them copies. Error messages name a field
+   * relative to the view that was assigned to.
    *
    * `console.log` and `JSON.stringify` show the present values. The properties
    * are accessors of the prototype, so `{ ...view }` copies nothing: use
-   * {@linkcode Struct.decode}.
+   * {@linkcode Struct.decode} instead.
    *
-   * Once the memory is detached (the mapping was closed, or the buffer was
-   * transferred), every access throws a `TypeError`, and a `Uint8Array` that
-   * was taken from the view before has length 0.
+   * Once the memory is detached (because the mapping was closed, or the buffer was
+   * transferred), every access throws a `TypeError`, and a `Uint8Array` from the
+   * view has length 0.
    *
    * @param bytes The memory to show.
    * @param offset The position of the struct in it, in bytes.
@@ -412,7 +412,7 @@ export interface Struct<Declared extends Fields>
    * @throws {TypeError} If `bytes` is not a `Uint8Array`, or its memory is
    * detached.
    * @throws {RangeError} If the offset is not an integer of at least 0, or the
-   * struct does not fit into what is behind it.
+   * struct does not fit into the bytes from there.
    */
   view(bytes: Uint8Array, offset?: number): FieldViews<Declared>;
 }
@@ -456,7 +456,7 @@ export const u16: CType<number> = integer(
 /**
  * `int32_t`, `int`: an integer from -2147483648 to 2147483647.
  *
- * @example What fits, and what does not
+ * @example The range of values
  * ```ts
  * import { i32, struct } from "@linux/ipc/struct";
  * import { assertEquals, assertThrows } from "@std/assert";
@@ -490,8 +490,7 @@ export const u32: CType<number> = integer(
 /**
  * `int64_t`, `long`: a bigint from -2n ** 63n to 2n ** 63n - 1n.
  *
- * Only bigints can be written, as only bigints are read: a number cannot hold
- * all values.
+ * It is read and written as a bigint, because a number cannot hold all values.
  *
  * @example Bigints in and out
  * ```ts
@@ -517,8 +516,7 @@ export const i64: CType<bigint> = bigInteger(
 /**
  * `uint64_t`, `unsigned long`, `size_t`: a bigint from 0n to 2n ** 64n - 1n.
  *
- * Only bigints can be written, as only bigints are read: a number cannot hold
- * all values.
+ * It is read and written as a bigint, because a number cannot hold all values.
  */
 export const u64: CType<bigint> = bigInteger(
   "uint64_t",
@@ -530,8 +528,8 @@ export const u64: CType<bigint> = bigInteger(
 /**
  * `float`: a number, rounded to 24 significant bits.
  *
- * `NaN` and the infinities are numbers of C, too. A finite number that would
- * become infinite by rounding is a `RangeError`.
+ * `NaN` and the infinities are valid, too. A finite number that rounds to infinity
+ * is a `RangeError`.
  */
 export const f32: CType<number> = scalar(
   "float",
@@ -550,7 +548,7 @@ export const f64: CType<number> = scalar(
   (memory, offset, value) => memory.setFloat64(offset, value, LITTLE_ENDIAN),
 );
 
-/** `bool`, `_Bool`: one byte. `true` is written as 1; all but 0 reads `true`. */
+/** `bool`, `_Bool`: one byte. `true` is written as 1; any byte but 0 reads as `true`. */
 export const bool: CType<boolean> = scalar(
   "bool",
   1,
@@ -563,12 +561,11 @@ export const bool: CType<boolean> = scalar(
  * `char[size]`: a string in UTF-8 that ends with a NUL.
  *
  * Reading stops at the first NUL, or at the end of the field if there is none.
- * What is not UTF-8, such as a character that was cut off, reads as U+FFFD.
+ * Invalid UTF-8, such as a truncated character, reads as U+FFFD.
  *
- * Writing zeroes the rest of the field, so that nothing of a longer string
- * stays behind. A lone surrogate is written as U+FFFD. Writing throws a
- * `RangeError` if the string takes more than `size - 1` bytes in UTF-8, or
- * contains a NUL, and a `TypeError` if it is not a string.
+ * Writing zeroes the rest of the field. A lone surrogate is written as U+FFFD.
+ * Writing throws a `RangeError` if the string takes more than `size - 1` bytes in
+ * UTF-8, or contains a NUL, and a `TypeError` if it is not a string.
  *
  * @param size The size of the field in bytes, the NUL included.
  * @returns The type.
@@ -627,8 +624,8 @@ export function cstring(size: number): CType<string> {
  * `unsigned char[size]`: bytes as they are.
  *
  * Reading copies them. In a live view, the field is a `Uint8Array` of the
- * memory itself. Writing takes exactly `size` bytes: everything else is a
- * `RangeError`, or a `TypeError` if it is not a `Uint8Array`.
+ * memory itself. Writing takes exactly `size` bytes: another length is a
+ * `RangeError`, and another type a `TypeError`.
  *
  * @param size The size of the field in bytes.
  * @returns The type.
@@ -675,13 +672,13 @@ export function bytes(
 }
 
 /**
- * `type[length]`: a number of elements of one type, one behind the other.
+ * `type[length]`: contiguous elements of one type.
  *
  * Reading returns an `Array`. In a live view, the field is an
  * {@linkcode ArrayView}. Writing takes an array, a typed array or a view with
  * exactly `length` elements: another length is a `RangeError`.
  *
- * @param type The type of the elements. Another array makes a matrix.
+ * @param type The type of the elements. An array of arrays is a matrix.
  * @param length The number of elements.
  * @returns The type.
  *
@@ -714,14 +711,14 @@ export function array<Value, View>(
 }
 
 /**
- * `struct`: the layout that C gives to fields of these types, in this order.
+ * `struct`: declares a C struct, with fields of these types in this order.
  *
- * Every field is aligned as its type demands, and the end is padded, so that
- * structs can stand in an array.
+ * Every field has the alignment of its type, and the end is padded, so that
+ * structs can be elements of an array.
  *
- * @param fields The fields. Their order is the order in memory. Their names are
- * names of C; they need not be those that the C program uses.
- * @param options How to lay the fields out.
+ * @param fields The fields, in the order of their memory. Their names must be C
+ * identifiers, but need not be those of the C program.
+ * @param options `packed`.
  * @returns The struct.
  *
  * @example Padding, and none
@@ -739,7 +736,7 @@ export function array<Value, View>(
  * assertEquals([packed.size, packed.alignment], [11, 1]);
  * ```
  *
- * @throws {TypeError} If there are no fields, or a name is no identifier of C
+ * @throws {TypeError} If there are no fields, or a name is not a C identifier
  * (JavaScript would move a field named `1` to the front), or is `__proto__`, or
  * a field is not a {@linkcode CType}.
  */
@@ -751,8 +748,8 @@ export function struct<Declared extends Fields>(
 }
 
 /**
- * Memory that nobody else sees yet. What has parts is written to a draft first,
- * and copied from there when all of it was good.
+ * Memory of this module's own. A value with parts is written to a draft first, and
+ * copied to its destination when all parts are valid.
  */
 class Draft extends DataView<ArrayBuffer> {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -763,7 +760,7 @@ class Draft extends DataView<ArrayBuffer> {
   }
 }
 
-/** What arrays and structs have in common: parts, written all or not at all. */
+/** A type with parts, of which a write writes all or none: an array or a struct. */
 abstract class CompoundType<Value, View> implements CType<Value, View> {
   #spare: Draft | null = null;
 
@@ -773,7 +770,7 @@ abstract class CompoundType<Value, View> implements CType<Value, View> {
   abstract get(memory: DataView, offset: number): Value;
   abstract live(memory: DataView, offset: number): View;
 
-  /** Writes part by part. If it throws, some of them have been written. */
+  /** Writes part by part. If it throws, some parts have been written. */
   abstract fill(draft: Draft, offset: number, value: View, path: string): void;
 
   set(memory: DataView, offset: number, value: View, path: string): void {
@@ -785,10 +782,10 @@ abstract class CompoundType<Value, View> implements CType<Value, View> {
     }
   }
 
-  /** Returns the bytes of a value. They are good until the next call. */
+  /** Encodes a value. The bytes are valid until the next call. */
   draft(value: View, path: string): Uint8Array<ArrayBuffer> {
-    // Nobody else may use the spare meanwhile: a getter of the value could
-    // write a value of the same type.
+    // The spare is taken, because a getter of the value could write a value of the
+    // same type.
     const draft = this.#spare ?? new Draft(this.size);
     this.#spare = null;
     draft.bytes.fill(0);
@@ -808,7 +805,7 @@ class ArrayType<Value, View> extends CompoundType<Value[], ArrayView<View>> {
   constructor(declared: CType<Value, View>, length: number) {
     super();
     const type = typeOf(declared, "an array");
-    // C writes the outer length first: three of int[2] are int[3][2].
+    // C writes the outer length first: an array of three int[2] is int[3][2].
     const dimension = `[${checkLength("array", length)}]`;
     this.name = type.name.replace(/(?=\[)|$/, dimension);
     this.size = checkTotal("array", type.size * length);
@@ -837,7 +834,7 @@ class ArrayType<Value, View> extends CompoundType<Value[], ArrayView<View>> {
     }
     checkCount(count, this.length, this.name, path);
     for (let index = 0; index < this.length; index++) {
-      const element = value[index] as View; // the type refuses a hole
+      const element = value[index] as View; // the type rejects a hole
       const place = offset + index * this.type.size;
       this.type.set(draft, place, element, pathTo(path, index));
     }
@@ -927,14 +924,14 @@ class StructType<Declared extends Fields>
   }
 }
 
-/** A field in its place. */
+/** A field and its position. */
 interface Field {
   readonly name: string;
   readonly type: CType<unknown, unknown>;
   readonly offset: number;
 }
 
-/** Places fields one behind the other, as C does. */
+/** Computes the positions of the fields, as C does. */
 function layOut(declared: Fields, packed: boolean): Field[] {
   let end = 0;
   return fieldNames(declared).map((name) => {
@@ -945,9 +942,9 @@ function layOut(declared: Fields, packed: boolean): Field[] {
   });
 }
 
-/** Returns the names of fields, after making sure that all are good. */
+/** Returns the names of the fields, after checking them. */
 function fieldNames(declared: Fields): string[] {
-  // `{ __proto__: i16 }` has no field but another prototype.
+  // `{ __proto__: i16 }` has no field, but another prototype.
   const prototype = Object.getPrototypeOf(declared ?? 0);
   if (prototype !== null && prototype !== Object.prototype) {
     throw new TypeError("Cannot lay out a struct: expected a plain object");
@@ -959,7 +956,7 @@ function fieldNames(declared: Fields): string[] {
   for (const name of names) {
     if (/^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name)) continue;
     throw new TypeError(
-      `Cannot lay out field '${name}': the name is not an identifier of C`,
+      `Cannot lay out field '${name}': the name is not a C identifier`,
     );
   }
   if (names.includes("__proto__")) {
@@ -973,8 +970,8 @@ function fieldNames(declared: Fields): string[] {
 /**
  * Returns the class of the live views of a struct with these fields.
  *
- * The accessors are made once per struct, on the prototype: own properties
- * would make every view a hundred times as slow to create.
+ * The accessors are on the prototype, once per struct. With own properties,
+ * creating a view would take a hundred times as long.
  */
 function viewClass(fields: readonly Field[]): typeof Live {
   class View extends Live {}
@@ -993,7 +990,7 @@ function viewClass(fields: readonly Field[]): typeof Live {
   return Object.freeze(View);
 }
 
-/** Memory that looks like a value. */
+/** A view of the memory of a value with parts. */
 class Live {
   readonly #type: CType<unknown, unknown>;
   readonly #memory: DataView;
@@ -1009,7 +1006,7 @@ class Live {
     this.#offset = offset;
   }
 
-  /** Reads a part. Static, as `write` is, so that a field may have any name. */
+  /** Reads a part. It is static, like `write`, so that a field can have any name. */
   static read(
     view: Live,
     type: CType<unknown, unknown>,
@@ -1018,7 +1015,7 @@ class Live {
     return type.live(view.#memory, view.#offset + offset);
   }
 
-  /** Writes a part. Errors name it as seen from the view. */
+  /** Writes a part. Error messages name it relative to the view. */
   static write(
     view: Live,
     type: CType<unknown, unknown>,
@@ -1037,20 +1034,20 @@ class Live {
     inspect: (value: unknown, options: unknown) => string,
     options: unknown,
   ): string {
-    // To print what cannot be read any more is no reason to throw.
+    // Printing a view never throws.
     if (isDetached(this.#memory.buffer)) return "[detached]";
     return inspect(this.#type.get(this.#memory, this.#offset), options);
   }
 }
 
-/** The elements of an array in memory: what is behind an `ArrayView`. */
+/** The elements of an array in memory: the target of the proxy of an `ArrayView`. */
 class Elements extends Live {
-  /** Makes the elements properties. Accessors for all could be too many. */
+  /** Implements elements as properties. An accessor for each could be too many. */
   static readonly handler: ProxyHandler<Elements> = {
     get(elements, key) {
       const index = elements.#indexOf(key);
       if (index >= 0) return elements.#read(index);
-      // A method must not see the proxy: that has no private fields.
+      // Methods need private fields, which the proxy does not have.
       const member: unknown = Reflect.get(elements, key);
       return typeof member === "function" ? member.bind(elements) : member;
     },
@@ -1090,7 +1087,7 @@ class Elements extends Live {
     return Live.read(this, type, index * type.size);
   }
 
-  /** Returns the index that a property key stands for, or -1. */
+  /** The index of a property key, or -1. */
   #indexOf(key: string | symbol): number {
     const index = typeof key === "string" ? Number(key) : -1;
     const exists = Number.isInteger(index) && index < this.length;
@@ -1105,7 +1102,7 @@ class Elements extends Live {
   }
 }
 
-// A struct of this package relies on what callers can reach through one of theirs.
+// Callers can reach these through any struct, and all structs rely on them.
 for (
   const type of [CompoundType, ArrayType, StructType, Live, Elements]
 ) {
@@ -1120,9 +1117,9 @@ function ours<Type extends object>(type: Type): Type {
 }
 
 /**
- * The type to use for one in a declaration: itself if it is of this module. Of a
- * caller's, which may change its mind, what it says is read once, and it is shown
- * nothing but its own bytes.
+ * The type to use for a declared one: a type of this module is used as it is. The
+ * properties of a caller's type, which may change, are read once, and its functions
+ * receive the bytes of their own field only.
  */
 function typeOf<Value, View>(
   declared: CType<Value, View> | undefined,
@@ -1161,7 +1158,7 @@ function typeOf<Value, View>(
   });
 }
 
-/** Makes a type without parts, aligned to its size as on both machines. */
+/** Makes a type without parts. Its alignment is its size, on both machines. */
 function scalar<Value>(
   name: string,
   size: number,
@@ -1251,13 +1248,13 @@ function checkLength(type: string, length: number): number {
   return length;
 }
 
-/** Checks the size of what has parts. */
+/** Checks the size of a type with parts, and returns it. */
 function checkTotal(type: string, size: number): number {
   if (Number.isSafeInteger(size)) return size;
   throw new RangeError(`Cannot declare ${type}: ${size} bytes are too many`);
 }
 
-/** Checks a type in a declaration: a plain `cstring` is missing its length. */
+/** Checks a type in a declaration, such as a `cstring` without a length. */
 function checkCType(
   type: unknown,
   where: string,
@@ -1269,7 +1266,7 @@ function checkCType(
   }
 }
 
-/** Returns the memory of one struct, after making sure that it is there. */
+/** Returns the memory of a struct, after checking that it lies inside the bytes. */
 function memoryOf(
   bytes: Uint8Array,
   offset: number,
@@ -1301,7 +1298,7 @@ function memoryOf(
   return new DataView(buffer, byteOffsetOf(bytes) + offset, size);
 }
 
-/** Returns a part of some memory as bytes. */
+/** Returns a part of the memory as bytes. */
 function bytesOf(memory: DataView, offset: number, size: number): Uint8Array {
   return new Uint8Array(memory.buffer, memory.byteOffset + offset, size);
 }
