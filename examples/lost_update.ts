@@ -1,8 +1,6 @@
-// The race of shm.c, and the lock that ends it: two processes add 1 to a number in
-// shared memory. Adding is reading, then writing, and the other process may write in
-// between.
-//
-// The result does not depend on timing: this program tells each process when to go on.
+// The race in shm.c, and the lock that prevents it: two processes add 1 to a number in
+// shared memory. Adding is a read and a write, and the other process may write between
+// the two. This program controls the steps of each process, so the race always occurs.
 
 import { SharedMutex } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
@@ -18,7 +16,7 @@ with a lock, and with a lock whose owner is killed.
 Options:
   --help  show this`;
 
-/** A process that adds 1, in two steps. */
+/** A process that adds 1 in two steps. */
 class Adder implements AsyncDisposable {
   readonly #name: string;
   readonly #process: Deno.ChildProcess;
@@ -40,20 +38,20 @@ class Adder implements AsyncDisposable {
       .getReader();
   }
 
-  /** Prints the next line of the process. */
+  /** Prints the next output of the process. */
   async says(): Promise<void> {
     const { value } = await this.#lines.read();
     if (value === undefined) throw new Error(`Process ${this.#name} failed`);
     console.log(`  ${this.#name} ${value}`);
   }
 
-  /** Tells the process to take its next step, and prints its next line. */
+  /** Lets the process make its next step, and prints its output. */
   async step(): Promise<void> {
     await this.#orders.write(new TextEncoder().encode("go on\n"));
     await this.says();
   }
 
-  /** Kills the process, as kill -9 does. */
+  /** Ends the process at once, like kill -9. */
   async kill(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.status;
@@ -62,7 +60,7 @@ class Adder implements AsyncDisposable {
 
   /** Waits for the end of the process. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#orders.close().catch(() => {}); // it has ended already
+    await this.#orders.close().catch(() => {}); // the process has ended
     await this.#lines.cancel();
     await this.#process.status;
   }
@@ -71,8 +69,8 @@ class Adder implements AsyncDisposable {
 await main(async () => {
   commandLine(HELP);
   using memory = SysvSharedMemory.create(null, 4);
-  memory.remove(); // freed when the last process closes it
-  const counter = memory.view(struct({ num: i32 }));
+  memory.remove(); // destroyed when all processes have closed it
+  const counter = memory.view(0, struct({ num: i32 }));
   using mutex = SharedMutex.create(null);
   const ids = [memory.id, mutex.id];
   try {

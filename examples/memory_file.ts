@@ -1,6 +1,6 @@
-// Memory for a process that trusts nobody. It gets a descriptor and no name, and takes
-// the memory only when it is sealed: then nobody can change what it has checked, nor
-// take it away, which would end it with SIGBUS.
+// Memory for a process that does not trust its peers. It receives a descriptor, and
+// accepts the memory only if it is sealed: then no peer can change the contents after
+// they were checked, or truncate the memory, which would end the process with SIGBUS.
 
 import { IpcError, MemoryFile } from "@linux/ipc/shared-memory";
 import { commandLine, main } from "./_cli.ts";
@@ -13,7 +13,7 @@ Options:
   --fd NUMBER  be the child, which gets the memory as this descriptor
   --help       show this`;
 
-/** Says what becomes of a call that is not for everybody. */
+/** Prints whether a call is permitted. */
 function attempt(what: string, call: () => void): void {
   try {
     call();
@@ -61,7 +61,7 @@ async function parent(): Promise<void> {
   const text = new TextEncoder().encode("message from parent");
   using file = MemoryFile.create("message", text.length);
   {
-    using map = file.map(); // with a writable mapping it could not be sealed
+    using map = file.map(); // closed before sealing, which a writable mapping would prevent
     map.bytes.set(text);
   }
   await handOver(file);

@@ -1,8 +1,7 @@
 // main.c of the memory map: prints the first 40 bytes of a file, and zeroes them.
 //
-// What the C program does and this one does not: it dies of SIGBUS when the file
-// is empty or new, gives a new file random permissions, and prints on past the 40
-// bytes until a zero happens to come.
+// Unlike this one, the C program ends with SIGBUS if the file is empty or new, gives a
+// new file random permissions, and prints beyond the 40 bytes up to the next zero.
 
 import { MemoryMap } from "@linux/ipc/memory-map";
 import { commandLine, main, print } from "./_cli.ts";

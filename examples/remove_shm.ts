@@ -1,4 +1,4 @@
-// remove_shm.c: counts up once more, and removes the shared memory.
+// remove_shm.c: adds 1 to the number, and removes the shared memory.
 
 import { commandLine, main } from "./_cli.ts";
 import { countUp, openCounter } from "./_counter.ts";

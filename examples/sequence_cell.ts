@@ -1,6 +1,6 @@
-// A struct that one process writes while others read it. It is not written at once, so
-// who reads the memory itself may get the new bid and the old ask. Who reads a
-// SequenceCell gets what was written, and the writer never waits for him.
+// A struct that one process writes while others read it. A write is not atomic, so a
+// read of the memory itself may return the new bid with the old ask. A read of a
+// SequenceCell returns a value as it was written, and never delays the writer.
 
 import { SequenceCell, SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { f64, struct, u32 } from "@linux/ipc/struct";
@@ -18,7 +18,7 @@ const READERS = 2;
 const PRICES = 100_000;
 const SPREAD = 0.25;
 const price = struct({ bid: f64, ask: f64, number: u32 });
-const READY = SequenceCell.size(price); // behind the cell: how many readers there are
+const READY = SequenceCell.size(price); // after the cell: the number of readers
 
 function reader(id: number): void {
   using memory = SysvSharedMemory.fromId(id);
@@ -37,7 +37,7 @@ function reader(id: number): void {
 
 async function writer(): Promise<void> {
   using memory = SysvSharedMemory.create(null, READY + 4);
-  memory.remove(); // gone when the last of the processes has closed it
+  memory.remove(); // destroyed when all processes have closed it
   const readers = Array.from(
     { length: READERS },
     () =>

@@ -1,4 +1,4 @@
-// shm.c: counts up a number in shared memory, from run to run.
+// shm.c: each run adds 1 to a number in shared memory.
 
 import { commandLine, main } from "./_cli.ts";
 import { countUp, openCounter } from "./_counter.ts";

@@ -61,7 +61,7 @@ function* directories({ line, mount }: Version): Generator<string> {
   }
 }
 
-/** Decodes the octal escapes of mountinfo(5), such as `\\040` for a space. */
+/** Decodes the octal escapes of mountinfo(5), such as `\040` for a space. */
 function unescape(text: string): string {
   return text.replace(
     /\\([0-7]{3})/g,

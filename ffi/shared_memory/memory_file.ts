@@ -116,9 +116,9 @@ function sealsOf(mask: number): Seal[] {
  * A memory file: memory that has no name, and that other processes get with its
  * descriptor.
  *
- * It is the way to share memory with peers that are not trusted. Sealing its size
- * prevents that a peer truncates it, and ends this process with SIGBUS. Sealing its
- * contents prevents changes after they were checked.
+ * It is the way to share memory with peers that are not trusted. A sealed size keeps a
+ * peer from truncating it, which would end this process with SIGBUS. Sealed contents
+ * cannot change after they were checked.
  *
  * The descriptor reaches another process through a Unix domain socket, or by
  * inheritance. The memory is destroyed when all processes have closed and unmapped it,
