@@ -48,7 +48,7 @@ export async function main(program: () => void | Promise<void>): Promise<void> {
   }
 }
 
-/** A signal that is aborted by Ctrl-C, or by a polite kill. */
+/** A signal that is aborted by Ctrl-C, or by SIGTERM. */
 export function interrupt(): AbortSignal {
   const controller = new AbortController();
   const abort = () => controller.abort();

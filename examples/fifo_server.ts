@@ -1,8 +1,8 @@
 // server.c: makes a FIFO, and prints every record that comes through it.
 //
-// What the C program does and this one does not: it removes whatever has the name
-// of its FIFO, be it a file with somebody's work or a FIFO that another server
-// reads. And it never ends, leaving the FIFO behind when it is killed.
+// The C program removes any file that has the name of its FIFO, such as a file with
+// data or the FIFO of another server; this one does not. The C program never ends,
+// and leaves the FIFO behind when it is killed.
 
 import { Fifo, IpcError } from "@linux/ipc/fifo";
 import { commandLine, interrupt, main } from "./_cli.ts";
