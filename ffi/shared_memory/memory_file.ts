@@ -91,7 +91,6 @@ export interface MemoryFileFromFdOptions {
 const { construct } = Reflect;
 
 const NAME_BYTES = 249; // the limit in memfd_create(2)
-const mapFd = MemoryMap.fromFd; // as it is now, whatever a caller puts in its place
 
 function maskOf(seals: readonly Seal[]): number {
   let mask = 0;

@@ -119,6 +119,16 @@ function acceptNow(socket: SocketDescriptor): number | undefined {
 }
 
 /**
+ * Accepts all clients that wait at once. To accept one in a pass of the reactor would
+ * keep the last of many clients waiting.
+ */
+class ListenerSource extends DescriptorSource {
+  override isDeferred(): boolean {
+    return false;
+  }
+}
+
+/**
  * A Unix socket that accepts connections.
  *
  * @typeParam Connection The class of its connections: {@linkcode UnixStream} or
@@ -342,7 +352,7 @@ export class UnixListener<
   #accept(limits: Limits): Promise<Connection> {
     const socket = descriptorOf(this);
     return attempt(
-      new DescriptorSource(socket, POLLIN),
+      new ListenerSource(socket, POLLIN),
       () => this.#tryAccept(),
       limits,
       socket.receives,
