@@ -173,11 +173,7 @@ export class Fifo implements Disposable {
   readonly #path: string;
   readonly #file: Descriptor;
 
-  private constructor(
-    token: typeof internal,
-    path: string,
-    file: Descriptor,
-  ) {
+  private constructor(token: typeof internal, path: string, file: Descriptor) {
     checkInternal(token, "Fifo");
     try {
       if ((statusOfFd(file.fd, path).stx_mode & S_IFMT) !== S_IFIFO) {

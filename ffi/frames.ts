@@ -79,15 +79,9 @@ export interface FrameWriter {
    * Writes all bytes, waiting while there is no room; returns their number. If the
    * timeout or the signal ends a write of 1 byte, it has written nothing.
    */
-  write(
-    bytes: Uint8Array,
-    options?: WaitOptions,
-  ): Promise<number>;
+  write(bytes: Uint8Array, options?: WaitOptions): Promise<number>;
   /** As `write`, blocking this thread while there is no room. */
-  writeSync(
-    bytes: Uint8Array,
-    options?: SyncWaitOptions,
-  ): number;
+  writeSync(bytes: Uint8Array, options?: SyncWaitOptions): number;
   /** Writes as many bytes as there is room for; undefined if there is none. */
   tryWrite(bytes: Uint8Array): number | undefined;
   /** Closes the stream. */
@@ -208,10 +202,7 @@ export class FramedStream implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
-  async send(
-    message: Uint8Array,
-    options?: WaitOptions,
-  ): Promise<void> {
+  async send(message: Uint8Array, options?: WaitOptions): Promise<void> {
     const limits = limitsOf(options);
     const length = this.#lengthOf(message);
     const entered = this.#sends.enter(limits);
@@ -240,10 +231,7 @@ export class FramedStream implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
-  sendSync(
-    message: Uint8Array,
-    options?: SyncWaitOptions,
-  ): void {
+  sendSync(message: Uint8Array, options?: SyncWaitOptions): void {
     const deadline = deadlineOf(options);
     const length = this.#lengthOf(message);
     if (this.#sends.busy) {

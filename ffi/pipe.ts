@@ -383,10 +383,7 @@ export class PipeWriter extends DescriptorOwner {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
-  writeSync(
-    bytes: Uint8Array,
-    options?: SyncWaitOptions,
-  ): number {
+  writeSync(bytes: Uint8Array, options?: SyncWaitOptions): number {
     return writeSync(descriptorOf(this), bytes, options);
   }
 
@@ -408,10 +405,7 @@ export class PipeWriter extends DescriptorOwner {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
-  write(
-    bytes: Uint8Array,
-    options?: WaitOptions,
-  ): Promise<number> {
+  write(bytes: Uint8Array, options?: WaitOptions): Promise<number> {
     return write(descriptorOf(this), bytes, options);
   }
 

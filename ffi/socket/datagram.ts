@@ -22,12 +22,17 @@ import {
 import { ready, readySync } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
-import { receive, receiveSync, sendSync, trySend } from "./transfer.ts";
+import {
+  receive,
+  receiveSync,
+  sendSync,
+  trySend,
+  type TryWith,
+} from "./transfer.ts";
 import { bind, type Binding, bindingOf, type UnixBindOptions } from "./bind.ts";
 import type { SocketFile } from "./socket_file.ts";
 import { connectOnce } from "./connect.ts";
 import {
-  type Incoming,
   incomingOf,
   longestMessage,
   type Outgoing,
@@ -76,25 +81,12 @@ function outgoingTo(
 }
 
 /** One recvmsg(2); undefined if it would block. */
-function receiveWith(
+function receiving(
   socket: SocketDescriptor,
-  incoming: Incoming,
-  flags: number,
-): UnixMessage | undefined {
-  return receiveOnce(socket, incoming, flags | MSG_TRUNC, true);
-}
-
-/** Receives one message, in the order of the calls. */
-function receiveFrom(
-  socket: SocketDescriptor,
-  incoming: Incoming,
-  limits: Limits,
-): Promise<UnixMessage> {
-  return receive(
-    socket,
-    limits,
-    (flags) => receiveWith(socket, incoming, flags),
-  );
+  options: UnixReceiveOptions | undefined,
+): TryWith<UnixMessage> {
+  const incoming = incomingOf(options, longestMessage());
+  return (flags) => receiveOnce(socket, incoming, flags | MSG_TRUNC, true);
 }
 
 /**
@@ -480,10 +472,7 @@ export class UnixDatagram extends UnixChannel {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  trySend(
-    data: Uint8Array,
-    options?: UnixSendToOptions,
-  ): boolean {
+  trySend(data: Uint8Array, options?: UnixSendToOptions): boolean {
     const outgoing = outgoingTo(data, options);
     const socket = descriptorOf(this);
     const sent = trySend(
@@ -512,13 +501,8 @@ export class UnixDatagram extends UnixChannel {
    */
   receiveSync(options?: UnixReceiveOptions & SyncWaitOptions): UnixMessage {
     const deadline = deadlineOf(options);
-    const incoming = incomingOf(options, longestMessage());
     const socket = descriptorOf(this);
-    return receiveSync(
-      socket,
-      deadline,
-      (flags) => receiveWith(socket, incoming, flags),
-    );
+    return receiveSync(socket, deadline, receiving(socket, options));
   }
 
   /**
@@ -540,8 +524,8 @@ export class UnixDatagram extends UnixChannel {
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage> {
     const limits = limitsOf(options);
-    const incoming = incomingOf(options, longestMessage());
-    return await receiveFrom(descriptorOf(this), incoming, limits);
+    const socket = descriptorOf(this);
+    return await receive(socket, limits, receiving(socket, options));
   }
 
   /**
@@ -557,14 +541,13 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | undefined {
-    const incoming = incomingOf(options, longestMessage());
-    return receiveWith(descriptorOf(this), incoming, MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
   }
 
   /** Receives messages until this socket is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
-    const incoming = incomingOf(undefined, longestMessage());
-    return untilClosed(() => receiveFrom(socket, incoming, NO_LIMITS));
+    const tryWith = receiving(socket, undefined);
+    return untilClosed(() => receive(socket, NO_LIMITS, tryWith));
   }
 }

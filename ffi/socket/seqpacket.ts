@@ -8,7 +8,6 @@ import { MSG_DONTWAIT, MSG_TRUNC, SOCK_SEQPACKET } from "../libc/sys_socket.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
-  type Limits,
   limitsOf,
   NO_LIMITS,
   type SyncWaitOptions,
@@ -16,10 +15,16 @@ import {
 } from "../wait/options.ts";
 import { pollNow } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
-import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
+import {
+  receive,
+  receiveSync,
+  send,
+  sendSync,
+  trySend,
+  type TryWith,
+} from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
-  type Incoming,
   incomingOf,
   longestMessage,
   outgoingOf,
@@ -63,26 +68,15 @@ function messageOrEnd(
 }
 
 /** One recvmsg(2); null at the end, undefined if it would block. */
-function receiveWith(
+function receiving(
   socket: SocketDescriptor,
-  incoming: Incoming,
-  flags: number,
-): UnixMessage | null | undefined {
-  const message = receiveOnce(socket, incoming, flags | MSG_TRUNC, false);
-  return messageOrEnd(socket, message);
-}
-
-/** Receives one message, in the order of the calls; null at the end. */
-function receiveFrom(
-  socket: SocketDescriptor,
-  incoming: Incoming,
-  limits: Limits,
-): Promise<UnixMessage | null> {
-  return receive(
-    socket,
-    limits,
-    (flags) => receiveWith(socket, incoming, flags),
-  );
+  options: UnixReceiveOptions | undefined,
+): TryWith<UnixMessage | null> {
+  const incoming = incomingOf(options, longestMessage());
+  return (flags) => {
+    const message = receiveOnce(socket, incoming, flags | MSG_TRUNC, false);
+    return messageOrEnd(socket, message);
+  };
 }
 
 // Set by the class: its constructor is for this module alone.
@@ -292,10 +286,7 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  trySend(
-    data: Uint8Array,
-    options?: UnixSendOptions,
-  ): boolean {
+  trySend(data: Uint8Array, options?: UnixSendOptions): boolean {
     const outgoing = outgoingOf(data, options);
     const socket = descriptorOf(this);
     const sent = trySend(socket, (flags) => sendOnce(socket, outgoing, flags));
@@ -321,13 +312,8 @@ export class UnixSeqpacket extends UnixConnection {
     options?: UnixReceiveOptions & SyncWaitOptions,
   ): UnixMessage | null {
     const deadline = deadlineOf(options);
-    const incoming = incomingOf(options, longestMessage());
     const socket = descriptorOf(this);
-    return receiveSync(
-      socket,
-      deadline,
-      (flags) => receiveWith(socket, incoming, flags),
-    );
+    return receiveSync(socket, deadline, receiving(socket, options));
   }
 
   /**
@@ -348,8 +334,8 @@ export class UnixSeqpacket extends UnixConnection {
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
     const limits = limitsOf(options);
-    const incoming = incomingOf(options, longestMessage());
-    return await receiveFrom(descriptorOf(this), incoming, limits);
+    const socket = descriptorOf(this);
+    return await receive(socket, limits, receiving(socket, options));
   }
 
   /**
@@ -365,14 +351,13 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    const incoming = incomingOf(options, longestMessage());
-    return receiveWith(descriptorOf(this), incoming, MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
   }
 
   /** Receives messages until the peer or this side is closed. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
-    const incoming = incomingOf(undefined, longestMessage());
-    return untilClosed(() => receiveFrom(socket, incoming, NO_LIMITS));
+    const tryWith = receiving(socket, undefined);
+    return untilClosed(() => receive(socket, NO_LIMITS, tryWith));
   }
 }

@@ -8,7 +8,6 @@ import { MSG_DONTWAIT, SOCK_STREAM, sysSocket } from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import {
   deadlineOf,
-  type Limits,
   limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
@@ -26,7 +25,6 @@ import {
 } from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
-  type Incoming,
   incomingOf,
   type Outgoing,
   outgoingOf,
@@ -118,24 +116,6 @@ function sendingAll(
   };
 }
 
-/** Sends all bytes, in the order of the calls, waiting while there is no room. */
-function sendAll(
-  socket: SocketDescriptor,
-  outgoing: Outgoing,
-  limits: Limits,
-): Promise<number> {
-  return send(socket, limits, sendingAll(socket, outgoing));
-}
-
-/** Sends all bytes, blocking this thread while there is no room. */
-function sendAllSync(
-  socket: SocketDescriptor,
-  outgoing: Outgoing,
-  deadline: number,
-): number {
-  return sendSync(socket, deadline, sendingAll(socket, outgoing));
-}
-
 /** Sends as many bytes as there is room for; undefined when there is none. */
 function sendNow(
   socket: SocketDescriptor,
@@ -157,17 +137,20 @@ async function write(
   options: WaitOptions | undefined,
 ): Promise<number> {
   const outgoing = plain(bytes);
-  return await sendAll(socket, outgoing, limitsOf(options));
+  const limits = limitsOf(options);
+  return await send(socket, limits, sendingAll(socket, outgoing));
 }
 
 /** One recvmsg(2); null at the end, undefined if it would block. */
-function receiveWith(
+function receiving(
   socket: SocketDescriptor,
-  incoming: Incoming,
-  flags: number,
-): UnixMessage | null | undefined {
-  const message = receiveOnce(socket, incoming, flags, false);
-  return message?.size === 0 ? null : message;
+  options: UnixReceiveOptions | undefined,
+): TryWith<UnixMessage | null> {
+  const incoming = incomingOf(options, STREAM_SIZE);
+  return (flags) => {
+    const message = receiveOnce(socket, incoming, flags, false);
+    return message?.size === 0 ? null : message;
+  };
 }
 
 // Set by the class: its constructor is for this module alone.
@@ -404,13 +387,11 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  writeSync(
-    bytes: Uint8Array,
-    options?: SyncWaitOptions,
-  ): number {
+  writeSync(bytes: Uint8Array, options?: SyncWaitOptions): number {
     const outgoing = plain(bytes);
     const deadline = deadlineOf(options);
-    return sendAllSync(descriptorOf(this), outgoing, deadline);
+    const socket = descriptorOf(this);
+    return sendSync(socket, deadline, sendingAll(socket, outgoing));
   }
 
   /**
@@ -474,7 +455,8 @@ export class UnixStream extends UnixConnection {
   ): number {
     const outgoing = checkedOutgoing(data, options);
     const deadline = deadlineOf(options);
-    return sendAllSync(descriptorOf(this), outgoing, deadline);
+    const socket = descriptorOf(this);
+    return sendSync(socket, deadline, sendingAll(socket, outgoing));
   }
 
   /**
@@ -505,7 +487,8 @@ export class UnixStream extends UnixConnection {
   ): Promise<number> {
     const outgoing = checkedOutgoing(data, options);
     const limits = limitsOf(options);
-    return await sendAll(descriptorOf(this), outgoing, limits);
+    const socket = descriptorOf(this);
+    return await send(socket, limits, sendingAll(socket, outgoing));
   }
 
   /**
@@ -524,10 +507,7 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
-  trySend(
-    data: Uint8Array,
-    options?: UnixSendOptions,
-  ): number | undefined {
+  trySend(data: Uint8Array, options?: UnixSendOptions): number | undefined {
     const outgoing = checkedOutgoing(data, options);
     return sendNow(descriptorOf(this), outgoing);
   }
@@ -554,14 +534,9 @@ export class UnixStream extends UnixConnection {
   receiveSync(
     options?: UnixReceiveOptions & SyncWaitOptions,
   ): UnixMessage | null {
-    const incoming = incomingOf(options, STREAM_SIZE);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(
-      socket,
-      deadline,
-      (flags) => receiveWith(socket, incoming, flags),
-    );
+    return receiveSync(socket, deadline, receiving(socket, options));
   }
 
   /**
@@ -585,14 +560,9 @@ export class UnixStream extends UnixConnection {
   async receive(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    const incoming = incomingOf(options, STREAM_SIZE);
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receive(
-      socket,
-      limits,
-      (flags) => receiveWith(socket, incoming, flags),
-    );
+    return await receive(socket, limits, receiving(socket, options));
   }
 
   /**
@@ -609,8 +579,7 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    const incoming = incomingOf(options, STREAM_SIZE);
-    return receiveWith(descriptorOf(this), incoming, MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
   }
 
   /**
