@@ -988,8 +988,8 @@ leakTest(
   () => {
     const own = new Uint8Array(64);
     using map = MemoryMap.anonymous(64);
-    const foreign = 'Argument "bytes" must be bytes of a shared memory or ' +
-      "memory map of this module";
+    const foreign = 'Argument "bytes" must be bytes of shared memory or ' +
+      "of a memory map";
     const short =
       'Argument "bytes" must have at least 32 bytes (sizeof (sem_t)): ';
     const skewed =

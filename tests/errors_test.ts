@@ -9,6 +9,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { showKey } from "../ffi/arguments.ts";
 import {
   ClosedError,
   Fifo,
@@ -360,7 +361,7 @@ leakTest(
 
 leakTest("SysvSharedMemory fails with the kernel's numbers", async () => {
   const key = uniqueKey();
-  const subject = `shared memory key 0x${key.toString(16)}`;
+  const subject = `shared memory key ${showKey(key)}`;
   await assertIpcError(() => SysvSharedMemory.open(key), {
     code: "ENOENT",
     errno: 2,

@@ -662,6 +662,7 @@ const ARGUMENTS: unknown[][] = [
   [1],
   [4096],
   [0, 1],
+  [0, struct({ value: i32 })],
   ["name"],
   ["normal"],
   [() => assert(false, "called")],

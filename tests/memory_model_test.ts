@@ -20,7 +20,7 @@ import {
 import { i32, struct } from "../ffi/struct.ts";
 import { inChild, runCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
-import { scratch } from "./support/names.ts";
+import { scratch, uniqueKey } from "./support/names.ts";
 
 const SIZE = 64; // of all the memories here
 const layout = struct({ first: i32, second: i32 });
@@ -295,6 +295,12 @@ leakTest("Deno.inspect() shows names and numbers", () => {
   assertEquals(
     Deno.inspect(segment),
     `SysvSharedMemory { id: ${segment.id}, byteLength: ${SIZE}, closed: false }`,
+  );
+  using keyed = SysvSharedMemory.create(uniqueKey(), SIZE);
+  keyed.remove();
+  assertMatch(
+    Deno.inspect(keyed),
+    /^SysvSharedMemory \{ id: \d+, key: 0x[\da-f]+, /,
   );
   const map = MemoryMap.anonymous(SIZE);
   const cell = new SequenceCell(map, 8, layout);

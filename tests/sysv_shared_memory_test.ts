@@ -6,6 +6,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { showKey } from "../ffi/arguments.ts";
 import {
   ClosedError,
   ftok,
@@ -166,9 +167,9 @@ leakTest("SysvSharedMemory.create() fails where a segment is", () => {
     );
     assertEquals(
       error.message,
-      `shmget shared memory key 0x${key.toString(16)}: File exists (EEXIST)`,
+      `shmget shared memory key ${showKey(key)}: File exists (EEXIST)`,
     );
-    assertEquals(error.subject, `shared memory key 0x${key.toString(16)}`);
+    assertEquals(error.subject, `shared memory key ${showKey(key)}`);
     assertEquals([error.errno, error.limit], [17, undefined]);
   }
   assertEquals(memory.stat().attachments, 1);
@@ -1233,7 +1234,7 @@ leakTest(
       );
       assertEquals(
         error.subject,
-        `shared memory key 0x${unsigned.toString(16)}`,
+        `shared memory key ${showKey(key)}`,
       );
     } finally {
       memory.remove();

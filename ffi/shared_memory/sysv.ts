@@ -213,16 +213,19 @@ function checkLargeEnough(length: number, size: number, subject: string): void {
  */
 export class SysvSharedMemory extends Memory {
   readonly #segment: SysvObject;
+  readonly #key: number | undefined;
 
   private constructor(
     token: typeof internal,
     segment: SysvObject,
     readonly?: boolean,
     size?: number,
+    key?: number,
   ) {
     checkInternal(token, "SysvSharedMemory");
     super(token, attach(segment, readonly, size));
     this.#segment = segment;
+    this.#key = key;
   }
 
   /**
@@ -281,7 +284,8 @@ export class SysvSharedMemory extends Memory {
     const ckey = cKey(key, false);
     const { size = 0, readonly } = options ?? {};
     checkSize("size", size, 0);
-    return new SysvSharedMemory(internal, get(ckey, 0, 0), readonly, size);
+    const segment = get(ckey, 0, 0);
+    return new SysvSharedMemory(internal, segment, readonly, size, ckey);
   }
 
   /**
@@ -319,7 +323,8 @@ export class SysvSharedMemory extends Memory {
         if (!isError(error, EEXIST)) throw error;
       }
       try {
-        return new SysvSharedMemory(internal, get(ckey, 0, flags), false, size);
+        const segment = get(ckey, 0, flags);
+        return new SysvSharedMemory(internal, segment, false, size, ckey);
       } catch (error) {
         if (!isError(error, ENOENT) && !isError(error, EIDRM)) throw error;
       } // removed in between
@@ -412,7 +417,7 @@ export class SysvSharedMemory extends Memory {
   static #create(key: number, size: number, flags: number): SysvSharedMemory {
     const segment = get(key, size, IPC_CREAT | IPC_EXCL | flags);
     try {
-      return new SysvSharedMemory(internal, segment);
+      return new SysvSharedMemory(internal, segment, false, size, key);
     } catch (error) {
       segment.remove();
       throw error;
@@ -529,11 +534,12 @@ export class SysvSharedMemory extends Memory {
     super.close();
   }
 
-  /** Shows the id and size, and whether this object is closed. */
+  /** Shows the id, the key if it is known, and the size, and whether this object is closed. */
   [Symbol.for("Deno.customInspect")](): string {
     const { id, byteLength } = this;
     const { closed } = mappingOf(this);
-    return inspected("SysvSharedMemory", { id, byteLength, closed });
+    const key = this.#key ? showKey(this.#key) : undefined;
+    return inspected("SysvSharedMemory", { id, key, byteLength, closed });
   }
 
   #control(operation: number): void {
