@@ -24,7 +24,6 @@ import {
   UnixListener,
   UnixStream,
 } from "../mod.ts";
-import { showKey } from "../ffi/arguments.ts";
 import { noCompiler, runC } from "./support/c.ts";
 import { callText, inChild, outcome, spawnCall } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
