@@ -220,7 +220,7 @@ leakTest(
         }`,
       ),
       ...Array(2).fill([
-        "msgget queue key 0x00000008: No space left on device (ENOSPC); " +
+        "msgget queue key 0x8: No space left on device (ENOSPC); " +
         `${MSGMNI} is 2`,
         `${MSGMNI} 2`,
       ]).flat(),

@@ -113,7 +113,7 @@ export abstract class DescriptorOwner implements Disposable {
 
   /** Closes this object. */
   [Symbol.dispose](): void {
-    this.close();
+    this.#descriptor.close();
   }
 
   /** What `Deno.inspect` shows. */

@@ -845,7 +845,6 @@ export class PosixMessageQueue extends DescriptorOwner {
    */
   override close(): void {
     super.close();
-    this.#buffer = undefined;
   }
 
   /** What `Deno.inspect` shows. */

@@ -9,6 +9,7 @@ import {
   EAGAIN,
   EINTR,
   EINVAL,
+  ENOENT,
   ENOSPC,
   errno,
   ipcError,
@@ -89,16 +90,20 @@ export class SetHandle extends SysvObject {
 
   /** `semop(id, ...)`; false when it would have to wait, or was interrupted. */
   operate({ sembufs, count }: Operations): boolean {
-    return this.#isDone(sysSem().semop(this.id, sembufs, count), "semop");
+    const { semop } = sysSem();
+    return this.#isDone(() => semop(this.id, sembufs, count), "semop");
   }
 
   /** `semtimedop(id, ...)`, blocking this thread; false at the deadline, or earlier. */
   block(operations: Operations, deadline: number): boolean {
     if (deadline === Infinity) return this.operate(operations);
     const { sembufs, count } = operations;
-    const time = durationOf(remaining(deadline));
-    const result = sysSem().semtimedop(this.id, sembufs, count, time);
-    return this.#isDone(result, "semtimedop");
+    const { semtimedop } = sysSem();
+    const call = () => {
+      const time = durationOf(remaining(deadline));
+      return semtimedop(this.id, sembufs, count, time);
+    };
+    return this.#isDone(call, "semtimedop");
   }
 
   /** The same on a thread of the blocking pool, at most until then. */
@@ -174,10 +179,17 @@ export class SetHandle extends SysvObject {
     return blocks ? this.blockingCall(probe) : undefined;
   }
 
-  #isDone(result: number, syscall: string): boolean {
-    if (result === 0) return true;
-    const error = errno();
-    if (error === EAGAIN || error === EINTR) return false;
+  /** Whether the call succeeds; false when it would have to wait, or was interrupted. */
+  #isDone(call: () => number, syscall: string): boolean {
+    let error = 0;
+    // Seldom, the runtime changes errno between the call and errno(), as when it
+    // collects garbage there. A call that failed has done nothing: it can be repeated.
+    for (let tries = 0; tries < 2; tries++) {
+      if (call() === 0) return true;
+      error = errno();
+      if (error === EAGAIN || error === EINTR) return false;
+      if (error !== ENOENT) break; // which semop(2) does not fail with
+    }
     throw this.failure(error, syscall, limitOfSemop(error));
   }
 }
