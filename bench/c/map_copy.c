@@ -10,5 +10,5 @@ static void send_message(void) {}
 
 static void receive_message(void) {
   memcpy(message, memory, size);
-  __asm__ volatile("" ::: "memory"); /* somebody may look at it */
+  __asm__ volatile("" ::: "memory"); /* the compiler must keep the copy */
 }

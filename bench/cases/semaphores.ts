@@ -1,5 +1,5 @@
 // What is measured of semaphores of both families: two processes that wake each
-// other in turn, and one that takes and gives what nobody else wants.
+// other in turn, and one process with an uncontended semaphore.
 
 import {
   alike,

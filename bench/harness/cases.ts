@@ -25,7 +25,7 @@ export interface Contender {
   readonly server: Player | null;
 }
 
-/** The direction of the messages; alone there is one process, and nobody waits. */
+/** The direction of the messages; alone there is one process, which does not wait. */
 export type Way = "one-way" | "round-trip" | "alone";
 
 /** What several pairs do alike, so that they can be compared. */
@@ -103,7 +103,7 @@ export function alike(
   );
 }
 
-/** Each by itself, with nobody to wait for. */
+/** Each by itself, without a wait. */
 export function alone(
   waiting: string,
   size: number,

@@ -70,7 +70,7 @@ export class Peer implements AsyncDisposable {
   /** What it has said on standard error; not waiting for a child of its that lives on. */
   async #lastWords(): Promise<string> {
     const { promise: late, resolve } = Promise.withResolvers<string>();
-    const timer = setTimeout(resolve, PATIENCE, "It has left somebody behind");
+    const timer = setTimeout(resolve, PATIENCE, "It has left a process behind");
     try {
       return await Promise.race([this.#stderr, late]);
     } finally {

@@ -1,5 +1,5 @@
-// What a run of the benchmarks says: the form of the JSON file. It imports nothing,
-// so that whoever draws the figures does not need what measures them.
+// The results of a run: the form of the JSON file. It imports nothing, so that the
+// reports do not need the code that measures.
 
 /** Whether the two processes share a processor. */
 export type Placement = "one-core" | "unpinned";

@@ -38,7 +38,7 @@ export function jobsOf(mechanisms: readonly Mechanism[]): Job[] {
   );
 }
 
-/** One process has nobody to share a processor with. */
+/** One process shares no processor. */
 function placementsOf({ way }: Case): readonly Placement[] {
   return way === "alone" ? ["one-core"] : ["one-core", "unpinned"];
 }
@@ -72,7 +72,7 @@ export async function measure(
 ): Promise<Result> {
   const runs = entrants.map((): Run[] => []);
   for (let round = 0; round < rounds * (pace?.repeat ?? 1); round++) {
-    // Every second round goes backwards, so that nobody is always the first.
+    // Every second round goes backwards, so that none is always the first.
     const order = [...entrants.keys()];
     for (const index of round % 2 === 0 ? order : order.reverse()) {
       const entrant = entrants[index]!;

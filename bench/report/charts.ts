@@ -149,7 +149,7 @@ function rowsOf(
   );
 }
 
-/** A bar for everybody, in a group for each label, and a gap between groups. */
+/** A bar for each contender, in a group for each label, and a gap between groups. */
 function bars(rows: readonly Row[], title: string): Spec | null {
   if (rows.length === 0) return null;
   const groups = Map.groupBy(rows, ({ label }) => label);

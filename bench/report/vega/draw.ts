@@ -1,6 +1,6 @@
 // Draws charts: Vega-Lite's specifications on standard input, by the names of the
 // files, become SVG on standard output. It has a deno.json and a lock file of its
-// own, so that nobody else needs what it imports.
+// own, so that no other program needs its imports.
 
 import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
