@@ -2,7 +2,7 @@
  * What callers hand in is checked before anything is touched.
  *
  * Most of these calls are made in a child without any permission: there the
- * first call of libc would be an error of its own, so whoever complains of the
+ * first call of libc would be an error of its own, so an error that names the
  * argument has called nothing.
  */
 import {

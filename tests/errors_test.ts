@@ -126,7 +126,7 @@ Deno.test("IpcError and ClosedError are the same classes at every entry point", 
   }
 });
 
-leakTest("IpcError prints with its name where nobody catches it", async () => {
+leakTest("IpcError prints with its name where it is not caught", async () => {
   await using child = spawnCall(async () => {
     const { Fifo } = await import("../mod.ts");
     Fifo.open("/nowhere/fifo");

@@ -1480,7 +1480,7 @@ leakTest("descriptors that were forgotten are closed", async () => {
     for (let round = 0; round < 50; round++) await use();
     const most = open();
     const after = await settle(before, 500);
-    // The numbers are somebody else's now; nothing closes them again.
+    // Other files have the numbers now; nothing closes them again.
     const kept = Array.from({ length: 50 }, () => ipc.pipe());
     await settle(0, 20);
     for (const { reader, writer } of kept) {
@@ -1546,7 +1546,7 @@ leakTest("a descriptor that something waits for is not forgotten", async () => {
 });
 
 leakTest(
-  "memory that was forgotten stays as long as anybody sees it",
+  "memory that was forgotten stays as long as a view of it is reachable",
   async () => {
     using dir = scratch();
     const file = dir.file("file", new Uint8Array(8192).fill(7));

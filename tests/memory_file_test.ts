@@ -359,7 +359,7 @@ leakTest("MemoryFile leaves nothing behind in 1,000 rounds", () => {
   }
 });
 
-/** How many huge pages the system has put aside, and nobody has taken. */
+/** The number of free huge pages. */
 const freeHugePages = Number(
   Deno.readTextFileSync("/proc/meminfo").match(/^HugePages_Free: *(\d+)/m)?.[1],
 );

@@ -353,7 +353,7 @@ leakTest("Memory.atomics needs a beginning that is aligned", () => {
   }
 });
 
-leakTest("Memory that was transferred belongs to somebody else", async () => {
+leakTest("Memory that was transferred belongs to its new owner", async () => {
   assertEquals(
     await inChild(async () => {
       const { MemoryMap } = await import("../ffi/memory_map.ts");

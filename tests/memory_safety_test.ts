@@ -1,7 +1,7 @@
 /**
- * What must not end the process, whoever asks for it: all of it through what the
+ * What must not end the process, from any caller: all of it through what the
  * module exports. Each in a process of its own, of which nothing is left to tell
- * when it is wrong: SIGSEGV, SIGBUS, or memory that is somebody else's by then.
+ * when it is wrong: SIGSEGV, SIGBUS, or memory that has another owner by then.
  */
 import { assertEquals } from "@std/assert";
 import { inChild } from "./support/child.ts";

@@ -207,7 +207,7 @@ leakTest(
   },
 );
 
-leakTest("Memory.wait() sees a change that nobody tells of", async () => {
+leakTest("Memory.wait() sees a change without a wake-up", async () => {
   using memory = newMemory();
   const waiting = memory.wait(0, 0);
   await until(() => sleepingWords() === 1, "a word");

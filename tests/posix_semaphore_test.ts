@@ -1094,7 +1094,7 @@ leakTest(
       await outcome(semaphore.acquire({ timeout: 1 })),
       "TimeoutError",
     );
-    semaphore.release(); // of somebody who knows better
+    semaphore.release(); // by another owner
     semaphore.acquireSync();
   },
 );

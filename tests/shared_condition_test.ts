@@ -342,10 +342,10 @@ leakTest(
     const inner = condition.changing();
     inner[Symbol.dispose]();
     inner[Symbol.dispose]();
-    guard.release(); // too early; whoever waits is woken once more for that
+    guard.release(); // too early; a waiter is woken once more for that
     await until(() => looks === 2 && condition.waiters === 1, "wait again");
     outer[Symbol.dispose]();
-    // Nothing is left of the promises: a change that nobody waits for does nothing.
+    // Nothing is left of the promises: a change without a waiter does nothing.
     condition.changing()[Symbol.dispose]();
     controller.abort("aborted");
     assertEquals(await wait, "aborted");

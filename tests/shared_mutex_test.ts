@@ -76,7 +76,7 @@ class Place extends LockPlace<SharedMutex> {
     return super.peer(program, slot);
   }
 
-  /** The mutex is free, and nobody has died with it. */
+  /** The mutex is free, and no owner has died. */
   assertFree(): void {
     const guard = this.mutex.tryLock();
     assert(guard !== undefined, "it is locked");
@@ -504,7 +504,7 @@ leakTest("SharedMutex tells the next owner of the death, once", async () => {
   place.assertFree();
 });
 
-leakTest("SharedMutex tells until somebody has repaired it", async () => {
+leakTest("SharedMutex tells until an owner has repaired it", async () => {
   using place = new Place();
   await using child = await place.holder();
   await kill(child);
@@ -790,16 +790,16 @@ leakTest(
         }
         assert(told === 0 || told === 1, `told ${told} times`);
         if (where === INSIDE || where === STAYING) {
-          assertEquals(told, 1, "it died inside, and nobody was told");
+          assertEquals(told, 1, "it died inside, and no owner was told");
           seen.inside++;
         } else if (where === OUTSIDE) {
-          assertEquals(told, 0, "it died outside, and somebody was told");
+          assertEquals(told, 0, "it died outside, and an owner was told");
           seen.outside++;
         } else {
           seen.calling++; // in lock() or release(): on either side of the call
         }
         assertEquals(words[FIRST], words[SECOND]);
-        assertEquals(words[BROKEN], 0, "half changed, and nobody was told");
+        assertEquals(words[BROKEN], 0, "half changed, and no owner was told");
         round++;
       }
       place.assertFree();
@@ -921,7 +921,7 @@ leakTest("LockGuard.release() finds that it holds nothing", async () => {
   const error = assertRefused(() => guard.release(), "EPERM", "semop");
   assert(error.message.includes("private mutex"), error.message);
   place.assertFree();
-  // What is reset while somebody holds it is not undone when that one ends.
+  // A lock that is reset while it is held is not undone when its holder ends.
   await using child = await place.holder();
   tamper(place.mutex, 0, 1);
   using next = place.mutex.lockSync(LIMITED);

@@ -51,7 +51,7 @@ const PRELUDE = `
     Atomics.store(words, ${SECOND}, value);
   }
 
-  /** Looks whether somebody changes them meanwhile; false when it must not look. */
+  /** Looks whether another process changes them meanwhile; false when it must not look. */
   function look(guard, order = null) {
     const value = Atomics.load(words, ${FIRST});
     stay(order, ${STAY_READING});
@@ -69,7 +69,7 @@ class RwPlace extends Place<SharedRwLock> {
     super(SharedRwLock.create(null), 100, PRELUDE);
   }
 
-  /** Nobody holds it or waits for it, and nobody has died with it. */
+  /** It has no owner and no waiters, and no owner has died. */
   assertFree(): void {
     const { readers, waitingWriters, ownerPid } = this.lock;
     assertEquals([readers, waitingWriters, ownerPid], [0, 0, undefined]);
@@ -536,7 +536,7 @@ leakTest("SharedRwLock.lockReadSync() lets writers go first", async () => {
 });
 
 leakTest(
-  "SharedRwLock: a writer that waits keeps nobody out for good",
+  "SharedRwLock: a writer that waits does not starve readers",
   async () => {
     using place = new RwPlace();
     const { lock } = place;
@@ -547,7 +547,7 @@ leakTest(
       using guard = await read(lock);
       assertEquals(guard.previousOwnerDied, false);
     }
-    // At the end of its time it lets nobody go first any more.
+    // After its timeout it has no priority any more.
     for (const timeout of [0, 5]) {
       lock.lockReadSync({ timeout }).release();
       assertEquals(await outcome(lock.lockRead({ timeout })), "locked");
@@ -902,13 +902,13 @@ leakTest(
         const told = words[REPAIRS]! - repairs;
         repairs += told;
         if (where === WRITING) {
-          assertEquals(told, 1, "it died writing, and nobody was told");
+          assertEquals(told, 1, "it died writing, and no owner was told");
         } else if ([OUTSIDE, READING].includes(where!) || order === WRITE) {
           assertEquals(told, 0, "it did not die writing, but all were told");
         } // else it died in a call, on either side of locking or unlocking
         assert(told === 0 || told === 1, `told ${told} times`);
         assertEquals(words[FIRST], words[SECOND]);
-        assertEquals(words[BROKEN], 0, "half changed, and nobody was told");
+        assertEquals(words[BROKEN], 0, "half changed, and no owner was told");
         round++;
       }
       place.assertFree();
@@ -938,7 +938,7 @@ leakTest("SharedRwLock belongs to the process, not to a Worker", async () => {
 });
 
 leakTest(
-  "SharedRwLock: a Worker that ends as it waits keeps nobody out",
+  "SharedRwLock: a Worker that ends as it waits blocks no other",
   async () => {
     using place = new RwPlace();
     const { lock } = place;

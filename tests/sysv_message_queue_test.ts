@@ -367,7 +367,7 @@ leakTest("SysvMessageQueue.fromId() refuses what is no id", () => {
 
 leakTest("SysvMessageQueue.fromId() takes -0 for 0", () => {
   try {
-    SysvMessageQueue.fromId(-0).close(); // somebody's, perhaps
+    SysvMessageQueue.fromId(-0).close(); // it may exist
   } catch (error) {
     assertInstanceOf(error, IpcError);
   }

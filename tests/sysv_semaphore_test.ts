@@ -50,7 +50,7 @@ function take(index: number, delta = -1): SysvSemaphoreOperation[] {
   return [{ index, delta }];
 }
 
-/** Waits until somebody waits in the kernel. */
+/** Waits until a process waits in the kernel. */
 async function untilWaiting(
   set: SysvSemaphoreSet,
   index: number,
@@ -547,7 +547,7 @@ async function makeInC(key: number, how: string): Promise<void> {
 }
 
 leakTest(
-  "SysvSemaphoreSet.open() does not open what nobody has initialised",
+  "SysvSemaphoreSet.open() does not open a set that is not initialised",
   { needs: [noCompiler] },
   async () => {
     for (const [how, value] of [["get", 0], ["setval", 3]] as const) {
@@ -1226,7 +1226,7 @@ async function count({ sync, ...ids }: Count) {
     for (let round = 0; round < ids.each; round++) {
       // To block here while others of this thread have it would be for ever.
       using _permit = sync ? lock.acquireSync() : await lock.acquire();
-      if (counter[1]! !== 0) throw new Error("somebody else is in");
+      if (counter[1]! !== 0) throw new Error("another process is in");
       counter[1] = 1;
       const value = counter[0]!;
       for (let i = 0; i < 100; i++) counter[0] = value;

@@ -41,7 +41,7 @@ function row(id: number): Record<string, number> | undefined {
   return sysvTable("shm").find(({ shmid }) => shmid === id);
 }
 
-/** A private segment that is gone when nobody has it attached any more. */
+/** A private segment that is gone after the last detach. */
 function newMemory(size: number): SysvSharedMemory {
   const memory = SysvSharedMemory.create(null, size);
   memory.remove();
@@ -1196,7 +1196,7 @@ leakTest(
   },
 );
 
-/** How many huge pages the system has put aside, and nobody has taken. */
+/** The number of free huge pages. */
 const freeHugePages = Number(
   Deno.readTextFileSync("/proc/meminfo").match(/^HugePages_Free: *(\d+)/m)?.[1],
 );

@@ -43,7 +43,7 @@ async function pause({ random }: Fuzz): Promise<void> {
   }
 }
 
-/** What somebody who shares a description may do to it. */
+/** What a process may do to a description that it shares. */
 function clearFlags(fuzz: Fuzz): void {
   const item = fuzz.existing();
   const fd = item && getTruly(item.value, "fd"); // nothing if it is closed

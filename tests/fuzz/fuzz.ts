@@ -76,7 +76,7 @@ export class Fuzz {
   readonly names: string[] = [];
   /** System V keys. */
   readonly keys: number[] = [];
-  /** Descriptors that the fuzzer owns, as nobody else does. */
+  /** Descriptors that the fuzzer alone owns. */
   readonly raw: Map<number, string> = new Map();
   /** Controllers whose signals are in use. */
   readonly controllers: AbortController[] = [];
@@ -764,7 +764,7 @@ export function closeTruly(value: object): void {
   ) {
     methodTruly(value, "abort");
   } else if (Object.hasOwn(value, "address")) {
-    // A handle that nobody has adopted keeps its memory.
+    // A handle that was not adopted keeps its memory.
     try {
       ipc.Memory.adopt(value as ipc.MemoryHandle).close();
     } catch {

@@ -26,7 +26,7 @@ export function closeRaw(fd: number): void {
   libc.close(fd);
 }
 
-/** What anybody can do who shares the description. */
+/** What a process can do that shares the description. */
 export function clearNonblocking(fd: number): void {
   libc.fcntl(fd, F_SETFL, libc.fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK);
 }

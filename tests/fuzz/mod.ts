@@ -60,7 +60,7 @@ function summary(outcomes: readonly Outcome[]): string {
     .join("\n");
 }
 
-/** Aborted when somebody wants the fuzzer to end: what it has made is removed then. */
+/** Aborted when the fuzzer is told to end: what it has made is removed then. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {

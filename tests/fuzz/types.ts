@@ -11,7 +11,7 @@ export interface Arg {
   readonly timeout?: number;
   /** How many bytes there truly are: no call moves more. */
   readonly size?: number;
-  /** A descriptor that belongs to whoever takes it over. */
+  /** A descriptor that belongs to the object that takes it over. */
   readonly given?: number;
 }
 

@@ -297,7 +297,7 @@ function noObject(fuzz: Fuzz): Arg {
   return { value, text: show(value) };
 }
 
-/** Anything small, for constructors that nobody is to call. */
+/** Anything small, for constructors that are not public. */
 export const anything: Gen = (fuzz: Fuzz): Arg => {
   const { random } = fuzz;
   const object = fuzz.existing();
@@ -536,7 +536,7 @@ function falseSignal(fuzz: Fuzz): Arg {
 
 // --- Descriptors --------------------------------------------------------------
 
-/** A descriptor: an object, its number, or a copy of it that is nobody's. */
+/** A descriptor: an object, its number, or a copy of it without an owner. */
 export function descriptor(...kinds: string[]): Gen {
   return (fuzz) => {
     const { random } = fuzz;
@@ -573,7 +573,7 @@ function movingDescriptor(fuzz: Fuzz, item: Item): Arg {
   return { value, text: `{ fd of ${item.text}, then ${evil.text} }` };
 }
 
-/** A number for `fromFd`: a copy that is nobody's, or one that is taken. */
+/** A number for `fromFd`: a copy without an owner, or one that is taken. */
 export function foreignFd(...kinds: string[]): Gen {
   return (fuzz) => {
     const { random } = fuzz;

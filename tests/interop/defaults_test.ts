@@ -1,7 +1,7 @@
 /**
  * The examples without options use key 12345, as the C programs do. The whole
  * machine shares that key: one test at a time, in all processes, and none while
- * somebody else's objects have it.
+ * objects of other programs have it.
  */
 import { assertEquals } from "@std/assert";
 import { noCompiler } from "../support/c.ts";

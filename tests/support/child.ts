@@ -20,7 +20,7 @@ import { type Child, type Ended, run, spawn } from "./process.ts";
 
 /** How a function is run in a child. */
 export interface ChildOptions {
-  /** The permissions; nobody is asked for more. */
+  /** The permissions; Deno does not ask for more. */
   permissions?: string[];
   /** More flags of `deno run`. */
   flags?: string[];

@@ -24,7 +24,7 @@ async function killAnywhere(child: Child): Promise<void> {
 
 /**
  * Kills one child of each kind, all at the same time, while the survivor goes on
- * all the time. Its signal is aborted when they are dead: nobody may be left then
+ * all the time. Its signal is aborted when they are dead: no process may be left then
  * to end its wait.
  */
 export async function killAll(

@@ -176,8 +176,8 @@ export function leakTest(
 // --- The room: one test alone, or several parallel ones ---------------------
 
 /**
- * Files that only this process has, and all its threads share: whoever locks the
- * first is next, whoever locks the second is in.
+ * Files that only this process has, and all its threads share: the thread that locks
+ * the first is next, the one that locks the second is in.
  */
 const DOOR = "/proc/self/comm";
 const ROOM = "/proc/self/cmdline";
@@ -340,7 +340,7 @@ const strangers = new Set(
 function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
   const all = new Map<string, number>();
   const uid = Deno.uid();
-  // A private object that nobody has used has no trace of who made it.
+  // A private object that was not used has no trace of its creator.
   const takeUnused = !parallel && !othersAtWork();
   for (const kind of SYSV) {
     for (const row of sysvTable(kind)) {

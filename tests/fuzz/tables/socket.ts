@@ -50,7 +50,7 @@ const address: Gen = (fuzz): Arg => {
 };
 const maybeAddress: Gen = (fuzz): Arg =>
   fuzz.random.chance(0.6) ? { value: null, text: "null" } : address(fuzz);
-/** An address that somebody may listen on. */
+/** An address that a listener may have. */
 const peer: Gen = (fuzz): Arg => {
   const item = fuzz.existing(["UnixListener", "UnixDatagram"]);
   if (item === undefined || fuzz.random.chance(0.2)) return address(fuzz);
