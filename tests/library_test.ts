@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as ipc from "../mod.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { inChild, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import {
@@ -279,13 +279,7 @@ leakTest(
 
 // --- Beside a foreign file of the name ---------------------------------------
 
-/** A library that leaves a file when it is loaded. */
-const FOREIGN = `
-  #include <fcntl.h>
-  #include <stdlib.h>
-  __attribute__((constructor)) static void loaded(void) {
-    open(getenv("LOADED"), O_CREAT | O_WRONLY, 0600);
-  }`;
+const FOREIGN = new URL("./interop/c/foreign_library.c", import.meta.url);
 
 /** Tells what a first call does where a foreign libc.so.6 is. */
 const FIRST_CALL = `
@@ -299,7 +293,7 @@ const FIRST_CALL = `
 
 /** Puts a foreign libc.so.6 into the directory; returns what it leaves. */
 async function putForeign(directory: Scratch): Promise<string> {
-  const library = await compileText(FOREIGN, "-shared", "-fPIC");
+  const library = await compile(FOREIGN, "-shared", "-fPIC");
   Deno.copyFileSync(library, `${directory.path}/libc.so.6`);
   return `${directory.path}/loaded`;
 }

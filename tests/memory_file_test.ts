@@ -7,7 +7,7 @@ import {
   type Seal,
 } from "../ffi/shared_memory.ts";
 import { UnixStream } from "../ffi/socket.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { callText, runCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
@@ -264,26 +264,7 @@ leakTest("MemoryFile.inherit() gives it to a child", async () => {
   assertEquals(Atomics.load(int32, 0), 200_000);
 });
 
-/** reader FD: prints what is in it, and tries to change it. */
-const READER = `
-  #define _GNU_SOURCE
-  #include <errno.h>
-  #include <fcntl.h>
-  #include <stdio.h>
-  #include <stdlib.h>
-  #include <string.h>
-  #include <sys/mman.h>
-  #include <unistd.h>
-  int main(int argc, char **argv) {
-    int fd = argc == 2 ? atoi(argv[1]) : -1;
-    int seals = fcntl(fd, F_GET_SEALS);
-    char *text = mmap(NULL, 5, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (seals == -1 || text == MAP_FAILED) return 1;
-    printf("%.5s %d", text, seals == (F_SEAL_SHRINK | F_SEAL_WRITE));
-    printf(" %d", ftruncate(fd, 0) == -1 && errno == EPERM);
-    printf(" %d\\n", write(fd, "x", 1) == -1 && errno == EPERM);
-    return 0;
-  }`;
+const READER = new URL("./interop/c/memory_file_reader.c", import.meta.url);
 
 leakTest(
   "MemoryFile is sealed against C, too",
@@ -295,7 +276,7 @@ leakTest(
       map.write(0, encoder.encode("hello"));
     }
     file.seal(["shrink", "write"]);
-    const program = await compileText(READER);
+    const program = await compile(READER);
     const { code, stdout } = await file.inherit((fd) =>
       new Deno.Command(program, { args: [`${fd}`] }).output()
     );

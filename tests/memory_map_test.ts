@@ -9,7 +9,7 @@ import { statfsSync } from "node:fs";
 import { ClosedError, IpcError, MemoryMap } from "../ffi/memory_map.ts";
 import { cstring, i16, i32, struct } from "../ffi/struct.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
@@ -891,33 +891,7 @@ leakTest("MemoryMap.view() shows a struct in place", () => {
 
 // --- Two processes, and C ---------------------------------------------------
 
-/** person FILE OFFSET: shows and changes what is mapped, for every line. */
-const PERSON = `
-  #include <fcntl.h>
-  #include <stdio.h>
-  #include <stdlib.h>
-  #include <string.h>
-  #include <sys/mman.h>
-  struct person {
-    short age;
-    char name[20];
-  };
-  int main(int argc, char **argv) {
-    char line[100];
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    int fd = argc == 3 ? open(argv[1], O_RDWR) : -1;
-    char *file = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (file == MAP_FAILED) return 1;
-    struct person *person = (struct person *)(file + atoi(argv[2]));
-    while (fgets(line, sizeof line, stdin) != NULL) {
-      struct person before = *person;
-      person->age++;
-      line[strcspn(line, "\\n")] = 0;
-      strncpy(person->name, line, 19);
-      printf("%d %s\\n", before.age, before.name);
-    }
-    return 0;
-  }`;
+const PERSON = new URL("./interop/c/map_person.c", import.meta.url);
 
 leakTest(
   "MemoryMap shares a file with a C program that maps it",
@@ -929,7 +903,7 @@ leakTest(
     const offset = PAGE + 10;
     const person = map.view(offset, struct({ age: i16, name: cstring(20) }));
     const args = [path, `${offset}`];
-    await using peer = spawn(await compileText(PERSON), { args });
+    await using peer = spawn(await compile(PERSON), { args });
     for (
       const [age, name] of [[80, "ghkim"], [-3, ""], [7, "김함지"]] as const
     ) {

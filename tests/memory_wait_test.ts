@@ -11,7 +11,7 @@ import {
   SysvSharedMemory,
 } from "../ffi/shared_memory.ts";
 import { sleepingWords } from "../ffi/wait/futexes.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { runCall, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { spawn, until } from "./support/process.ts";
@@ -260,25 +260,7 @@ leakTest("Memory.wait() and notify() take turns with a process", async () => {
   assertEquals([ended.code, int32[1]], [0, times], ended.transcript);
 });
 
-/** turns ID TIMES: waits for odd numbers, and makes them even. */
-const TURNS = `
-  #include <linux/futex.h>
-  #include <stdlib.h>
-  #include <sys/shm.h>
-  #include <sys/syscall.h>
-  #include <unistd.h>
-  int main(int argc, char **argv) {
-    if (argc != 3) return 2;
-    int *word = shmat(atoi(argv[1]), NULL, 0), times = atoi(argv[2]);
-    if (word == (void *)-1) return 1;
-    for (int turn = 1; turn < times; turn += 2) {
-      while (__atomic_load_n(word, __ATOMIC_SEQ_CST) != turn)
-        syscall(SYS_futex, word, FUTEX_WAIT, turn - 1, NULL);
-      __atomic_store_n(word, turn + 1, __ATOMIC_SEQ_CST);
-      syscall(SYS_futex, word, FUTEX_WAKE, 1);
-    }
-    return 0;
-  }`;
+const TURNS = new URL("./interop/c/memory_turns.c", import.meta.url);
 
 leakTest(
   "Memory.wait() and notify() take turns with C",
@@ -287,7 +269,7 @@ leakTest(
     const times = 2_000;
     using memory = newSegment();
     const args = [`${memory.id}`, `${times}`];
-    await using peer = spawn(await compileText(TURNS), { args });
+    await using peer = spawn(await compile(TURNS), { args });
     const { int32 } = memory.atomics;
     const options = { timeout: 20_000 };
     for (let turn = 0; turn < times; turn += 2) {

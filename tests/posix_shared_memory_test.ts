@@ -10,7 +10,7 @@ import {
   IpcError,
   PosixSharedMemory,
 } from "../ffi/shared_memory.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { inChild, outcome, runCall, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { uniqueName } from "./support/names.ts";
@@ -489,35 +489,7 @@ leakTest("PosixSharedMemory leaves nothing behind in 1,000 rounds", () => {
 
 // --- Two processes, and C ----------------------------------------------------
 
-/** peer NAME TIMES: adds to the int, and puts a struct behind it. */
-const PEER = `
-  #include <fcntl.h>
-  #include <stdlib.h>
-  #include <string.h>
-  #include <sys/mman.h>
-  #include <sys/stat.h>
-  struct shared {
-    int count;
-    short age;
-    char name[20];
-    long long wide;
-  };
-  int main(int argc, char **argv) {
-    if (argc != 3) return 2;
-    int fd = shm_open(argv[1], O_RDWR, 0);
-    struct stat status;
-    if (fd == -1 || fstat(fd, &status) != 0) return 1;
-    struct shared *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (shared == MAP_FAILED || (size_t)status.st_size < sizeof *shared) return 1;
-    shared->age = 80;
-    strcpy(shared->name, "ghkim");
-    for (int i = atoi(argv[2]); i > 0; i--) {
-      __atomic_fetch_add(&shared->count, 1, __ATOMIC_SEQ_CST);
-      __atomic_fetch_sub(&shared->wide, 1, __ATOMIC_SEQ_CST);
-    }
-    return 0;
-  }`;
+const PEER = new URL("./interop/c/posix_shared_memory_peer.c", import.meta.url);
 
 leakTest(
   "PosixSharedMemory is the same to C, atomics included",
@@ -532,7 +504,7 @@ leakTest(
       wide: i64,
     });
     using memory = PosixSharedMemory.create(null, shared.size);
-    const program = await compileText(PEER);
+    const program = await compile(PEER);
     await using peer = spawn(program, { args: [memory.name, `${times}`] });
     await using child = spawnCall(async ({ name, times }) => {
       const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
@@ -562,28 +534,7 @@ leakTest(
   },
 );
 
-/** make NAME SIZE: as C programs do. */
-const MAKE = `
-  #include <fcntl.h>
-  #include <stdio.h>
-  #include <stdlib.h>
-  #include <string.h>
-  #include <sys/mman.h>
-  #include <unistd.h>
-  int main(int argc, char **argv) {
-    if (argc != 3) return 2;
-    int fd = shm_open(argv[1], O_RDWR | O_CREAT | O_EXCL, 0600);
-    puts("made");
-    fflush(stdout);
-    if (fd == -1 || getchar() == EOF) return 1;
-    if (ftruncate(fd, atoi(argv[2])) != 0) return 1;
-    char *bytes = mmap(NULL, atoi(argv[2]), PROT_WRITE, MAP_SHARED, fd, 0);
-    if (bytes == MAP_FAILED) return 1;
-    strcpy(bytes, "from C");
-    puts("sized");
-    fflush(stdout);
-    return getchar() == EOF;
-  }`;
+const MAKE = new URL("./interop/c/posix_shared_memory_make.c", import.meta.url);
 
 leakTest(
   "PosixSharedMemory.open() waits for no size, and takes the one of C",
@@ -591,7 +542,7 @@ leakTest(
   async () => {
     const name = uniqueName();
     const args = [name, "5000"];
-    await using peer = spawn(await compileText(MAKE), { args });
+    await using peer = spawn(await compile(MAKE), { args });
     assertEquals(await peer.line(), "made");
     assertEquals(
       await outcome(() => PosixSharedMemory.open(name)),
@@ -615,7 +566,7 @@ leakTest(
   async () => {
     const name = uniqueName();
     const args = [name, "5000"];
-    await using peer = spawn(await compileText(MAKE), { args });
+    await using peer = spawn(await compile(MAKE), { args });
     assertEquals(await peer.line(), "made");
     for (const timeout of [0, 20]) {
       const error = assertThrows(

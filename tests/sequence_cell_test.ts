@@ -8,7 +8,7 @@ import {
 } from "../ffi/shared_memory.ts";
 import { array, cstring, f64, i16, struct, u64 } from "../ffi/struct.ts";
 import { sleepingWords } from "../ffi/wait/futexes.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { spawn, until } from "./support/process.ts";
@@ -211,38 +211,7 @@ leakTest(
   },
 );
 
-/** cell ID ROUNDS: writes a struct as SequenceCell does, again and again. */
-const WRITER = `
-  #include <linux/futex.h>
-  #include <stdint.h>
-  #include <stdio.h>
-  #include <stdlib.h>
-  #include <sys/shm.h>
-  #include <sys/syscall.h>
-  #include <unistd.h>
-  struct person {
-    short age;
-    char name[20];
-    double score;
-  };
-  struct cell {
-    uint32_t sequence;
-    _Alignas(8) struct person value;
-  };
-  int main(int argc, char **argv) {
-    if (argc != 3 || sizeof(struct cell) != 40) return 2;
-    volatile struct cell *cell = shmat(atoi(argv[1]), NULL, 0);
-    if (cell == (void *)-1) return 1;
-    for (int round = 1; round <= atoi(argv[2]); round++) {
-      __atomic_fetch_add(&cell->sequence, 1, __ATOMIC_SEQ_CST);
-      cell->value.age = round % 30000;
-      snprintf((char *)cell->value.name, 20, "name %d", round % 30000);
-      cell->value.score = round % 30000;
-      __atomic_fetch_add(&cell->sequence, 1, __ATOMIC_SEQ_CST);
-      syscall(SYS_futex, &cell->sequence, FUTEX_WAKE, 0x7fffffff);
-    }
-    return 0;
-  }`;
+const WRITER = new URL("./interop/c/sequence_cell_writer.c", import.meta.url);
 
 leakTest(
   "SequenceCell reads what C writes",
@@ -252,7 +221,7 @@ leakTest(
     const cell = new SequenceCell(memory, 0, person);
     const rounds = 200_000;
     const args = [`${memory.id}`, `${rounds}`];
-    await using peer = spawn(await compileText(WRITER), { args });
+    await using peer = spawn(await compile(WRITER), { args });
     let seen = 0;
     while (seen < 2 * rounds) {
       seen = await cell.changed(seen);

@@ -16,7 +16,7 @@ import {
 } from "../ffi/semaphore.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
 import { kill, killAll } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
@@ -530,19 +530,9 @@ leakTest(
 
 /** Makes a set as a C program may: KEY, and "get", "setval" or "op". */
 async function makeInC(key: number, how: string): Promise<void> {
-  const program = await compileText(`
-    #include <stdlib.h>
-    #include <string.h>
-    #include <sys/sem.h>
-    int main(int argc, char **argv) {
-      int id = semget(atoi(argv[1]), 1, IPC_CREAT | IPC_EXCL | 0600);
-      struct sembuf plus = { 0, 1, 0 };
-      (void)argc;
-      if (id < 0) return 1;
-      if (strcmp(argv[2], "setval") == 0) return semctl(id, 0, SETVAL, 3) != 0;
-      if (strcmp(argv[2], "op") == 0) return semop(id, &plus, 1) != 0;
-      return 0;
-    }`);
+  const program = await compile(
+    new URL("./interop/c/semaphore_set_make.c", import.meta.url),
+  );
   assertEquals((await run(program, { args: [`${key}`, how] })).code, 0);
 }
 

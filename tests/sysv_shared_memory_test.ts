@@ -15,7 +15,7 @@ import {
 } from "../ffi/shared_memory.ts";
 import { array, cstring, i16, i32, struct, u32 } from "../ffi/struct.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
-import { compileText, noCompiler, runC } from "./support/c.ts";
+import { compile, noCompiler, runC } from "./support/c.ts";
 import { inChild, runCall } from "./support/child.ts";
 import { codeWith } from "./support/code.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
@@ -648,36 +648,7 @@ const record = struct({
   round: u32,
 });
 
-/** record ID: counts on in the segment for every line that comes. */
-const RECORD = `
-  #include <stdio.h>
-  #include <stdlib.h>
-  #include <string.h>
-  #include <sys/shm.h>
-  struct record {
-    short age;
-    char name[20];
-    int scores[3];
-    unsigned round;
-  };
-  int main(int argc, char **argv) {
-    char line[100];
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc != 2) return 2;
-    volatile struct record *record = shmat(atoi(argv[1]), NULL, 0);
-    if (record == (void *)-1) return 1;
-    while (fgets(line, sizeof line, stdin) != NULL) {
-      printf("%d %s %d %d %d %u\\n", record->age, (char *)record->name,
-             record->scores[0], record->scores[1], record->scores[2],
-             record->round);
-      record->age--;
-      line[strcspn(line, "\\n")] = 0;
-      strncpy((char *)record->name, line, 19);
-      for (int i = 0; i < 3; i++) record->scores[i] *= -2;
-      record->round++;
-    }
-    return 0;
-  }`;
+const RECORD = new URL("./interop/c/shared_record.c", import.meta.url);
 
 leakTest(
   "SysvSharedMemory.view() is live between TypeScript and C",
@@ -692,7 +663,7 @@ leakTest(
       round: 0xffff_fffe,
     });
     const args = [`${memory.id}`];
-    await using peer = spawn(await compileText(RECORD), { args });
+    await using peer = spawn(await compile(RECORD), { args });
     await peer.send("김함지");
     assertEquals(await peer.line(), "80 ghkim 1 2 3 4294967294");
     await peer.send("b");
@@ -747,26 +718,14 @@ leakTest("SysvSharedMemory.view() is live between processes", async () => {
 
 // --- Counting, with C -------------------------------------------------------
 
-/** count KEY: as the document's shm.c does. */
-const COUNT = `
-  #include <stdio.h>
-  #include <stdlib.h>
-  #include <sys/shm.h>
-  int main(int argc, char **argv) {
-    if (argc != 2) return 2;
-    int id = shmget(atoi(argv[1]), sizeof(int), IPC_CREAT | 0600);
-    int *value = shmat(id, NULL, 0);
-    if (value == (void *)-1) return 1;
-    printf("%d\\n", ++*value);
-    return shmdt(value) != 0;
-  }`;
+const COUNT = new URL("./interop/c/shared_count.c", import.meta.url);
 
 leakTest(
   "SysvSharedMemory counts on where C stopped, and the other way round",
   { needs: [noCompiler] },
   async () => {
     const key = uniqueKey();
-    const program = await compileText(COUNT);
+    const program = await compile(COUNT);
     const counter = struct({ value: i32 });
     for (let value = 1; value < 20; value++) {
       if (value % 3 === 0) {
@@ -783,19 +742,7 @@ leakTest(
   },
 );
 
-/** add ID TIMES: adds 1 to the int in the segment, that often. */
-const ADD = `
-  #include <stdlib.h>
-  #include <sys/shm.h>
-  int main(int argc, char **argv) {
-    if (argc != 3) return 2;
-    int *value = shmat(atoi(argv[1]), NULL, 0);
-    if (value == (void *)-1) return 1;
-    while (__atomic_load_n(value + 1, __ATOMIC_SEQ_CST) == 0) continue;
-    for (int i = atoi(argv[2]); i > 0; i--)
-      __atomic_fetch_add(value, 1, __ATOMIC_SEQ_CST);
-    return 0;
-  }`;
+const ADD = new URL("./interop/c/shared_add.c", import.meta.url);
 
 leakTest(
   "SysvSharedMemory: Atomics work between processes",
@@ -805,7 +752,7 @@ leakTest(
     using memory = newMemory(8);
     const words = new Int32Array(memory.bytes.buffer);
     const id = `${memory.id}`;
-    const program = await compileText(ADD);
+    const program = await compile(ADD);
     await using all = new AsyncDisposableStack();
     const children = [0, 1].flatMap(() => [
       all.use(spawn(program, { args: [id, `${times}`] })),

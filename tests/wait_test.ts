@@ -36,7 +36,7 @@ import {
 } from "../ffi/wait.ts";
 import { NO_LIMITS } from "../ffi/wait/options.ts";
 import { pendingWaits, ready } from "../ffi/wait/reactor.ts";
-import { compileText, noCompiler } from "./support/c.ts";
+import { compile, noCompiler } from "./support/c.ts";
 import { callText, inChild, runCall } from "./support/child.ts";
 import { openRaw, Raw, socketPair } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
@@ -333,29 +333,9 @@ leakTest(
   { needs: [noCompiler] },
   async () => {
     using dir = scratch();
-    const program = await compileText(`
-      #include <stdint.h>
-      #include <stdio.h>
-      #include <sys/eventfd.h>
-      #include <sys/wait.h>
-      #include <unistd.h>
-      int main(int argc, char **argv) {
-        (void) argc;
-        int fd = eventfd(0, 0);
-        pid_t child = fork();
-        if (child == 0) {
-          char number[16];
-          snprintf(number, sizeof number, "%d", fd);
-          execlp(argv[1], argv[1], "run", "-A", "--quiet", argv[2], number, (char *) 0);
-          return 127;
-        }
-        char go;
-        uint64_t one = 1;
-        if (read(0, &go, 1) != 1 || write(fd, &one, 8) != 8) return 3;
-        int status;
-        return waitpid(child, &status, 0) == child ? status : 4;
-      }
-    `);
+    const program = await compile(
+      new URL("./interop/c/eventfd_parent.c", import.meta.url),
+    );
     const script = dir.file(
       "child.ts",
       `import { waitReadable } from "${import.meta.resolve("../ffi/wait.ts")}";
@@ -880,18 +860,9 @@ leakTest("PipeReader.read() with quick answers lets timers fire", async () => {
 leakTest("PipeReader.read() with a quick child lets timers fire", {
   needs: [noCompiler],
 }, async () => {
-  const program = await compileText(`
-    #include <stdlib.h>
-    #include <unistd.h>
-    int main(int argc, char **argv) {
-      if (argc != 3) return 2;
-      char byte;
-      while (read(atoi(argv[1]), &byte, 1) == 1) {
-        if (write(atoi(argv[2]), &byte, 1) != 1) return 3;
-      }
-      return 0;
-    }
-  `);
+  const program = await compile(
+    new URL("./interop/c/echo_bytes.c", import.meta.url),
+  );
   const question = pipe();
   const answer = pipe();
   await using child = question.reader.inherit((from) =>

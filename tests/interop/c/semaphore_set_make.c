@@ -1,0 +1,14 @@
+/* semaphore_set_make KEY get|setval|op: makes a set, and gives it a value or none. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sem.h>
+
+int main(int argc, char **argv) {
+  int id = semget(atoi(argv[1]), 1, IPC_CREAT | IPC_EXCL | 0600);
+  struct sembuf plus = { 0, 1, 0 };
+  (void)argc;
+  if (id < 0) return 1;
+  if (strcmp(argv[2], "setval") == 0) return semctl(id, 0, SETVAL, 3) != 0;
+  if (strcmp(argv[2], "op") == 0) return semop(id, &plus, 1) != 0;
+  return 0;
+}
