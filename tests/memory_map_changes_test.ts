@@ -13,20 +13,13 @@ import {
 import { inChild, runCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
+import { readAt } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 const PAGE = 4096;
 const GIB = 2 ** 30;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-
-/** A part of a file, as those see it who do not map it. */
-function readAt(path: string, offset: number, length: number): Uint8Array {
-  using file = Deno.openSync(path);
-  file.seekSync(offset, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  return bytes.subarray(0, file.readSync(bytes) ?? 0);
-}
 
 // --- resize ------------------------------------------------------------------
 

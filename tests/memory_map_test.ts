@@ -14,7 +14,7 @@ import { codeWith } from "./support/code.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
 import { unshareFlags } from "./support/namespaces.ts";
-import { exists, run, spawn } from "./support/process.ts";
+import { exists, readAt, run, spawn } from "./support/process.ts";
 import { noOtherUser } from "./support/user.ts";
 
 const PAGE = 4096; // the boundaries below are those of any larger page, too
@@ -29,14 +29,6 @@ const { code, spawnCode, runCode, runCodeAfter, nobodys } = codeWith({
 /** As many bytes, each different from its neighbours near and far. */
 function pattern(size: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: size }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
-}
-
-/** A part of a file, as those see it who do not map it. */
-function readAt(path: string, offset: number, length: number): Uint8Array {
-  using file = Deno.openSync(path);
-  file.seekSync(offset, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  return bytes.subarray(0, file.readSync(bytes) ?? 0);
 }
 
 /** Both kinds of mapping. */

@@ -15,7 +15,7 @@ import { retire, retireHole } from "./retired.ts";
 export type Access = "shared" | "readonly" | "private";
 
 /** Removes a mapping from the address space. */
-export type Unmap = (mapping: Mapping) => void;
+type Unmap = (mapping: Mapping) => void;
 
 /** The properties of a new {@linkcode Mapping}. */
 export interface MappingInit {

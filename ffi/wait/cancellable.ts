@@ -12,7 +12,7 @@ export interface Settle {
 }
 
 /** Begins a wait, and returns how to take it back, which may take its time. */
-export type Begin = (settle: Settle) => () => unknown;
+type Begin = (settle: Settle) => () => unknown;
 
 /**
  * A promise for what `begin` waits for: true when it may be there, false when the

@@ -88,7 +88,7 @@ export function timeoutError(subject: string): DOMException {
 }
 
 /** The most milliseconds that an int holds, of poll as of setTimeout. */
-export const MAX_TIMER = 0x7fff_ffff;
+const MAX_TIMER = 0x7fff_ffff;
 
 /**
  * The whole milliseconds that are left, rounded up; at most what an int holds, so a

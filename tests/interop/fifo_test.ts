@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assertInterrupted } from "../support/asserts.ts";
 import { type Scratch, scratch } from "../support/names.ts";
 import { type Child, type Ended, exists } from "../support/process.ts";
 import {
@@ -52,17 +53,6 @@ function assertNames(path: string, ended: Ended): void {
   assertEquals(ended.signal, null, ended.transcript);
   assert(ended.stderr.includes(path), ended.transcript);
   assertEquals(ended.stdout, "");
-}
-
-/** The server ended as it should, and its FIFO is gone. */
-async function assertInterrupted(server: Child, path: string): Promise<void> {
-  const ended = await server.ended();
-  assertEquals(
-    { code: ended.code, signal: ended.signal, stderr: ended.stderr },
-    { code: 0, signal: null, stderr: "" },
-    ended.transcript,
-  );
-  assert(!exists(path), `${path} is still there`);
 }
 
 for (const [by, to] of PAIRS) {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assertInterrupted } from "../support/asserts.ts";
 import { scratch } from "../support/names.ts";
 import {
   type Child,
@@ -89,17 +90,6 @@ function assertNames(path: string, ended: Ended): void {
   assertNotEquals(ended.code, 0, ended.transcript);
   assertEquals(ended.signal, null, ended.transcript);
   assert(ended.stderr.includes(path), ended.transcript);
-}
-
-/** The server ended as it should, and its socket is gone. */
-async function assertInterrupted(server: Child, path: string): Promise<void> {
-  const ended = await server.ended();
-  assertEquals(
-    { code: ended.code, signal: ended.signal, stderr: ended.stderr },
-    { code: 0, signal: null, stderr: "" },
-    ended.transcript,
-  );
-  assert(!exists(path), `${path} is still there`);
 }
 
 for (const [by, to] of TALKS) {

@@ -1,7 +1,7 @@
 /** What tests of several mechanisms assert: of children, and of refused calls. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { IpcError } from "../../ffi/errors.ts";
-import type { Child, Ended } from "./process.ts";
+import { type Child, type Ended, exists } from "./process.ts";
 
 /** The child has ended well, and this is all that it printed. */
 export function assertPrinted(ended: Ended, ...lines: string[]): void {
@@ -19,6 +19,20 @@ export async function assertSucceeded(child: Child): Promise<string> {
   const ended = await child.ended();
   assertEquals([ended.code, ended.stderr], [0, ""], ended.transcript);
   return ended.stdout;
+}
+
+/** The server ended as it should, and its FIFO or socket is gone. */
+export async function assertInterrupted(
+  server: Child,
+  path: string,
+): Promise<void> {
+  const ended = await server.ended();
+  assertEquals(
+    { code: ended.code, signal: ended.signal, stderr: ended.stderr },
+    { code: 0, signal: null, stderr: "" },
+    ended.transcript,
+  );
+  assert(!exists(path), `${path} is still there`);
 }
 
 /** The kernel says no to a call, for this reason. */

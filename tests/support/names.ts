@@ -33,7 +33,7 @@ export function uniqueKey(): number {
 }
 
 /** The keys of all System V objects of this machine. */
-export function keysInUse(): Set<number> {
+function keysInUse(): Set<number> {
   const keys = new Set<number>();
   for (const table of ["msg", "shm", "sem"]) {
     const rows = Deno.readTextFileSync(`/proc/sysvipc/${table}`);

@@ -420,6 +420,18 @@ export function exists(path: string): boolean {
   }
 }
 
+/** A part of a file, as those see it who do not map it. */
+export function readAt(
+  path: string,
+  offset: number,
+  length: number,
+): Uint8Array {
+  using file = Deno.openSync(path);
+  file.seekSync(offset, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(length);
+  return bytes.subarray(0, file.readSync(bytes) ?? 0);
+}
+
 /** True if a Unix socket of this path accepts connections. */
 export function listening(path: string): boolean {
   const ACCEPTS_CONNECTIONS = 0x10000;

@@ -86,7 +86,7 @@ export async function raceAborts<T>(
 }
 
 /** Aborts now, after a few turns of the event loop, or after a moment of work. */
-export function abortSoon(controller: AbortController, round: number): void {
+function abortSoon(controller: AbortController, round: number): void {
   const kind = round % 4;
   if (kind === 0) controller.abort();
   else if (kind === 1) setTimeout(() => controller.abort());
