@@ -1,9 +1,11 @@
 // Telling the waits of an object that it is closed.
 
 import { ClosedError } from "../errors.ts";
+import { Liveness } from "./liveness.ts";
 
 /** Whether an object is closed, for its waits. */
 export class Closing {
+  readonly liveness: Liveness = new Liveness();
   readonly #subject: string;
   readonly #listeners = new Set<() => void>();
   #closed = false;

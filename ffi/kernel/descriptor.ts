@@ -11,6 +11,7 @@ import {
   O_NONBLOCK,
 } from "../libc/fcntl.ts";
 import { unistd } from "../libc/unistd.ts";
+import { Liveness } from "./liveness.ts";
 
 // The safety net for owners that were forgotten: a descriptor is closed when
 // its owner is collected. (A mapping never is: views of it may be alive.)
@@ -74,6 +75,7 @@ export function makeBlocking(fd: number): void {
 
 /** A file descriptor that is closed exactly once. */
 export class Descriptor implements Disposable {
+  readonly liveness: Liveness = new Liveness();
   #fd: number;
   readonly subject: string;
 

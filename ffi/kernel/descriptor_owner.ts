@@ -106,6 +106,16 @@ export abstract class DescriptorOwner implements Disposable {
     return this.#descriptor.detach();
   }
 
+  /** Has the pending waits of this object keep the program alive. This is the default. */
+  ref(): void {
+    this.#descriptor.liveness.ref();
+  }
+
+  /** Lets the program end while waits of this object are pending. */
+  unref(): void {
+    this.#descriptor.liveness.unref();
+  }
+
   /** `close(2)`. Closing twice does nothing. Pending waits end with a ClosedError. */
   close(): void {
     this.#descriptor.close();

@@ -6,6 +6,7 @@ import { checkAddress } from "../libc/errno.ts";
 import { copyFrom, findIn } from "../libc/string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
+import { Liveness } from "./liveness.ts";
 import { retire, retireHole } from "./retired.ts";
 
 /**
@@ -73,6 +74,8 @@ function munmap({ start, extent }: Mapping): void {
  * A mapping that is garbage-collected is not unmapped: views of it may be in use.
  */
 export class Mapping {
+  /** Of the waits in this memory. */
+  liveness: Liveness = new Liveness();
   readonly address: bigint;
   readonly length: number;
   readonly subject: string;

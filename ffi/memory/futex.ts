@@ -79,10 +79,9 @@ export async function wait(
   value: number,
   limits: Limits,
 ): Promise<number> {
-  const source = new FutexSource(
-    at.mapping.subject,
-    () => futexWord(at, value),
-  );
+  const { subject, liveness } = at.mapping;
+  const wordOf = () => futexWord(at, value);
+  const source = new FutexSource(subject, wordOf, liveness);
   try {
     return await attempt(source, () => changed(at, value), limits);
   } catch (error) {

@@ -120,6 +120,7 @@ export class Memory implements Disposable {
     };
     replaceMapping = (memory, mapping) => {
       const old = memory.#mapping;
+      mapping.liveness = old.liveness;
       memory.#mapping = mapping;
       memory.#atomics = undefined;
       old.close();

@@ -3,6 +3,7 @@
 import { byteLengthOf, showKey } from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
 import { systemLimit } from "../kernel/limits.ts";
+import { background } from "../kernel/liveness.ts";
 import { type SysvFamily, SysvObject } from "../kernel/sysv_object.ts";
 import {
   E2BIG,
@@ -321,7 +322,8 @@ class Sending {
     const { bytes, capacity } = this.#message;
     return interruptible(SYS_msgsnd, bytes, true, async () => {
       const { msgsnd_nonblocking: call } = sysMsg();
-      this.done = await call(this.#queue.id, bytes, capacity, 0) === 0;
+      const sending = background(call(this.#queue.id, bytes, capacity, 0));
+      this.done = await sending === 0;
     });
   }
 }
@@ -353,7 +355,9 @@ class Receiving {
     return interruptible(SYS_msgrcv, bytes, false, async () => {
       const { msgrcv_nonblocking: call } = sysMsg();
       const { id } = this.#queue;
-      const size = await call(id, bytes, 0, type, flags & ~MSG_NOERROR);
+      const size = await background(
+        call(id, bytes, 0, type, flags & ~MSG_NOERROR),
+      );
       if (size === -1) return;
       this.#taken = new BigInt64Array(bytes.buffer)[0]!;
       if (this.#ended) this.end();

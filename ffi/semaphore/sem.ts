@@ -20,6 +20,7 @@ import { semaphore as libc } from "../libc/semaphore.ts";
 import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
 import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
 import { Closing } from "../kernel/closing.ts";
+import type { Liveness } from "../kernel/liveness.ts";
 import { FutexSource, type FutexWord, wakeOne } from "../wait/futexes.ts";
 import { type Limits, remaining } from "../wait/options.ts";
 import { PoolSource } from "../wait/pool.ts";
@@ -143,7 +144,13 @@ export class Sem {
   /** The source that waits for a value above 0. Call `enter` before using it. */
   source(): Source {
     if (this.#words.wake) {
-      return new FutexSource(this.subject, () => this.#word(), this.#closing);
+      const wordOf = () => this.#word();
+      return new FutexSource(
+        this.subject,
+        wordOf,
+        this.liveness,
+        this.#closing,
+      );
     }
     return new PoolSource(this.subject, this.#closing, () => undefined);
   }
@@ -160,6 +167,10 @@ export class Sem {
       if (this.#words.value > 0) wakeOne(this.#address);
       unpin();
     };
+  }
+
+  get liveness(): Liveness {
+    return this.#closing.liveness;
   }
 
   /** Whether this object is closed. */
@@ -222,6 +233,10 @@ class SemSource implements Source {
 
   get subject(): string {
     return this.#sem.subject;
+  }
+
+  get liveness(): Liveness {
+    return this.#sem.liveness;
   }
 
   isDeferred(): boolean {

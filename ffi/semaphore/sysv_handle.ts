@@ -3,6 +3,7 @@
 import { checkInteger, showKey } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
 import { rowsIn, systemLimit } from "../kernel/limits.ts";
+import { background } from "../kernel/liveness.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
 import {
   E2BIG,
@@ -115,7 +116,7 @@ export class SetHandle extends SysvObject {
     return {
       block: async (milliseconds) => {
         const time = durationOf(Math.min(milliseconds, remaining(until)));
-        await call(this.id, sembufs, count, time);
+        await background(call(this.id, sembufs, count, time));
       },
     };
   }

@@ -2,6 +2,7 @@
 
 import { internal } from "../internal.ts";
 import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
+import type { Liveness } from "../kernel/liveness.ts";
 import { POLLOUT } from "../libc/poll.ts";
 import {
   MSG_DONTWAIT,
@@ -122,6 +123,10 @@ class RoomSource implements Source {
     return this.#socket.subject;
   }
 
+  get liveness(): Liveness {
+    return this.#socket.liveness;
+  }
+
   isDeferred(): boolean {
     return false;
   }
@@ -158,7 +163,7 @@ class SendQueues {
 
   /** The queue of a receiver; null if no send to it is pending. */
   find(to: Uint8Array<ArrayBuffer> | null): WaiterQueue | null {
-    if (to === null || this.#isConnected()) return this.#socket.sends;
+    if (to === null || this.#isConnected()) return this.#socket.sends.queue;
     if (this.#byReceiver.size === 0) return null;
     return this.#byReceiver.get(String.fromCharCode(...to)) ?? null;
   }
@@ -169,7 +174,7 @@ class SendQueues {
     send: (queue: WaiterQueue) => Promise<unknown>,
   ): Promise<void> {
     if (to === null || this.#isConnected()) {
-      await send(this.#socket.sends);
+      await send(this.#socket.sends.queue);
       return;
     }
     const receiver = String.fromCharCode(...to);

@@ -355,7 +355,7 @@ export class UnixListener<
       new ListenerSource(socket, POLLIN),
       () => this.#tryAccept(),
       limits,
-      socket.receives,
+      socket.receives.queue,
     );
   }
 

@@ -14,6 +14,7 @@ import {
 } from "../kernel/descriptor_owner.ts";
 import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
+import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import {
   AF_UNIX,
   SHUT_WR,
@@ -33,7 +34,7 @@ import {
 import { attempt } from "../wait/attempt.ts";
 import { Backoff } from "../wait/backoff.ts";
 import { limitsOf, type WaitOptions } from "../wait/options.ts";
-import { WaiterQueue } from "../wait/waiters.ts";
+import { DescriptorSource } from "../wait/reactor.ts";
 import { addressOf, type UnixAddress } from "./address.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
 import { passed, type PassedDescriptor } from "./passed_descriptor.ts";
@@ -49,8 +50,8 @@ export class SocketDescriptor extends Descriptor {
   /** Descriptors that its waits wait for in its place; they are closed with it. */
   readonly probes: Set<Descriptor> = new Set();
   /** Receives and sends are done in the order of their calls. */
-  readonly receives: WaiterQueue = new WaiterQueue();
-  readonly sends: WaiterQueue = new WaiterQueue();
+  readonly receives: DescriptorSource = new DescriptorSource(this, POLLIN);
+  readonly sends: DescriptorSource = new DescriptorSource(this, POLLOUT);
 
   override detach(): number {
     const fd = super.detach();

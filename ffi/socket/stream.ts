@@ -13,6 +13,7 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { readableStream, writableStream } from "../wait/streams.ts";
+import { promised } from "../wait/attempt.ts";
 import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
 import {
@@ -67,15 +68,16 @@ function readOnce(
 }
 
 /** Reads in the order of the calls. */
-async function read(
+function read(
   socket: SocketDescriptor,
   buffer: Uint8Array<ArrayBuffer>,
   options: WaitOptions | undefined,
 ): Promise<number | null> {
-  checkBytes("buffer", buffer);
-  const limits = limitsOf(options);
-  const tryWith = (flags: number) => readOnce(socket, buffer, flags);
-  return await receive(socket, limits, tryWith);
+  return promised(() => {
+    checkBytes("buffer", buffer);
+    const limits = limitsOf(options);
+    return receive(socket, limits, (flags) => readOnce(socket, buffer, flags));
+  });
 }
 
 /** Reads and checks what to send: descriptors need at least 1 byte. */
@@ -131,14 +133,15 @@ function plain(data: Uint8Array): Outgoing {
 }
 
 /** Writes all bytes, in the order of the calls. */
-async function write(
+function write(
   socket: SocketDescriptor,
   bytes: Uint8Array,
   options: WaitOptions | undefined,
 ): Promise<number> {
-  const outgoing = plain(bytes);
-  const limits = limitsOf(options);
-  return await send(socket, limits, sendingAll(socket, outgoing));
+  return promised(() => {
+    const outgoing = plain(bytes);
+    return send(socket, limitsOf(options), sendingAll(socket, outgoing));
+  });
 }
 
 /** One recvmsg(2); null at the end, undefined if it would block. */
@@ -348,11 +351,11 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
    */
-  async read(
+  read(
     buffer: Uint8Array<ArrayBuffer>,
     options?: WaitOptions,
   ): Promise<number | null> {
-    return await read(descriptorOf(this), buffer, options);
+    return read(descriptorOf(this), buffer, options);
   }
 
   /**
@@ -412,8 +415,8 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  async write(bytes: Uint8Array, options?: WaitOptions): Promise<number> {
-    return await write(descriptorOf(this), bytes, options);
+  write(bytes: Uint8Array, options?: WaitOptions): Promise<number> {
+    return write(descriptorOf(this), bytes, options);
   }
 
   /**

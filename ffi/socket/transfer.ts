@@ -5,7 +5,7 @@ import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
 import type { Limits } from "../wait/options.ts";
-import { DescriptorSource, readySync } from "../wait/reactor.ts";
+import { readySync } from "../wait/reactor.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
 import type { SocketDescriptor } from "./socket.ts";
 
@@ -18,12 +18,8 @@ export function receive<T>(
   limits: Limits,
   tryWith: TryWith<T>,
 ): Promise<T> {
-  return attempt(
-    new DescriptorSource(socket, POLLIN),
-    () => tryWith(MSG_DONTWAIT),
-    limits,
-    socket.receives,
-  );
+  const source = socket.receives;
+  return attempt(source, () => tryWith(MSG_DONTWAIT), limits, source.queue);
 }
 
 /** Sends in the order of the calls, without blocking the thread. */
@@ -32,12 +28,8 @@ export function send<T>(
   limits: Limits,
   tryWith: TryWith<T>,
 ): Promise<T> {
-  return attempt(
-    new DescriptorSource(socket, POLLOUT),
-    () => tryWith(MSG_DONTWAIT),
-    limits,
-    socket.sends,
-  );
+  const source = socket.sends;
+  return attempt(source, () => tryWith(MSG_DONTWAIT), limits, source.queue);
 }
 
 /** Receives, blocking this thread: without a deadline in the call itself. */
@@ -62,7 +54,7 @@ export function sendSync<T>(
   tryWith: TryWith<T>,
   block: (deadline: number) => void = (deadline) =>
     readySync(socket, POLLOUT, deadline),
-  queue: WaiterQueue | null = socket.sends,
+  queue: WaiterQueue | null = socket.sends.queue,
 ): T {
   if (mustQueue(socket, queue)) {
     throw new Error("Cannot send now: an asynchronous send is pending");
@@ -75,7 +67,7 @@ export function sendSync<T>(
 export function trySend<T>(
   socket: SocketDescriptor,
   tryWith: TryWith<T>,
-  queue: WaiterQueue | null = socket.sends,
+  queue: WaiterQueue | null = socket.sends.queue,
 ): T | undefined {
   return mustQueue(socket, queue) ? undefined : tryWith(MSG_DONTWAIT);
 }

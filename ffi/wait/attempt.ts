@@ -6,6 +6,7 @@
 // the call itself. After a try that succeeded nothing is checked any more: what was
 // taken is delivered.
 
+import type { Liveness } from "../kernel/liveness.ts";
 import { isOver, type Limits, timeoutError } from "./options.ts";
 import { throwIfAborted } from "./signal.ts";
 import { spin } from "./spin.ts";
@@ -18,49 +19,106 @@ export interface Source {
   readonly subject: string;
   /** Whether the first try is repeated on this thread for some microseconds. */
   readonly spins: boolean;
+  /** Whether the wait keeps the program alive. */
+  readonly liveness: Liveness;
   /** Whether others wait that were not served since this one was. */
   isDeferred(): boolean;
   /** Notes that a try has succeeded. */
   served(): void;
   /** Resolves to true when a try may succeed, to false when the deadline has passed. */
   ready(limits: Limits): Promise<boolean>;
-  /** Notes that there is no other try, whether the last one has succeeded or not. */
+  /** Notes after a wait that there is no other try, whether the last one succeeded or not. */
   ended?(): void;
 }
 
 /** Makes the call without waiting; undefined when it would have to wait. */
 export type TryOnce<T> = () => T | undefined;
 
+/** One round: undefined when another one has to wait. */
+function round<T>(
+  source: Source,
+  tryOnce: TryOnce<T>,
+  { deadline, signal }: Limits,
+  first: boolean,
+  inTime = true,
+): T | undefined {
+  throwIfAborted(signal);
+  if (inTime && source.isDeferred()) return undefined;
+  let got = tryOnce();
+  if (got === undefined && first && source.spins) {
+    spin(() => (got = tryOnce()) !== undefined, deadline);
+  }
+  if (got !== undefined) source.served();
+  else if (!inTime || isOver(deadline)) throw timeoutError(source.subject);
+  return got;
+}
+
+/** Returns what `begin` returns, and what it throws as a rejection. */
+export function promised<T>(begin: () => Promise<T>): Promise<T> {
+  try {
+    return begin();
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
 /** Calls `tryOnce` until it succeeds, without blocking the thread. */
-export async function attempt<T>(
+export function attempt<T>(
   source: Source,
   tryOnce: TryOnce<T>,
   limits: Limits,
   queue?: WaiterQueue,
 ): Promise<T> {
-  const { deadline, signal } = limits;
   const turn = queue?.enter(limits); // first: the order is that of the calls
-  if (turn !== undefined && !await turn) throw timeoutError(source.subject);
+  if (turn !== undefined) return wait(source, tryOnce, limits, queue, turn);
+  let got: T | undefined;
   try {
-    let inTime = true;
-    for (let first = true;; first = false) {
-      throwIfAborted(signal);
-      if (!inTime || !source.isDeferred()) {
-        let got = tryOnce();
-        if (got === undefined && first && source.spins) {
-          spin(() => (got = tryOnce()) !== undefined, deadline);
-        }
-        if (got !== undefined) {
-          source.served();
-          return got;
-        }
-        if (!inTime || isOver(deadline)) throw timeoutError(source.subject);
-      }
-      inTime = await source.ready(limits);
+    got = round(source, tryOnce, limits, true);
+  } catch (error) {
+    if (isOverdue()) return late(() => Promise.reject(error), queue);
+    queue?.leave();
+    return Promise.reject(error);
+  }
+  if (got === undefined) return wait(source, tryOnce, limits, queue);
+  if (isOverdue()) return late(() => got, queue);
+  queue?.leave();
+  return Promise.resolve(got);
+}
+
+/** The outcome of the first round, when the event loop has run. */
+async function late<T>(
+  outcome: () => T | Promise<T>,
+  queue: WaiterQueue | undefined,
+): Promise<T> {
+  await yieldToEventLoop(); // before the next in the queue is served
+  queue?.leave();
+  return await outcome();
+}
+
+/** The rounds after the first one, or all of them when it is this wait's turn. */
+async function wait<T>(
+  source: Source,
+  tryOnce: TryOnce<T>,
+  limits: Limits,
+  queue?: WaiterQueue,
+  turn?: Promise<boolean>,
+): Promise<T> {
+  if (turn !== undefined && !await turn) throw timeoutError(source.subject);
+  const { liveness } = source;
+  let waits = false;
+  try {
+    let got = turn && round(source, tryOnce, limits, true);
+    while (got === undefined) {
+      if (!waits) liveness.begin();
+      waits = true;
+      const inTime = await source.ready(limits);
+      got = round(source, tryOnce, limits, false, inTime);
     }
+    return got;
   } finally {
+    if (waits) liveness.end();
     source.ended?.();
-    if (isOverdue()) await yieldToEventLoop(); // before the next in the queue is served
+    if (isOverdue()) await yieldToEventLoop();
     queue?.leave();
   }
 }

@@ -1,5 +1,6 @@
 // Backing off: trying again, less and less often, where no event tells.
 
+import { alwaysRefed, type Liveness, startTimer } from "../kernel/liveness.ts";
 import { poll } from "../libc/poll.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable } from "./cancellable.ts";
@@ -11,10 +12,12 @@ const LONGEST = 20; // ms: how late a change may be noticed
 export class Backoff implements Source {
   readonly subject: string;
   readonly spins = false;
+  readonly liveness: Liveness;
   #pause = 1;
 
-  constructor(subject: string) {
+  constructor(subject: string, liveness: Liveness = alwaysRefed) {
     this.subject = subject;
+    this.liveness = liveness;
   }
 
   isDeferred(): boolean {
@@ -26,8 +29,7 @@ export class Backoff implements Source {
   ready(limits: Limits): Promise<boolean> {
     const pause = this.nextPause();
     return cancellable(limits, ({ resolve }) => {
-      const timer = setTimeout(resolve, pause);
-      return () => clearTimeout(timer);
+      return startTimer(resolve, pause);
     });
   }
 

@@ -1,6 +1,7 @@
 // What every asynchronous wait has in common: a deadline and a signal that end it.
 
 import { type Limits, remaining } from "./options.ts";
+import { startTimer } from "../kernel/liveness.ts";
 import { isAborted, onAbort, reasonOf } from "./signal.ts";
 
 /** How a wait ends by what it waits for. */
@@ -32,7 +33,7 @@ export function cancellable(
       begin({ resolve: () => resolve(true), reject });
       return;
     }
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let clearTimer: (() => void) | undefined;
     let unlisten: (() => void) | undefined;
     let settled = false;
     const takeBack = begin({
@@ -46,12 +47,14 @@ export function cancellable(
       },
     });
     if (settled) return;
-    if (deadline !== Infinity) timer = setTimeout(expire, remaining(deadline));
+    if (deadline !== Infinity) {
+      clearTimer = startTimer(expire, remaining(deadline));
+    }
     if (signal !== undefined) unlisten = onAbort(signal, abort);
 
     function forget(): void {
       settled = true;
-      if (timer !== undefined) clearTimeout(timer);
+      clearTimer?.();
       unlisten?.();
     }
     async function takeBackThen(settle: () => void): Promise<void> {
@@ -65,7 +68,7 @@ export function cancellable(
     }
     function expire(): void {
       const left = remaining(deadline); // timers may fire early, or be cut short
-      if (left > 0) timer = setTimeout(expire, left);
+      if (left > 0) clearTimer = startTimer(expire, left);
       else takeBackThen(() => resolve(false));
     }
   });

@@ -18,6 +18,7 @@ import { SYS_futex, SYS_futex_waitv } from "../libc/sys_syscall.ts";
 import { CLOCK_MONOTONIC, durationOf, monotonicIn } from "../libc/time.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable, type Settle } from "./cancellable.ts";
+import { background, type Liveness } from "../kernel/liveness.ts";
 import { Closing } from "../kernel/closing.ts";
 import type { Limits } from "./options.ts";
 import { type BlockingCall, PoolSource } from "./pool.ts";
@@ -105,13 +106,15 @@ class Group {
     this.#outstanding = true;
     sleeping += waiters.length;
     const index = Number(
-      await call(
-        FUTEX_WAITV,
-        this.#table,
-        waiters.length + 1,
-        0,
-        end,
-        CLOCK_MONOTONIC,
+      await background(
+        call(
+          FUTEX_WAITV,
+          this.#table,
+          waiters.length + 1,
+          0,
+          end,
+          CLOCK_MONOTONIC,
+        ),
       ),
     );
     sleeping -= waiters.length;
@@ -174,12 +177,10 @@ function callFor(word: FutexWord): BlockingCall {
   return {
     async block(milliseconds) {
       const unpin = word.pin();
-      await linuxFutex().futex_nonblocking(
-        FUTEX,
-        word.address,
-        FUTEX_WAIT,
-        word.value >>> 0,
-        durationOf(milliseconds),
+      const { futex_nonblocking: call } = linuxFutex();
+      const time = durationOf(milliseconds);
+      await background(
+        call(FUTEX, word.address, FUTEX_WAIT, word.value >>> 0, time),
       );
       unpin();
     },
@@ -191,6 +192,7 @@ export class FutexSource implements Source {
   readonly subject: string;
   readonly spins = true;
   readonly #wordOf: () => FutexWord;
+  readonly liveness: Liveness;
   readonly #closing: Closing;
 
   /**
@@ -200,11 +202,13 @@ export class FutexSource implements Source {
   constructor(
     subject: string,
     wordOf: () => FutexWord,
+    liveness: Liveness,
     closing: Closing = new Closing(subject),
   ) {
     this.subject = subject;
     this.#wordOf = wordOf;
     this.#closing = closing;
+    this.liveness = liveness;
   }
 
   isDeferred(): boolean {

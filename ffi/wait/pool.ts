@@ -10,6 +10,7 @@ import type { Source } from "./attempt.ts";
 import { Backoff } from "./backoff.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Closing } from "../kernel/closing.ts";
+import { type Liveness, startTimer } from "../kernel/liveness.ts";
 import { type Limits, remaining } from "./options.ts";
 
 /** A call that blocks on a thread of the pool until a try may succeed. */
@@ -60,6 +61,10 @@ export class PoolSource implements Source {
     this.#backoff = new Backoff(subject);
   }
 
+  get liveness(): Liveness {
+    return this.#closing.liveness;
+  }
+
   isDeferred(): boolean {
     return false;
   }
@@ -99,11 +104,11 @@ interface Wait {
 
 function pause(milliseconds: number): Wait {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
+  const clear = startTimer(resolve, milliseconds);
   return {
     over: promise,
     abandon() {
-      clearTimeout(timer);
+      clear();
       resolve();
     },
   };

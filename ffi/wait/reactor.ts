@@ -8,6 +8,7 @@
 
 import { ClosedError } from "../errors.ts";
 import { beforeClose } from "../kernel/descriptor.ts";
+import { alwaysRefed, background, type Liveness } from "../kernel/liveness.ts";
 import {
   check,
   EAGAIN,
@@ -34,19 +35,22 @@ import type { Source } from "./attempt.ts";
 import { cancellable, type Settle } from "./cancellable.ts";
 import { type Limits, remaining } from "./options.ts";
 import { spin } from "./spin.ts";
-import { isOverdue, yieldToEventLoop } from "./yield.ts";
+import { WaiterQueue } from "./waiters.ts";
+import { isOverdue, yieldToContinuations, yieldToEventLoop } from "./yield.ts";
 
 /** What can be waited for: a Descriptor, or the number of a foreign one. */
 export interface Waitable {
   readonly fd: number;
   /** Name used in error messages. */
   readonly subject: string;
+  readonly liveness?: Liveness;
 }
 
 /** One pending wait. */
-interface Waiter extends Settle {
+interface Waiter {
   readonly events: number;
   readonly subject: string;
+  readonly settle: Settle;
 }
 
 /** A descriptor that is, or was, waited for. */
@@ -54,14 +58,12 @@ interface Watch {
   readonly fd: number;
   /** What epoll knows it by: the number of a descriptor may be used again. */
   readonly token: number;
-  readonly waiters: Set<Waiter>;
+  readonly waiters: Waiter[];
   /**
    * The events that epoll reports as long as they are there; -1 while the descriptor is
    * not in epoll. With 0 an error or a hang-up is reported once (EPOLLET).
    */
   armed: number;
-  /** The pass after which something was last taken from it. */
-  servedAfter: number;
   /** Whether an object of this thread will close it. */
   readonly owned: boolean;
 }
@@ -71,9 +73,6 @@ const ALWAYS = POLLERR | POLLHUP; // reported whether asked for or not
 // A Worker that is terminated leaves its call behind: it frees its thread of the pool
 // after this many milliseconds.
 const SLICE = 10_000;
-// How many microtasks the continuations get between two passes: enough for a handler
-// that reads, answers and waits again.
-const MAX_TICKS = 16;
 const WAKEUP = 0; // the token of the eventfd
 
 // Each thread has its own instance of this module, and so its own epoll.
@@ -82,8 +81,8 @@ let wakeup = -1; // an eventfd that ends the outstanding call
 let outstanding = false;
 let running = false;
 let pending = 0;
-let arrivals = 0; // waits that have begun
 let passes = 0;
+let resolvedLast = 0; // waiters, by the last pass: they may be about to wait again
 let nextToken = 1;
 const watches = new Map<number, Watch>(); // by descriptor
 const tokens = new Map<number, Watch>();
@@ -191,11 +190,12 @@ function forget(watch: Watch): void {
 /** Resolves the waiters of one descriptor; returns how many. */
 function dispatch(watch: Watch, events: number): number {
   let count = 0;
-  for (const waiter of watch.waiters) {
-    if (waiter.events === 0) continue; // for close()
-    if ((events & (waiter.events | ALWAYS)) === 0) continue;
-    remove(watch, waiter);
-    waiter.resolve();
+  for (const waiter of watch.waiters.slice()) {
+    const { events: wanted, settle } = waiter;
+    if (wanted === 0) continue; // for close()
+    if ((events & (wanted | ALWAYS)) === 0) continue;
+    if (!remove(watch, waiter)) continue; // by one before it
+    settle.resolve();
     count++;
   }
   if (count === 0) disarm(watch);
@@ -212,7 +212,12 @@ function dispatchAll(events: Events, count: number): number {
       resolved += dispatch(watch, events.eventsAt(index));
     }
   }
-  return resolved;
+  return resolvedLast = resolved;
+}
+
+/** Whether a wait has to share the thread with others. */
+function isCrowded(): boolean {
+  return pending > 0 || resolvedLast > 1;
 }
 
 /** Looks once for all descriptors; returns how many waiters were resolved. */
@@ -222,19 +227,13 @@ function pass(): number {
   return dispatchAll(reported, count);
 }
 
-/** Lets continuations run, until so many waits have come back or do not. */
-async function settle(expected: number): Promise<void> {
-  const enough = arrivals + expected;
-  for (let tick = 0; tick < MAX_TICKS && arrivals < enough; tick++) await null;
-}
-
 /** Runs passes while there are waiters. */
 async function run(): Promise<void> {
   running = true;
   let resolved = 1;
   while (pending > 0) {
-    await settle(resolved);
-    if (isOverdue(resolved)) await yieldToEventLoop();
+    if (isOverdue(resolved)) yieldToEventLoop();
+    await yieldToContinuations();
     if (pending === 0) break;
     resolved = pass();
     if (resolved > 0 || spin(() => (resolved = pass()) > 0)) continue;
@@ -256,7 +255,9 @@ async function waitElsewhere(): Promise<void> {
   const { epoll_wait_nonblocking: call } = sysEpoll();
   const { bytes } = reportedElsewhere;
   // -1 can only be EINTR: the other errors are mistakes in the arguments.
-  const count = await call(epoll, bytes, MAX_EVENTS, SLICE);
+  const count = await background(
+    call(epoll, bytes, MAX_EVENTS, SLICE),
+  );
   outstanding = false;
   passes++;
   dispatchAll(reportedElsewhere, count);
@@ -269,18 +270,22 @@ function endIfIdle(): void {
   if (pending === 0 && outstanding) unistd().write(wakeup, one, one.length);
 }
 
-function remove(watch: Watch, waiter: Waiter): void {
-  if (!watch.waiters.delete(waiter)) return;
+/** Takes a wait back; false if it has ended. */
+function remove(watch: Watch, waiter: Waiter): boolean {
+  const index = watch.waiters.indexOf(waiter);
+  if (index === -1) return false;
+  watch.waiters.splice(index, 1);
   if (waiter.events !== 0) pending--;
-  if (!watch.owned && watch.waiters.size === 0) forget(watch);
+  if (!watch.owned && watch.waiters.length === 0) forget(watch);
   if (pending === 0) wake();
+  return true;
 }
 
 /** Ends the waits for a descriptor that is about to be closed. */
 function dropped(watch: Watch): void {
-  for (const waiter of watch.waiters) {
-    remove(watch, waiter);
-    waiter.reject(new ClosedError(waiter.subject));
+  for (const waiter of watch.waiters.slice()) {
+    if (!remove(watch, waiter)) continue;
+    waiter.settle.reject(new ClosedError(waiter.subject));
   }
   forget(watch);
 }
@@ -292,9 +297,8 @@ function watchOf(fd: number): Watch {
   const watch: Watch = {
     fd,
     token: nextToken++,
-    waiters: new Set(),
+    waiters: [],
     armed: -1,
-    servedAfter: -1,
     owned: beforeClose(fd, () => dropped(watch)),
   };
   watches.set(fd, watch);
@@ -312,7 +316,6 @@ export function watch(
 ): () => void {
   const found = watchOf(target.fd);
   const { subject } = target;
-  arrivals++;
   try {
     open();
     const armed = Math.max(found.armed, 0);
@@ -320,15 +323,15 @@ export function watch(
     const isArmed = found.owned && (armed & events) === events;
     if (events !== 0 && !isArmed) arm(found, armed | events);
   } catch (error) {
-    if (!found.owned && found.waiters.size === 0) forget(found);
+    if (!found.owned && found.waiters.length === 0) forget(found);
     closeIfUnused();
     // A regular file cannot be waited for: it is always ready.
     if ((error as { errno?: number }).errno === EPERM) settle.resolve();
     else settle.reject(error);
     return () => {};
   }
-  const waiter: Waiter = { events, subject, ...settle };
-  found.waiters.add(waiter);
+  const waiter: Waiter = { events, subject, settle };
+  found.waiters.push(waiter);
   if (events === 0) return () => remove(found, waiter);
   pending++;
   if (running) wake();
@@ -349,10 +352,13 @@ export function ready(
   return cancellable(limits, (settle) => watch(target, events, settle));
 }
 
-/** A descriptor, as the source of an attempt. */
+/** One direction of a descriptor, as the source of attempts. */
 export class DescriptorSource implements Source {
+  /** Its waiters, in the order of their calls. */
+  readonly queue: WaiterQueue = new WaiterQueue();
   readonly #target: Waitable;
   readonly #events: number;
+  #servedAfter = -1; // passes
 
   constructor(target: Waitable, events: number) {
     this.#target = target;
@@ -363,21 +369,22 @@ export class DescriptorSource implements Source {
     return this.#target.subject;
   }
 
+  get liveness(): Liveness {
+    return this.#target.liveness ?? alwaysRefed;
+  }
+
   /** While others wait, the reactor spins for the whole set. */
   get spins(): boolean {
-    return pending === 0;
+    return !isCrowded();
   }
 
   /** While others wait, a reader is served once in a pass. */
   isDeferred(): boolean {
-    return pending > 0 && this.#events === POLLIN &&
-      watches.get(this.#target.fd)?.servedAfter === passes;
+    return this.#servedAfter === passes && isCrowded();
   }
 
   served(): void {
-    if (pending > 0 && this.#events === POLLIN) {
-      watchOf(this.#target.fd).servedAfter = passes;
-    }
+    if (this.#events === POLLIN) this.#servedAfter = passes;
   }
 
   ready(limits: Limits): Promise<boolean> {

@@ -1,5 +1,6 @@
 // Waiting for any of several descriptors.
 
+import { alwaysRefed } from "../kernel/liveness.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Limits } from "./options.ts";
@@ -14,6 +15,7 @@ export interface Wanted extends Waitable {
 export class SeveralSource implements Source {
   readonly subject: string;
   readonly spins = false;
+  readonly liveness = alwaysRefed;
   /** What is waited for, as the last try has found it. */
   wanted: readonly Wanted[] = [];
 

@@ -5,7 +5,7 @@ import type { Descriptor } from "../kernel/descriptor.ts";
 import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MAX_COUNT, unistd } from "../libc/unistd.ts";
-import { attempt, attemptSync } from "./attempt.ts";
+import { attempt, attemptSync, promised } from "./attempt.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -14,26 +14,22 @@ import {
 } from "./options.ts";
 import { readNow, writeNow } from "./nowait.ts";
 import { DescriptorSource, readySync } from "./reactor.ts";
-import { WaiterQueue } from "./waiters.ts";
 import { isOverdue } from "./yield.ts";
 
 const LARGE = 8; // deliveries that a write to a full pipe counts for
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** The queues of a descriptor: reads and writes are done in the order of their calls. */
-interface Queues {
-  readonly reads: WaiterQueue;
-  readonly writes: WaiterQueue;
-}
+/** Reads and writes of a descriptor are done in the order of their calls. */
+const sources = new WeakMap<Descriptor, Map<number, DescriptorSource>>();
 
-const queues = new WeakMap<Descriptor, Queues>();
-
-function queuesOf(target: Descriptor): Queues {
-  let found = queues.get(target);
+function sourceOf(target: Descriptor, events: number): DescriptorSource {
+  let both = sources.get(target);
+  if (both === undefined) sources.set(target, both = new Map());
+  let found = both.get(events);
   if (found === undefined) {
-    found = { reads: new WaiterQueue(), writes: new WaiterQueue() };
-    queues.set(target, found);
+    found = new DescriptorSource(target, events);
+    both.set(events, found);
   }
   return found;
 }
@@ -116,19 +112,17 @@ export function tryRead(
 }
 
 /** Reads what is there, waiting until something is. */
-export async function read(
+export function read(
   source: Descriptor,
   buffer: Bytes,
   options?: WaitOptions,
 ): Promise<number | null> {
-  checkBytes("buffer", buffer);
-  const limits = limitsOf(options);
-  return await attempt(
-    new DescriptorSource(source, POLLIN),
-    () => readOnce(source, buffer),
-    limits,
-    queuesOf(source).reads,
-  );
+  return promised(() => {
+    checkBytes("buffer", buffer);
+    const limits = limitsOf(options);
+    const reads = sourceOf(source, POLLIN);
+    return attempt(reads, () => readOnce(source, buffer), limits, reads.queue);
+  });
 }
 
 /** Writes all the bytes, blocking this thread while there is no room. */
@@ -158,17 +152,15 @@ export function tryWrite(
 }
 
 /** Writes all the bytes, waiting while there is no room. */
-export async function write(
+export function write(
   target: Descriptor,
   bytes: Uint8Array,
   options?: WaitOptions,
 ): Promise<number> {
-  checkBytes("bytes", bytes);
-  const limits = limitsOf(options);
-  return await attempt(
-    new DescriptorSource(target, POLLOUT),
-    writing(target, bytes),
-    limits,
-    queuesOf(target).writes,
-  );
+  return promised(() => {
+    checkBytes("bytes", bytes);
+    const limits = limitsOf(options);
+    const writes = sourceOf(target, POLLOUT);
+    return attempt(writes, writing(target, bytes), limits, writes.queue);
+  });
 }

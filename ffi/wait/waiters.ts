@@ -34,12 +34,12 @@ export class WaiterQueue {
 
   /** Leaves the queue: the next one is its head. */
   leave(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
+    if (this.#waiting.size === 0) {
       this.#busy = false;
       return;
     }
-    this.#waiting.delete(next);
-    next.resolve();
+    const [next] = this.#waiting;
+    this.#waiting.delete(next!);
+    next!.resolve();
   }
 }

@@ -1,0 +1,104 @@
+// What keeps the program alive: the pending waits of objects that are ref'd.
+//
+// The timers of waits and their calls on the runtime's pool of threads are ref'd while
+// there is such a wait, and only then.
+
+/** A timer, or a call on the pool. */
+interface Handle {
+  ref(): void;
+  unref(): void;
+}
+
+/** What the runtime has for its own listeners and connections. */
+interface Core {
+  refOpPromise(promise: Promise<unknown>): void;
+  unrefOpPromise(promise: Promise<unknown>): void;
+}
+
+const handles = new Set<Handle>();
+let refed = 0; // pending waits of ref'd objects
+
+function count(change: number): void {
+  const before = refed;
+  refed += change;
+  if ((before > 0) === (refed > 0)) return;
+  for (const handle of handles) refed > 0 ? handle.ref() : handle.unref();
+}
+
+function add(handle: Handle): void {
+  handles.add(handle);
+  if (refed === 0) handle.unref();
+}
+
+/** Whether the pending waits of one object keep the program alive. */
+export class Liveness {
+  #refed = true;
+  #waits = 0;
+
+  /** Notes that a wait has begun. */
+  begin(): void {
+    this.#waits++;
+    if (this.#refed) count(1);
+  }
+
+  /** Notes that a wait has ended. */
+  end(): void {
+    this.#waits--;
+    if (this.#refed) count(-1);
+  }
+
+  /** Has the waits keep the program alive. */
+  ref(): void {
+    if (this.#refed) return;
+    this.#refed = true;
+    count(this.#waits);
+  }
+
+  /** Lets the program end during the waits. */
+  unref(): void {
+    if (!this.#refed) return;
+    this.#refed = false;
+    count(-this.#waits);
+  }
+}
+
+/** Of waits that always keep the program alive. */
+export const alwaysRefed = new Liveness();
+
+/** Undefined in a runtime that does not tell; a call keeps the program alive there. */
+function core(): Core | undefined {
+  const { internal } = Deno as unknown as { internal: symbol };
+  return (Deno as unknown as Record<symbol, { core?: Core }>)[internal]?.core;
+}
+
+/** A call on the pool that keeps the program alive only while a wait does. */
+export function background<T>(call: Promise<T>): Promise<T> {
+  const handle = {
+    ref: () => core()?.refOpPromise(call),
+    unref: () => core()?.unrefOpPromise(call),
+  };
+  add(handle);
+  const forget = () => void handles.delete(handle);
+  call.then(forget, forget);
+  return call;
+}
+
+/**
+ * `setTimeout`, keeping the program alive only while a wait does; returns how to clear
+ * it.
+ */
+export function startTimer(callback: () => void, delay: number): () => void {
+  const timer = setTimeout(() => {
+    handles.delete(handle);
+    callback();
+  }, delay) as unknown as number;
+  const handle = {
+    ref: () => Deno.refTimer(timer),
+    unref: () => Deno.unrefTimer(timer),
+  };
+  add(handle);
+  return () => {
+    handles.delete(handle);
+    clearTimeout(timer);
+  };
+}
