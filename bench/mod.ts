@@ -10,6 +10,7 @@ import {
   mapSum,
   memoryAttach,
 } from "./cases/memory.ts";
+import { many } from "./cases/many.ts";
 import { pending, pendingMemory } from "./cases/pending.ts";
 import { posixSemaphore } from "./cases/posix_semaphore.ts";
 import { posixQueue } from "./cases/posix_queue.ts";
@@ -19,7 +20,8 @@ import { sysvSemaphore } from "./cases/sysv_semaphore.ts";
 import { unixDatagram } from "./cases/unix_datagram.ts";
 import { unixSeqpacket } from "./cases/unix_seqpacket.ts";
 import { unixStream } from "./cases/unix_stream.ts";
-import { lastProcessor, whyNotPinned } from "./harness/affinity.ts";
+import { processorsOf, whyNotPlaced } from "./harness/affinity.ts";
+import { NODEJS } from "./harness/cases.ts";
 import { compile } from "./harness/compile.ts";
 import { importing } from "./harness/import.ts";
 import { thisMachine } from "./harness/machine.ts";
@@ -44,6 +46,7 @@ const MECHANISMS = [
   mapCopy,
   pending,
   pendingMemory,
+  many,
 ];
 
 const HELP = `Usage: deno task bench [options]
@@ -70,6 +73,9 @@ The table has, for each case,
   x C     how many times as long as C it took, in the same round
   more    how much more than C, in microseconds
   ours    how many times as long as this one our library took: below 1, it is ahead
+  p50, p99, longest
+          microseconds that an answer took
+  uneven  the most messages of a connection, divided by the fewest of another
 
 Cases: MECHANISM/WAY/WAITING/SIZE/PLACEMENT, where WAY is
   one-way       messages in one direction
@@ -81,6 +87,7 @@ and WAITING is
   async-with-c  one of them does, and a C program answers it
 and PLACEMENT is
   one-core      both processes are pinned to the same processor
+  two-cores     the server is pinned to one, and its clients to another
   unpinned      the kernel places them
 and import: a program that imports an entry point, compared with one that does
 nothing instead of with C.`;
@@ -143,10 +150,32 @@ function isQuick({ id, size, placement }: Job): boolean {
 /** About how many minutes it will take. */
 function minutesOf(jobs: readonly Job[], plan: Plan): number {
   const pair = { repeat: 1, milliseconds: plan.warmup + plan.duration + START };
-  const all = jobs.map(({ entrants, pace = pair }) =>
-    entrants.length * plan.rounds * pace.repeat * pace.milliseconds
+  const all = jobs.map(({ entrants, times = 1, pace = pair }) =>
+    entrants.length * plan.rounds * times * pace.repeat * pace.milliseconds
   );
   return all.reduce((sum, time) => sum + time, 0) / 60_000;
+}
+
+/** What can be measured here; what cannot is added to the others, with the reason. */
+function possible(
+  wanted: readonly Job[],
+  machine: Machine,
+  skipped: Report["skipped"][number][],
+): Job[] {
+  return wanted.flatMap((job) => {
+    const reason = whyNotPlaced(job.placement);
+    if (reason !== null) {
+      skipped.push({ id: job.id, reason });
+      return [];
+    }
+    if (machine.node !== null) return [job];
+    const entrants = job.entrants.filter(({ name }) => name !== NODEJS.name);
+    if (entrants.length < job.entrants.length) {
+      const id = `${job.id}: ${NODEJS.name}`;
+      skipped.push({ id, reason: "there is no node in $PATH" });
+    }
+    return [{ ...job, entrants }];
+  });
 }
 
 /** Measures all that can be measured, and prints the table as it grows. */
@@ -165,13 +194,13 @@ async function measureAll(
     }
     console.log(heading());
     for (const [index, job] of jobs.entries()) {
-      const processor = job.placement === "unpinned" ? null : lastProcessor();
+      const processors = processorsOf(job.placement);
       const at = `[${index + 1}/${jobs.length}] ${job.id}`;
       progress.job(at);
       const result = await measure(
         job,
         plan.rounds,
-        { ...plan, directory, processor, signal },
+        { ...plan, directory, processors, signal },
         ({ name }, round) => progress.run(`${at}: ${name}, ${round + 1}`),
       );
       progress.clear();
@@ -186,9 +215,11 @@ async function measureAll(
 }
 
 function describe(machine: Machine): string {
-  const { cpu, cores, kernel, libc, compiler, deno, v8, date, load } = machine;
+  const { cpu, cores, kernel, libc, compiler, deno, v8, node, date, load } =
+    machine;
   return `${cpu}, ${cores} cores; ${kernel}; ${libc}; ${compiler}; ` +
-    `Deno ${deno}, V8 ${v8}; ${date}; load before ${load.toFixed(2)}`;
+    `Deno ${deno}, V8 ${v8}; Node ${node}; ${date}; ` +
+    `load before ${load.toFixed(2)}`;
 }
 
 async function main(): Promise<void> {
@@ -208,16 +239,14 @@ async function main(): Promise<void> {
   const signal = interruption();
   const machine = thisMachine();
   console.log(describe(machine));
-  const reason = whyNotPinned();
-  const jobs = wanted.filter((job) =>
-    reason === null || job.placement === "unpinned"
-  );
+  const skipped: Report["skipped"][number][] = [];
+  const jobs = possible(wanted, machine, skipped);
   const minutes = minutesOf(jobs, plan).toFixed(1);
   console.log(`${jobs.length} cases, about ${minutes} minutes\n`);
   const results = await measureAll(jobs, plan, signal);
-  const skipped = wanted.filter((job) => !jobs.includes(job))
-    .map(({ id }) => ({ id, reason: reason! }));
-  for (const { id } of skipped) console.log(`${id}: left out, ${reason}`);
+  for (const { id, reason } of skipped) {
+    console.log(`${id}: left out, ${reason}`);
+  }
   if (args.json === undefined) return;
   const all: Report = { machine, plan, results, skipped };
   Deno.writeTextFileSync(args.json, JSON.stringify(all, null, 2) + "\n");

@@ -17,16 +17,13 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common.h"
 
 #define SLICE 10 /* milliseconds */
 #define LARGE (1024 * 1024) /* bytes: such a round fills a slice */
-#define MILLISECOND INT64_C(1000000)
 
 static int batch;        /* rounds between two looks at the clock */
 static size_t size;      /* bytes of a message */
@@ -37,24 +34,6 @@ static char **addresses; /* what the mechanism needs */
 static void open_channel(bool serves);
 static void send_message(void);
 static void receive_message(void);
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static void say(const char *line) {
-  puts(line);
-  fflush(stdout);
-}
-
-static inline void ready(void) { say("ready"); }
-
-static int64_t nanoseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
 
 static void ping(void) {
   send_message();

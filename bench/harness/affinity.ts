@@ -1,6 +1,8 @@
 // Which processor a child runs on. A process inherits it from the thread that
 // starts it, so this thread goes there for the moment of the start.
 
+import type { Placement } from "./results.ts";
+
 const MASK_BYTES = 128; // sizeof (cpu_set_t)
 
 const { sched_getaffinity, sched_setaffinity } = Deno.dlopen("libc.so.6", {
@@ -20,17 +22,33 @@ function set(mask: Uint8Array<ArrayBuffer>): boolean {
   return sched_setaffinity(0, BigInt(MASK_BYTES), mask) === 0;
 }
 
-/** The last processor that this process may use: the first has most interrupts. */
-export function lastProcessor(): number {
+/** The processors that this process may use. */
+function processors(): number[] {
   const mask = allowed();
-  const byte = mask.findLastIndex((bits) => bits !== 0);
-  return byte === -1 ? 0 : byte * 8 + 31 - Math.clz32(mask[byte]!);
+  const all = Array.from({ length: MASK_BYTES * 8 }, (_, number) => number);
+  return all.filter((number) => mask[number >> 3]! & 1 << (number & 7));
 }
 
-/** Whether processes cannot be pinned here, and why. */
-export function whyNotPinned(): string | null {
+/** The processors of the two processes; null for any. */
+export interface Processors {
+  readonly timed: number | null;
+  readonly server: number | null;
+}
+
+/** The last ones that this process may use: the first has most interrupts. */
+export function processorsOf(placement: Placement): Processors {
+  if (placement === "unpinned") return { timed: null, server: null };
+  const [timed = 0, other = timed] = processors().reverse();
+  return { timed, server: placement === "two-cores" ? other : timed };
+}
+
+/** Whether processes cannot be placed like this here, and why. */
+export function whyNotPlaced(placement: Placement): string | null {
+  if (placement === "two-cores" && processors().length < 2) {
+    return "there is only one processor";
+  }
   try {
-    onProcessor(lastProcessor(), () => {});
+    onProcessor(processorsOf(placement).timed, () => {});
     return null;
   } catch (error) {
     return (error as Error).message;

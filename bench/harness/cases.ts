@@ -1,6 +1,6 @@
 // What is measured: data, one file per mechanism in ../cases.
 
-import type { Result } from "./results.ts";
+import type { Placement, Result } from "./results.ts";
 
 /** What the peers of a mechanism meet at, for one run. */
 export interface Meeting extends Disposable {
@@ -11,7 +11,15 @@ export interface Meeting extends Disposable {
 /** A kind of peer: its programs are in ../peers/KIND, or in ../c. */
 export interface Player {
   readonly name: string;
-  readonly kind: "c" | "ours" | "bare" | "deno" | "stdio" | "node" | "worker";
+  readonly kind:
+    | "c"
+    | "ours"
+    | "bare"
+    | "deno"
+    | "nodejs"
+    | "stdio"
+    | "node"
+    | "worker";
   readonly mode: "sync" | "async";
   /** What it is told besides: the very last arguments. */
   readonly extra?: readonly string[];
@@ -45,6 +53,10 @@ export interface Mechanism {
   readonly cases: readonly Case[];
   /** Microseconds, unless it says something else. */
   readonly unit?: Result["unit"];
+  /** Where its processes run; by default on one core, and then on any. */
+  readonly placement?: Placement;
+  /** How many times as long as others it runs. */
+  readonly times?: number;
   /** Makes what the peers meet at; disposing of it leaves nothing behind. */
   meet(directory: string, way: Way): Meeting;
 }
@@ -59,6 +71,8 @@ export const OURS_ASYNC: Player = { ...OURS, mode: "async" };
 export const DENO: Player = { name: "Deno", kind: "deno", mode: "sync" };
 /** What Deno has itself, waiting without blocking. */
 export const DENO_ASYNC: Player = { ...DENO, mode: "async" };
+/** What Node.js has. */
+export const NODEJS: Player = { name: "Node", kind: "nodejs", mode: "async" };
 /** The calls of libc with nothing around them. */
 export const BARE: Player = { name: "bare FFI", kind: "bare", mode: "sync" };
 /** The same, waiting with poll(2) on another thread. */

@@ -17,6 +17,16 @@ function glibcVersion(): string {
   return `glibc ${Deno.UnsafePointerView.getCString(version)}`;
 }
 
+function nodeVersion(): string | null {
+  try {
+    const { stdout } = new Deno.Command("node", { args: ["--version"] })
+      .outputSync();
+    return new TextDecoder().decode(stdout).trim().replace(/^v/, "");
+  } catch {
+    return null;
+  }
+}
+
 /** This machine, now. */
 export function thisMachine(): Machine {
   return {
@@ -27,6 +37,7 @@ export function thisMachine(): Machine {
     libc: glibcVersion(),
     compiler: compilerName(),
     deno: Deno.version.deno,
+    node: nodeVersion(),
     v8: Deno.version.v8,
     load: Deno.loadavg()[0]!,
   };

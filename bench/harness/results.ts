@@ -1,8 +1,17 @@
 // The results of a run: the form of the JSON file. It imports nothing, so that the
 // reports do not need the code that measures.
 
-/** Whether the two processes share a processor. */
-export type Placement = "one-core" | "unpinned";
+/** Whether the two processes share a processor, have one each, or may use any. */
+export type Placement = "one-core" | "two-cores" | "unpinned";
+
+/** How long single answers took, in microseconds. */
+export interface Answers {
+  readonly p50: number;
+  readonly p99: number;
+  readonly longest: number;
+  /** The most messages of a connection, divided by the fewest of another. */
+  readonly uneven: number;
+}
 
 /** One run of one contender, in the unit of its case. */
 export interface Run {
@@ -10,6 +19,7 @@ export interface Run {
   readonly middle: number;
   /** On average, with what other processes did in between. */
   readonly mean: number;
+  readonly answers?: Answers;
 }
 
 /** What came out for one contender. */
@@ -27,6 +37,8 @@ export interface Figure {
   readonly more: number;
   /** How many times as much this library takes: below 1 it is ahead. */
   readonly ours: number | null;
+  /** The medians of p50 and p99 of the runs, and the worst of the others. */
+  readonly answers?: Answers;
   readonly runs: readonly Run[];
 }
 
@@ -53,6 +65,8 @@ export interface Machine {
   readonly libc: string;
   readonly compiler: string;
   readonly deno: string;
+  /** Null if there is no Node.js. */
+  readonly node: string | null;
   readonly v8: string;
   /** Processes that wanted to run, on average, in the last minute before. */
   readonly load: number;

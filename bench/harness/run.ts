@@ -3,14 +3,14 @@
 import { fromFileUrl, join } from "@std/path";
 import type { Case, Contender, Mechanism, Player, Way } from "./cases.ts";
 import { Peer } from "./peer.ts";
+import type { Processors } from "./affinity.ts";
 import type { Plan, Result, Run } from "./results.ts";
 
 /** Where and how a run takes place. */
 export interface Setting extends Plan {
   /** Has the programs in C, and what the peers meet at. */
   readonly directory: string;
-  /** The only processor of both; null for any. */
-  readonly processor: number | null;
+  readonly processors: Processors;
   readonly signal: AbortSignal;
 }
 
@@ -28,6 +28,12 @@ const PARTS: Record<Way, readonly [string, string]> = {
 function program(player: Player, mechanism: string, setting: Setting) {
   const name = mechanism.replaceAll("-", "_");
   if (player.kind === "c") return [join(setting.directory, name)];
+  if (player.kind === "nodejs") {
+    return [
+      "node",
+      fromFileUrl(import.meta.resolve(`../peers/nodejs/${name}.mjs`)),
+    ];
+  }
   const peer = import.meta.resolve(`../peers/${player.kind}/${name}.ts`);
   return [Deno.execPath(), "run", "--allow-all", ...FLAGS, fromFileUrl(peer)];
 }
@@ -60,23 +66,38 @@ async function play(
   setting: Setting,
   complaints: string[],
 ): Promise<Run> {
-  const { warmup, duration, processor, directory } = setting;
+  const { processors, directory } = setting;
+  const times = mechanism.times ?? 1;
+  const [warmup, duration] = [setting.warmup * times, setting.duration * times];
   const limit = AbortSignal.timeout(warmup + duration + LIMIT);
   const signal = AbortSignal.any([setting.signal, limit]);
   using meeting = mechanism.meet(directory, way);
   const [timedPart, servingPart] = PARTS[way];
-  const start = (player: Player, part: string) => {
+  const start = (
+    player: Player,
+    part: string,
+    processor: number | null,
+  ) => {
     const numbers = [size, warmup, duration].map(String);
     const told = [...meeting.addresses, ...player.extra ?? []];
     const args = [part, player.mode, ...numbers, ...told];
     const command = [...program(player, mechanism.name, setting), ...args];
     return new Peer(command, processor, complaints);
   };
-  await using serving = server === null ? null : start(server, servingPart);
+  await using serving = server === null
+    ? null
+    : start(server, servingPart, processors.server);
   await serving?.line(signal); // it is ready
-  await using peer = start(timed, timedPart);
-  const said = (await peer.line(signal)).split(" ").map(Number);
-  const per = PER[mechanism.unit ?? "µs"];
-  const [middle, mean] = said.map((value) => value / per);
-  return { middle: middle!, mean: mean! };
+  await using peer = start(timed, timedPart, processors.timed);
+  return runOf(await peer.line(signal), PER[mechanism.unit ?? "µs"]);
+}
+
+/** What the line of a peer says; its counts of messages have no unit. */
+function runOf(line: string, per: number): Run {
+  const said = line.split(" ").map(Number);
+  const [middle, mean, p50, p99, longest] = said.map((value) => value / per);
+  const run = { middle: middle!, mean: mean! };
+  if (p50 === undefined) return run;
+  const uneven = said[6]! / Math.max(said[5]!, 1);
+  return { ...run, answers: { p50, p99: p99!, longest: longest!, uneven } };
 }

@@ -1,7 +1,7 @@
 // The runs of all cases, in an order that is fair to all.
 
 import type { Case, Mechanism } from "./cases.ts";
-import type { Figure, Placement, Result, Run } from "./results.ts";
+import type { Answers, Figure, Placement, Result, Run } from "./results.ts";
 import { runPair, type Setting } from "./run.ts";
 import { median, pairwise, spread } from "./statistics.ts";
 
@@ -19,6 +19,8 @@ export interface Job extends Omit<Result, "figures"> {
   readonly entrants: readonly Entrant[];
   /** The program in C that takes part, if one does. */
   readonly program?: string;
+  /** How many times as long as others it runs. */
+  readonly times?: number;
   /** For short runs: how many there are in a round, and about how long one is. */
   readonly pace?: { readonly repeat: number; readonly milliseconds: number };
 }
@@ -33,19 +35,25 @@ export function idOf(job: Omit<Result, "id" | "unit" | "figures">): string {
 export function jobsOf(mechanisms: readonly Mechanism[]): Job[] {
   return mechanisms.flatMap((mechanism) =>
     mechanism.cases.flatMap((one) =>
-      placementsOf(one).map((placement) => jobOf(mechanism, one, placement))
+      placementsOf(mechanism, one).map((placement) =>
+        jobOf(mechanism, one, placement)
+      )
     )
   );
 }
 
 /** One process shares no processor. */
-function placementsOf({ way }: Case): readonly Placement[] {
+function placementsOf(
+  { placement }: Mechanism,
+  { way }: Case,
+): readonly Placement[] {
+  if (placement !== undefined) return [placement];
   return way === "alone" ? ["one-core"] : ["one-core", "unpinned"];
 }
 
 function jobOf(mechanism: Mechanism, one: Case, placement: Placement): Job {
   const { way, waiting, size } = one;
-  const { name } = mechanism;
+  const { name, times = 1 } = mechanism;
   const what = { mechanism: name, way, waiting, size, placement };
   const hasC = one.contenders.some(({ timed, server }) =>
     timed.kind === "c" || server?.kind === "c"
@@ -54,9 +62,12 @@ function jobOf(mechanism: Mechanism, one: Case, placement: Placement): Job {
     ...what,
     id: idOf(what),
     unit: mechanism.unit ?? "µs",
+    times,
     entrants: one.contenders.map((contender) => ({
       name: contender.name,
-      ours: contender.timed.kind === "ours",
+      ours: [contender.timed, contender.server].some((player) =>
+        player?.kind === "ours"
+      ),
       run: (setting) => runPair(mechanism, one, contender, setting),
     })),
     ...(hasC ? { program: name.replaceAll("-", "_") } : {}),
@@ -65,7 +76,7 @@ function jobOf(mechanism: Mechanism, one: Case, placement: Placement): Job {
 
 /** Measures one case: each round has one run of every entrant. */
 export async function measure(
-  { entrants, program: _, pace, ...what }: Job,
+  { entrants, program: _, times: _times, pace, ...what }: Job,
   rounds: number,
   setting: Setting,
   began: (entrant: Entrant, round: number) => void,
@@ -93,6 +104,7 @@ function figuresOf(
   const ours = middles[entrants.findIndex(({ ours }) => ours)];
   return entrants.map(({ name }, index) => {
     const mine = middles[index]!;
+    const answers = runs[index]!.flatMap(({ answers }) => answers ?? []);
     return {
       contender: name,
       median: median(mine),
@@ -101,7 +113,18 @@ function figuresOf(
       toFirst: pairwise(mine, first, (a, b) => a / b),
       more: pairwise(mine, first, (a, b) => a - b),
       ours: ours === undefined ? null : pairwise(ours, mine, (a, b) => a / b),
+      ...(answers.length > 0 ? { answers: together(answers) } : {}),
       runs: runs[index]!,
     };
   });
+}
+
+function together(answers: readonly Answers[]): Answers {
+  const of = (key: keyof Answers) => answers.map((those) => those[key]);
+  return {
+    p50: median(of("p50")),
+    p99: median(of("p99")),
+    longest: Math.max(...of("longest")),
+    uneven: Math.max(...of("uneven")),
+  };
 }

@@ -2,7 +2,20 @@
 
 import type { Figure, Result } from "./results.ts";
 
-const HEADINGS = ["case", "who", "µs", "spread", "mean", "x C", "more", "ours"];
+const HEADINGS = [
+  "case",
+  "who",
+  "µs",
+  "spread",
+  "mean",
+  "x C",
+  "more",
+  "ours",
+  "p50",
+  "p99",
+  "longest",
+  "uneven",
+];
 
 function row(cells: readonly string[]): string {
   const [first, who, ...numbers] = cells;
@@ -25,7 +38,14 @@ function cellsOf(figure: Figure): string[] {
     figure.toFirst.toFixed(2),
     number(figure.more),
     figure.ours?.toFixed(2) ?? "",
+    ...answersOf(figure),
   ];
+}
+
+function answersOf({ answers }: Figure): string[] {
+  if (answers === undefined) return [];
+  const { p50, p99, longest, uneven } = answers;
+  return [...[p50, p99, longest].map(number), uneven.toFixed(2)];
 }
 
 /** The first line of the table. */
