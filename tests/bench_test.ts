@@ -1,11 +1,12 @@
 /** The benchmarks: that they measure, tell and clean up. No figure is looked at. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { compiler, noCompiler } from "./support/c.ts";
+import { compile, compiler, noCompiler } from "./support/c.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import {
   type Child,
   type Ended,
+  run,
   runDeno,
   spawnDeno,
   type SpawnOptions,
@@ -95,6 +96,83 @@ leakTest(
     assert(!after.includes("old"), after);
     assertMatch(after, /\| FIFO, round trip *\| 64 B /);
     assertMatch(after, /\| POSIX semaphore, round trip *\| /);
+  },
+);
+
+const oneProcessor = navigator.hardwareConcurrency > 1
+  ? null
+  : "one processor only";
+
+leakTest(
+  "bench measures servers of many connections, and tells of each of them",
+  { needs: [noCompiler, oneProcessor] },
+  async () => {
+    using directory = scratch();
+    using temporary = scratch();
+    const json = directory.file("bench.json");
+    const kinds = ["stream-100", "seqpacket-10", "framed-10"];
+    const only = kinds.flatMap((
+      kind,
+    ) => ["--only", `many/round-trip/${kind}/64/two-cores`]);
+    const short = ["--rounds", "1", "--duration", "10"];
+    const ended = await runDeno(
+      BENCH,
+      options(temporary.path, [...only, ...short, "--json", json]),
+    );
+    assertEquals(ended.code, 0, ended.transcript);
+    assertEquals(temporary.list(), []);
+
+    const { machine, results, skipped } = JSON.parse(
+      Deno.readTextFileSync(json),
+    );
+    const node = machine.node === null ? [] : ["Node"];
+    assertEquals(skipped.length, machine.node === null ? 2 : 0);
+    assertEquals(
+      results.map((
+        { waiting, figures }: {
+          waiting: string;
+          figures: { contender: string }[];
+        },
+      ) => [waiting, ...figures.map(({ contender }) => contender)]),
+      [
+        ["stream-100", "C", "@linux/ipc", "Deno", ...node],
+        ["seqpacket-10", "C", "@linux/ipc"],
+        ["framed-10", "C", "@linux/ipc", "Deno", ...node],
+      ],
+    );
+    const report = await runDeno(REPORT, { args: [json] });
+    assertEquals(report.code, 0, report.transcript);
+    assertMatch(report.stdout, /### Many connections: Unix streams\n/);
+    assertMatch(report.stdout, /\| 10 +\| @linux\/ipc \| /);
+  },
+);
+
+leakTest(
+  "the load of the benchmarks ends if a server ends, or answers wrongly",
+  { needs: [noCompiler] },
+  async () => {
+    using directory = scratch();
+    const load = await compile(new URL("../bench/c/many.c", import.meta.url));
+    const servers: [string, (connection: Deno.Conn) => unknown, RegExp][] = [
+      ["closes", (connection) => connection.close(), /closed a connection/],
+      [
+        "answers",
+        (connection) => connection.write(new Uint8Array(64)),
+        /The answer is not the message/,
+      ],
+    ];
+    for (const [name, serve, complaint] of servers) {
+      const path = directory.file(name);
+      using listener = Deno.listen({ transport: "unix", path });
+      const args = ["ping", "sync", "64", "10", "10", path, "stream", "1"];
+      const ended = run(load, { args });
+      using connection = await listener.accept();
+      await connection.read(new Uint8Array(64));
+      await serve(connection);
+      const { code, stderr } = await ended;
+      assertEquals(code, 1);
+      assertMatch(stderr, complaint);
+    }
   },
 );
 

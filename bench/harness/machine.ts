@@ -21,7 +21,8 @@ function nodeVersion(): string | null {
   try {
     const { stdout } = new Deno.Command("node", { args: ["--version"] })
       .outputSync();
-    return new TextDecoder().decode(stdout).trim().replace(/^v/, "");
+    // Without Node.js, Deno answers in its place.
+    return /^v(\S+)/.exec(new TextDecoder().decode(stdout))?.[1] ?? null;
   } catch {
     return null;
   }

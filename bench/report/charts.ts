@@ -1,7 +1,14 @@
 // What the charts are: specifications of Vega-Lite.
 
 import type { Figure, Report, Result } from "../harness/results.ts";
-import { machineName, mechanismName, sizeName, wayName } from "./names.ts";
+import {
+  crowdsOf,
+  machineName,
+  mechanismName,
+  sizeName,
+  thousands,
+  wayName,
+} from "./names.ts";
 
 /** A specification of Vega-Lite. */
 export type Spec = Record<string, unknown>;
@@ -13,6 +20,7 @@ const COLOURS: Record<string, string> = {
   "bare FFI": "#56b4e9",
   "bare poll": "#56b4e9",
   "Deno": "#e69f00",
+  "Node": "#009e73",
   "Deno stdio": "#d55e00",
   "node:child_process": "#009e73",
   "Worker": "#cc79a7",
@@ -22,6 +30,8 @@ const INK = "#24292f";
 const FAINT = "#6e7781";
 const WIDTH = 560;
 const BAR = 14; // pixels, with the gap
+const APART = "An echo server on one core, its clients on another; 64 bytes";
+const THOUSANDS = "thousand messages/s (higher is better)";
 
 /** All charts that there are figures for, by name. */
 export function chartsOf(report: Report): Record<string, Spec> {
@@ -39,6 +49,9 @@ export function chartsOf(report: Report): Record<string, Spec> {
     spec && { ...page(title, [where, machine]), ...spec };
   const single = (title: string, spec: Spec | null): Spec | null =>
     spec && { ...page(title, [machine]), ...spec };
+
+  const apart = (title: string, spec: Spec | null): Spec | null =>
+    spec && { ...page(title, [APART, machine]), ...spec };
 
   const all: Record<string, Spec | null> = {
     "latency": chart(
@@ -64,6 +77,28 @@ export function chartsOf(report: Report): Record<string, Spec> {
     "pending": chart(
       "A round trip while others wait in the process",
       pending(results),
+    ),
+    "many": apart(
+      "Messages of many connections over Unix streams",
+      crowd(report.results, "stream", thousands, THOUSANDS, "linear"),
+    ),
+    "many-seqpacket": apart(
+      "Messages of many connections over Unix seqpacket sockets",
+      crowd(report.results, "seqpacket", thousands, THOUSANDS, "linear"),
+    ),
+    "many-framed": apart(
+      "Framed messages of many connections over Unix streams",
+      crowd(report.results, "framed", thousands, THOUSANDS, "linear"),
+    ),
+    "many-longest": apart(
+      "The longest that one of many connections waits for an answer",
+      crowd(
+        report.results,
+        "stream",
+        ({ answers }) => answers!.longest / 1000,
+        "ms, logarithmic (lower is better)",
+        "log",
+      ),
     ),
     "import": single(
       "What an import adds to the start of a program",
@@ -336,17 +371,53 @@ function ratio(results: readonly Result[]): Spec | null {
 }
 
 function pending(results: readonly Result[]): Spec | null {
+  const kinds: Record<string, [who: string, colour: string]> = {
+    reads: ["reading from pipes", "#0072b2"],
+    acquires: ["acquiring POSIX semaphores", "#d55e00"],
+  };
   const rows = results.filter(({ mechanism }) => mechanism === "pending")
     .flatMap(({ waiting, figures }) =>
       figures.map(({ contender, median }) => ({
-        kind: waiting === "reads"
-          ? "reading from pipes"
-          : "acquiring POSIX semaphores",
+        who: kinds[waiting]![0],
         count: parseInt(contender),
         value: median,
       }))
     );
+  const x = "other waits that are pending";
+  const y = "µs, logarithmic (lower is better)";
+  return lines(rows, Object.fromEntries(Object.values(kinds)), x, y, "log");
+}
+
+/** A figure of all servers, for each number of connections of a kind. */
+function crowd(
+  results: readonly Result[],
+  kind: string,
+  valueOf: (figure: Figure) => number,
+  y: string,
+  scale: "linear" | "log",
+): Spec | null {
+  const rows = crowdsOf(results, kind).flatMap(({ waiting, figures }) =>
+    figures.map((figure) => ({
+      who: figure.contender,
+      count: parseInt(waiting.split("-")[1]!),
+      value: valueOf(figure),
+    }))
+  );
+  return lines(rows, COLOURS, "connections", y, scale);
+}
+
+/** A line for each, and a point for each number of what there is many of. */
+function lines(
+  rows: readonly { who: string; count: number; value: number }[],
+  colours: Record<string, string>,
+  x: string,
+  y: string,
+  scale: "linear" | "log",
+): Spec | null {
   if (rows.length === 0) return null;
+  const there = Object.keys(colours).filter((name) =>
+    rows.some(({ who }) => who === name)
+  );
   return {
     width: WIDTH,
     height: 280,
@@ -356,26 +427,22 @@ function pending(results: readonly Result[]): Spec | null {
       x: {
         field: "count",
         type: "ordinal",
-        title: "other waits that are pending",
+        title: x,
         axis: { labelAngle: 0 },
       },
       y: {
         field: "value",
         type: "quantitative",
-        scale: { type: "log", nice: true },
-        title: "µs, logarithmic (lower is better)",
+        scale: { type: scale, nice: true },
+        title: y,
       },
       color: {
-        field: "kind",
+        field: "who",
         type: "nominal",
         sort: null,
-        scale: { range: ["#0072b2", "#d55e00"] },
+        scale: { domain: there, range: there.map((name) => colours[name]) },
       },
-      shape: {
-        field: "kind",
-        type: "nominal",
-        sort: null,
-      },
+      shape: { field: "who", type: "nominal", sort: null },
     },
   };
 }

@@ -2,12 +2,24 @@
 
 import type { Figure, Report, Result } from "../harness/results.ts";
 import { median } from "../harness/statistics.ts";
-import { machineName, mechanismName, sizeName, wayName } from "./names.ts";
+import {
+  crowdsOf,
+  machineName,
+  mechanismName,
+  sizeName,
+  thousands,
+  wayName,
+} from "./names.ts";
 
 const WAITING: Record<string, string> = {
   "sync": "Both blocking",
   "async": "Neither blocking its thread (C blocks)",
   "async-with-c": "Not blocking its thread, and a C program answers",
+};
+const KINDS: Record<string, string> = {
+  "stream": "Unix streams",
+  "seqpacket": "Unix seqpacket sockets",
+  "framed": "framed messages over Unix streams",
 };
 const PLACEMENTS: Record<string, string> = {
   "one-core": "both processes on one core",
@@ -43,6 +55,9 @@ export function markdownOf(report: Report): string {
     way === "alone" && mechanism !== "import" && unit === "µs"
   );
   add("Uncontended", lonely, compared("ns"));
+  for (const [kind, name] of Object.entries(KINDS)) {
+    add(`Many connections: ${name}`, crowdsOf(results, kind), crowds);
+  }
   add("While others wait", of("pending"), listed("µs", 1));
   add("Memory of a pending read", of("pending-memory"), listed("bytes", 1));
   add("Import", of("import"), listed("ms", 1000));
@@ -92,6 +107,37 @@ function compared(unit: "µs" | "ns"): Table {
 
 function nameOf(result: Result): string {
   return result.way === "alone" ? result.waiting : wayName(result);
+}
+
+/** A row for each contender and number of connections. */
+function crowds(results: readonly Result[]): string {
+  return align([
+    [
+      "connections",
+      "server",
+      "thousand/s",
+      "x C",
+      "p50, µs",
+      "p99, µs",
+      "longest, ms",
+      "most/fewest",
+    ],
+    ...results.flatMap(({ waiting, figures }) =>
+      figures.map((figure) => {
+        const { p50, p99, longest, uneven } = figure.answers!;
+        return [
+          waiting.split("-")[1]!,
+          figure.contender,
+          digits(thousands(figure)),
+          (1 / figure.toFirst).toFixed(2),
+          digits(p50),
+          digits(p99),
+          digits(longest / 1000),
+          uneven.toFixed(2),
+        ];
+      })
+    ),
+  ]);
 }
 
 /** A row for each contender. */

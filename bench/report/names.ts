@@ -1,6 +1,6 @@
 // How people call what the identifiers of the benchmarks name.
 
-import type { Machine, Result } from "../harness/results.ts";
+import type { Figure, Machine, Result } from "../harness/results.ts";
 
 const MECHANISMS: Record<string, string> = {
   "fifo": "FIFO",
@@ -29,6 +29,18 @@ export function wayName({ way }: Result): string {
   return way.replace("-", " ");
 }
 
+/** What was measured with many connections of a kind. */
+export function crowdsOf(results: readonly Result[], kind: string): Result[] {
+  return results.filter(({ mechanism, waiting }) =>
+    mechanism === "many" && waiting.startsWith(`${kind}-`)
+  );
+}
+
+/** Thousand messages in a second. */
+export function thousands({ median }: Figure): number {
+  return 1000 / median;
+}
+
 /** The size of a message. */
 export function sizeName(bytes: number): string {
   const power = bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10);
@@ -42,7 +54,8 @@ function short(version: string): string {
 
 /** The machine, and when it was measured. */
 export function machineName(machine: Machine): string {
-  const { cpu, cores, kernel, libc, deno, date } = machine;
-  const software = [short(kernel), libc, `Deno ${deno}`].join(", ");
-  return `${cpu}, ${cores} cores; ${software}; ${date.slice(0, 10)}`;
+  const { cpu, cores, kernel, libc, deno, node, date } = machine;
+  const software = [short(kernel), libc, `Deno ${deno}`];
+  if (node) software.push(`Node ${node}`);
+  return `${cpu}, ${cores} cores; ${software.join(", ")}; ${date.slice(0, 10)}`;
 }
