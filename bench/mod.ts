@@ -20,12 +20,18 @@ import { sysvSemaphore } from "./cases/sysv_semaphore.ts";
 import { unixDatagram } from "./cases/unix_datagram.ts";
 import { unixSeqpacket } from "./cases/unix_seqpacket.ts";
 import { unixStream } from "./cases/unix_stream.ts";
+import { waiters, waitersCpu } from "./cases/waiters.ts";
 import { processorsOf, whyNotPlaced } from "./harness/affinity.ts";
-import { NODEJS } from "./harness/cases.ts";
 import { compile } from "./harness/compile.ts";
 import { importing } from "./harness/import.ts";
 import { thisMachine } from "./harness/machine.ts";
-import type { Machine, Plan, Report, Result } from "./harness/results.ts";
+import type {
+  Machine,
+  Plan,
+  Report,
+  Result,
+  Skipped,
+} from "./harness/results.ts";
 import { type Job, jobsOf, measure } from "./harness/suite.ts";
 import { heading, lines, Progress } from "./harness/table.ts";
 
@@ -47,6 +53,8 @@ const MECHANISMS = [
   pending,
   pendingMemory,
   many,
+  waiters,
+  waitersCpu,
 ];
 
 const HELP = `Usage: deno task bench [options]
@@ -89,6 +97,11 @@ and PLACEMENT is
   one-core      both processes are pinned to the same processor
   two-cores     the server is pinned to one, and its clients to another
   unpinned      the kernel places them
+and many: an echo server with many connections, each with one message under way;
+WAITING is KIND-CONNECTIONS, as in stream-100;
+and waiters: from the post of a C program to the answer of the last of many waiters;
+WAITING is KIND-own if each waits for an object of its own, or KIND-line;
+and waiters-cpu: the processor time of such waiters while nobody posts, in per cent;
 and import: a program that imports an entry point, compared with one that does
 nothing instead of with C.`;
 
@@ -157,25 +170,19 @@ function minutesOf(jobs: readonly Job[], plan: Plan): number {
 }
 
 /** What can be measured here; what cannot is added to the others, with the reason. */
-function possible(
-  wanted: readonly Job[],
-  machine: Machine,
-  skipped: Report["skipped"][number][],
-): Job[] {
-  return wanted.flatMap((job) => {
-    const reason = whyNotPlaced(job.placement);
-    if (reason !== null) {
-      skipped.push({ id: job.id, reason });
-      return [];
-    }
-    if (machine.node !== null) return [job];
-    const entrants = job.entrants.filter(({ name }) => name !== NODEJS.name);
-    if (entrants.length < job.entrants.length) {
-      const id = `${job.id}: ${NODEJS.name}`;
-      skipped.push({ id, reason: "there is no node in $PATH" });
-    }
-    return [{ ...job, entrants }];
-  });
+function possible(wanted: readonly Job[], skipped: Skipped[]): Job[] {
+  const keep = (id: string, reason: string | null) => {
+    if (reason !== null) skipped.push({ id, reason });
+    return reason === null;
+  };
+  return wanted
+    .filter(({ id, placement }) => keep(id, whyNotPlaced(placement)))
+    .map((job) => ({
+      ...job,
+      entrants: job.entrants.filter((entrant) =>
+        keep(`${job.id}: ${entrant.name}`, entrant.whyNot())
+      ),
+    }));
 }
 
 /** Measures all that can be measured, and prints the table as it grows. */
@@ -239,8 +246,8 @@ async function main(): Promise<void> {
   const signal = interruption();
   const machine = thisMachine();
   console.log(describe(machine));
-  const skipped: Report["skipped"][number][] = [];
-  const jobs = possible(wanted, machine, skipped);
+  const skipped: Skipped[] = [];
+  const jobs = possible(wanted, skipped);
   const minutes = minutesOf(jobs, plan).toFixed(1);
   console.log(`${jobs.length} cases, about ${minutes} minutes\n`);
   const results = await measureAll(jobs, plan, signal);

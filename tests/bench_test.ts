@@ -1,5 +1,6 @@
 /** The benchmarks: that they measure, tell and clean up. No figure is looked at. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { Report } from "../bench/harness/results.ts";
 import { compile, compiler, noCompiler } from "./support/c.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
@@ -54,32 +55,41 @@ leakTest("bench says what is wrong with its arguments", async () => {
   }
 });
 
+/** What a short run of these cases writes into a file. */
+async function measured(json: string, ids: readonly string[]): Promise<Report> {
+  using temporary = scratch();
+  const only = ids.flatMap((id) => ["--only", id]);
+  const short = ["--rounds", "1", "--duration", "10"];
+  const ended = await runDeno(
+    BENCH,
+    options(temporary.path, [...only, ...short, "--json", json]),
+  );
+  assertEquals(ended.code, 0, ended.transcript);
+  assertEquals(temporary.list(), []);
+  return JSON.parse(Deno.readTextFileSync(json));
+}
+
+/** The cases of a report, and who took part. */
+function contenders({ results }: Report): string[][] {
+  return results.map(({ id, figures }) => [
+    id,
+    ...figures.map(({ contender }) => contender),
+  ]);
+}
+
 leakTest(
   "bench measures, and its report tells so in a file",
   { needs: [noCompiler] },
   async () => {
     using directory = scratch();
-    using temporary = scratch();
     const json = directory.file("bench.json");
     const ids = [
       "fifo/round-trip/sync/64/unpinned",
       "posix-semaphore/round-trip/async/0/unpinned",
     ];
-    const only = ids.flatMap((id) => ["--only", id]);
-    const short = ["--rounds", "1", "--duration", "10"];
-    const ended = await runDeno(
-      BENCH,
-      options(temporary.path, [...only, ...short, "--json", json]),
-    );
-    assertEquals(ended.code, 0, ended.transcript);
-    assertEquals(temporary.list(), []);
-
-    const { results, skipped } = JSON.parse(Deno.readTextFileSync(json));
-    assertEquals(skipped, []);
-    const names = (
-      result: { id: string; figures: { contender: string }[] },
-    ) => [result.id, ...result.figures.map(({ contender }) => contender)];
-    assertEquals(results.map(names), [
+    const figures = await measured(json, ids);
+    assertEquals(figures.skipped, []);
+    assertEquals(contenders(figures), [
       [ids[0], "C", "@linux/ipc", "bare FFI", "Deno"],
       [ids[1], "C", "@linux/ipc"],
     ]);
@@ -104,46 +114,41 @@ const oneProcessor = navigator.hardwareConcurrency > 1
   : "one processor only";
 
 leakTest(
-  "bench measures servers of many connections, and tells of each of them",
+  "bench measures servers of many connections, and one of many waiters",
   { needs: [noCompiler, oneProcessor] },
   async () => {
     using directory = scratch();
-    using temporary = scratch();
     const json = directory.file("bench.json");
-    const kinds = ["stream-100", "seqpacket-10", "framed-10"];
-    const only = kinds.flatMap((
-      kind,
-    ) => ["--only", `many/round-trip/${kind}/64/two-cores`]);
-    const short = ["--rounds", "1", "--duration", "10"];
-    const ended = await runDeno(
-      BENCH,
-      options(temporary.path, [...only, ...short, "--json", json]),
-    );
-    assertEquals(ended.code, 0, ended.transcript);
-    assertEquals(temporary.list(), []);
-
-    const { machine, results, skipped } = JSON.parse(
-      Deno.readTextFileSync(json),
-    );
+    const ids = [
+      "many/round-trip/stream-100/64/two-cores",
+      "many/round-trip/seqpacket-10/64/two-cores",
+      "many/round-trip/framed-10/64/two-cores",
+      "waiters/round-trip/sysv-semaphore-own/0/two-cores",
+      "waiters-cpu/alone/posix-queue-line/0/one-core",
+    ];
+    const figures = await measured(json, ids);
+    const { machine, skipped } = figures;
     const node = machine.node === null ? [] : ["Node"];
     assertEquals(skipped.length, machine.node === null ? 2 : 0);
-    assertEquals(
-      results.map((
-        { waiting, figures }: {
-          waiting: string;
-          figures: { contender: string }[];
-        },
-      ) => [waiting, ...figures.map(({ contender }) => contender)]),
-      [
-        ["stream-100", "C", "@linux/ipc", "Deno", ...node],
-        ["seqpacket-10", "C", "@linux/ipc"],
-        ["framed-10", "C", "@linux/ipc", "Deno", ...node],
-      ],
-    );
+    assertEquals(contenders(figures), [
+      [ids[0], "C", "@linux/ipc", "Deno", ...node],
+      [ids[1], "C", "@linux/ipc"],
+      [ids[2], "C", "@linux/ipc", "Deno", ...node],
+      [ids[3], "1 waiting", "100 waiting", "1000 waiting"],
+      [ids[4], "0 waiting", "500 waiting"],
+    ]);
     const report = await runDeno(REPORT, { args: [json] });
     assertEquals(report.code, 0, report.transcript);
-    assertMatch(report.stdout, /### Many connections: Unix streams\n/);
-    assertMatch(report.stdout, /\| 10 +\| @linux\/ipc \| /);
+    for (
+      const row of [
+        /### Many connections: Unix streams\n\n.*\n.*\n\| 100 +\| C +\| /,
+        /\n\| 10 +\| @linux\/ipc \| /,
+        /\n\| System V semaphore, one for each +\| 1000 +\| /,
+        /\n\| 500 waiting \(POSIX queue, one for all\) +\| /,
+      ]
+    ) {
+      assertMatch(report.stdout, row);
+    }
   },
 );
 

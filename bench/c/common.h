@@ -14,6 +14,11 @@ static inline void die(const char *what) {
   exit(1);
 }
 
+static inline void fail(const char *why) {
+  fprintf(stderr, "%s\n", why);
+  exit(1);
+}
+
 static inline void say(const char *line) {
   puts(line);
   fflush(stdout);

@@ -41,11 +41,6 @@ static size_t prefix, unit; /* bytes: the length before a message, and both */
 static int under_way;       /* messages without an answer */
 static struct epoll_event events[EVENTS];
 
-static void fail(const char *what) {
-  fprintf(stderr, "%s\n", what);
-  exit(1);
-}
-
 /* As many descriptors as the system gives. */
 static void allow_descriptors(void) {
   struct rlimit limit;

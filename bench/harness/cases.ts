@@ -1,5 +1,6 @@
 // What is measured: data, one file per mechanism in ../cases.
 
+import { nodeVersion } from "./machine.ts";
 import type { Placement, Result } from "./results.ts";
 
 /** What the peers of a mechanism meet at, for one run. */
@@ -23,6 +24,8 @@ export interface Player {
   readonly mode: "sync" | "async";
   /** What it is told besides: the very last arguments. */
   readonly extra?: readonly string[];
+  /** Why it cannot take part here, or null. */
+  readonly whyNot?: () => string | null;
 }
 
 /** A pair of peers: the one that is timed, and the one that serves it. */
@@ -57,8 +60,11 @@ export interface Mechanism {
   readonly placement?: Placement;
   /** How many times as long as others it runs. */
   readonly times?: number;
-  /** Makes what the peers meet at; disposing of it leaves nothing behind. */
-  meet(directory: string, way: Way): Meeting;
+  /**
+   * Makes what the peers meet at; disposing of it leaves nothing behind. `extra` is what
+   * the timed one is told besides.
+   */
+  meet(directory: string, way: Way, extra: readonly string[]): Meeting;
 }
 
 /** Plain C. */
@@ -72,7 +78,12 @@ export const DENO: Player = { name: "Deno", kind: "deno", mode: "sync" };
 /** What Deno has itself, waiting without blocking. */
 export const DENO_ASYNC: Player = { ...DENO, mode: "async" };
 /** What Node.js has. */
-export const NODEJS: Player = { name: "Node", kind: "nodejs", mode: "async" };
+export const NODEJS: Player = {
+  name: "Node",
+  kind: "nodejs",
+  mode: "async",
+  whyNot: () => nodeVersion() === null ? "there is no node in $PATH" : null,
+};
 /** The calls of libc with nothing around them. */
 export const BARE: Player = { name: "bare FFI", kind: "bare", mode: "sync" };
 /** The same, waiting with poll(2) on another thread. */

@@ -34,6 +34,7 @@ function entrant(name: string, source: string): Entrant {
   return {
     name,
     ours: false,
+    whyNot: () => null,
     run: (setting) => Promise.resolve(run(name, source, setting)),
   };
 }

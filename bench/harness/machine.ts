@@ -17,7 +17,8 @@ function glibcVersion(): string {
   return `glibc ${Deno.UnsafePointerView.getCString(version)}`;
 }
 
-function nodeVersion(): string | null {
+/** The version of Node.js, or null if there is none. */
+export function nodeVersion(): string | null {
   try {
     const { stdout } = new Deno.Command("node", { args: ["--version"] })
       .outputSync();

@@ -51,8 +51,8 @@ export interface Result {
   readonly size: number;
   readonly waiting: string;
   readonly placement: Placement;
-  /** Microseconds, or bytes. */
-  readonly unit: "µs" | "B";
+  /** Microseconds, bytes, or per cent of a processor. */
+  readonly unit: "µs" | "B" | "%";
   readonly figures: readonly Figure[];
 }
 
@@ -81,11 +81,18 @@ export interface Plan {
   readonly duration: number;
 }
 
+/** What could not be measured. */
+export interface Skipped {
+  /** A case, or a case and a contender. */
+  readonly id: string;
+  readonly reason: string;
+}
+
 /** The whole file. */
 export interface Report {
   readonly machine: Machine;
   readonly plan: Plan;
   readonly results: readonly Result[];
   /** What could not be measured here, and why. */
-  readonly skipped: readonly { readonly id: string; readonly reason: string }[];
+  readonly skipped: readonly Skipped[];
 }

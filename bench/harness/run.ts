@@ -38,8 +38,8 @@ function program(player: Player, mechanism: string, setting: Setting) {
   return [Deno.execPath(), "run", "--allow-all", ...FLAGS, fromFileUrl(peer)];
 }
 
-// The peers say nanoseconds, or the bytes themselves.
-const PER: Record<Result["unit"], number> = { "µs": 1000, "B": 1 };
+// The peers say nanoseconds, or the value itself.
+const PER: Record<Result["unit"], number> = { "µs": 1000, "B": 1, "%": 1 };
 
 /** Lets two peers do their parts. */
 export async function runPair(
@@ -71,7 +71,7 @@ async function play(
   const [warmup, duration] = [setting.warmup * times, setting.duration * times];
   const limit = AbortSignal.timeout(warmup + duration + LIMIT);
   const signal = AbortSignal.any([setting.signal, limit]);
-  using meeting = mechanism.meet(directory, way);
+  using meeting = mechanism.meet(directory, way, timed.extra ?? []);
   const [timedPart, servingPart] = PARTS[way];
   const start = (
     player: Player,

@@ -1,6 +1,6 @@
 // The runs of all cases, in an order that is fair to all.
 
-import type { Case, Mechanism } from "./cases.ts";
+import type { Case, Contender, Mechanism, Player } from "./cases.ts";
 import type { Answers, Figure, Placement, Result, Run } from "./results.ts";
 import { runPair, type Setting } from "./run.ts";
 import { median, pairwise, spread } from "./statistics.ts";
@@ -10,6 +10,8 @@ export interface Entrant {
   readonly name: string;
   /** Whether it is this library. */
   readonly ours: boolean;
+  /** Why it cannot take part here, or null. */
+  whyNot(): string | null;
   run(setting: Setting): Promise<Run>;
 }
 
@@ -55,8 +57,8 @@ function jobOf(mechanism: Mechanism, one: Case, placement: Placement): Job {
   const { way, waiting, size } = one;
   const { name, times = 1 } = mechanism;
   const what = { mechanism: name, way, waiting, size, placement };
-  const hasC = one.contenders.some(({ timed, server }) =>
-    timed.kind === "c" || server?.kind === "c"
+  const hasC = one.contenders.flatMap(playersOf).some(({ kind }) =>
+    kind === "c"
   );
   return {
     ...what,
@@ -65,13 +67,21 @@ function jobOf(mechanism: Mechanism, one: Case, placement: Placement): Job {
     times,
     entrants: one.contenders.map((contender) => ({
       name: contender.name,
-      ours: [contender.timed, contender.server].some((player) =>
-        player?.kind === "ours"
-      ),
+      ours: playersOf(contender).some(({ kind }) => kind === "ours"),
+      whyNot: () => whyNot(contender),
       run: (setting) => runPair(mechanism, one, contender, setting),
     })),
     ...(hasC ? { program: name.replaceAll("-", "_") } : {}),
   };
+}
+
+function playersOf({ timed, server }: Contender): Player[] {
+  return server === null ? [timed] : [timed, server];
+}
+
+function whyNot(contender: Contender): string | null {
+  const reasons = playersOf(contender).map((player) => player.whyNot?.());
+  return reasons.find((reason) => typeof reason === "string") ?? null;
 }
 
 /** Measures one case: each round has one run of every entrant. */

@@ -5,6 +5,7 @@ import {
   crowdsOf,
   machineName,
   mechanismName,
+  objectName,
   sizeName,
   thousands,
   wayName,
@@ -30,7 +31,7 @@ const INK = "#24292f";
 const FAINT = "#6e7781";
 const WIDTH = 560;
 const BAR = 14; // pixels, with the gap
-const APART = "An echo server on one core, its clients on another; 64 bytes";
+const APART = "One process on each of two cores";
 const THOUSANDS = "thousand messages/s (higher is better)";
 
 /** All charts that there are figures for, by name. */
@@ -79,19 +80,19 @@ export function chartsOf(report: Report): Record<string, Spec> {
       pending(results),
     ),
     "many": apart(
-      "Messages of many connections over Unix streams",
+      "Many connections, 64 bytes: Unix streams",
       crowd(report.results, "stream", thousands, THOUSANDS, "linear"),
     ),
     "many-seqpacket": apart(
-      "Messages of many connections over Unix seqpacket sockets",
+      "Many connections, 64 bytes: Unix seqpacket sockets",
       crowd(report.results, "seqpacket", thousands, THOUSANDS, "linear"),
     ),
     "many-framed": apart(
-      "Framed messages of many connections over Unix streams",
+      "Many connections, 64 bytes: framed messages over Unix streams",
       crowd(report.results, "framed", thousands, THOUSANDS, "linear"),
     ),
     "many-longest": apart(
-      "The longest that one of many connections waits for an answer",
+      "Many connections, 64 bytes: the longest wait for an answer",
       crowd(
         report.results,
         "stream",
@@ -99,6 +100,10 @@ export function chartsOf(report: Report): Record<string, Spec> {
         "ms, logarithmic (lower is better)",
         "log",
       ),
+    ),
+    "waiters": apart(
+      "From a post to the answer of one of many waiters",
+      waiters(report.results),
     ),
     "import": single(
       "What an import adds to the start of a program",
@@ -386,6 +391,27 @@ function pending(results: readonly Result[]): Spec | null {
   const x = "other waits that are pending";
   const y = "µs, logarithmic (lower is better)";
   return lines(rows, Object.fromEntries(Object.values(kinds)), x, y, "log");
+}
+
+function waiters(results: readonly Result[]): Spec | null {
+  const rows = results.filter(({ mechanism, waiting }) =>
+    mechanism === "waiters" && waiting.endsWith("-own")
+  ).flatMap((result) =>
+    result.figures.map(({ contender, answers }) => ({
+      who: objectName(result),
+      count: parseInt(contender),
+      value: answers!.p50,
+    }))
+  );
+  const names = [...new Set(rows.map(({ who }) => who))];
+  const colours = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
+  return lines(
+    rows,
+    Object.fromEntries(names.map((name, index) => [name, colours[index]!])),
+    "waiters, each for an object of its own",
+    "µs, logarithmic (lower is better)",
+    "log",
+  );
 }
 
 /** A figure of all servers, for each number of connections of a kind. */

@@ -6,6 +6,7 @@ import {
   crowdsOf,
   machineName,
   mechanismName,
+  objectsName,
   sizeName,
   thousands,
   wayName,
@@ -59,6 +60,8 @@ export function markdownOf(report: Report): string {
     add(`Many connections: ${name}`, crowdsOf(results, kind), crowds);
   }
   add("While others wait", of("pending"), listed("µs", 1));
+  add("One of many waiters", of("waiters"), waiters);
+  add("Processor time of pending waits", of("waiters-cpu"), listed("%", 1));
   add("Memory of a pending read", of("pending-memory"), listed("bytes", 1));
   add("Import", of("import"), listed("ms", 1000));
   return parts.join("\n\n") + "\n";
@@ -140,6 +143,22 @@ function crowds(results: readonly Result[]): string {
   ]);
 }
 
+/** A row for each kind of object and number of waiters. */
+function waiters(results: readonly Result[]): string {
+  return align([
+    ["for", "waiters", "p50, µs", "p99, µs", "longest, ms"],
+    ...results.flatMap((result) =>
+      result.figures.map(({ contender, answers }) => [
+        objectsName(result),
+        `${parseInt(contender)}`,
+        digits(answers!.p50),
+        digits(answers!.p99),
+        digits(answers!.longest / 1000),
+      ])
+    ),
+  ]);
+}
+
 /** A row for each contender. */
 function listed(unit: string, divisor: number): Table {
   return (results) =>
@@ -155,8 +174,11 @@ function listed(unit: string, divisor: number): Table {
     ]);
 }
 
-function labelOf({ mechanism, waiting, placement }: Result, figure: Figure) {
-  const { contender } = figure;
+function labelOf(result: Result, { contender }: Figure): string {
+  const { mechanism, waiting, placement } = result;
+  if (mechanism === "waiters-cpu") {
+    return `${contender} (${objectsName(result)})`;
+  }
   if (mechanism !== "pending") return contender;
   return `${contender} (${waiting}, ${placement})`;
 }

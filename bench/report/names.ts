@@ -29,6 +29,17 @@ export function wayName({ way }: Result): string {
   return way.replace("-", " ");
 }
 
+/** What waiters wait for: "System V queue". */
+export function objectName({ waiting }: Result): string {
+  return MECHANISMS[waiting.replace(/-(own|line)$/, "")]!;
+}
+
+/** The same, and whether each has its own. */
+export function objectsName(result: Result): string {
+  const isOwn = result.waiting.endsWith("-own");
+  return `${objectName(result)}, ${isOwn ? "one for each" : "one for all"}`;
+}
+
 /** What was measured with many connections of a kind. */
 export function crowdsOf(results: readonly Result[], kind: string): Result[] {
   return results.filter(({ mechanism, waiting }) =>
