@@ -101,7 +101,7 @@ and many: an echo server with many connections, each with one message under way;
 WAITING is KIND-CONNECTIONS, as in stream-100;
 and waiters: from the post of a C program to the answer of the last of many waiters;
 WAITING is KIND-own if each waits for an object of its own, or KIND-line;
-and waiters-cpu: the processor time of such waiters while nobody posts, in per cent;
+and waiters-cpu: the processor time of such waiters while none is woken, in per cent;
 and import: a program that imports an entry point, compared with one that does
 nothing instead of with C.`;
 
@@ -156,16 +156,19 @@ function selected(only: readonly string[], quick: boolean): Job[] {
   return quick ? all.filter(isQuick) : all;
 }
 
-function isQuick({ id, size, placement }: Job): boolean {
-  return id === importing.id || size <= 64 && placement === "one-core";
+function isQuick({ id, size, placement, times = 1 }: Job): boolean {
+  return id === importing.id ||
+    size <= 64 && placement === "one-core" && times === 1;
 }
 
 /** About how many minutes it will take. */
 function minutesOf(jobs: readonly Job[], plan: Plan): number {
-  const pair = { repeat: 1, milliseconds: plan.warmup + plan.duration + START };
-  const all = jobs.map(({ entrants, times = 1, pace = pair }) =>
-    entrants.length * plan.rounds * times * pace.repeat * pace.milliseconds
-  );
+  const { rounds, warmup, duration } = plan;
+  const all = jobs.map(({ entrants, times = 1, pace }) => {
+    const { repeat, milliseconds } = pace ??
+      { repeat: 1, milliseconds: (warmup + duration) * times + START };
+    return entrants.length * rounds * repeat * milliseconds;
+  });
   return all.reduce((sum, time) => sum + time, 0) / 60_000;
 }
 
@@ -225,7 +228,7 @@ function describe(machine: Machine): string {
   const { cpu, cores, kernel, libc, compiler, deno, v8, node, date, load } =
     machine;
   return `${cpu}, ${cores} cores; ${kernel}; ${libc}; ${compiler}; ` +
-    `Deno ${deno}, V8 ${v8}; Node ${node}; ${date}; ` +
+    `Deno ${deno}, V8 ${v8}; Node ${node ?? "is missing"}; ${date}; ` +
     `load before ${load.toFixed(2)}`;
 }
 
