@@ -119,7 +119,7 @@ function crowds(results: readonly Result[]): string {
       "connections",
       "server",
       "thousand/s",
-      "x C",
+      "times C's",
       "p50, µs",
       "p99, µs",
       "longest, ms",
