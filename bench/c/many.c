@@ -49,8 +49,8 @@ static void allow_descriptors(void) {
   if (setrlimit(RLIMIT_NOFILE, &limit) < 0) die("setrlimit");
 }
 
-static int open_socket(void) {
-  const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+static int open_socket(int flags) {
+  const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | flags, 0);
   if (fd < 0) die("socket");
   return fd;
 }
@@ -89,8 +89,18 @@ static int receive_message(struct connection *one) {
   return 1;
 }
 
+/* Accepts all that wait: with one at a time, the last of many would wait for long. */
+static int accept_clients(int listener) {
+  for (int count = 0;; count++) {
+    const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0 && errno == EAGAIN) return count;
+    if (fd < 0) die("accept4");
+    watched(fd);
+  }
+}
+
 static void serve(void) {
-  const int listener = open_socket();
+  const int listener = open_socket(SOCK_NONBLOCK);
   if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
   if (listen(listener, SOMAXCONN) < 0) die("listen");
   watch(listener, NULL);
@@ -102,10 +112,7 @@ static void serve(void) {
     for (int i = 0; i < count; i++) {
       struct connection *one = events[i].data.ptr;
       if (one == NULL) {
-        const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0) die("accept4");
-        watched(fd);
-        clients++;
+        clients += accept_clients(listener);
         continue;
       }
       const int received = receive_message(one);
@@ -120,7 +127,7 @@ static void serve(void) {
 
 static struct connection *connected(int index) {
   const struct timeval patience = {.tv_sec = PATIENCE};
-  const int fd = open_socket();
+  const int fd = open_socket(0);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect");
   struct connection *one = watched(fd);
@@ -171,6 +178,8 @@ static int64_t take_answers_for(int duration) {
 static void load(int connections, int warmup, int duration) {
   struct connection *all[connections];
   for (int i = 0; i < connections; i++) all[i] = connected(i);
+  for (int i = 0; i < connections; i++) ask(all[i], nanoseconds());
+  while (under_way > 0) take_answers(false); /* all are accepted */
   for (int i = 0; i < connections; i++) ask(all[i], nanoseconds());
   take_answers_for(warmup);
   for (int i = 0; i < connections; i++) all[i]->count = 0;
