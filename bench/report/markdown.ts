@@ -146,12 +146,20 @@ function crowds(results: readonly Result[]): string {
 /** A row for each kind of object and number of waiters. */
 function waiters(results: readonly Result[]): string {
   return align([
-    ["for", "waiters", "p50, µs", "p99, µs", "longest, ms"],
+    [
+      "for",
+      "waiters",
+      "p50, µs",
+      "times the first",
+      "p99, µs",
+      "longest, ms",
+    ],
     ...results.flatMap((result) =>
-      result.figures.map(({ contender, answers }) => [
+      result.figures.map(({ contender, answers, toFirst }) => [
         objectsName(result),
         `${parseInt(contender)}`,
         digits(answers!.p50),
+        toFirst.toFixed(2),
         digits(answers!.p99),
         digits(answers!.longest / 1000),
       ])
