@@ -245,10 +245,10 @@ class SemSource implements Source {
 
   served(): void {}
 
-  ready(limits: Limits): Promise<boolean> {
+  ready(limits: Limits, retry: () => boolean): Promise<boolean> {
     this.#leave ??= this.#sem.enter();
     this.#source ??= this.#sem.source();
-    return this.#source.ready(limits);
+    return this.#source.ready(limits, retry);
   }
 
   ended(): void {

@@ -25,8 +25,11 @@ export interface Source {
   isDeferred(): boolean;
   /** Notes that a try has succeeded. */
   served(): void;
-  /** Resolves to true when a try may succeed, to false when the deadline has passed. */
-  ready(limits: Limits): Promise<boolean>;
+  /**
+   * Resolves to true when a try may succeed, or a `retry` has returned true; to false
+   * when the deadline has passed.
+   */
+  ready(limits: Limits, retry: () => boolean): Promise<boolean>;
   /** Notes after a wait that there is no other try, whether the last one succeeded or not. */
   ended?(): void;
 }
@@ -106,13 +109,22 @@ async function wait<T>(
   if (turn !== undefined && !await turn) throw timeoutError(source.subject);
   const { liveness } = source;
   let waits = false;
+  let got: T | undefined;
+  const retry = () => {
+    try {
+      got = tryOnce();
+    } catch {
+      return true; // the next round throws it
+    }
+    return got !== undefined;
+  };
   try {
-    let got = turn && round(source, tryOnce, limits, true);
+    if (turn !== undefined) got = round(source, tryOnce, limits, true);
     while (got === undefined) {
       if (!waits) liveness.begin();
       waits = true;
-      const inTime = await source.ready(limits);
-      got = round(source, tryOnce, limits, false, inTime);
+      const inTime = await source.ready(limits, retry);
+      got ??= round(source, tryOnce, limits, false, inTime);
     }
     return got;
   } finally {

@@ -1,12 +1,74 @@
-// Backing off: trying again, less and less often, where no event tells.
+// Backing off: trying again, less and less often, where no event tells. All that back
+// off on a thread share one timer, and at most about a tenth of its time.
 
 import { alwaysRefed, type Liveness, startTimer } from "../kernel/liveness.ts";
 import { poll } from "../libc/poll.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable } from "./cancellable.ts";
 import { type Limits, remaining } from "./options.ts";
+import { isOverdue, yieldToEventLoop } from "./yield.ts";
 
 const LONGEST = 20; // ms: how late a change may be noticed
+const SHARE = 10; // a sweep that takes long is repeated after this many times as long
+
+/** What tries again when it is due. */
+interface Paused {
+  due: number;
+  readonly backoff: Backoff;
+  readonly retry: () => boolean;
+  readonly resolve: () => void;
+}
+
+const paused = new Set<Paused>();
+let interval = LONGEST; // ms, between two sweeps
+let sweeping = false;
+let next = Infinity; // when the timer ends
+let clear: () => void = () => {};
+
+/** Starts the timer, unless it ends before that. */
+function schedule(due: number): void {
+  if (sweeping || due >= next) return;
+  clear();
+  next = due;
+  clear = startTimer(sweep, Math.max(due - performance.now(), 0));
+}
+
+function endTimer(): void {
+  clear();
+  next = Infinity;
+}
+
+/** Tries again all that is due. */
+async function sweep(): Promise<void> {
+  sweeping = true;
+  const start = performance.now();
+  for (const one of paused) {
+    if (one.due <= start) tryAgain(one);
+    if (isOverdue()) await yieldToEventLoop();
+  }
+  interval = Math.max(LONGEST, SHARE * (performance.now() - start));
+  sweeping = false;
+  next = Infinity;
+  let first = Infinity;
+  for (const { due } of paused) first = Math.min(first, due);
+  schedule(first);
+}
+
+function tryAgain(one: Paused): void {
+  if (one.retry()) {
+    paused.delete(one);
+    one.resolve();
+  } else {
+    one.due = dueAfter(one.backoff.nextPause());
+  }
+}
+
+/** The end of a pause; the longest ones end together. */
+function dueAfter(pause: number): number {
+  const now = performance.now();
+  if (pause < LONGEST) return now + pause;
+  return (Math.floor(now / interval) + 1) * interval;
+}
 
 /** Tries after 1, 2, 4 ... and from then on every 20 milliseconds. */
 export class Backoff implements Source {
@@ -26,11 +88,20 @@ export class Backoff implements Source {
 
   served(): void {}
 
-  ready(limits: Limits): Promise<boolean> {
-    const pause = this.nextPause();
-    return cancellable(limits, ({ resolve }) => {
-      return startTimer(resolve, pause);
-    });
+  ready(limits: Limits, retry: () => boolean): Promise<boolean> {
+    return cancellable(limits, ({ resolve }) => this.pause(retry, resolve));
+  }
+
+  /** Calls `resolve` when a retry has succeeded; returns how to take that back. */
+  pause(retry: () => boolean, resolve: () => void): () => void {
+    const due = dueAfter(this.nextPause());
+    const one: Paused = { due, backoff: this, retry, resolve };
+    paused.add(one);
+    schedule(due);
+    return () => {
+      paused.delete(one);
+      if (paused.size === 0 && !sweeping) endTimer();
+    };
   }
 
   /** The milliseconds until the next try. */

@@ -217,10 +217,12 @@ export class FutexSource implements Source {
 
   served(): void {}
 
-  async ready(limits: Limits): Promise<boolean> {
+  async ready(limits: Limits, retry: () => boolean): Promise<boolean> {
     const word = this.#wordOf();
     const group = supported() ? groupWithRoom() : undefined;
-    if (group === undefined) return await this.#alone(word).ready(limits);
+    if (group === undefined) {
+      return await this.#alone(word).ready(limits, retry);
+    }
     return await cancellable(limits, ({ resolve, reject }) => {
       const remove = group.add({
         word,

@@ -10,7 +10,7 @@ import type { Source } from "./attempt.ts";
 import { Backoff } from "./backoff.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Closing } from "../kernel/closing.ts";
-import { type Liveness, startTimer } from "../kernel/liveness.ts";
+import type { Liveness } from "../kernel/liveness.ts";
 import { type Limits, remaining } from "./options.ts";
 
 /** A call that blocks on a thread of the pool until a try may succeed. */
@@ -71,11 +71,11 @@ export class PoolSource implements Source {
 
   served(): void {}
 
-  ready(limits: Limits): Promise<boolean> {
+  ready(limits: Limits, retry: () => boolean): Promise<boolean> {
     const call = blocked < MAX_BLOCKED ? this.#callOf() : undefined;
     return cancellable(limits, ({ resolve }) => {
       const wait = call === undefined
-        ? pause(this.#backoff.nextPause())
+        ? pause(this.#backoff, retry)
         : block(call, Math.min(remaining(limits.deadline), SLICE));
       const unlisten = this.#closing.listen(() => {
         end().then(resolve);
@@ -102,13 +102,13 @@ interface Wait {
   abandon(): void;
 }
 
-function pause(milliseconds: number): Wait {
+function pause(backoff: Backoff, retry: () => boolean): Wait {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const clear = startTimer(resolve, milliseconds);
+  const takeBack = backoff.pause(retry, resolve);
   return {
     over: promise,
     abandon() {
-      clear();
+      takeBack();
       resolve();
     },
   };
