@@ -94,7 +94,7 @@ leakTest("SharedMutex.create() makes an unlocked mutex under a key", () => {
   const key = uniqueKey();
   using mutex = SharedMutex.create(key);
   const row = sysvTable("sem").find((row) => row.semid === mutex.id);
-  assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 2]);
+  assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 3]);
   assertEquals(mutex.ownerPid, undefined);
   {
     using guard = mutex.lockSync();
@@ -141,7 +141,9 @@ leakTest("SharedMutex.create(null) makes a new one each time", () => {
 });
 
 leakTest("SharedMutex opens no semaphore set of another use", () => {
-  for (const values of [[0], [0, 0, 0], [1, 0], [2, 2], [0, 2]]) {
+  for (
+    const values of [[0], [0, 0], [1, 0, 0], [2, 2, 0], [0, 2, 0], [0, 0, 2]]
+  ) {
     const key = uniqueKey();
     using set = SysvSemaphoreSet.create(key, values);
     for (
@@ -917,13 +919,13 @@ leakTest("SharedMutex.remove() tells all who wait", async () => {
 leakTest("LockGuard.release() finds that it holds nothing", async () => {
   using place = new Place();
   const guard = place.mutex.lockSync();
-  tamper(place.mutex, 0, 0);
+  tamper(place.mutex, 0, 0, 0);
   const error = assertRefused(() => guard.release(), "EPERM", "semop");
   assert(error.message.includes("private mutex"), error.message);
   place.assertFree();
   // A lock that is reset while it is held is not undone when its holder ends.
   await using child = await place.holder();
-  tamper(place.mutex, 0, 1);
+  tamper(place.mutex, 0, 1, 0);
   using next = place.mutex.lockSync(LIMITED);
   assertEquals(next.previousOwnerDied, true);
   await kill(child);
@@ -932,7 +934,7 @@ leakTest("LockGuard.release() finds that it holds nothing", async () => {
 
 leakTest("SharedMutex goes on after values that it never has", async () => {
   using place = new Place();
-  for (const values of [[1, 0], [7, 7], [0, 5], [32_767, 32_767]]) {
+  for (const values of [[1, 0, 0], [7, 7, 0], [0, 5, 7], [32_767, 32_767, 1]]) {
     tamper(place.mutex, ...values);
     const end = await outcome(place.mutex.lock({ timeout: 10 }));
     assert(["TimeoutError", "owner died"].includes(end), end);

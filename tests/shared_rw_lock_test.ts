@@ -93,7 +93,7 @@ leakTest("SharedRwLock.create() makes a lock under a key", () => {
   const key = uniqueKey();
   using lock = SharedRwLock.create(key);
   const row = sysvTable("sem").find((row) => row.semid === lock.id);
-  assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 4]);
+  assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 5]);
   assertEquals([lock.ownerPid, lock.readers, lock.waitingWriters], [
     undefined,
     0,
@@ -146,11 +146,12 @@ leakTest("SharedRwLock opens no semaphore set of another use", () => {
   const all = [
     [0],
     [0, 0, 0],
-    [0, 0, 0, 0, 0],
-    [1, 0, 0, 0],
-    [2, 2, 0, 0],
-    [0, 2, 0, 0],
-    [1, 1, 1, 0],
+    [0, 0, 0, 0],
+    [1, 0, 0, 0, 0],
+    [2, 2, 0, 0, 0],
+    [0, 2, 0, 0, 0],
+    [0, 0, 2, 0, 0],
+    [1, 1, 0, 1, 0],
   ];
   for (const values of all) {
     const key = uniqueKey();
@@ -170,13 +171,13 @@ leakTest("SharedRwLock and SharedMutex are not mixed up", () => {
   const key = uniqueKey();
   {
     using mutex = SharedMutex.create(key);
-    assertThrows(() => SharedRwLock.open(key), TypeError, "2 semaphores");
+    assertThrows(() => SharedRwLock.open(key), TypeError, "3 semaphores");
     assertThrows(() => SharedRwLock.fromId(mutex.id), TypeError);
     assertThrows(() => SharedRwLock.openOrCreate(key), TypeError);
     mutex.remove();
   }
   using lock = SharedRwLock.create(key);
-  assertThrows(() => SharedMutex.open(key), TypeError, "4 semaphores");
+  assertThrows(() => SharedMutex.open(key), TypeError, "5 semaphores");
   assertThrows(() => SharedMutex.fromId(lock.id), TypeError);
   assertThrows(() => SharedMutex.openOrCreate(key), TypeError);
   lock.remove();
@@ -970,15 +971,15 @@ leakTest("A guard of SharedRwLock finds that it holds nothing", async () => {
   using place = new RwPlace();
   const { lock } = place;
   const reader = lock.lockReadSync();
-  tamper(lock, 0, 0, 0, 0);
+  tamper(lock, 0, 0, 0, 0, 0);
   assertRefused(() => reader.release(), "EPERM", "semop");
   const writer = lock.lockWriteSync();
-  tamper(lock, 0, 0, 0, 0);
+  tamper(lock, 0, 0, 0, 0, 0);
   assertRefused(() => writer.release(), "EPERM", "semop");
   // What was announced and is gone takes nothing from others.
-  tamper(lock, 0, 0, 1, 0);
+  tamper(lock, 0, 0, 0, 1, 0);
   const wait = outcome(lock.lockWrite({ timeout: 20 }));
-  tamper(lock, 0, 0, 1, 0);
+  tamper(lock, 0, 0, 0, 1, 0);
   assertEquals(await wait, "TimeoutError");
   assertEquals(lock.waitingWriters, 0);
 });

@@ -1,4 +1,4 @@
-// Acquiring a lock that survives the death of its holder, and waiting for it.
+// Waiting for the semaphore set of a lock.
 
 import { EDEADLK, ipcError } from "../libc/errno.ts";
 import type { Operations } from "../semaphore/operations.ts";
@@ -9,24 +9,24 @@ import type { WaiterQueue } from "../wait/waiters.ts";
 import type { LockSet } from "./lock_set.ts";
 
 /**
- * One way to acquire a lock. The thread of JavaScript that waits acquires by itself:
- * what another thread acquires for a Worker that is terminated would stay locked.
+ * One wait. The thread of JavaScript that waits acquires by itself: what another thread
+ * acquires for a Worker that is terminated would stay locked.
  */
 export abstract class Acquisition<Guard> {
   readonly set: LockSet;
-  readonly #queue: WaiterQueue | undefined;
 
-  /** Of the waiters in a queue one at a time waits in the kernel. */
-  constructor(set: LockSet, queue?: WaiterQueue) {
+  constructor(set: LockSet) {
     this.set = set;
-    this.#queue = queue;
   }
 
   /** Acquires without waiting; undefined when it would have to wait. */
   abstract tryOnce(): Guard | undefined;
 
-  /** Operations that wait until a try may succeed, and change nothing. */
+  /** Operations that wait until a try may succeed. */
   abstract readonly waiting: Operations;
+
+  /** Notes that these operations, which were `waiting`, are done. */
+  protected waited(_operations: Operations): void {}
 
   /** Whether blocking would deadlock: this thread holds a guard of the lock. */
   get wouldDeadlock(): boolean {
@@ -49,21 +49,30 @@ export abstract class Acquisition<Guard> {
         throw ipcError(EDEADLK, "semop", set.subject);
       },
       () => {
-        set.block(this.waiting, Math.min(deadline, this.retryAt()));
+        const { waiting } = this;
+        const until = Math.min(deadline, this.retryAt());
+        if (set.block(waiting, until)) this.waited(waiting);
       },
       deadline,
     );
   }
 
-  /** Waits without blocking the thread. */
-  wait(limits: Limits): Promise<Guard> {
+  /** Waits without blocking the thread. Of those in a queue one is in the kernel. */
+  wait(limits: Limits, queue?: WaiterQueue): Promise<Guard> {
     const { subject, closing } = this.set;
     const source = new PoolSource(subject, closing, () => this.#blockingCall());
-    return attempt(source, () => this.tryOnce(), limits, this.#queue);
+    return attempt(source, () => this.tryOnce(), limits, queue);
   }
 
   #blockingCall(): BlockingCall {
-    this.set.operate(this.waiting.trying); // throws what the call on the pool cannot
-    return this.set.blockingCall(this.waiting, this.retryAt());
+    const { set, waiting: first } = this;
+    // Throws what the call on the pool cannot.
+    if (set.operate(first.trying)) this.waited(first);
+    const { waiting } = this;
+    return set.blockingCall(
+      waiting,
+      this.retryAt(),
+      () => this.waited(waiting),
+    );
   }
 }

@@ -6,7 +6,14 @@ import type { IpcError } from "../errors.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
 import { EINVAL, EPERM } from "../libc/errno.ts";
 import { IPC_CREAT, IPC_EXCL, IPC_NOWAIT } from "../libc/sys_ipc.ts";
-import { GETPID, GETVAL, SEM_UNDO, sysSem } from "../libc/sys_sem.ts";
+import {
+  GETALL,
+  GETPID,
+  GETVAL,
+  SEM_UNDO,
+  SETVAL,
+  sysSem,
+} from "../libc/sys_sem.ts";
 import { type Operation, Operations } from "../semaphore/operations.ts";
 import { getId, SetHandle, subjectOf } from "../semaphore/sysv_handle.ts";
 import { SEMAPHORE_SETS, statOf } from "../semaphore/sysv_stat.ts";
@@ -30,8 +37,13 @@ export const LOCK = 0;
  * new set has zeroes, so it is a lock at once.
  */
 export const MARK = 1;
+/** Index of the semaphore that is 1 while a waiter has the turn. The kernel undoes it. */
+export const TURN = 2;
 /** Index of the semaphore that counts readers, where there are any. */
-export const READERS = 2;
+export const READERS = 3;
+
+/** How often waiters check that the turn is used. */
+export const REVIEW = 100; // ms
 
 /** The operations that lock after the previous owner has unlocked, or has died. */
 export interface LockOperations {
@@ -39,10 +51,14 @@ export interface LockOperations {
   readonly afterDeath: Operations;
 }
 
-/** Operations that lock if these semaphores are 0: for an exclusive owner, or a reader. */
+/**
+ * Operations that lock if these semaphores are 0, for an exclusive owner or a reader, and
+ * then do more.
+ */
 export function lockIfZero(
   indexes: readonly number[],
   isExclusive: boolean,
+  ...more: Operation[]
 ): LockOperations {
   const ifZero = indexes.map((index): Operation => [index, 0, IPC_NOWAIT]);
   const hold: Operation = [isExclusive ? LOCK : READERS, +1, SEM_UNDO];
@@ -53,12 +69,14 @@ export function lockIfZero(
       [MARK, 0, IPC_NOWAIT],
       hold,
       ...mark,
+      ...more,
     ),
     afterDeath: Operations.of(
       ...ifZero,
       [MARK, -1, IPC_NOWAIT], // the mark is 1,
       [MARK, +1, 0], // and stays so
       hold,
+      ...more,
     ),
   };
 }
@@ -75,6 +93,9 @@ export interface LockKind {
 
 /** The set of a lock that one object has open. */
 export class LockSet extends SetHandle {
+  #reviewAt = 0;
+  #idle: number | undefined; // the process with an unused turn at the last review
+
   /** `semget(key, size, IPC_CREAT | IPC_EXCL | mode)` */
   static create(
     kind: LockKind,
@@ -115,7 +136,9 @@ export class LockSet extends SetHandle {
   tryLock(operations: LockOperations): boolean | undefined {
     this.closing.checkOpen();
     if (this.operate(operations.afterUnlock)) return false;
-    return this.operate(operations.afterDeath) ? true : undefined;
+    if (this.operate(operations.afterDeath)) return true;
+    this.#reviewTurn();
+    return undefined;
   }
 
   /** Takes back what this process has added. Fails if the values were reset. */
@@ -133,10 +156,36 @@ export class LockSet extends SetHandle {
     return this.get(index, GETVAL);
   }
 
+  /** Whether it was this process that took or gave the turn last. */
+  get hasOwnTurn(): boolean {
+    return sysSem().semctl(this.id, TURN, GETPID) === Deno.pid;
+  }
+
   /** The process that owns the lock; undefined if none does. */
   get ownerPid(): number | undefined {
     const pid = this.get(MARK, GETPID);
     return this.getValue(LOCK) === 0 ? undefined : pid;
+  }
+
+  /**
+   * Takes the turn from a waiter that does not use it: it is stopped, was in a Worker
+   * that was terminated, or belongs to this thread, which blocks. If that waiter goes on,
+   * it waits again.
+   */
+  #reviewTurn(): void {
+    const now = performance.now();
+    if (now < this.#reviewAt) return;
+    this.#reviewAt = now + REVIEW;
+    const { semctl, semctl_array, semctl_val } = sysSem();
+    const values = new Uint16Array(this.size);
+    if (semctl_array(this.id, 0, GETALL, values) === -1) return; // best effort
+    const isIdle = values[TURN] !== 0 && values[LOCK] === 0 &&
+      (values[READERS] ?? 0) === 0;
+    const pid = isIdle ? semctl(this.id, TURN, GETPID) : undefined;
+    if (pid !== undefined && (pid === this.#idle || pid === Deno.pid)) {
+      semctl_val(this.id, TURN, SETVAL, 0);
+    }
+    this.#idle = pid;
   }
 }
 

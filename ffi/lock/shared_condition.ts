@@ -20,11 +20,7 @@ import {
   LockSet,
 } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
-import {
-  acquisitionOf,
-  type MutexAcquisition,
-  type SharedMutex,
-} from "./shared_mutex.ts";
+import { mutexOf, type SharedMutex } from "./shared_mutex.ts";
 
 // Each gate is two semaphores. The first is 1 while the gate is closed. The second counts
 // the waiters at the gate, and the kernel undoes the counts of dead processes.
@@ -349,11 +345,11 @@ export class SharedCondition extends SharedLock {
     predicate: () => boolean,
     options?: SyncWaitOptions,
   ): LockGuard {
-    const acquisition = this.#acquisitionOf(mutex, predicate);
+    const checked = this.#mutexOf(mutex, predicate);
     const deadline = deadlineOf(options);
     for (;;) {
-      const guard = acquisition.waitSync(deadline);
-      using wait = this.#waitUnless(guard, acquisition, predicate);
+      const guard = checked.lockSync(deadline);
+      using wait = this.#waitUnless(guard, checked.set, predicate);
       if (wait === undefined) return guard;
       wait.waitSync(deadline);
     }
@@ -392,28 +388,28 @@ export class SharedCondition extends SharedLock {
     predicate: () => boolean,
     options?: WaitOptions,
   ): Promise<LockGuard> {
-    const acquisition = this.#acquisitionOf(mutex, predicate);
+    const checked = this.#mutexOf(mutex, predicate);
     const limits = limitsOf(options);
     for (;;) {
-      const guard = await acquisition.wait(limits);
-      using wait = this.#waitUnless(guard, acquisition, predicate);
+      const guard = await checked.lock(limits);
+      using wait = this.#waitUnless(guard, checked.set, predicate);
       if (wait === undefined) return guard;
       await wait.wait(limits);
     }
   }
 
   /** Checks the arguments. */
-  #acquisitionOf(mutex: unknown, predicate: unknown): MutexAcquisition {
+  #mutexOf(mutex: unknown, predicate: unknown): ReturnType<typeof mutexOf> {
     setOf(this).closing.checkOpen();
-    const acquisition = acquisitionOf(mutex);
-    if (typeof predicate === "function") return acquisition;
+    const checked = mutexOf(mutex);
+    if (typeof predicate === "function") return checked;
     throw new TypeError('Argument "predicate" must be a function');
   }
 
   /** Joins the waiters and unlocks the mutex, unless the caller gets the guard. */
   #waitUnless(
     guard: LockGuard,
-    { set: mutex }: MutexAcquisition,
+    mutex: LockSet,
     predicate: () => boolean,
   ): GateWait | undefined {
     let waits = true;

@@ -2,46 +2,40 @@
 // the kernel undoes. docs/shared-locks.md explains the protocol.
 
 import { internal } from "../internal.ts";
-import { Operations } from "../semaphore/operations.ts";
 import {
   deadlineOf,
+  type Limits,
   limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { Acquisition } from "./acquisition.ts";
 import { isOwned, type LockGuard, OwnerGuard } from "./guard.ts";
 import {
   LOCK,
   type LockCreateOptions,
-  lockIfZero,
   type LockKind,
   LockSet,
 } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
+import { entryOf, LockAcquisition, tryLock } from "./turn.ts";
 
 const KIND: LockKind = {
   name: "mutex",
-  size: 2,
+  size: 3,
   isSound: (values) => {
-    const [lock, mark] = values as unknown as [number, number];
-    return lock <= mark && mark <= 1;
+    const [lock, mark, turn] = values as unknown as [number, number, number];
+    return lock <= mark && mark <= 1 && turn <= 1;
   },
 };
 
-const LOCK_MUTEX = lockIfZero([LOCK], true);
-const WAIT = Operations.of([LOCK, 0, 0]);
+const ENTRY = entryOf([LOCK], true);
 
-/** The acquisition of a mutex. */
-export class MutexAcquisition extends Acquisition<OwnerGuard> {
-  readonly waiting = WAIT;
+class MutexAcquisition extends LockAcquisition<OwnerGuard> {
+  readonly entry = ENTRY;
 
-  tryOnce(): OwnerGuard | undefined {
-    const died = this.set.tryLock(LOCK_MUTEX);
-    return died === undefined
-      ? undefined
-      : new OwnerGuard(internal, this.set, died);
+  guard(previousOwnerDied: boolean): OwnerGuard {
+    return new OwnerGuard(internal, this.set, previousOwnerDied);
   }
 
   override get wouldDeadlock(): boolean {
@@ -49,12 +43,35 @@ export class MutexAcquisition extends Acquisition<OwnerGuard> {
   }
 }
 
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
+/** What a mutex does, which callers cannot replace. */
+class Mutex {
+  readonly set: LockSet;
+  readonly #queue = new WaiterQueue();
+
+  constructor(set: LockSet) {
+    this.set = set;
+  }
+
+  lockSync(deadline: number): OwnerGuard {
+    using acquisition = new MutexAcquisition(this.set);
+    return acquisition.waitSync(deadline);
+  }
+
+  async lock(limits: Limits): Promise<OwnerGuard> {
+    using acquisition = new MutexAcquisition(this.set);
+    return await acquisition.wait(limits, this.#queue);
+  }
+
+  tryLock(): OwnerGuard | undefined {
+    const died = tryLock(this.set, ENTRY);
+    return died === undefined
+      ? undefined
+      : new OwnerGuard(internal, this.set, died);
+  }
 }
 
-/** The acquisition of this mutex. For this module alone. */
-export let acquisitionOf: (mutex: unknown) => MutexAcquisition;
+/** What this mutex does. For this module alone. */
+export let mutexOf: (mutex: unknown) => Mutex;
 
 /**
  * A robust mutex between processes: it survives the death of its owner, also by
@@ -100,16 +117,18 @@ export let acquisitionOf: (mutex: unknown) => MutexAcquisition;
  * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
  */
 export class SharedMutex extends SharedLock {
-  readonly #acquisition: MutexAcquisition;
+  readonly #mutex: Mutex;
 
   private constructor(token: symbol, set: LockSet) {
     super(token, "SharedMutex", set);
-    this.#acquisition = new MutexAcquisition(set, new WaiterQueue());
+    this.#mutex = new Mutex(set);
   }
 
   static {
-    acquisitionOf = (mutex) => {
-      if (isObject(mutex) && #acquisition in mutex) return mutex.#acquisition;
+    mutexOf = (mutex) => {
+      if (Object(mutex) === mutex && #mutex in (mutex as object)) {
+        return (mutex as SharedMutex).#mutex;
+      }
       throw new TypeError('Argument "mutex" must be a SharedMutex');
     };
   }
@@ -247,7 +266,7 @@ export class SharedMutex extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   lockSync(options?: SyncWaitOptions): LockGuard {
-    return this.#acquisition.waitSync(deadlineOf(options));
+    return this.#mutex.lockSync(deadlineOf(options));
   }
 
   /**
@@ -263,7 +282,7 @@ export class SharedMutex extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   tryLock(): LockGuard | undefined {
-    return this.#acquisition.tryOnce();
+    return this.#mutex.tryLock();
   }
 
   /**
@@ -307,6 +326,6 @@ export class SharedMutex extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   async lock(options?: WaitOptions): Promise<LockGuard> {
-    return await this.#acquisition.wait(limitsOf(options));
+    return await this.#mutex.lock(limitsOf(options));
   }
 }

@@ -12,7 +12,6 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { Acquisition } from "./acquisition.ts";
 import {
   isOwned,
   isRead,
@@ -24,91 +23,75 @@ import {
 import {
   LOCK,
   type LockCreateOptions,
-  lockIfZero,
   type LockKind,
-  type LockOperations,
   LockSet,
   READERS,
 } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
+import { entryOf, LockAcquisition, tryLock } from "./turn.ts";
 
 const KIND: LockKind = {
   name: "reader-writer lock",
-  size: 4,
+  size: 5,
   isSound: (values) => {
-    const [lock, mark, readers] = values as unknown as number[];
-    return lock! <= mark! && mark! <= 1 && (lock === 0 || readers === 0);
+    const [lock, mark, turn, readers] = values as unknown as number[];
+    return lock! <= mark! && mark! <= 1 && turn! <= 1 &&
+      (lock === 0 || readers === 0);
   },
 };
 
 // Index of the semaphore that counts waiting writers. The kernel undoes it.
-const WAITING = 3;
-
-const WRITE = lockIfZero([LOCK, READERS], true);
-const WAIT_TO_WRITE = Operations.of([LOCK, 0, 0], [READERS, 0, 0]);
+const WAITING = 4;
 const ANNOUNCE = Operations.of([WAITING, +1, SEM_UNDO]);
 const WITHDRAW = Operations.of([WAITING, -1, IPC_NOWAIT | SEM_UNDO]);
 
-const READ = lockIfZero([LOCK], false);
-const WAIT_TO_READ = Operations.of([LOCK, 0, 0]);
-const READ_AFTER_WRITERS = lockIfZero([WAITING, LOCK], false);
-const WAIT_FOR_WRITERS = Operations.of([LOCK, 0, 0], [WAITING, 0, 0]);
+const WRITE = entryOf([LOCK, READERS], true);
+const READ = entryOf([LOCK], false, [WAITING]);
 
-// How long a reader prefers waiting writers to itself. It is limited because a waiting
-// writer may be stopped, or in a Worker that was terminated, or wait for this reader.
-const WRITER_PREFERENCE = 1000; // ms
-
-function read(
-  set: LockSet,
-  operations: LockOperations,
-): ReaderGuard | undefined {
-  const died = set.tryLock(operations);
-  return died === undefined ? undefined : new ReaderGuard(internal, set, died);
-}
-
-function write(set: LockSet): OwnerGuard | undefined {
-  const died = set.tryLock(WRITE);
-  return died === undefined ? undefined : new OwnerGuard(internal, set, died);
-}
+// How long a reader lets waiters go first. It is limited because a writer may wait for
+// this reader.
+const PREFERENCE = 1000; // ms
 
 /** The acquisition of a reader. */
-class ReadAcquisition extends Acquisition<ReaderGuard> {
-  readonly #prefersWritersUntil: number;
+class ReadAcquisition extends LockAcquisition<ReaderGuard> {
+  readonly entry = READ;
+  readonly #prefersOthersUntil: number;
 
-  constructor(set: LockSet, deadline: number, queue?: WaiterQueue) {
-    super(set, queue);
-    const end = performance.now() + WRITER_PREFERENCE;
-    this.#prefersWritersUntil = Math.min(deadline, end);
+  constructor(set: LockSet, deadline: number) {
+    super(set);
+    const end = performance.now() + PREFERENCE;
+    this.#prefersOthersUntil = Math.min(deadline, end);
   }
 
-  tryOnce(): ReaderGuard | undefined {
-    return read(this.set, this.#prefersWriters ? READ_AFTER_WRITERS : READ);
+  guard(previousOwnerDied: boolean): ReaderGuard {
+    return new ReaderGuard(internal, this.set, previousOwnerDied);
   }
 
-  get waiting(): Operations {
-    return this.#prefersWriters ? WAIT_FOR_WRITERS : WAIT_TO_READ;
+  override get isImpatient(): boolean {
+    return performance.now() >= this.#prefersOthersUntil;
   }
 
   override retryAt(): number {
-    return this.#prefersWriters ? this.#prefersWritersUntil : Infinity;
+    const at = super.retryAt();
+    return this.isImpatient ? at : Math.min(at, this.#prefersOthersUntil);
   }
 
   override get wouldDeadlock(): boolean {
     return isOwned(this.set);
   }
-
-  get #prefersWriters(): boolean {
-    return performance.now() < this.#prefersWritersUntil;
-  }
 }
 
 /** The acquisition of a writer, which is counted as waiting until it is disposed of. */
-class WriteAcquisition extends Acquisition<OwnerGuard> implements Disposable {
-  readonly waiting = WAIT_TO_WRITE;
+class WriteAcquisition extends LockAcquisition<OwnerGuard> {
+  readonly entry = WRITE;
   #announced = false;
 
-  tryOnce(): OwnerGuard | undefined {
-    const guard = write(this.set);
+  guard(previousOwnerDied: boolean): OwnerGuard {
+    return new OwnerGuard(internal, this.set, previousOwnerDied);
+  }
+
+  override tryOnce(): OwnerGuard | undefined {
+    const guard = super.tryOnce();
     if (guard === undefined && !this.#announced) {
       this.#announced = this.set.operate(ANNOUNCE);
     }
@@ -119,7 +102,8 @@ class WriteAcquisition extends Acquisition<OwnerGuard> implements Disposable {
     return isOwned(this.set) || isRead(this.set);
   }
 
-  [Symbol.dispose](): void {
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
     if (this.#announced) this.set.withdraw(WITHDRAW);
   }
 }
@@ -240,7 +224,7 @@ export class SharedRwLock extends SharedLock {
    *
    * const key = 0x7abcdef5;
    * using mutex = SharedMutex.create(key);
-   * assertThrows(() => SharedRwLock.open(key), TypeError, "2 semaphores");
+   * assertThrows(() => SharedRwLock.open(key), TypeError, "3 semaphores");
    * mutex.remove();
    * ```
    *
@@ -361,7 +345,7 @@ export class SharedRwLock extends SharedLock {
   lockReadSync(options?: SyncWaitOptions): ReadGuard {
     const deadline = deadlineOf(options);
     const set = setOf(this);
-    const acquisition = new ReadAcquisition(set, isRead(set) ? 0 : deadline);
+    using acquisition = new ReadAcquisition(set, isRead(set) ? 0 : deadline);
     return acquisition.waitSync(deadline);
   }
 
@@ -379,7 +363,11 @@ export class SharedRwLock extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   tryLockRead(): ReadGuard | undefined {
-    return read(setOf(this), READ);
+    const set = setOf(this);
+    const died = set.tryLock(READ.regardless);
+    return died === undefined
+      ? undefined
+      : new ReaderGuard(internal, set, died);
   }
 
   /**
@@ -404,12 +392,8 @@ export class SharedRwLock extends SharedLock {
    */
   async lockRead(options?: WaitOptions): Promise<ReadGuard> {
     const limits = limitsOf(options);
-    const acquisition = new ReadAcquisition(
-      setOf(this),
-      limits.deadline,
-      this.#readers,
-    );
-    return await acquisition.wait(limits);
+    using acquisition = new ReadAcquisition(setOf(this), limits.deadline);
+    return await acquisition.wait(limits, this.#readers);
   }
 
   /**
@@ -449,7 +433,9 @@ export class SharedRwLock extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   tryLockWrite(): LockGuard | undefined {
-    return write(setOf(this));
+    const set = setOf(this);
+    const died = tryLock(set, WRITE);
+    return died === undefined ? undefined : new OwnerGuard(internal, set, died);
   }
 
   /**
@@ -472,7 +458,7 @@ export class SharedRwLock extends SharedLock {
    */
   async lockWrite(options?: WaitOptions): Promise<LockGuard> {
     const limits = limitsOf(options);
-    using acquisition = new WriteAcquisition(setOf(this), this.#writers);
-    return await acquisition.wait(limits);
+    using acquisition = new WriteAcquisition(setOf(this));
+    return await acquisition.wait(limits, this.#writers);
   }
 }

@@ -111,12 +111,14 @@ export class SetHandle extends SysvObject {
   blockingCall(
     { sembufs, count }: Operations,
     until: number = Infinity,
+    done?: () => void,
   ): BlockingCall {
     const { semtimedop_nonblocking: call } = sysSem();
     return {
       block: async (milliseconds) => {
         const time = durationOf(Math.min(milliseconds, remaining(until)));
-        await background(call(this.id, sembufs, count, time));
+        const result = await background(call(this.id, sembufs, count, time));
+        if (result === 0) done?.();
       },
     };
   }

@@ -1,5 +1,6 @@
 /* shared_condition_peer MUTEX SHM CONDITION: waits and makes changes as the lines on
  * stdin say. The ints in the shared memory are described in shared_condition_test.ts. */
+#define _GNU_SOURCE
 #include <sys/shm.h>
 #include <unistd.h>
 

@@ -1,6 +1,7 @@
 /* shared_mutex_peer ID SHM [SLOT]: uses the mutex with that identifier as the lines on
  * stdin say, and answers each with a line. The ints in the shared memory are described
  * in shared_mutex_test.ts. */
+#define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
 #include <sys/shm.h>

@@ -9,7 +9,7 @@
 
 #include "peer.h"
 
-enum { LOCK, MARK, READERS, WAITING };
+enum { LOCK, MARK, TURN, READERS, WAITING };
 enum { FIRST, SECOND, BROKEN, REPAIRS, SLOTS };
 enum { OUTSIDE, CALLING, READING, WRITING, ASKING };
 enum { GO_ON, STAY_READING, STAY_WRITING, WRITE };
@@ -26,40 +26,25 @@ static int take(struct sembuf *whole, int count, struct sembuf *marked, int more
   return EBUSY;
 }
 
-static int try_write(void) {
-  struct sembuf whole[] = {{LOCK, 0, IPC_NOWAIT},
-                           {READERS, 0, IPC_NOWAIT},
-                           {MARK, 0, IPC_NOWAIT},
-                           {LOCK, 1, SEM_UNDO},
-                           {MARK, 1, 0}};
-  struct sembuf marked[] = {{LOCK, 0, IPC_NOWAIT},
-                            {READERS, 0, IPC_NOWAIT},
-                            {MARK, -1, IPC_NOWAIT},
-                            {MARK, 1, 0},
-                            {LOCK, 1, SEM_UNDO}};
-  return take(whole, 5, marked, 5);
+/* What a holder does to the turn: it waits until nobody has it, or gives its own away. */
+static struct sembuf turn_of(int has_turn) {
+  struct sembuf free = {TURN, 0, IPC_NOWAIT}, give = {TURN, -1, IPC_NOWAIT | SEM_UNDO};
+  return has_turn ? give : free;
 }
 
-static int write_lock(void) {
-  struct sembuf announce[] = {{WAITING, 1, SEM_UNDO}};
-  struct sembuf wait[] = {{LOCK, 0, 0}, {READERS, 0, 0}};
-  struct sembuf withdraw[] = {{WAITING, -1, IPC_NOWAIT | SEM_UNDO}};
-  int result = try_write();
-  if (result != EBUSY) return result;
-  if (semop(lock, announce, 1) != 0) give_up("semop");
-  while ((result = try_write()) == EBUSY) {
-    if (semop(lock, wait, 2) != 0 && errno != EINTR) give_up("semop");
-  }
-  if (semop(lock, withdraw, 1) != 0) give_up("semop");
-  return result;
+static int try_write_in(int has_turn) {
+  struct sembuf whole[] = {{LOCK, 0, IPC_NOWAIT},  {READERS, 0, IPC_NOWAIT},
+                           turn_of(has_turn),      {MARK, 0, IPC_NOWAIT},
+                           {LOCK, 1, SEM_UNDO},    {MARK, 1, 0}};
+  struct sembuf marked[] = {{LOCK, 0, IPC_NOWAIT}, {READERS, 0, IPC_NOWAIT},
+                            turn_of(has_turn),     {MARK, -1, IPC_NOWAIT},
+                            {MARK, 1, 0},          {LOCK, 1, SEM_UNDO}};
+  return take(whole, 6, marked, 6);
 }
 
-static void unlock_write(int consistent) {
-  struct sembuf give[] = {{LOCK, -1, IPC_NOWAIT | SEM_UNDO},
-                          {MARK, -1, IPC_NOWAIT}};
-  if (semop(lock, give, consistent ? 2 : 1) != 0) give_up("semop");
-}
+static int try_write(void) { return try_write_in(0); }
 
+/* Of a reader; regardless of waiters. */
 static int try_read(void) {
   struct sembuf whole[] = {{LOCK, 0, IPC_NOWAIT},
                            {MARK, 0, IPC_NOWAIT},
@@ -71,19 +56,69 @@ static int try_read(void) {
   return take(whole, 3, marked, 4);
 }
 
-static int read_lock(void) {
-  struct sembuf after_writers[] = {{LOCK, 0, 0}, {WAITING, 0, 0}};
-  struct sembuf wait[] = {{LOCK, 0, 0}};
-  struct timespec second = {1, 0};
-  int result;
-  if (semtimedop(lock, after_writers, 2, &second) != 0 && errno != EAGAIN &&
-      errno != EINTR) {
-    give_up("semtimedop");
+static int try_read_in(int has_turn) {
+  struct sembuf whole[] = {{LOCK, 0, IPC_NOWAIT},
+                           turn_of(has_turn),
+                           {WAITING, 0, IPC_NOWAIT},
+                           {MARK, 0, IPC_NOWAIT},
+                           {READERS, 1, SEM_UNDO}};
+  struct sembuf marked[] = {{LOCK, 0, IPC_NOWAIT},
+                            turn_of(has_turn),
+                            {WAITING, 0, IPC_NOWAIT},
+                            {MARK, -1, IPC_NOWAIT},
+                            {MARK, 1, 0},
+                            {READERS, 1, SEM_UNDO}};
+  if (has_turn) whole[2] = marked[2] = whole[0]; /* it need not wait for writers */
+  return take(whole, 5, marked, 6);
+}
+
+/* Waits for at most that many milliseconds. Whether the operations are done. */
+static int wait_for(struct sembuf *operations, int count, long ms) {
+  struct timespec time = {0, ms * 1000000};
+  if (semtimedop(lock, operations, count, &time) == 0) return 1;
+  if (errno != EAGAIN && errno != EINTR) give_up("semtimedop");
+  return 0;
+}
+
+/* The operations wait until one can lock: the first few of them, with the turn. */
+static int lock_in_turn(int (*try_in)(int), struct sembuf *wait, int few, int all) {
+  struct sembuf take_turn[] = {{TURN, 0, 0}, {TURN, 1, SEM_UNDO}};
+  int result = try_in(0);
+  if (result != EBUSY) return result;
+  wait_for(wait, all, 2);
+  for (int has_turn = 0;;) {
+    result = has_turn ? try_in(1) : EBUSY;
+    if (result == EBUSY) result = try_in(0);
+    if (result != EBUSY) return result;
+    if (has_turn) {
+      wait_for(wait, few, 100);
+    } else {
+      has_turn = wait_for(take_turn, 2, 100);
+    }
   }
-  while ((result = try_read()) == EBUSY) {
-    if (semop(lock, wait, 1) != 0 && errno != EINTR) give_up("semop");
-  }
+}
+
+static int write_lock(void) {
+  struct sembuf announce[] = {{WAITING, 1, SEM_UNDO}};
+  struct sembuf wait[] = {{LOCK, 0, 0}, {READERS, 0, 0}, {TURN, 0, 0}};
+  struct sembuf withdraw[] = {{WAITING, -1, IPC_NOWAIT | SEM_UNDO}};
+  int result = try_write();
+  if (result != EBUSY) return result;
+  if (semop(lock, announce, 1) != 0) give_up("semop");
+  result = lock_in_turn(try_write_in, wait, 2, 3);
+  if (semop(lock, withdraw, 1) != 0) give_up("semop");
   return result;
+}
+
+static int read_lock(void) {
+  struct sembuf wait[] = {{LOCK, 0, 0}, {TURN, 0, 0}, {WAITING, 0, 0}};
+  return lock_in_turn(try_read_in, wait, 1, 3);
+}
+
+static void unlock_write(int consistent) {
+  struct sembuf give[] = {{LOCK, -1, IPC_NOWAIT | SEM_UNDO},
+                          {MARK, -1, IPC_NOWAIT}};
+  if (semop(lock, give, consistent ? 2 : 1) != 0) give_up("semop");
 }
 
 static void unlock_read(void) {
