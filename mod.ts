@@ -101,6 +101,8 @@ export {
   type RangeOptions,
   type ResizableOptions,
   type ResizeOptions,
+  SequenceBytes,
+  type SequenceBytesReadOptions,
   SequenceCell,
 } from "./ffi/memory_map.ts";
 

@@ -60,6 +60,10 @@ export type {
 export { type AtomicWords, Memory } from "./memory/memory.ts";
 export type { MemoryAdvice } from "./memory/pages.ts";
 export type { RangeOptions } from "./memory/range.ts";
+export {
+  SequenceBytes,
+  type SequenceBytesReadOptions,
+} from "./memory/sequence_bytes.ts";
 export { SequenceCell } from "./memory/sequence_cell.ts";
 export type { MemoryHandle } from "./memory/share.ts";
 export {

@@ -3,10 +3,11 @@ import { MemoryMap } from "../ffi/memory_map.ts";
 import {
   ClosedError,
   PosixSharedMemory,
+  SequenceBytes,
   SequenceCell,
   SysvSharedMemory,
 } from "../ffi/shared_memory.ts";
-import { array, cstring, f64, i16, struct, u64 } from "../ffi/struct.ts";
+import { array, bytes, cstring, f64, i16, struct, u64 } from "../ffi/struct.ts";
 import { sleepingWords } from "../ffi/wait/futexes.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { spawnCall } from "./support/child.ts";
@@ -230,5 +231,142 @@ leakTest(
     }
     assertEquals((await peer.ended()).code, 0);
     assertEquals(cell.readSync().age, rounds % 30_000);
+  },
+);
+
+// --- Bytes -------------------------------------------------------------------
+
+/** Whether they are the same bytes. (assertEquals takes long for so many.) */
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length &&
+    one.every((byte, index) => byte === other[index]);
+}
+
+leakTest("SequenceBytes is read as it was written", async () => {
+  const size = 600_000; // more than one part of a copy
+  using memory = newSegment(SequenceBytes.size(size) + 8);
+  using readonly = SysvSharedMemory.fromId(memory.id, { readonly: true });
+  const writer = new SequenceBytes(memory, 8, size);
+  const reader = new SequenceBytes(readonly, 8, size);
+  const cell = new SequenceCell(readonly, 8, struct({ all: bytes(size) }));
+  assertEquals(reader.byteLength, size);
+  const buffer = new Uint8Array(size);
+  for (const round of [1, 2, 3]) {
+    const value = new Uint8Array(size).fill(round);
+    value[size - 1] = 80;
+    const changed = reader.changed(reader.sequence);
+    writer.write(value);
+    assertEquals(await changed, 2 * round);
+    assert(isSame(reader.readSync(), value));
+    assert(isSame(cell.readSync().all, value));
+    for (
+      const read of [
+        () => reader.tryRead({ buffer }),
+        () => reader.readSync({ buffer, timeout: 0 }),
+        () => reader.read({ buffer, timeout: 0 }),
+      ]
+    ) {
+      assert(await read() === buffer);
+      assert(isSame(buffer, value));
+      buffer.fill(0);
+    }
+  }
+  assertThrows(() => reader.write(buffer), TypeError, "read-only");
+});
+
+leakTest("SequenceBytes refuses what does not fit", async () => {
+  using memory = newSegment(SequenceBytes.size(32));
+  for (const size of [0, -1, 1.5, 33]) {
+    assertThrows(() => new SequenceBytes(memory, 0, size), RangeError);
+  }
+  assertThrows(() => new SequenceBytes(memory, 4, 8), RangeError, "offset");
+  assertThrows(() => SequenceBytes.size(0), RangeError, '"size"');
+  const cell = new SequenceBytes(memory, 0, 32);
+  for (const length of [0, 31, 33]) {
+    const buffer = new Uint8Array(length);
+    assertThrows(() => cell.write(buffer), RangeError, '"bytes.length"');
+    assertThrows(() => cell.tryRead({ buffer }), RangeError, '"buffer.length"');
+    assertThrows(() => cell.readSync({ buffer }), RangeError);
+    await assertRejects(() => cell.read({ buffer }), RangeError);
+  }
+  const none = null as unknown as Uint8Array;
+  assertThrows(() => cell.write(none), TypeError, '"bytes"');
+  const buffer = "x" as unknown as Uint8Array<ArrayBuffer>;
+  assertThrows(() => cell.tryRead({ buffer }), TypeError, '"buffer"');
+  assertEquals(cell.sequence, 0);
+});
+
+leakTest(
+  "SequenceBytes.read() notices a buffer that was transferred",
+  async () => {
+    using memory = newSegment(SequenceBytes.size(32));
+    const cell = new SequenceBytes(memory, 0, 32);
+    memory.atomics.int32[0] = 1; // in the middle of a write
+    const buffer = new Uint8Array(32);
+    const reading = cell.read({ buffer });
+    structuredClone(buffer, { transfer: [buffer.buffer] });
+    cell.write(new Uint8Array(32));
+    await assertRejects(() => reading, RangeError, '"buffer.length"');
+  },
+);
+
+// --- A writer that does not stop, or stops in the middle ----------------------
+
+const STORM = new URL("./interop/c/sequence_cell_storm.c", import.meta.url);
+
+leakTest(
+  "SequenceCell: reads of a large value under a writer can be ended",
+  { needs: [noCompiler] },
+  async () => {
+    const size = 16 << 20;
+    using memory = newSegment(SequenceBytes.size(size));
+    const cells = [
+      new SequenceCell(memory, 0, struct({ all: bytes(size) })),
+      new SequenceBytes(memory, 0, size),
+    ];
+    const args = [`${memory.id}`, `${size}`];
+    await using peer = spawn(await compile(STORM), { args });
+    await peer.expect("up\n");
+    for (const cell of cells) {
+      // Only the event loop ends this, after it has run the timer often enough.
+      const controller = new AbortController();
+      let ticks = 0;
+      const timer = setInterval(() => {
+        if (++ticks === 20) controller.abort("enough");
+      });
+      const told = (async () => {
+        for (;;) await cell.read({ signal: controller.signal });
+      })().catch((reason) => reason);
+      assertEquals(await told, "enough");
+      clearInterval(timer);
+      // A read that succeeds was between two writes.
+      const timedOut = (error: Error) => error.name === "TimeoutError";
+      for (let ended = 0; ended < 3;) {
+        await cell.read({ timeout: 1 }).catch((error) => {
+          if (!timedOut(error)) throw error;
+          ended++;
+        });
+      }
+      for (let ended = 0; ended < 3;) {
+        try {
+          cell.readSync({ timeout: 1 });
+        } catch (error) {
+          if (!timedOut(error as Error)) throw error;
+          ended++;
+        }
+      }
+    }
+    // The writer dies in the middle of a write, and another one goes on.
+    await peer.closeStdin();
+    await peer.ended();
+    memory.atomics.int32[0]! |= 1;
+    for (const cell of cells) {
+      assertEquals(cell.tryRead(), undefined);
+      assertThrows(() => cell.readSync({ timeout: 5 }), DOMException);
+      await assertRejects(() => cell.read({ timeout: 5 }), DOMException);
+    }
+    const reading = cells.map((cell) => cell.read());
+    new SequenceBytes(memory, 0, size).write(new Uint8Array(size));
+    await Promise.all(reading);
   },
 );

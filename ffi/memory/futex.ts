@@ -90,7 +90,8 @@ export async function wait(
   }
 }
 
-function futexWord({ mapping, offset }: Word, value: number): FutexWord {
+/** A word that is waited for while it is `value`. */
+export function futexWord({ mapping, offset }: Word, value: number): FutexWord {
   return {
     address: addressOf(mapping, offset),
     value,

@@ -1,28 +1,16 @@
-// A struct with one writer and many readers, which never see half of a write: a seqlock.
+// A struct that is written while others read it, and is never read half-written.
 
-import { checkInteger, checkSize, setBytes } from "../arguments.ts";
+import { checkInteger } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
-import type { Mapping } from "../kernel/mapping.ts";
-import { sched } from "../libc/sched.ts";
-import { fence } from "../libc/stdatomic.ts";
 import type { Fields, FieldValues, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,
-  isOver,
-  type Limits,
   limitsOf,
-  remaining,
   type SyncWaitOptions,
-  timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
-import { throwIfAborted } from "../wait/signal.ts";
-import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
-import { wait, wake } from "./futex.ts";
-import { mappingOf, type Memory, wordOf } from "./memory.ts";
-
-const HEAD = 8; // bytes: the sequence, and the padding that aligns the struct
-const ALL = 0x7fffffff; // waiters
+import type { Memory } from "./memory.ts";
+import { checkedSize, HEAD, Sequence } from "./sequence.ts";
 
 /**
  * `struct { _Atomic uint32_t sequence; alignas(8) T value; }`: a struct in memory with
@@ -35,6 +23,10 @@ const ALL = 0x7fffffff; // waiters
  * **One writer at a time**: several need a semaphore or lock. A writer that dies during
  * a write leaves an odd sequence, and the value cannot be read until the next write. Use
  * a timeout for reads where that matters.
+ *
+ * **Large values**: a read copies the value, and starts again if there was a write
+ * meanwhile. So a value that is written more often than it can be copied is not read
+ * until the writer pauses. {@linkcode SequenceBytes} copies bytes faster.
  *
  * A cell owns nothing, so it has no `close()`: close its memory.
  *
@@ -61,10 +53,9 @@ const ALL = 0x7fffffff; // waiters
  * @see {@link https://docs.kernel.org/locking/seqlock.html | Sequence counters and sequential locks}
  */
 export class SequenceCell<F extends Fields> {
-  readonly #memory: Memory;
   readonly #layout: Struct<F>;
-  readonly #offset: number;
-  readonly #size: number; // of the struct, in bytes
+  readonly #sequence: Sequence;
+  readonly #tryOnce = () => this.#tryRead();
   #spare: Uint8Array<ArrayBuffer> | undefined;
 
   /**
@@ -78,21 +69,8 @@ export class SequenceCell<F extends Fields> {
    * @throws {ClosedError} If the memory is closed.
    */
   constructor(memory: Memory, offset: number, layout: Struct<F>) {
-    const size = sizeOf(layout);
-    const mapping = mappingOf(memory);
-    mapping.checkOwn();
-    const last = mapping.length - HEAD - size;
-    const origin = `${HEAD + size} bytes in ${mapping.subject}`;
-    checkInteger("offset", offset, 0, last, origin);
-    if ((mapping.address + BigInt(offset)) % BigInt(HEAD) !== 0n) {
-      throw new RangeError(
-        `Argument "offset" must be a multiple of ${HEAD} bytes: ${offset}`,
-      );
-    }
-    this.#memory = memory;
+    this.#sequence = new Sequence(memory, offset, sizeOf(layout));
     this.#layout = layout;
-    this.#offset = offset;
-    this.#size = size;
   }
 
   /**
@@ -112,7 +90,7 @@ export class SequenceCell<F extends Fields> {
    * @throws {ClosedError} If the memory is closed.
    */
   get sequence(): number {
-    return this.#load(this.#mapping());
+    return this.#sequence.value;
   }
 
   /**
@@ -127,17 +105,8 @@ export class SequenceCell<F extends Fields> {
   write(value: FieldViews<F>): void {
     const copy = this.#take();
     this.#layout.write(copy, value); // may run code of the caller
-    const mapping = this.#mapping();
-    const { bytes } = mapping;
-    const before = mapping.load(this.#offset);
-    // It is odd already if a writer died during a write.
-    const during = before + 1 + (before & 1);
-    mapping.store(this.#offset, during);
-    fence(); // the sequence is odd before any byte of the value is written
-    setBytes(bytes, copy, this.#offset + HEAD);
-    mapping.store(this.#offset, during + 1); // and even after the last one
+    this.#sequence.write(copy);
     this.#spare = copy;
-    if (mapping.access === "shared") wake(mapping, this.#offset, ALL);
   }
 
   /**
@@ -159,13 +128,7 @@ export class SequenceCell<F extends Fields> {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    */
   readSync(options?: SyncWaitOptions): FieldValues<F> {
-    const deadline = deadlineOf(options);
-    for (;;) {
-      const value = this.#tryRead();
-      if (value !== undefined) return value;
-      if (remaining(deadline) === 0) throw this.#timeout();
-      sched().sched_yield(); // the writer may need this processor
-    }
+    return this.#sequence.readSync(this.#tryOnce, deadlineOf(options));
   }
 
   /**
@@ -173,21 +136,13 @@ export class SequenceCell<F extends Fields> {
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns A copy of the value.
+   * @throws {TypeError} If a write is in progress in private memory.
    * @throws {ClosedError} If the memory is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
    */
   async read(options?: WaitOptions): Promise<FieldValues<F>> {
-    const limits = limitsOf(options);
-    for (;;) {
-      throwIfAborted(limits.signal);
-      const value = this.#tryRead();
-      if (value !== undefined) return value;
-      if (isOver(limits.deadline)) throw this.#timeout();
-      const sequence = this.#load(this.#mapping());
-      if ((sequence & 1) !== 0) await this.#waitWith(sequence, limits);
-      else if (isOverdue()) await yieldToEventLoop();
-    }
+    return await this.#sequence.read(this.#tryOnce, limitsOf(options));
   }
 
   /**
@@ -225,72 +180,31 @@ export class SequenceCell<F extends Fields> {
    */
   async changed(since: number, options?: WaitOptions): Promise<number> {
     checkInteger("since", since, 0, 0xffffffff, "uint32_t");
-    const limits = limitsOf(options);
-    let present = since;
-    while (present === since || (present & 1) !== 0) {
-      present = await this.#waitWith(present, limits);
-    }
-    return present;
+    return await this.#sequence.changed(since, limitsOf(options));
   }
 
   /** Shows the sequence; undefined if the memory is closed. */
   [Symbol.for("Deno.customInspect")](): string {
-    const mapping = mappingOf(this.#memory);
-    const closed = mapping.closed || mapping.transferred;
-    const sequence = closed ? undefined : this.#load(mapping);
-    const offset = this.#offset;
-    return inspected("SequenceCell", { offset, sequence, closed });
-  }
-
-  /** Waits while the sequence is this one. */
-  async #waitWith(sequence: number, limits: Limits): Promise<number> {
-    const word = wordOf(this.#memory, this.#offset);
-    return await wait(word, sequence | 0, limits) >>> 0;
-  }
-
-  #timeout(): DOMException {
-    return timeoutError(`a value in ${mappingOf(this.#memory).subject}`);
+    return inspected("SequenceCell", this.#sequence.shown);
   }
 
   /** Private, because a caller can replace public methods. */
   #tryRead(): FieldValues<F> | undefined {
-    const mapping = this.#mapping();
-    const before = this.#load(mapping);
-    if ((before & 1) !== 0) return undefined;
     const copy = this.#take();
-    mapping.read(this.#offset + HEAD, copy);
-    fence(); // no byte of the value is read after the sequence
-    if (this.#load(mapping) !== before) {
-      this.#spare = copy;
-      return undefined;
-    }
-    const value = this.#layout.decode(copy); // may run code of the caller
+    const isWhole = this.#sequence.tryRead(copy);
+    const value = isWhole ? this.#layout.decode(copy) : undefined; // may run code of the caller
     this.#spare = copy;
     return value;
   }
 
-  #load(mapping: Mapping): number {
-    return mapping.load(this.#offset) >>> 0;
-  }
-
-  /** The present mapping: the memory may have been closed or resized. */
-  #mapping(): Mapping {
-    const mapping = mappingOf(this.#memory);
-    mapping.checkOwn();
-    if (this.#offset + HEAD + this.#size <= mapping.length) return mapping;
-    throw new RangeError("Cannot use the cell: its memory has become smaller");
-  }
-
   /** Takes the spare bytes, so that a nested call cannot use them, or new ones. */
   #take(): Uint8Array<ArrayBuffer> {
-    const copy = this.#spare ?? new Uint8Array(this.#size);
+    const copy = this.#spare ?? new Uint8Array(this.#sequence.size);
     this.#spare = undefined;
     return copy;
   }
 }
 
 function sizeOf(layout: { readonly size: number }): number {
-  const { size } = layout;
-  checkSize("layout.size", size);
-  return size;
+  return checkedSize("layout.size", layout.size);
 }

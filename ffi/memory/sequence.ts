@@ -1,0 +1,168 @@
+// The sequence lock of a cell: one writer, and readers that never see half of a write.
+
+import {
+  byteLengthOf,
+  checkInteger,
+  checkSize,
+  setBytes,
+  viewOf,
+} from "../arguments.ts";
+import type { Mapping } from "../kernel/mapping.ts";
+import { sched } from "../libc/sched.ts";
+import { fence } from "../libc/stdatomic.ts";
+import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
+import { sleepSync } from "../wait/backoff.ts";
+import { FutexSource } from "../wait/futexes.ts";
+import type { Limits } from "../wait/options.ts";
+import { yieldToEventLoop } from "../wait/yield.ts";
+import { futexWord, wait, wake } from "./futex.ts";
+import { mappingOf, type Memory, wordOf } from "./memory.ts";
+
+/** The bytes before the value: the sequence, and the padding that aligns the value. */
+export const HEAD = 8;
+const ALL = 0x7fffffff; // waiters
+// A copy ends early where a write has begun. It checks that after so many bytes.
+const CHUNK = 1 << 18;
+
+/** The size of the value of a cell. */
+export function checkedSize(name: string, size: unknown): number {
+  checkSize(name, size);
+  return size as number;
+}
+
+/** The place of a sequence and a value in a memory. */
+export class Sequence {
+  readonly #memory: Memory;
+  readonly offset: number;
+  readonly size: number; // of the value, in bytes
+
+  constructor(memory: Memory, offset: number, size: number) {
+    const mapping = mappingOf(memory);
+    mapping.checkOwn();
+    const last = mapping.length - HEAD - size;
+    const origin = `${HEAD + size} bytes in ${mapping.subject}`;
+    checkInteger("offset", offset, 0, last, origin);
+    if ((mapping.address + BigInt(offset)) % BigInt(HEAD) !== 0n) {
+      throw new RangeError(
+        `Argument "offset" must be a multiple of ${HEAD} bytes: ${offset}`,
+      );
+    }
+    this.#memory = memory;
+    this.offset = offset;
+    this.size = size;
+  }
+
+  /** The present sequence. */
+  get value(): number {
+    return this.#mapping().load(this.offset) >>> 0;
+  }
+
+  /** The fields that Deno.inspect() shows. */
+  get shown(): Record<string, unknown> {
+    const mapping = mappingOf(this.#memory);
+    const closed = mapping.closed || mapping.transferred;
+    const sequence = closed ? undefined : mapping.load(this.offset) >>> 0;
+    return { offset: this.offset, sequence, closed };
+  }
+
+  /** Writes all bytes of the value, and wakes the waiters. */
+  write(value: Uint8Array): void {
+    const mapping = this.#mapping();
+    const { bytes } = mapping;
+    const before = mapping.load(this.offset);
+    // It is odd already if a writer died during a write.
+    const during = before + 1 + (before & 1);
+    mapping.store(this.offset, during);
+    fence(); // the sequence is odd before any byte of the value is written
+    setBytes(bytes, value, this.offset + HEAD);
+    mapping.store(this.offset, during + 1); // and even after the last one
+    if (mapping.access === "shared") wake(mapping, this.offset, ALL);
+  }
+
+  /** Copies the value; false if there was a write meanwhile. */
+  tryRead(target: Uint8Array<ArrayBuffer>): boolean {
+    const mapping = this.#mapping();
+    const before = mapping.load(this.offset);
+    if ((before & 1) !== 0) return false;
+    const start = this.offset + HEAD;
+    if (this.size <= CHUNK) mapping.read(start, target);
+    else if (!this.#readChunks(mapping, before, target)) return false;
+    fence(); // no byte of the value is read after the sequence
+    return mapping.load(this.offset) === before;
+  }
+
+  /** Calls `tryOnce` until it succeeds, blocking this thread. */
+  readSync<T>(tryOnce: () => T | undefined, deadline: number): T {
+    const sleep = sleepSync();
+    let last = 0;
+    const pause = (deadline: number) => {
+      const present = this.value;
+      // The same write for so long: its writer is stopped, or dead.
+      if ((present & 1) !== 0 && present === last) sleep(deadline);
+      else for (let i = 0; i < 100 && (this.value & 1) !== 0; i++) yieldNow();
+      last = present;
+    };
+    return attemptSync(this.#subject, tryOnce, pause, deadline);
+  }
+
+  /** Calls `tryOnce` until it succeeds, without blocking the thread. */
+  read<T>(tryOnce: () => T | undefined, limits: Limits): Promise<T> {
+    const word = wordOf(this.#memory, this.offset);
+    const ended = new FutexSource(
+      this.#subject,
+      () => futexWord(word, this.value | 0),
+    );
+    const source: Source = {
+      subject: this.#subject,
+      spins: true,
+      isDeferred: () => false,
+      served: () => {},
+      ready: async (limits) => {
+        if ((this.value & 1) !== 0) return await ended.ready(limits);
+        await yieldToEventLoop();
+        return true;
+      },
+    };
+    return attempt(source, tryOnce, limits);
+  }
+
+  /** Waits until there is a value with another sequence, and returns that. */
+  async changed(since: number, limits: Limits): Promise<number> {
+    const word = wordOf(this.#memory, this.offset);
+    let present = since;
+    while (present === since || (present & 1) !== 0) {
+      present = await wait(word, present | 0, limits) >>> 0;
+    }
+    return present;
+  }
+
+  get #subject(): string {
+    return `a value in ${mappingOf(this.#memory).subject}`;
+  }
+
+  #readChunks(
+    mapping: Mapping,
+    before: number,
+    target: Uint8Array<ArrayBuffer>,
+  ): boolean {
+    const start = this.offset + HEAD;
+    for (let at = 0; at < this.size; at += CHUNK) {
+      if (mapping.load(this.offset) !== before) return false;
+      const end = Math.min(at + CHUNK, byteLengthOf(target));
+      mapping.read(start + at, viewOf(target, at, end));
+    }
+    return true;
+  }
+
+  /** The present mapping: the memory may have been closed or resized. */
+  #mapping(): Mapping {
+    const mapping = mappingOf(this.#memory);
+    mapping.checkOwn();
+    if (this.offset + HEAD + this.size <= mapping.length) return mapping;
+    throw new RangeError("Cannot use the cell: its memory has become smaller");
+  }
+}
+
+function yieldNow(): void {
+  sched().sched_yield(); // the writer may need this processor
+}
