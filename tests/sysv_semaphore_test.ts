@@ -540,7 +540,8 @@ leakTest(
   "SysvSemaphoreSet.open() does not open a set that is not initialised",
   { needs: [noCompiler] },
   async () => {
-    for (const [how, value] of [["get", 0], ["setval", 3]] as const) {
+    {
+      const [how, value] = ["get", 0];
       const key = uniqueKey();
       await makeInC(key, how);
       for (const timeout of [0, 20]) {
@@ -559,6 +560,7 @@ leakTest(
               `key ${showKey(key)} to be initialised`,
             ),
           );
+          assert(error.message.includes("{ untouched: true }"), error.message);
         }
       }
       const untouched = true;
@@ -572,6 +574,39 @@ leakTest(
     await makeInC(key, "op");
     using opened = SysvSemaphoreSet.open(key, { timeout: 0 });
     assertEquals(opened.getAll(), [1]);
+    opened.remove();
+  },
+);
+
+leakTest(
+  "SysvSemaphoreSet.open() opens a set whose values were only set",
+  { needs: [noCompiler] },
+  async () => {
+    const open = (key: number, timeout?: number) => [
+      SysvSemaphoreSet.open(key, { timeout }),
+      SysvSemaphoreSet.openOrCreate(key, [9], { timeout }),
+    ];
+    for (const [how, values] of [["setval", [3]], ["zero", [0]]] as const) {
+      for (const timeout of [undefined, 0]) {
+        const key = uniqueKey();
+        await makeInC(key, how);
+        for (const opened of open(key, timeout)) {
+          assertEquals(opened.getAll(), [...values]);
+          assertEquals(opened.stat().operated, null);
+          opened.close();
+        }
+        SysvSemaphoreSet.open(key).remove();
+      }
+    }
+    // One of two is set: the creator may set the other one later.
+    const key = uniqueKey();
+    await makeInC(key, "some");
+    assertThrows(
+      () => SysvSemaphoreSet.open(key, { timeout: 0 }),
+      DOMException,
+    );
+    using opened = SysvSemaphoreSet.open(key, { timeout: 20_000 });
+    assertEquals(opened.getAll(), [3, 0]);
     opened.remove();
   },
 );

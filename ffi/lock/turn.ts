@@ -15,7 +15,7 @@ import {
 
 // How long a waiter competes with those that come later, before it takes the turn. The
 // lock is idle until the process that has the turn runs, so turns cost throughput.
-const COMPETITION = 2; // ms
+const COMPETITION = 5; // ms
 
 // Waits until nobody has the turn, and takes it. The kernel serves the waiters in order.
 const TAKE_TURN = takeTurnIfZero([TURN]);

@@ -63,9 +63,9 @@ export interface SysvSemaphoreSetOpenOptions {
    */
   timeout?: number | undefined;
   /**
-   * Treats a set as initialised before the first operation on it. A C program that
-   * calls `semctl(SETVAL)` alone leaves a set in that state, and so does a creator that
-   * died early.
+   * Treats a set as initialised although no process has set its values or operated on
+   * it. A program that uses the zeroes of a new set leaves it in that state, and so does
+   * a creator that died early.
    *
    * @default {false}
    */
@@ -165,8 +165,8 @@ export class SysvSemaphoreSet implements Disposable {
    * first `semop`: creates a set under a new key.
    *
    * In C another process can see the set before its values are set. Here the first
-   * `semop` sets `sem_otime`, and {@linkcode SysvSemaphoreSet.open} waits for that, as C
-   * programs can do, too.
+   * `semop`, which changes no value, sets `sem_otime`, and
+   * {@linkcode SysvSemaphoreSet.open} waits for that, as C programs can do, too.
    *
    * @param key A 32-bit number, not 0; null creates a private set (`IPC_PRIVATE`),
    * which others can open by its `id` only.
@@ -209,7 +209,14 @@ export class SysvSemaphoreSet implements Disposable {
    * `semget(key, 0, 0)`: opens a set that exists.
    *
    * If another process is creating it, waits until its values are set: until
-   * `sem_otime` is not 0. That normally blocks this thread for microseconds.
+   * `sem_otime` is not 0, which the first `semop` sets. That normally blocks this thread
+   * for microseconds.
+   *
+   * Many other programs set the values with `semctl` (SETVAL or SETALL) and leave it at
+   * that, as Qt's QSystemSemaphore and Python's sysv_ipc do. Until the first `semop`,
+   * such a set is opened 10 milliseconds after all its semaphores were set, or, if only
+   * some were, 2 seconds after the last change. The kernel shows who has set a
+   * semaphore (GETPID), so 0 is as good a value as another one.
    *
    * @param key A 32-bit number, not 0.
    * @param options `timeout` in milliseconds, and `untouched`.
@@ -217,8 +224,9 @@ export class SysvSemaphoreSet implements Disposable {
    * @throws {RangeError} If the key or the timeout is out of range.
    * @throws {IpcError} ENOENT if there is no set under this key. Permissions are
    * checked when it is used.
-   * @throws {DOMException} `TimeoutError` if no process has operated on the set yet: its
-   * creator has died, or is a C program that does not do so. See `untouched`.
+   * @throws {DOMException} `TimeoutError` if the values were not set in time: its creator
+   * has died, or uses the zeroes of a new set; or the set may not be read, and no
+   * process has operated on it. See `untouched`.
    *
    * @example A key that is not in use
    * ```ts
@@ -256,8 +264,8 @@ export class SysvSemaphoreSet implements Disposable {
    * `mode` asks for; EINVAL if it has fewer semaphores than there are values, or would
    * have too many (SEMMSL); ENOSPC if there are too many sets (SEMMNI) or semaphores in
    * all sets (SEMMNS of /proc/sys/kernel/sem); ENOMEM.
-   * @throws {DOMException} `TimeoutError` if the set exists and no process has operated
-   * on it yet: its creator has died, or is a C program that does not do so.
+   * @throws {DOMException} `TimeoutError` if the set exists and its values were not set
+   * in time, as with {@linkcode SysvSemaphoreSet.open}.
    *
    * @example The first process creates it
    * ```ts
