@@ -418,6 +418,29 @@ leakTest("PosixSemaphore.at() refuses bytes that are no semaphore", () => {
   assertEquals(PosixSemaphore.at(map.bytes).value, 1);
 });
 
+leakTest("PosixSemaphore.at() says why processes cannot share it", () => {
+  using map = MemoryMap.anonymous(SIZE);
+  const words = new Int32Array(map.bytes.buffer);
+  const [SHARED, MUSL_WAITERS] = [128, -0x8000_0000];
+  for (
+    const [value, second, third, reason] of [
+      [1, 0, 0, "pshared = 0"], // glibc for threads; musl for processes
+      [0, 1, 0, "pshared = 0"], // the same, with a waiter
+      [0, 0, 0, "not at all"],
+      [MUSL_WAITERS, 1, 0, "musl"],
+      [MUSL_WAITERS | 1, 1, SHARED, "musl"],
+      [-1, 1, 0, "musl"], // before musl 1.2.4
+      [2, SHARED, 0, "32-bit"],
+      [1, 0, 1, "not initialised"],
+    ] as const
+  ) {
+    words.set([value, second, third]);
+    assertThrows(() => PosixSemaphore.at(map.bytes), TypeError, reason);
+  }
+  words.set([1, 0, SHARED]);
+  assertEquals(PosixSemaphore.at(map.bytes).value, 1);
+});
+
 leakTest("PosixSemaphore.open() takes a file that C would take", () => {
   const name = uniqueName();
   Deno.writeFileSync(fileOf(name), new Uint8Array(SIZE));
@@ -1125,9 +1148,13 @@ leakTest(
     using place = newMapped(0);
     place.memory.bytes.fill(0xee);
     await using peer = await spawnPeer(place);
+    const bytes = place.memory.bytes.subarray(OFFSET);
+    await peer.send("threads 3");
+    assertEquals(await peer.line(), "ready");
+    assertThrows(() => PosixSemaphore.at(bytes), TypeError, "pshared = 0");
     await peer.send("init 3");
     assertEquals(await peer.line(), "ready");
-    using semaphore = PosixSemaphore.at(place.memory.bytes.subarray(OFFSET));
+    using semaphore = PosixSemaphore.at(bytes);
     assertEquals(semaphore.value, 3);
     semaphore.acquireSync();
     await peer.send("value");

@@ -160,6 +160,7 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const EFBIG = 27;
 export const ENOSPC = 28;
+export const ERANGE = 34;
 export const EDEADLK = 35;
 export const ENOMSG = 42;
 export const EIDRM = 43;

@@ -56,6 +56,8 @@ export const SETVAL = 16;
 export const SETALL = 17;
 /** The highest value of a semaphore, from <linux/sem.h>. */
 export const SEMVMX = 32767;
+/** The most that is undone for a process, from <linux/sem.h>. */
+export const SEMAEM = SEMVMX;
 
 /** struct sembuf */
 export const sembuf = struct({ sem_num: u16, sem_op: i16, sem_flg: i16 });

@@ -25,7 +25,8 @@ export interface SysvSemaphoreOperation {
 /** The fields of struct sembuf. */
 export type Operation = readonly [index: number, delta: number, flags: number];
 
-const SHORTS = sembuf.size / 2; // struct sembuf is three 16-bit numbers
+/** struct sembuf is three 16-bit numbers. */
+export const SHORTS = sembuf.size / 2;
 
 /** Operations that the kernel does together: all or none. */
 export class Operations {

@@ -124,6 +124,9 @@ function randomName(): string {
  * A permit has no owner: any process may release what another one has acquired. The
  * permit of a process that dies is lost.
  *
+ * Programs that use musl, as those of Alpine Linux, cannot take part: their semaphores
+ * have another layout, and their names other files.
+ *
  * Do not truncate the file of a named semaphore while it is open: the next use raises
  * SIGBUS, which ends the process.
  *
@@ -311,7 +314,13 @@ export class PosixSemaphore implements Disposable {
 
   /**
    * `sem_t *`: uses a semaphore in shared memory that another process, or another
-   * thread, has initialised.
+   * thread, has initialised: in C with `sem_init(sem, 1, value)`.
+   *
+   * A semaphore that was made with `pshared = 0` is refused, because `sem_post` never
+   * wakes a waiter in another process. So is one of a 32-bit program, or of a program
+   * that uses musl: its `sem_t` has another meaning, and neither side would wake the
+   * other. (One that musl has made with `pshared = 0` looks as one of glibc that
+   * processes share: it cannot be told.)
    *
    * The calls on a semaphore that was overwritten fail with EINVAL. If it is overwritten
    * during a call, such as while `acquireSync()` blocks, the C library can end the
@@ -321,7 +330,7 @@ export class PosixSemaphore implements Disposable {
    * memory map of this module, aligned to 8 bytes.
    * @returns The semaphore. Its calls throw a ClosedError when the memory is closed.
    * @throws {TypeError} If the bytes do not belong to a mapping of this module, or if
-   * their content cannot be a semaphore.
+   * their content is not a semaphore that processes share.
    * @throws {RangeError} If there are too few, or if they are not aligned.
    * @throws {ClosedError} If the memory is closed.
    *
@@ -329,9 +338,10 @@ export class PosixSemaphore implements Disposable {
    */
   static at(bytes: Uint8Array<ArrayBuffer>): PosixSemaphore {
     const semaphore = PosixSemaphore.#in(bytes);
-    if (semaphore.#sem.isSound) return semaphore;
+    const { fault } = semaphore.#sem;
+    if (fault === undefined) return semaphore;
     throw new TypeError(
-      'Argument "bytes" must be an initialised semaphore',
+      `Argument "bytes" must be a semaphore that processes share: ${fault}`,
     );
   }
 
@@ -444,8 +454,7 @@ export class PosixSemaphore implements Disposable {
    * sleeps in the kernel for all of them, and takes nothing. So the signal, the timeout
    * and `close()` end a wait at once, and a Worker that is terminated takes no permit.
    * A closed memory is noticed up to 50 milliseconds later. Under a permission for the
-   * path of libc alone, and for a semaphore that a C program has initialised for its own
-   * threads, the wait tries again and again, at last every 20 milliseconds.
+   * path of libc alone, the wait tries again and again, at last every 20 milliseconds.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The permit. Dispose of it to give it back, or ignore it and call

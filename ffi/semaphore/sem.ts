@@ -59,6 +59,11 @@ export class Sem {
     return this.#words.areSound;
   }
 
+  /** Why processes cannot share it; undefined if they can. */
+  get fault(): string | undefined {
+    return this.#words.fault;
+  }
+
   /** `sem_init(sem, 1, value)` */
   init(value: number): void {
     check(libc().sem_init(this.#address, 1, value), "sem_init", this.subject);

@@ -13,6 +13,7 @@ const VALUE = 0; // index of a 32-bit word
 const WAITERS = 1;
 const PRIVATE = 2;
 const PRIVATE_BYTES = 8n;
+const WORDS = 3; // of the struct, without its padding
 const PROCESS_SHARED = 128;
 const PROCESS_PRIVATE = 0;
 const WAITER = 1n << 32n;
@@ -24,6 +25,12 @@ const noWords = new Int32Array(SIZEOF_SEM_T / 4).fill(-1);
 function isSemaphore(flag: number | undefined): boolean {
   return flag === PROCESS_SHARED || flag === PROCESS_PRIVATE;
 }
+
+// Semaphores that other C libraries, and 32-bit programs, put into shared memory.
+// musl: `int value` with the highest bit set while there may be waiters, `int waiters`,
+// and the other flag, so that 0 is process-shared there.
+// 32-bit glibc: `unsigned value`, `int private`, `int pad`, `unsigned nwaiters`.
+const PRIVATE_OF_32_BIT = 1; // index of a 32-bit word
 
 /** Whether the runtime permits views of memory, not only calls of libc. */
 function mayView(): boolean {
@@ -51,6 +58,23 @@ export class SemWords {
     if (this.#bigInt64 !== undefined) return isSemaphore(this.#int32[PRIVATE]);
     copyFrom(this.#address + PRIVATE_BYTES, wordBytes);
     return isSemaphore(word[0]);
+  }
+
+  /** Why processes cannot share this semaphore; undefined if they can. */
+  get fault(): string | undefined {
+    const words = new Int32Array(WORDS);
+    copyFrom(this.#address, new Uint8Array(words.buffer));
+    const flag = words[PRIVATE];
+    if (!isSemaphore(flag)) return "it is not initialised";
+    if (words[VALUE]! < 0) {
+      return "it is of a program that uses musl, whose semaphores are different";
+    }
+    if (flag === PROCESS_SHARED) return undefined;
+    if (words[PRIVATE_OF_32_BIT] === PROCESS_SHARED) {
+      return "it is of a 32-bit program, whose semaphores are different";
+    }
+    return "it was initialised with pshared = 0 (for the threads of one process), or " +
+      "by a program that uses musl, or not at all";
   }
 
   /** Whether sem_post wakes a thread of ours that {@linkcode SemWords.enter} counts. */

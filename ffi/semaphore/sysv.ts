@@ -19,7 +19,11 @@ export interface SysvSemaphoreOptions {
   /**
    * `SEM_UNDO`: when this process ends, also when it is killed, the kernel gives back
    * what it has acquired and not released, and takes away what it has released without
-   * acquiring it. Choose false where one process releases what another one acquires.
+   * acquiring it. So it is for processes that give back what they take.
+   *
+   * Choose false where one process releases what another one acquires, as to notify. Otherwise
+   * both fail with ERANGE when they have done so 32,767 times (SEMAEM), and the value is
+   * changed back when one of them ends.
    *
    * @default {true}
    */
@@ -115,8 +119,9 @@ export class SysvSemaphore {
    * of is given back when this process ends, unless `undo` is false.
    * @throws {ClosedError} If the set is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EACCES if the set may not be changed; EIDRM if it was removed,
-   * before or during the wait; ENOMEM.
+   * @throws {IpcError} EACCES if the set may not be changed; ERANGE if this process has
+   * acquired 32767 more than it has released (see the option `undo`); EIDRM if the set
+   * was removed, before or during the wait; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
@@ -130,8 +135,9 @@ export class SysvSemaphore {
    *
    * @returns The permit; undefined when the value is 0.
    * @throws {ClosedError} If the set is closed.
-   * @throws {IpcError} EACCES if the set may not be changed; EIDRM if it was removed;
-   * ENOMEM.
+   * @throws {IpcError} EACCES if the set may not be changed; ERANGE if this process has
+   * acquired 32767 more than it has released (see the option `undo`); EIDRM if the set
+   * was removed; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
@@ -151,8 +157,9 @@ export class SysvSemaphore {
    * of is given back when this process ends, unless `undo` is false.
    * @throws {ClosedError} If the set is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EACCES if the set may not be changed; EIDRM if it was removed,
-   * before or during the wait; ENOMEM.
+   * @throws {IpcError} EACCES if the set may not be changed; ERANGE if this process has
+   * acquired 32767 more than it has released (see the option `undo`); EIDRM if the set
+   * was removed, before or during the wait; ENOMEM.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
@@ -171,8 +178,9 @@ export class SysvSemaphore {
    * kernel takes it away again when this process ends without having acquired as often.
    *
    * @throws {ClosedError} If the set is closed.
-   * @throws {IpcError} ERANGE if the value is 32767; EACCES if the set may not be
-   * changed; EIDRM if it was removed; ENOMEM.
+   * @throws {IpcError} ERANGE if the value is 32767, or if this process has released
+   * 32767 more than it has acquired (see the option `undo`): the limit of the error tells
+   * which; EACCES if the set may not be changed; EIDRM if it was removed; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */

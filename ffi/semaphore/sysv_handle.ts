@@ -12,29 +12,32 @@ import {
   EINVAL,
   ENOENT,
   ENOSPC,
+  ERANGE,
   errno,
   ipcError,
 } from "../libc/errno.ts";
 import { changePerm, type PermChange } from "../libc/sys_ipc.ts";
-import { GETALL, semidDs, sysSem } from "../libc/sys_sem.ts";
+import { GETALL, SEMAEM, semidDs, SEMVMX, sysSem } from "../libc/sys_sem.ts";
 import { durationOf } from "../libc/time.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
 import { type Limits, remaining } from "../wait/options.ts";
 import { type BlockingCall, PoolSource } from "../wait/pool.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
-import type { Operations } from "./operations.ts";
+import { type Operations, SHORTS } from "./operations.ts";
 import { SEMAPHORE_SETS } from "./sysv_stat.ts";
 
 const SEM = "/proc/sys/kernel/sem";
 const FIELDS = ["SEMMSL", "SEMMNS", "SEMOPM", "SEMMNI"] as const;
 
+// A process that adds more than it takes away, or the other way round, runs into this.
+const UNDO_LIMIT: SystemLimit = {
+  name: "SEMAEM (what the kernel undoes for a process: see the option undo)",
+  value: SEMAEM,
+};
+
 function limitOf(field: typeof FIELDS[number]): SystemLimit | undefined {
   const limit = systemLimit(SEM, FIELDS.indexOf(field));
   return limit && { name: `${field} (${SEM})`, value: limit.value };
-}
-
-function limitOfSemop(error: number): SystemLimit | undefined {
-  return error === E2BIG ? limitOf("SEMOPM") : undefined;
 }
 
 function limitOfSemget(error: number, size: number): SystemLimit | undefined {
@@ -90,9 +93,11 @@ export class SetHandle extends SysvObject {
   }
 
   /** `semop(id, ...)`; false when it would have to wait, or was interrupted. */
-  operate({ sembufs, count }: Operations): boolean {
+  operate(operations: Operations): boolean {
+    const { sembufs, count } = operations;
     const { semop } = sysSem();
-    return this.#isDone(() => semop(this.id, sembufs, count), "semop");
+    const call = () => semop(this.id, sembufs, count);
+    return this.#isDone(call, "semop", operations);
   }
 
   /** `semtimedop(id, ...)`, blocking this thread; false at the deadline, or earlier. */
@@ -104,7 +109,7 @@ export class SetHandle extends SysvObject {
       const time = durationOf(remaining(deadline));
       return semtimedop(this.id, sembufs, count, time);
     };
-    return this.#isDone(call, "semtimedop");
+    return this.#isDone(call, "semtimedop", operations);
   }
 
   /** The same on a thread of the blocking pool, at most until then. */
@@ -121,6 +126,24 @@ export class SetHandle extends SysvObject {
         if (result === 0) done?.();
       },
     };
+  }
+
+  /** The limit that the operations have run into. */
+  #limitOf(error: number, { sembufs }: Operations): SystemLimit | undefined {
+    if (error === E2BIG) return limitOf("SEMOPM");
+    if (error !== ERANGE) return undefined;
+    const present = new Uint16Array(this.size);
+    if (sysSem().semctl_array(this.id, 0, GETALL, present) === -1) {
+      return undefined;
+    }
+    const values = Array.from(present);
+    for (let at = 0; at < sembufs.length; at += SHORTS) {
+      values[sembufs[at]!]! += sembufs[at + 1]!;
+      if (values[sembufs[at]!]! > SEMVMX) {
+        return { name: "SEMVMX", value: SEMVMX };
+      }
+    }
+    return UNDO_LIMIT;
   }
 
   /** Does the operations if none of them has to wait. */
@@ -183,7 +206,11 @@ export class SetHandle extends SysvObject {
   }
 
   /** Whether the call succeeds; false when it would have to wait, or was interrupted. */
-  #isDone(call: () => number, syscall: string): boolean {
+  #isDone(
+    call: () => number,
+    syscall: string,
+    operations: Operations,
+  ): boolean {
     let error = 0;
     // Seldom, the runtime changes errno between the call and errno(), as when it
     // collects garbage there. A call that failed has done nothing: it can be repeated.
@@ -193,6 +220,6 @@ export class SetHandle extends SysvObject {
       if (error === EAGAIN || error === EINTR) return false;
       if (error !== ENOENT) break; // which semop(2) does not fail with
     }
-    throw this.failure(error, syscall, limitOfSemop(error));
+    throw this.failure(error, syscall, this.#limitOf(error, operations));
   }
 }

@@ -55,6 +55,9 @@ int main(int argc, char **argv) {
     if (strcmp(word, "init") == 0) {
       if (sem_init(semaphore, 1, value) != 0) give_up("sem_init");
       puts("ready");
+    } else if (strcmp(word, "threads") == 0) {
+      if (sem_init(semaphore, 0, value) != 0) give_up("sem_init");
+      puts("ready");
     } else if (strcmp(word, "post") == 0) {
       if (sem_post(semaphore) != 0) give_up("sem_post");
       puts("posted");
