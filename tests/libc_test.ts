@@ -28,6 +28,7 @@ const OTHER_HEADERS: Record<string, string> = {
   TMPFS_MAGIC: "linux/magic.h",
   MAX_COUNT: "limits.h",
   MQ_PRIO_MAX: "limits.h",
+  SEMAEM: "linux/sem.h",
   SEMVMX: "linux/sem.h",
   SEM_VALUE_MAX: "limits.h",
   SIOCOUTQ: "sys/ioctl.h linux/sockios.h", // in terms of the first

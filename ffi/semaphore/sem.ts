@@ -25,6 +25,7 @@ import { FutexSource, type FutexWord, wakeOne } from "../wait/futexes.ts";
 import { type Limits, remaining } from "../wait/options.ts";
 import { PoolSource } from "../wait/pool.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { Courtesy } from "./courtesy.ts";
 import { SemWords } from "./sem_words.ts";
 
 // A thread that blocks can lose its wake-up to a waiter that came before it and does not
@@ -43,6 +44,7 @@ export class Sem {
   readonly #words: SemWords;
   readonly #closing: Closing;
   readonly #queue = new WaiterQueue();
+  readonly #courtesy = new Courtesy();
   readonly #value = new Int32Array(1);
   #pins = 0; // waits that use the address
 
@@ -80,6 +82,7 @@ export class Sem {
   /** `sem_post(sem)` */
   post(): void {
     this.#check("sem_post");
+    this.#courtesy.released(this.#words.wake && this.#words.haveWaiters);
     check(libc().sem_post(this.#address), "sem_post", this.subject);
   }
 
@@ -96,6 +99,7 @@ export class Sem {
 
   /** `sem_wait(sem)`, blocking this thread. */
   waitSync(deadline: number): void {
+    this.#letOthersGo(deadline);
     if (!this.tryWait()) this.#waitSync(deadline);
   }
 
@@ -142,6 +146,7 @@ export class Sem {
 
   /** Waits without blocking the thread, in the order of the calls. */
   wait<T>(done: () => T, limits: Limits): Promise<T> {
+    this.#letOthersGo(limits.deadline);
     const tryOnce = () => this.tryWait() && done();
     return attempt(new SemSource(this), tryOnce, limits, this.#queue);
   }
@@ -199,6 +204,14 @@ export class Sem {
     this.#closing.checkOpen();
     if (this.#mapping?.closed) throw new ClosedError(this.#mapping.subject);
     if (!this.isSound) throw ipcError(EINVAL, syscall, this.subject);
+  }
+
+  /** Waits until another process has what was released last, unless waiters are here. */
+  #letOthersGo(deadline: number): void {
+    if (this.#isGone || this.#queue.busy) return;
+    const words = this.#words;
+    const isTaken = () => words.value === 0 || !words.haveWaiters;
+    this.#courtesy.pay(isTaken, deadline);
   }
 
   #word(): FutexWord {

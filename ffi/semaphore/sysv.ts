@@ -2,7 +2,7 @@
 
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { GETVAL, SEM_UNDO } from "../libc/sys_sem.ts";
+import { GETNCNT, GETVAL, SEM_UNDO, sysSem } from "../libc/sys_sem.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -10,6 +10,7 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { Courtesy } from "./courtesy.ts";
 import { Operations } from "./operations.ts";
 import { Permit, type SemaphorePermit } from "./permit.ts";
 import type { SetHandle } from "./sysv_handle.ts";
@@ -29,6 +30,8 @@ export interface SysvSemaphoreOptions {
    */
   undo?: boolean | undefined;
 }
+
+const NOTE_EVERY = 5; // ms
 
 /** Makes a semaphore of an open set. For this module alone. */
 export let semaphoreOf: (
@@ -70,8 +73,11 @@ export class SysvSemaphore {
   readonly #queue = new WaiterQueue();
   readonly #permit = () => new Permit(internal, this.#giveBack);
   readonly #giveBack = () => {
+    this.#noteWaiters();
     this.#handle.tryOnce(this.#release);
   };
+  readonly #courtesy = new Courtesy();
+  #noteAt = 0;
 
   private constructor(
     token: symbol,
@@ -126,7 +132,9 @@ export class SysvSemaphore {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   acquireSync(options?: SyncWaitOptions): SemaphorePermit {
-    this.#handle.waitSync(this.#acquire, deadlineOf(options));
+    const deadline = deadlineOf(options);
+    this.#letOthersGo(deadline);
+    this.#handle.waitSync(this.#acquire, deadline);
     return this.#permit();
   }
 
@@ -165,10 +173,12 @@ export class SysvSemaphore {
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
   async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
+    const limits = limitsOf(options);
+    this.#letOthersGo(limits.deadline);
     return await this.#handle.wait(
       this.#acquire,
       this.#permit,
-      limitsOf(options),
+      limits,
       this.#queue,
     );
   }
@@ -193,5 +203,27 @@ export class SysvSemaphore {
     const { id, closing } = this.#handle;
     const fields = { set: id, index: this.#index, closed: closing.closed };
     return inspected("SysvSemaphore", fields);
+  }
+
+  /**
+   * Notes now and then, because it takes a system call, whether there are waiters. The
+   * kernel hands a permit to those that block. Those that do not come too late, if this
+   * process acquires again at once.
+   */
+  #noteWaiters(): void {
+    const now = performance.now();
+    if (now < this.#noteAt) return;
+    this.#noteAt = now + NOTE_EVERY;
+    const { id } = this.#handle;
+    const count = sysSem().semctl(id, this.#index, GETNCNT); // best effort
+    this.#courtesy.released(count > 0);
+  }
+
+  #letOthersGo(deadline: number): void {
+    const { id, closing } = this.#handle;
+    if (closing.closed || this.#queue.busy) return;
+    const { semctl } = sysSem();
+    const isTaken = () => semctl(id, this.#index, GETVAL) <= 0;
+    this.#courtesy.pay(isTaken, deadline);
   }
 }

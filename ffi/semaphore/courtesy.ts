@@ -1,0 +1,39 @@
+// Letting others go first. A process that releases a permit while others wait, and
+// acquires again at once, would starve them: they have to wake up first.
+
+import { sched } from "../libc/sched.ts";
+
+const LONGEST = 1; // ms
+const MAX_PENALTY = 255;
+
+/** What one object owes to those that waited when it released a permit. */
+export class Courtesy {
+  #isOwed = false;
+  // Each time that nobody takes the permit doubles the number of times that this object
+  // does not wait: the waiters may be stopped, or dead.
+  #penalty = 0;
+  #skip = 0;
+
+  /** Notes a release, and whether there were waiters. */
+  released(hadWaiters: boolean): void {
+    this.#isOwed = hadWaiters;
+  }
+
+  /** Blocks until another process has taken the permit, for at most a millisecond. */
+  pay(isTaken: () => boolean, deadline: number): void {
+    if (!this.#isOwed) return;
+    this.#isOwed = false;
+    if (this.#skip > 0) {
+      this.#skip--;
+      return;
+    }
+    const end = Math.min(performance.now() + LONGEST, deadline);
+    let taken = isTaken();
+    while (!taken && performance.now() < end) {
+      sched().sched_yield();
+      taken = isTaken();
+    }
+    this.#penalty = taken ? 0 : Math.min(2 * this.#penalty + 1, MAX_PENALTY);
+    this.#skip = this.#penalty;
+  }
+}
