@@ -335,7 +335,7 @@ export class SharedCondition extends SharedLock {
    * @throws {IpcError} EDEADLK if this thread holds a guard of the mutex; EIDRM if the
    * mutex or the condition was removed, before or during the wait; EACCES if one of
    * them may not be read and written to; ERANGE if there are 32767 waiters; ENOMEM; E2BIG if
-   * the system allows fewer than 4 operations in one call (/proc/sys/kernel/sem).
+   * the system allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
    * @throws What the predicate throws, after the mutex is unlocked.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_cond_wait.3p.html | pthread_cond_wait(3)}
@@ -376,7 +376,7 @@ export class SharedCondition extends SharedLock {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the mutex or the condition was removed, before or during
    * the wait; EACCES if one of them may not be read and written to; ERANGE if there are 32767
-   * waiters; ENOMEM; E2BIG if the system allows fewer than 4 operations in one call
+   * waiters; ENOMEM; E2BIG if the system allows fewer than 5 operations in one call
    * (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    * @throws What the predicate throws, after the mutex is unlocked.

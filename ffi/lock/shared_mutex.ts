@@ -1,5 +1,5 @@
-// A mutex that survives the death of its owner: two System V semaphores, one of which
-// the kernel undoes. docs/shared-locks.md explains the protocol.
+// A mutex that survives the death of its owner: System V semaphores, some of which the
+// kernel undoes. docs/shared-locks.md explains the protocol.
 
 import { internal } from "../internal.ts";
 import {
@@ -77,16 +77,20 @@ export let mutexOf: (mutex: unknown) => Mutex;
  * A robust mutex between processes: it survives the death of its owner, also by
  * `kill -9`. The next owner gets the mutex and is told.
  *
- * It is a set of two System V semaphores, without memory or a file. Any process with the
+ * It is a set of three System V semaphores, without memory or a file. Any process with the
  * key and the permission can use it until it is removed. It also excludes the Workers of
  * one process. Its owner is the process: if a Worker is terminated while it holds the
- * mutex, the mutex stays locked until the process ends. Waiters are served in the order
- * of their calls within one object of this class, and in no order between objects.
+ * mutex, the mutex stays locked until the process ends.
+ *
+ * **Waits are bounded.** A waiter competes for 5 milliseconds with those that come
+ * later. Then its turn comes after those of the waiters before it, so a process that
+ * locks again at once does not starve others. docs/shared-locks.md has the exact bound,
+ * and its exceptions. Within one object asynchronous calls are served in their order.
  *
  * Processes in different IPC namespaces, such as most containers, do not share it. PID
  * namespaces make no difference.
  *
- * Locking and unlocking takes two system calls, about 0.4 microseconds. A robust pthread
+ * Locking and unlocking takes two system calls. A robust pthread
  * mutex in shared memory needs none, but a process that overwrites or unmaps that memory
  * crashes the owner; a lock on a file has no timeout. docs/shared-locks.md compares
  * them, and shows how a C program uses the mutex.
@@ -134,7 +138,7 @@ export class SharedMutex extends SharedLock {
   }
 
   /**
-   * `semget(key, 2, IPC_CREAT | IPC_EXCL | mode)`: creates a mutex under a new key,
+   * `semget(key, 3, IPC_CREAT | IPC_EXCL | mode)`: creates a mutex under a new key,
    * initialised in the same step.
    *
    * @param key A 32-bit number, not 0; null creates a private mutex (`IPC_PRIVATE`),
@@ -156,7 +160,7 @@ export class SharedMutex extends SharedLock {
   }
 
   /**
-   * `semget(key, 2, 0)`: opens a mutex that exists.
+   * `semget(key, 3, 0)`: opens a mutex that exists.
    *
    * @param key A 32-bit number, not 0.
    * @returns The mutex.
@@ -182,7 +186,7 @@ export class SharedMutex extends SharedLock {
   }
 
   /**
-   * `semget(key, 2, IPC_CREAT | mode)`: opens a mutex, or creates it.
+   * `semget(key, 3, IPC_CREAT | mode)`: opens a mutex, or creates it.
    *
    * @param key A 32-bit number, not 0. `ftok()` makes one from a path.
    * @param options `mode`, of a new mutex.
@@ -246,7 +250,7 @@ export class SharedMutex extends SharedLock {
    * @throws {IpcError} EDEADLK if this thread holds a guard of the mutex, which it
    * could not release while it blocks; EIDRM if it was removed, before or during the wait;
    * EACCES if it may not be read and written to; ENOMEM; E2BIG if the system allows
-   * fewer than 4 operations in one call (/proc/sys/kernel/sem).
+   * fewer than 5 operations in one call (/proc/sys/kernel/sem).
    *
    * @example With a timeout, and not recursive
    * ```ts
@@ -273,10 +277,11 @@ export class SharedMutex extends SharedLock {
    * `semop(id, ...)` with `IPC_NOWAIT`: locks the mutex if it is unlocked.
    *
    * @returns The guard, which unlocks the mutex and tells whether its previous owner
-   * died; undefined when the mutex is locked, also by this process.
+   * died; undefined when the mutex is locked, also by this process, or when it is the
+   * turn of another process.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the mutex was removed; EACCES if it may not be
-   * written to; ENOMEM; E2BIG if the system allows fewer than 4 operations in one call
+   * written to; ENOMEM; E2BIG if the system allows fewer than 5 operations in one call
    * (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
@@ -303,7 +308,7 @@ export class SharedMutex extends SharedLock {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the mutex was removed, before or during the wait;
    * EACCES if it may not be read and written to; ENOMEM; E2BIG if the system allows
-   * fewer than 4 operations in one call (/proc/sys/kernel/sem).
+   * fewer than 5 operations in one call (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    *
    * @example Two tasks of one program

@@ -1,4 +1,4 @@
-// A reader-writer lock that survives the death of its holders: four System V semaphores.
+// A reader-writer lock that survives the death of its holders: five System V semaphores.
 // docs/shared-locks.md explains the protocol.
 
 import { internal } from "../internal.ts";
@@ -114,7 +114,7 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
  * is no longer counted. After the death of a writer the next holders, readers and
  * writers, are told, until a writer has repaired the data.
  *
- * It is a set of four System V semaphores, without memory or a file. Any process with
+ * It is a set of five System V semaphores, without memory or a file. Any process with
  * the key and the permission can use it until it is removed. It also excludes the
  * Workers of one process. Its holder is the process: what a terminated Worker holds
  * stays locked until the process ends.
@@ -123,6 +123,10 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
  * overlapping readers do not starve writers. It does so for at most a second, or until
  * its timeout, because a waiting writer may be stopped, or may wait for this reader.
  * {@linkcode SharedRwLock.tryLockRead} does not prefer writers.
+ *
+ * **Waits are bounded**, as with {@linkcode SharedMutex}: after 5 milliseconds the turn
+ * of a waiter comes after those of the waiters before it, readers and writers alike. A
+ * reader first waits until no writer does, for that second at most.
  *
  * **Choose it** where reading takes long: hundreds of microseconds, or an `await`.
  * Locking and unlocking takes two system calls, as with {@linkcode SharedMutex}, and the
@@ -185,7 +189,7 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semget(key, 4, IPC_CREAT | IPC_EXCL | mode)`: creates a lock under a new key,
+   * `semget(key, 5, IPC_CREAT | IPC_EXCL | mode)`: creates a lock under a new key,
    * initialised in the same step.
    *
    * @param key A 32-bit number, not 0; null creates a private lock (`IPC_PRIVATE`),
@@ -207,7 +211,7 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semget(key, 4, 0)`: opens a lock that exists.
+   * `semget(key, 5, 0)`: opens a lock that exists.
    *
    * @param key A 32-bit number, not 0.
    * @returns The lock.
@@ -235,7 +239,7 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semget(key, 4, IPC_CREAT | mode)`: opens a lock, or creates it.
+   * `semget(key, 5, IPC_CREAT | mode)`: opens a lock, or creates it.
    *
    * @param key A 32-bit number, not 0. `ftok()` makes one from a path.
    * @param options `mode`, of a new lock.
@@ -286,7 +290,7 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semctl(id, 2, GETVAL)`: the number of readers that hold the lock, in all processes
+   * `semctl(id, 3, GETVAL)`: the number of readers that hold the lock, in all processes
    * together. The kernel does not tell which processes they are.
    *
    * @throws {ClosedError} If this object is closed.
@@ -297,7 +301,7 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semctl(id, 3, GETVAL)`: the number of waiting writers, in all processes together.
+   * `semctl(id, 4, GETVAL)`: the number of waiting writers, in all processes together.
    * Asynchronous calls through one object count as one.
    *
    * @throws {ClosedError} If this object is closed.
@@ -321,7 +325,7 @@ export class SharedRwLock extends SharedLock {
    * @throws {IpcError} EDEADLK if this thread holds a guard to write, which it could
    * not release while it blocks; EIDRM if it was removed, before or during the wait;
    * EACCES if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM;
-   * E2BIG if the system allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
+   * E2BIG if the system allows fewer than 6 operations in one call (/proc/sys/kernel/sem).
    *
    * @example Several readers, and no writer
    * ```ts
@@ -385,7 +389,7 @@ export class SharedRwLock extends SharedLock {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the lock was removed, before or during the wait; EACCES
    * if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM; E2BIG
-   * if the system allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
+   * if the system allows fewer than 6 operations in one call (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
@@ -409,7 +413,7 @@ export class SharedRwLock extends SharedLock {
    * @throws {IpcError} EDEADLK if this thread holds a guard, to read or to write, which
    * it could not release while it blocks; EIDRM if it was removed, before or during
    * the wait; EACCES if it may not be read and written to; ENOMEM; E2BIG if the system
-   * allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
+   * allows fewer than 6 operations in one call (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
@@ -424,10 +428,10 @@ export class SharedRwLock extends SharedLock {
    * writer.
    *
    * @returns The guard, which unlocks and tells whether the last writer died; undefined
-   * when there is a reader or a writer.
+   * when there is a reader or a writer, or when it is the turn of another process.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed; EACCES if it may not be written
-   * to; ENOMEM; E2BIG if the system allows fewer than 5 operations in one call
+   * to; ENOMEM; E2BIG if the system allows fewer than 6 operations in one call
    * (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
@@ -451,7 +455,7 @@ export class SharedRwLock extends SharedLock {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the lock was removed, before or during the wait; EACCES
    * if it may not be read and written to; ENOMEM; E2BIG if the system allows fewer than
-   * 5 operations in one call (/proc/sys/kernel/sem).
+   * 6 operations in one call (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}

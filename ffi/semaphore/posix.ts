@@ -124,6 +124,10 @@ function randomName(): string {
  * A permit has no owner: any process may release what another one has acquired. The
  * permit of a process that dies is lost.
  *
+ * **No process starves another one of this module**: one that releases while others
+ * wait, and acquires again, first lets one of them go, for a millisecond at most. That is
+ * best effort: the C library has no order of waiters, and a program in C does not do so.
+ *
  * Programs that use musl, as those of Alpine Linux, cannot take part: their semaphores
  * have another layout, and their names other files.
  *
@@ -176,7 +180,8 @@ export class PosixSemaphore implements Disposable {
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
-   * @throws {IpcError} EEXIST if the name is in use, EACCES, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} EEXIST if the name is in use; ENOSPC if /dev/shm is full; ENOENT
+   * if there is no /dev/shm; EACCES, EROFS, EMFILE, ENFILE, ENOMEM.
    *
    * @example A name that is in use
    * ```ts
@@ -213,8 +218,8 @@ export class PosixSemaphore implements Disposable {
    * @throws {TypeError} If the name is malformed, or if its file is not a
    * semaphore.
    * @throws {RangeError} If the name is too long.
-   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES, EMFILE,
-   * ENFILE, ENOMEM.
+   * @throws {IpcError} ENOENT if there is no such semaphore; EACCES; ELOOP if its file is
+   * a symbolic link; EMFILE, ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */
@@ -233,7 +238,8 @@ export class PosixSemaphore implements Disposable {
    * semaphore.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
-   * @throws {IpcError} EACCES, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} ENOSPC if /dev/shm is full; ENOENT if there is no /dev/shm;
+   * EACCES; ELOOP if its file is a symbolic link; EROFS, EMFILE, ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */

@@ -44,6 +44,10 @@ export let semaphoreOf: (
  * One semaphore of a {@linkcode SysvSemaphoreSet}, with permits. Made by
  * {@linkcode SysvSemaphoreSet.semaphore}.
  *
+ * The kernel hands a released permit to those that block, in their order. Asynchronous
+ * calls compete with processes that acquire again at once: one of this module lets others
+ * go first every 5 milliseconds, for a millisecond at most.
+ *
  * It holds nothing of its own and has no `close()`: it is usable until its set is
  * closed.
  *
