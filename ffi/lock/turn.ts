@@ -17,14 +17,14 @@ import {
 // lock is idle until the process that has the turn runs, so turns cost throughput.
 const COMPETITION = 5; // ms
 
-// Waits until nobody has the turn, and takes it. The kernel serves the waiters in order.
+// Waits until the turn is free, and takes it. The kernel serves the waiters in order.
 const TAKE_TURN = takeTurnIfZero([TURN]);
 const GIVE_TURN: Operation = [TURN, -1, IPC_NOWAIT | SEM_UNDO];
 const WITHDRAW_TURN = Operations.of(GIVE_TURN);
 
 /** The operations of a kind of holder. */
 export interface Entry {
-  /** Locks if nobody has the turn. */
+  /** Locks if the turn is free. */
   readonly freely: LockOperations;
   /** Waits until `freely` may succeed. */
   readonly waitFreely: Operations;
@@ -32,7 +32,7 @@ export interface Entry {
   readonly takeTurn: Operations;
   /** Locks, and gives the turn to the next waiter. */
   readonly inTurn: LockOperations;
-  /** Locks, whoever has the turn. */
+  /** Locks, also if another waiter has the turn. */
   readonly regardless: LockOperations;
   /** Waits until `inTurn` and `regardless` may succeed. */
   readonly wait: Operations;

@@ -9,7 +9,7 @@ const MAX_PENALTY = 255;
 /** What one object owes to those that waited when it released a permit. */
 export class Courtesy {
   #isOwed = false;
-  // Each time that nobody takes the permit doubles the number of times that this object
+  // Each time that the permit is not taken doubles the number of times that this object
   // does not wait: the waiters may be stopped, or dead.
   #penalty = 0;
   #skip = 0;

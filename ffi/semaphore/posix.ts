@@ -180,8 +180,7 @@ export class PosixSemaphore implements Disposable {
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
-   * @throws {IpcError} EEXIST if the name is in use; ENOSPC if /dev/shm is full; ENOENT
-   * if there is no /dev/shm; EACCES, EROFS, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} EEXIST if the name is in use, EACCES, EMFILE, ENFILE, ENOMEM.
    *
    * @example A name that is in use
    * ```ts
@@ -218,8 +217,8 @@ export class PosixSemaphore implements Disposable {
    * @throws {TypeError} If the name is malformed, or if its file is not a
    * semaphore.
    * @throws {RangeError} If the name is too long.
-   * @throws {IpcError} ENOENT if there is no such semaphore; EACCES; ELOOP if its file is
-   * a symbolic link; EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES, EMFILE,
+   * ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */
@@ -238,8 +237,7 @@ export class PosixSemaphore implements Disposable {
    * semaphore.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
-   * @throws {IpcError} ENOSPC if /dev/shm is full; ENOENT if there is no /dev/shm;
-   * EACCES; ELOOP if its file is a symbolic link; EROFS, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} EACCES, EMFILE, ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */

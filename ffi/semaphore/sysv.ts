@@ -23,8 +23,8 @@ export interface SysvSemaphoreOptions {
    * acquiring it. So it is for processes that give back what they take.
    *
    * Choose false where one process releases what another one acquires, as to notify. Otherwise
-   * both fail with ERANGE when they have done so 32,767 times (SEMAEM), and the value is
-   * changed back when one of them ends.
+   * both fail with ERANGE when they have done so 32767 times (SEMAEM; to release, once
+   * more), and the value is changed back when one of them ends.
    *
    * @default {true}
    */
@@ -193,7 +193,7 @@ export class SysvSemaphore {
    *
    * @throws {ClosedError} If the set is closed.
    * @throws {IpcError} ERANGE if the value is 32767, or if this process has released
-   * 32767 more than it has acquired (see the option `undo`): the limit of the error tells
+   * 32768 more than it has acquired (see the option `undo`): the limit of the error tells
    * which; EACCES if the set may not be changed; EIDRM if it was removed; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}

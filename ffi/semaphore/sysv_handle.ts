@@ -115,7 +115,7 @@ export class SetHandle extends SysvObject {
   /** The same on a thread of the blocking pool, at most until then. */
   blockingCall(
     { sembufs, count }: Operations,
-    until: number = Infinity,
+    until: number,
     done?: () => void,
   ): BlockingCall {
     const { semtimedop_nonblocking: call } = sysSem();
@@ -202,7 +202,7 @@ export class SetHandle extends SysvObject {
     const result = sysSem().semop(this.id, sembufs, count);
     // Other errors: more operations than SEMOPM, or what the next try will throw.
     const blocks = result === 0 || errno() === EAGAIN;
-    return blocks ? this.blockingCall(probe) : undefined;
+    return blocks ? this.blockingCall(probe, Infinity) : undefined;
   }
 
   /** Whether the call succeeds; false when it would have to wait, or was interrupted. */

@@ -4,6 +4,7 @@ import {
   MemoryFile,
   MemoryMap,
   PosixSharedMemory,
+  SequenceBytes,
   SequenceCell,
   struct,
   SysvSharedMemory,
@@ -211,6 +212,27 @@ export const MEMORY: Mechanism = {
       enders: ["close", "@@dispose", "remove"],
       getters: [...getters, "id"],
       construct: [id("SysvSharedMemory"), anything, anything],
+    },
+    SequenceBytes: {
+      make: (fuzz) => {
+        const map = MemoryMap.anonymous(4096);
+        fuzz.keep(map);
+        return new SequenceBytes(map, 64, 8);
+      },
+      statics: { size: [number(0, 1, 8, 4096)] },
+      methods: {
+        write: [bytes(0, 7, 8)],
+        tryRead: [options({ buffer: bytes(0, 7, 8) })],
+        readSync: [syncWait({ buffer: bytes(0, 7, 8) })],
+        read: [wait({ buffer: bytes(0, 7, 8) })],
+        changed: [number(0, 1, 2, 2 ** 32 - 1), wait()],
+      },
+      getters: ["sequence", "byteLength"],
+      construct: [
+        one("MemoryMap", "SysvSharedMemory", "Memory"),
+        offset,
+        number(0, 1, 8, 4096),
+      ],
     },
     SequenceCell: {
       make: (fuzz) => {
