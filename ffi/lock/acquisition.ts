@@ -8,6 +8,10 @@ import type { Limits } from "../wait/options.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
 import type { LockSet } from "./lock_set.ts";
 
+// How long a call on the pool keeps its place among the waiters, and its thread, too,
+// after it was abandoned.
+const PLACE = 1000; // ms
+
 /**
  * One wait. The thread of JavaScript that waits acquires by itself: what another thread
  * acquires for a Worker that is terminated would stay locked.
@@ -36,6 +40,11 @@ export abstract class Acquisition<Guard> {
   /** When to try again even if the wait has not ended. */
   retryAt(): number {
     return Infinity;
+  }
+
+  /** Whether the kernel serves these waiters in order, so that the call is long. */
+  protected get hasPlace(): boolean {
+    return false;
   }
 
   /** Waits, blocking this thread. */
@@ -69,10 +78,9 @@ export abstract class Acquisition<Guard> {
     // Throws what the call on the pool cannot.
     if (set.operate(first.trying)) this.waited(first);
     const { waiting } = this;
-    return set.blockingCall(
-      waiting,
-      this.retryAt(),
-      () => this.waited(waiting),
-    );
+    const done = () => this.waited(waiting);
+    return this.hasPlace
+      ? { ...set.blockingCall(waiting, Infinity, done), slice: PLACE }
+      : set.blockingCall(waiting, this.retryAt(), done);
   }
 }

@@ -94,7 +94,8 @@ export interface LockKind {
 /** The set of a lock that one object has open. */
 export class LockSet extends SetHandle {
   #reviewAt = 0;
-  #idle: number | undefined; // the process with an unused turn at the last review
+  // The process with the turn, and since when each review has found the lock idle.
+  #idle: { readonly pid: number; readonly since: number } | undefined;
 
   /** `semget(key, size, IPC_CREAT | IPC_EXCL | mode)` */
   static create(
@@ -174,18 +175,27 @@ export class LockSet extends SetHandle {
    */
   #reviewTurn(): void {
     const now = performance.now();
-    if (now < this.#reviewAt) return;
+    if (this.#idle === undefined && now < this.#reviewAt) return;
     this.#reviewAt = now + REVIEW;
-    const { semctl, semctl_array, semctl_val } = sysSem();
+    const pid = this.#idlePid();
+    if (pid === undefined) {
+      this.#idle = undefined;
+    } else if (this.#idle?.pid !== pid) {
+      this.#idle = { pid, since: now };
+    } else if (now >= this.#idle.since + REVIEW) {
+      sysSem().semctl_val(this.id, TURN, SETVAL, 0);
+      this.#idle = undefined;
+    }
+  }
+
+  /** The process with the turn, if the lock is idle; undefined if that is unknown. */
+  #idlePid(): number | undefined {
+    const { semctl, semctl_array } = sysSem();
     const values = new Uint16Array(this.size);
-    if (semctl_array(this.id, 0, GETALL, values) === -1) return; // best effort
+    if (semctl_array(this.id, 0, GETALL, values) === -1) return undefined;
     const isIdle = values[TURN] !== 0 && values[LOCK] === 0 &&
       (values[READERS] ?? 0) === 0;
-    const pid = isIdle ? semctl(this.id, TURN, GETPID) : undefined;
-    if (pid !== undefined && (pid === this.#idle || pid === Deno.pid)) {
-      semctl_val(this.id, TURN, SETVAL, 0);
-    }
-    this.#idle = pid;
+    return isIdle ? semctl(this.id, TURN, GETPID) : undefined;
   }
 }
 

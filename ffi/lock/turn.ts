@@ -109,6 +109,10 @@ export abstract class LockAcquisition<Guard> extends Acquisition<Guard>
     return this.#takesTurn ? performance.now() + REVIEW : this.#takesTurnAt;
   }
 
+  protected override get hasPlace(): boolean {
+    return this.#takesTurn;
+  }
+
   protected override waited(operations: Operations): void {
     if (operations !== this.entry.takeTurn && operations !== TAKE_TURN) return;
     this.#hasTurn = true;

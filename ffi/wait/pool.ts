@@ -22,6 +22,8 @@ export interface BlockingCall {
    * where that is not possible any more.
    */
   interrupt?(): boolean;
+  /** The longest that it blocks, in milliseconds: where it would lose its place then. */
+  readonly slice?: number;
   /**
    * Whether the call does itself what the attempt is for. Then its outcome must be
    * known before the attempt can end.
@@ -76,7 +78,10 @@ export class PoolSource implements Source {
     return cancellable(limits, ({ resolve }) => {
       const wait = call === undefined
         ? pause(this.#backoff, retry)
-        : block(call, Math.min(remaining(limits.deadline), SLICE));
+        : block(
+          call,
+          Math.min(remaining(limits.deadline), call.slice ?? SLICE),
+        );
       const unlisten = this.#closing.listen(() => {
         end().then(resolve);
       });
