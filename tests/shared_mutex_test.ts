@@ -20,6 +20,7 @@ import {
   run,
   runDeno,
   spawn,
+  until,
 } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
@@ -400,6 +401,97 @@ leakTest("100 pending locks leave the thread pool alone", async () => {
   assertEquals([code, stderr], [0, ""]);
   place.assertFree();
 });
+
+// --- Whose turn it is -------------------------------------------------------
+
+const TURN = 2; // the index of the semaphore
+
+/** A child that waits for the mutex: it has the turn, or waits for the turn. */
+async function waiter(
+  place: Place,
+  call: string,
+  has: "turn" | "place",
+): Promise<Child> {
+  const child = await place.start(`
+    const guard = ${call};
+    console.log("locked");
+    await Deno.stdin.read(new Uint8Array(1));
+    guard.release();`);
+  using set = SysvSemaphoreSet.fromId(place.mutex.id);
+  const waits = has === "turn"
+    ? () => set.getValue(TURN) === 1 && set.lastPid(TURN) === child.pid
+    : () => set.waiters(TURN).zero === 1;
+  await child.until(waits, `have a ${has}`);
+  return child;
+}
+
+for (const call of ["mutex.lockSync()", "await mutex.lock()"]) {
+  leakTest(`SharedMutex: ${call} comes before who locks again`, async () => {
+    using place = new Place();
+    const guard = place.mutex.lockSync();
+    await using first = await waiter(place, call, "turn");
+    await using second = await waiter(place, call, "place");
+    guard.release();
+    // It is locked, or the turn of the first, or of the second.
+    assertEquals(place.mutex.tryLock(), undefined);
+    assertEquals(await first.line(), "locked");
+    const mine = outcome(place.mutex.lock());
+    assertEquals(second.unread, "");
+    await first.send("");
+    assertEquals(await second.line(), "locked");
+    assertEquals(place.mutex.ownerPid, second.pid);
+    await second.send("");
+    assertEquals(await mine, "locked");
+    for (const child of [first, second]) {
+      assertEquals((await child.ended()).code, 0);
+    }
+    place.assertFree();
+  });
+
+  leakTest(
+    `SharedMutex: ${call} that is stopped or killed loses its turn`,
+    async () => {
+      using place = new Place();
+      let guard = place.mutex.lockSync();
+      await using stopped = await waiter(place, call, "turn");
+      stopped.kill("SIGSTOP");
+      guard.release();
+      guard = place.mutex.lockSync(LIMITED);
+      assertEquals(guard.previousOwnerDied, false);
+      stopped.kill("SIGCONT");
+      guard.release();
+      assertEquals(await stopped.line(), "locked");
+      await stopped.send("");
+      await stopped.ended();
+
+      guard = place.mutex.lockSync(LIMITED);
+      await using killed = await waiter(place, call, "turn");
+      await using next = await waiter(place, call, "place");
+      await kill(killed);
+      guard.release();
+      assertEquals(await next.line(), "locked");
+      await next.send("");
+      assertEquals((await next.ended()).code, 0);
+      place.assertFree();
+    },
+  );
+}
+
+leakTest(
+  "SharedMutex: a thread that blocks gets the turn of its tasks",
+  async () => {
+    using place = new Place();
+    const { mutex } = place;
+    await using holder = await place.holder();
+    const waiting = outcome(mutex.lock());
+    using set = SysvSemaphoreSet.fromId(mutex.id);
+    await until(() => set.getValue(TURN) === 1, "the turn");
+    await holder.send("");
+    mutex.lockSync(LIMITED).release(); // the task cannot run meanwhile
+    assertEquals(await waiting, "locked");
+    place.assertFree();
+  },
+);
 
 // --- Mutual exclusion -------------------------------------------------------
 

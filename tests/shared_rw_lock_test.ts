@@ -576,6 +576,35 @@ leakTest("SharedRwLock: who reads may read once more", async () => {
   place.assertFree();
 });
 
+leakTest("SharedRwLock: a reader gets its turn among writers", async () => {
+  using place = new RwPlace();
+  const TURN = 2; // the index of the semaphore
+  using set = SysvSemaphoreSet.fromId(place.lock.id);
+  const guard = place.lock.lockWriteSync();
+  const start = (call: string) =>
+    place.start(`
+      const guard = ${call};
+      console.log("locked");
+      await Deno.stdin.read(new Uint8Array(1));
+      guard.release();`);
+  await using reader = await start("lock.lockReadSync()");
+  const hasTurn = () => set.lastPid(TURN) === reader.pid;
+  await reader.until(hasTurn, "have the turn");
+  await using writer = await start("await lock.lockWrite()");
+  await writer.until(() => set.waiters(TURN).zero === 1, "wait for the turn");
+  guard.release();
+  assertEquals(place.lock.tryLockWrite(), undefined);
+  assertEquals(await reader.line(), "locked");
+  assertEquals(writer.unread, "");
+  await reader.send("");
+  assertEquals(await writer.line(), "locked");
+  await writer.send("");
+  for (const child of [reader, writer]) {
+    assertEquals((await child.ended()).code, 0);
+  }
+  place.assertFree();
+});
+
 // --- Exclusion --------------------------------------------------------------
 
 const COUNTERS: Record<string, string> = {
