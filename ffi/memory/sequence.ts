@@ -120,8 +120,8 @@ export class Sequence {
       liveness,
       isDeferred: () => false,
       served: () => {},
-      ready: async (limits) => {
-        if ((this.value & 1) !== 0) return await ended.ready(limits);
+      ready: async (limits, retry) => {
+        if ((this.value & 1) !== 0) return await ended.ready(limits, retry);
         await yieldToEventLoop();
         return true;
       },

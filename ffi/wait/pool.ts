@@ -76,12 +76,10 @@ export class PoolSource implements Source {
   ready(limits: Limits, retry: () => boolean): Promise<boolean> {
     const call = blocked < MAX_BLOCKED ? this.#callOf() : undefined;
     return cancellable(limits, ({ resolve }) => {
-      const wait = call === undefined
-        ? pause(this.#backoff, retry)
-        : block(
-          call,
-          Math.min(remaining(limits.deadline), call.slice ?? SLICE),
-        );
+      const wait = call === undefined ? pause(this.#backoff, retry) : block(
+        call,
+        Math.min(remaining(limits.deadline), call.slice ?? SLICE),
+      );
       const unlisten = this.#closing.listen(() => {
         end().then(resolve);
       });
