@@ -8,10 +8,12 @@
  * **Choose something else** to read a file once from beginning to end (`Deno.readFile`
  * is simpler), or when no file is needed (shared memory).
  *
- * **Truncation.** If another process truncates the file, an access beyond its new end
- * ends this process with SIGBUS. Map only files whose users agree not to shrink them; a
- * `MemoryFile` can be sealed against it. The same happens when a hole of the file is
- * accessed and the disk is full. `create` and `resize` leave no hole unless asked to.
+ * **Truncation.** If another process truncates the file, an access of JavaScript beyond
+ * its new end ends this process with SIGBUS; `read`, `write`, `indexOf` and `wait` throw
+ * an `IpcError` instead. Use `bytes`, `view` and `atomics` with files whose users agree
+ * not to shrink them; a `MemoryFile` can be sealed against it. The same happens when a
+ * hole of the file is accessed and the disk is full. `create` and `resize` leave no hole
+ * unless asked to.
  *
  * ```ts
  * import { MemoryMap } from "@linux/ipc/memory-map";
@@ -30,20 +32,12 @@
  * @module
  */
 
-import {
-  checkBytes,
-  checkFd,
-  checkSize,
-  copyOf,
-  cPath,
-  setBytes,
-  viewOf,
-} from "./arguments.ts";
+import { checkBytes, checkFd, checkSize, cPath, viewOf } from "./arguments.ts";
 import { inspected } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
 import { checkMemory } from "./kernel/cgroup.ts";
 import { Descriptor } from "./kernel/descriptor.ts";
-import { type Access, Mapping } from "./kernel/mapping.ts";
+import { type Access, copyChecked, Mapping } from "./kernel/mapping.ts";
 import { readProc } from "./kernel/proc.ts";
 import {
   check,
@@ -547,7 +541,7 @@ export class MemoryMap extends Memory {
    */
   append(bytes: Uint8Array): number {
     checkBytes("bytes", bytes);
-    const copy = copyOf(bytes); // they may be a view of this mapping
+    const copy = copyChecked(bytes); // they may be a view of this mapping
     const end = sizeOf(this.#resizable());
     const offset = end - this.#offset;
     if (offset < 0) {
@@ -558,7 +552,7 @@ export class MemoryMap extends Memory {
       );
     }
     this.#resize(end + copy.length, resizeRequest(undefined));
-    setBytes(mappingOf(this).bytes, copy, offset);
+    mappingOf(this).writeChecked(offset, copy);
     return end;
   }
 

@@ -1,11 +1,18 @@
 // A range of mapped memory, and the ArrayBuffer over it.
 
-import { bufferOf, byteOffsetOf } from "../arguments.ts";
+import {
+  bufferOf,
+  byteLengthOf,
+  byteOffsetOf,
+  copyOf,
+  setBytes,
+} from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
 import { checkAddress } from "../libc/errno.ts";
-import { copyFrom, findIn } from "../libc/string.ts";
+import { copyFrom, findIn, pointerTo } from "../libc/string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
+import { readMemory, wordIs, writeMemory } from "./checked_copy.ts";
 import { Liveness } from "./liveness.ts";
 import { retire, retireHole } from "./retired.ts";
 
@@ -29,6 +36,8 @@ export interface MappingInit {
   readonly access: Access;
   /** Whether loading its pages takes memory that the kernel cannot reclaim. */
   readonly takesMemory?: boolean;
+  /** Whether another process can truncate it; an access then raises SIGBUS. */
+  readonly truncatable?: boolean;
   /** The size of its pages in bytes; that of the system, if absent. */
   readonly unit?: bigint;
   /** Called instead of munmap. */
@@ -36,6 +45,7 @@ export interface MappingInit {
 }
 
 const WORD = 4; // bytes
+const CHUNK = 1 << 16; // bytes that a search copies at a time
 
 // The mapping of each buffer. Calls of libc that take an address accept mapped memory
 // only: the address of any other buffer may change.
@@ -81,6 +91,7 @@ export class Mapping {
   readonly subject: string;
   readonly access: Access;
   readonly takesMemory: boolean;
+  readonly truncatable: boolean;
   readonly #skip: number; // bytes of the first page before the address
   readonly #unit: bigint;
   readonly #unmap: Unmap;
@@ -98,6 +109,7 @@ export class Mapping {
     this.subject = init.subject;
     this.access = init.access;
     this.takesMemory = init.takesMemory ?? init.access === "private";
+    this.truncatable = init.truncatable ?? false;
     this.#skip = Number(init.address % BigInt(pageSize()));
     this.#unit = init.unit ?? BigInt(pageSize());
     this.#unmap = init.unmap ?? munmap;
@@ -190,11 +202,78 @@ export class Mapping {
     copyFrom(this.address + BigInt(offset), target);
   }
 
-  /** The offset of the first occurrence of bytes from `offset` on, or -1. */
+  /**
+   * The same, but memory that another process has truncated is EFAULT. Mapped bytes may
+   * overlap, so they are copied twice.
+   */
+  readChecked(offset: number, target: Uint8Array<ArrayBuffer>): void {
+    const other = mappings.get(bufferOf(target));
+    if (!this.truncatable && !other?.truncatable) {
+      this.read(offset, target);
+    } else if (other === undefined) {
+      const address = this.address + BigInt(offset);
+      readMemory(address, target, this.subject) || this.read(offset, target);
+    } else {
+      const copy = new Uint8Array(byteLengthOf(target));
+      this.readChecked(offset, copy);
+      other.writeChecked(byteOffsetOf(target), copy);
+    }
+  }
+
+  /** Copies bytes into the memory. What another process has truncated is EFAULT. */
+  writeChecked(offset: number, source: Uint8Array): void {
+    const { bytes } = this; // throws for read-only memory
+    const mapping = mappings.get(bufferOf(source));
+    const checked = this.truncatable || mapping?.truncatable;
+    const own = checked && mapping !== undefined ? copyChecked(source) : source;
+    const address = this.address + BigInt(offset);
+    if (this.truncatable && writeMemory(address, own, this.subject)) return;
+    setBytes(bytes, own, offset);
+  }
+
+  /**
+   * The offset of the first occurrence of bytes from `offset` on, or -1. What another
+   * process has truncated is EFAULT.
+   */
   indexOf(offset: number, search: Uint8Array<ArrayBuffer>): number {
+    if (byteLengthOf(search) === 0) return offset;
+    if (this.truncatable) return this.#indexOfCopied(offset, search);
     const start = this.address + BigInt(offset);
     const found = findIn(start, BigInt(this.length - offset), search);
     return found === 0n ? -1 : Number(BigInt(found) - this.address);
+  }
+
+  /** Searches in copies, each of which begins with the end of the one before. */
+  #indexOfCopied(from: number, search: Uint8Array<ArrayBuffer>): number {
+    const overlap = Math.max(byteLengthOf(search) - 1, 0);
+    const size = Math.min(this.length - from, CHUNK + overlap);
+    const copy = new Uint8Array(size);
+    for (let at = from;; at += size - overlap) {
+      const part = copy.subarray(0, Math.min(size, this.length - at));
+      this.readChecked(at, part);
+      const start = pointerTo(part);
+      const found = findIn(start, BigInt(part.length), search);
+      if (found !== 0n) return at + Number(BigInt(found) - start);
+      if (at + part.length === this.length) return -1;
+    }
+  }
+
+  /** Whether the word at an offset has this value. */
+  hasWord(offset: number, value: number): boolean {
+    if (!this.truncatable) return this.load(offset) === value;
+    this.checkOwn();
+    return wordIs(this.address + BigInt(offset), value, this.subject);
+  }
+
+  /** `load`, but a word that another process has truncated is EFAULT. */
+  loadChecked(offset: number): number {
+    if (!this.truncatable) return this.load(offset);
+    this.checkOwn();
+    const word = new Int32Array(1);
+    const bytes = new Uint8Array(word.buffer);
+    do this.readChecked(offset, bytes); // perhaps half of a change
+     while (!this.hasWord(offset, word[0]!));
+    return word[0]!;
   }
 
   /** `atomic_load`: the word at an offset. Works on read-only memory, too. */
@@ -292,6 +371,15 @@ export class Mapping {
     if (this.#buffer !== undefined && retire(this.start, this.extent)) return;
     this.#unmap(this);
   }
+}
+
+/** `copyOf`, but memory that another process has truncated is EFAULT. */
+export function copyChecked(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const mapping = mappings.get(bufferOf(bytes));
+  if (!mapping?.truncatable) return copyOf(bytes);
+  const copy = new Uint8Array(byteLengthOf(bytes));
+  mapping.readChecked(byteOffsetOf(bytes), copy);
+  return copy;
 }
 
 /** The address of bytes, and their mapping. */

@@ -162,6 +162,7 @@ export const EFBIG = 27;
 export const ENOSPC = 28;
 export const ERANGE = 34;
 export const EDEADLK = 35;
+export const ENOSYS = 38;
 export const ENOMSG = 42;
 export const EIDRM = 43;
 export const ENOTSOCK = 88;

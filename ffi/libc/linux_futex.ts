@@ -11,7 +11,13 @@ export const linuxFutex = header({
     parameters: ["i64", "usize", "i32", "u32", "buffer"],
     result: "i64",
   },
-  // The same, on a thread of the pool.
+  // long syscall(long number, unsigned int *uaddr, int futex_op, unsigned int val, unsigned long val2, unsigned int *uaddr2, unsigned int val3)
+  futex_requeue: {
+    name: "syscall",
+    parameters: ["i64", "usize", "i32", "u32", "usize", "usize", "u32"],
+    result: "i64",
+  },
+  // The same as futex, on a thread of the pool.
   futex_nonblocking: {
     name: "syscall",
     parameters: ["i64", "usize", "i32", "u32", "buffer"],
@@ -36,6 +42,7 @@ export const linuxFutex = header({
 
 export const FUTEX_WAIT = 0;
 export const FUTEX_WAKE = 1;
+export const FUTEX_CMP_REQUEUE = 4;
 /** FUTEX2_SIZE_U32: a word of 32 bits, of processes. */
 export const FUTEX_32 = 2;
 /** The most words of one futex_waitv. */

@@ -14,6 +14,16 @@ export const sysUio = header({
     parameters: ["i32", "buffer", "i32", "i64", "i32"],
     result: "i32",
   },
+  // ssize_t process_vm_readv(pid_t pid, const struct iovec *local_iov, unsigned long liovcnt, const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags)
+  process_vm_readv: {
+    parameters: ["i32", "buffer", "usize", "buffer", "usize", "usize"],
+    result: "i32",
+  },
+  // ssize_t process_vm_writev(pid_t pid, const struct iovec *local_iov, unsigned long liovcnt, const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags)
+  process_vm_writev: {
+    parameters: ["i32", "buffer", "usize", "buffer", "usize", "usize"],
+    result: "i32",
+  },
 });
 
 /** Fails with EAGAIN instead of blocking, with or without O_NONBLOCK. */

@@ -16,7 +16,7 @@ import {
   ipcError,
   isNoAddress,
 } from "../libc/errno.ts";
-import { fcntl } from "../libc/fcntl.ts";
+import { F_GET_SEALS, F_SEAL_SHRINK, fcntl } from "../libc/fcntl.ts";
 import {
   MAP_NORESERVE,
   MAP_POPULATE,
@@ -255,8 +255,15 @@ export function mapFile(
     subject,
     access,
     takesMemory,
+    truncatable: !isSealed(fd),
     unit,
   });
+}
+
+/** Whether no process can make the file smaller. */
+function isSealed(fd: number): boolean {
+  const seals = fcntl().fcntl(fd, F_GET_SEALS, 0); // -1 for most files
+  return seals !== -1 && (seals & F_SEAL_SHRINK) !== 0;
 }
 
 /** Whether the file is in memory only: an object of /dev/shm, or a memory file. */

@@ -49,8 +49,9 @@ export interface Word {
 /** The value of the word, or undefined while it is `value`. */
 function changed({ mapping, offset }: Word, value: number): number | undefined {
   addressOf(mapping, offset);
+  if (mapping.hasWord(offset, value)) return undefined;
   // An acquire: whatever was written before the word was stored is visible after it.
-  const present = mapping.load(offset);
+  const present = mapping.loadChecked(offset);
   return present === value ? undefined : present;
 }
 
@@ -95,9 +96,13 @@ export function futexWord({ mapping, offset }: Word, value: number): FutexWord {
   return {
     address: addressOf(mapping, offset),
     value,
-    changed: () =>
-      mapping.closed || mapping.transferred ||
-      mapping.load(offset) !== value,
+    changed() {
+      try {
+        return !mapping.hasWord(offset, value);
+      } catch {
+        return true; // closed, transferred or truncated: the next try tells
+      }
+    },
     pin: () => mapping.pin(),
   };
 }
@@ -107,6 +112,6 @@ function passOn(at: Word, value: number): void {
   try {
     if (changed(at, value) !== undefined) wake(at.mapping, at.offset, 1);
   } catch {
-    // The memory is closed.
+    // The memory is closed or truncated.
   }
 }

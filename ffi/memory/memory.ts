@@ -5,11 +5,10 @@ import {
   byteLengthOf,
   checkBytes,
   checkInteger,
-  setBytes,
 } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import type { Mapping } from "../kernel/mapping.ts";
+import { copyChecked, type Mapping } from "../kernel/mapping.ts";
 import type { Fields, FieldViews, Struct } from "../struct.ts";
 import {
   deadlineOf,
@@ -79,8 +78,18 @@ const WORD = 8; // bytes: the widest word of Atomics
  * thread has closed last. The process can end with SIGSEGV if such a call is still
  * running after that, under `ulimit -v`, or with larger mappings.
  *
- * **Truncation.** A process that accesses memory beyond the end of a file that another
- * process has truncated ends with SIGBUS. A `MemoryFile` can be sealed against that.
+ * **Truncation.** If another process truncates the file of a mapping, an access of
+ * JavaScript beyond its new end (through `bytes`, `view`, `atomics`, a
+ * {@linkcode SequenceCell}, or a semaphore in the memory) ends this process with SIGBUS.
+ * The same happens where a hole of the file is accessed and there is no space left, or
+ * where its device fails. The methods that copy, search, wait or load throw an
+ * `IpcError` instead, EFAULT. Before that they may have copied a part.
+ *
+ * For that the kernel copies, which takes a few microseconds more, and about twice the
+ * time for large copies. Memory that cannot be truncated is copied as fast as `memmove`:
+ * a System V segment, memory without a file, and a `MemoryFile` that was sealed against
+ * shrinking before it was mapped. (Where a seccomp filter forbids `process_vm_readv` and
+ * `process_vm_writev`, the methods that copy or search are not protected.)
  *
  * **Read-only** memory has no arrays, because a write to one would end the process with
  * SIGSEGV: `bytes`, `view`, `atomics` and `write` throw a TypeError. `read` copies from
@@ -233,8 +242,11 @@ export class Memory implements Disposable {
    * @throws {TypeError} If the target is neither a number nor a Uint8Array.
    * @throws {RangeError} If the memory does not have that many bytes there.
    * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory,
+   * or of the target.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/memmove.3.html | memmove(3)}
+   * @see {@link https://man7.org/linux/man-pages/man2/process_vm_readv.2.html | process_vm_readv(2)}
    */
   read(
     offset: number,
@@ -246,7 +258,7 @@ export class Memory implements Disposable {
     const name = isLength ? "target" : "target.length";
     this.#checkInside(offset, isLength ? target : byteLengthOf(target), name);
     const copy = isLength ? new Uint8Array(target) : target;
-    this.#mapping.read(offset, copy);
+    this.#mapping.readChecked(offset, copy);
     return copy;
   }
 
@@ -260,6 +272,8 @@ export class Memory implements Disposable {
    * @throws {RangeError} If the memory does not have that many bytes there. Nothing is
    * written then.
    * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory,
+   * or that of `bytes`.
    *
    * @example From one memory into another
    * ```ts
@@ -278,17 +292,16 @@ export class Memory implements Disposable {
    */
   write(offset: number, bytes: Uint8Array): void {
     this.#mapping.checkOwn();
-    const { bytes: memory } = this.#mapping;
     checkBytes("bytes", bytes);
     this.#checkInside(offset, byteLengthOf(bytes), "bytes.length");
-    setBytes(memory, bytes, offset);
+    this.#mapping.writeChecked(offset, bytes);
   }
 
   /**
-   * `memmem(memory + from, length - from, search, n)`: finds bytes in the memory,
-   * without copying it. Works on read-only memory, too. It blocks this thread as long
-   * as the same search in C, and is several times faster than `bytes.indexOf()` or a
-   * loop.
+   * `memmem(memory + from, length - from, search, n)`: finds bytes in the memory. Works
+   * on read-only memory, too. It blocks this thread during the search, and is several
+   * times faster than `bytes.indexOf()` or a loop. Memory that can be truncated is
+   * searched in copies of 64 KiB.
    *
    * While other processes write, it may miss new bytes, and find old ones.
    *
@@ -301,6 +314,8 @@ export class Memory implements Disposable {
    * @throws {RangeError} If `search` is a number but not a byte, or if `from` is out of
    * range.
    * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory,
+   * or of `search`.
    *
    * @example The lines of a log
    * ```ts
@@ -327,7 +342,7 @@ export class Memory implements Disposable {
     if (isByte) checkInteger("search", search, 0, 255, "a byte");
     else checkBytes("search", search);
     this.#checkInside(from, 0, "from", "from");
-    const bytes = isByte ? Uint8Array.of(search) : search;
+    const bytes = isByte ? Uint8Array.of(search) : copyChecked(search);
     return this.#mapping.indexOf(from, bytes);
   }
 
@@ -342,6 +357,7 @@ export class Memory implements Disposable {
    * integer of at least 0 nor Infinity.
    * @throws {TypeError} If the memory is private.
    * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file there.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
    */
@@ -357,7 +373,8 @@ export class Memory implements Disposable {
    * without FUTEX_PRIVATE_FLAG.
    *
    * Waits share threads of the runtime's blocking pool: one serves up to 127 of them
-   * (since Linux 5.16). A `close()` ends the wait within 50 milliseconds.
+   * (since Linux 5.16). A `close()` or a truncation ends the wait within 50
+   * milliseconds.
    *
    * @param offset The position of the word, in bytes: a multiple of 4.
    * @param value The value of the word while waiting, as an `int32_t`.
@@ -367,6 +384,8 @@ export class Memory implements Disposable {
    * 32-bit integer.
    * @throws {TypeError} If the memory is private: no other process can change it.
    * @throws {ClosedError} If this object is closed, now or during the wait.
+   * @throws {IpcError} EFAULT if another process has truncated the file there, now or
+   * during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
    *
@@ -411,6 +430,8 @@ export class Memory implements Disposable {
    * 32-bit integer.
    * @throws {TypeError} If the memory is private: no other process can change it.
    * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file there. A
+   * truncation does not end a wait that has begun.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
@@ -488,8 +509,8 @@ export class Memory implements Disposable {
    * @throws {RangeError} If the range does not lie inside the memory.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOMEM, EPERM or EAGAIN if this process may not lock as much
-   * (RLIMIT_MEMLOCK, `ulimit -l`); ENOMEM if a memory cgroup does not have as much, as
-   * with `populate`.
+   * (RLIMIT_MEMLOCK, `ulimit -l`); ENOMEM if a memory cgroup does not have as much, and
+   * EFAULT if a page cannot be loaded, as with `populate`.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/mlock.2.html | mlock(2)}
    */

@@ -107,6 +107,8 @@ export function lock(pages: Pages): void {
   const { mapping, start, span } = pages;
   if (sysMman().mlock(start, span) !== -1) return;
   const error = errno();
+  // mlock says ENOMEM of a page beyond the end of a file, too.
+  if (error === ENOMEM) madvise(pages, MADV_POPULATE_READ);
   const limit = LOCK_LIMIT_ERRORS.has(error)
     ? resourceLimit("RLIMIT_MEMLOCK", RLIMIT_MEMLOCK)
     : undefined;

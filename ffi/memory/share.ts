@@ -23,6 +23,8 @@ export interface MemoryHandle {
   readonly access: "shared" | "readonly";
   /** Whether loading its pages takes memory that the kernel cannot reclaim. */
   readonly takesMemory: boolean;
+  /** Whether another process can truncate it. */
+  readonly truncatable: boolean;
   /** Whether it was adopted. */
   readonly state: Int32Array<SharedArrayBuffer>;
 }
@@ -31,7 +33,7 @@ export interface MemoryHandle {
 const OFFERED = 0;
 const ADOPTED = 1;
 
-const NONE: Partial<MemoryHandle> = {};
+const NONE = {} as MemoryHandle;
 const MAX_ADDRESS = 1n << 56n; // the FFI wraps larger numbers to 64 bits
 
 // Memory on its way has no permissions. So adopt() can tell it from all other memory,
@@ -49,7 +51,7 @@ function protect(
 /** Maps the memory once more, for another thread. */
 export function share(mapping: Mapping): MemoryHandle {
   mapping.checkOwn();
-  const { length, subject, access, takesMemory } = mapping;
+  const { length, subject, access, takesMemory, truncatable } = mapping;
   if (access === "private") {
     throw new TypeError(`Cannot share ${subject}: it is private`);
   }
@@ -64,16 +66,26 @@ export function share(mapping: Mapping): MemoryHandle {
     );
     throw error;
   }
-  return { address, length, subject, access, takesMemory, state };
+  return { address, length, subject, access, takesMemory, truncatable, state };
+}
+
+/** Reads each property once, and no other ones. */
+function readHandle(
+  { address, length, subject, access, takesMemory, truncatable, state }:
+    MemoryHandle,
+): MemoryHandle {
+  return { address, length, subject, access, takesMemory, truncatable, state };
 }
 
 function isHandle(handle: MemoryHandle): boolean {
-  const { address, length, subject, access, takesMemory, state } = handle;
+  const { address, length, subject, access, state } = handle;
+  const { takesMemory, truncatable } = handle;
   return typeof address === "bigint" && address > 0n &&
     address < MAX_ADDRESS && Number.isSafeInteger(length) && length > 0 &&
     typeof subject === "string" &&
     (access === "shared" || access === "readonly") &&
-    typeof takesMemory === "boolean" && isState(state);
+    typeof takesMemory === "boolean" && typeof truncatable === "boolean" &&
+    isState(state);
 }
 
 function isState(state: unknown): boolean {
@@ -100,12 +112,11 @@ function isOffered(
 
 /** Takes ownership of the mapping in a handle. */
 export function adopt(handle: MemoryHandle): Mapping {
-  const { address, length, subject, access, takesMemory, state } = handle ??
-    NONE;
-  const own = { address, length, subject, access, takesMemory, state }; // read once
+  const own = readHandle(handle ?? NONE);
   if (!isHandle(own)) {
     throw new TypeError('Argument "handle" must be what share() returned');
   }
+  const { address, length, subject, access, state } = own;
   // This may fail, so it comes before the handle is marked as adopted.
   const offered = isOffered(mappedRanges(), address, length);
   if (Atomics.compareExchange(state, 0, OFFERED, ADOPTED) !== OFFERED) {

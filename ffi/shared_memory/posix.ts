@@ -144,9 +144,9 @@ function isError(error: unknown, code: number): boolean {
  * system restarts. It begins as zeroes. Unlike a System V segment it can change its
  * size, and be mapped in part.
  *
- * If another process makes the object smaller, an access beyond its new end ends this
- * process with SIGBUS. With a peer that is not trusted, use a `MemoryFile` that is
- * sealed against that.
+ * If another process makes the object smaller, an access of JavaScript beyond its new end
+ * ends this process with SIGBUS: see {@linkcode Memory}. With a peer that is not trusted,
+ * use a `MemoryFile` that is sealed against that.
  *
  * @example Two mappings of one object
  * ```ts

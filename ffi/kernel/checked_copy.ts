@@ -1,0 +1,111 @@
+// Accesses to this process's own memory by the kernel. A page that does not exist is
+// EFAULT to the kernel; an access by the process itself would raise SIGBUS.
+//
+// An fstat or mincore before a memmove would not do: a file can be truncated in
+// between. pread has no use for private mappings, and needs a descriptor. Median of a
+// copy of 64 bytes, 64 KiB and 16 MiB, where a getpid takes 1.3 us:
+//
+// | memmove          | 0.04 us | 0.7 us | 0.7 ms |
+// | process_vm_readv | 2.9 us  | 5.6 us | 1.3 ms |
+// | pread            | 1.9 us  | 3.7 us | 1.1 ms |
+
+import { bufferOf, byteLengthOf } from "../arguments.ts";
+import {
+  EAGAIN,
+  EINTR,
+  ENOSYS,
+  EPERM,
+  errno,
+  ipcError,
+} from "../libc/errno.ts";
+import { FUTEX_CMP_REQUEUE, linuxFutex } from "../libc/linux_futex.ts";
+import { pointerTo } from "../libc/string.ts";
+import { SYS_futex } from "../libc/sys_syscall.ts";
+import { sysUio } from "../libc/sys_uio.ts";
+
+type Call = "process_vm_readv" | "process_vm_writev";
+
+const FUTEX = BigInt(SYS_futex);
+const { pid } = Deno;
+
+// Two struct iovec: the bytes of the caller, and the memory.
+const vectors = new BigUint64Array(4);
+const bytesVector = new Uint8Array(vectors.buffer, 0, 16);
+const memoryVector = new Uint8Array(vectors.buffer, 16);
+
+// A seccomp filter may reject these calls: then there is no check.
+let permitted = true;
+
+/** Returns false if the system does not permit the call. */
+function move(
+  syscall: Call,
+  bytes: Uint8Array,
+  address: bigint,
+  subject: string,
+): boolean {
+  if (!permitted) return false;
+  const { [syscall]: call } = sysUio();
+  const length = byteLengthOf(bytes);
+  bufferOf(bytes); // the bytes of a small array without a buffer can move
+  const start = pointerTo(bytes as Uint8Array<ArrayBuffer>);
+  for (let done = 0; done < length;) {
+    vectors[0] = start + BigInt(done);
+    vectors[2] = address + BigInt(done);
+    vectors[1] = vectors[3] = BigInt(length - done);
+    const count = call(pid, bytesVector, 1n, memoryVector, 1n, 0n);
+    if (count === -1) {
+      const error = errno();
+      permitted = error !== ENOSYS && error !== EPERM;
+      if (permitted) throw ipcError(error, syscall, subject);
+      return false;
+    }
+    done += count;
+  }
+  return true;
+}
+
+/** Fills bytes with the memory at an address. Returns false if that is not permitted. */
+export function readMemory(
+  address: bigint,
+  target: Uint8Array<ArrayBuffer>,
+  subject: string,
+): boolean {
+  return move("process_vm_readv", target, address, subject);
+}
+
+/** Copies bytes to an address. Returns false if that is not permitted. */
+export function writeMemory(
+  address: bigint,
+  source: Uint8Array,
+  subject: string,
+): boolean {
+  return move("process_vm_writev", source, address, subject);
+}
+
+/**
+ * Whether the 32-bit word at an address has this value: a FUTEX_CMP_REQUEUE that wakes
+ * and moves no waiter.
+ */
+export function wordIs(
+  address: bigint,
+  value: number,
+  subject: string,
+): boolean {
+  const { futex_requeue: call } = linuxFutex();
+  const word = value >>> 0;
+  for (;;) {
+    const result = call(
+      FUTEX,
+      address,
+      FUTEX_CMP_REQUEUE,
+      0,
+      0n,
+      address,
+      word,
+    );
+    if (result !== -1n) return true;
+    const error = errno();
+    if (error === EAGAIN) return false;
+    if (error !== EINTR) throw ipcError(error, "futex", subject);
+  }
+}
