@@ -77,7 +77,6 @@ export {
   type MemoryFileFromFdOptions,
   PosixSharedMemory,
   type PosixSharedMemoryEntry,
-  type PosixSharedMemoryOpenOptions,
   type PosixSharedMemoryStat,
   type Seal,
   SysvSharedMemory,
@@ -91,6 +90,7 @@ export {
 export {
   type AtomicWords,
   type MapCreateOptions,
+  type MapOpenOptions,
   type MapOptions,
   Memory,
   type MemoryAdvice,

@@ -75,9 +75,12 @@ import {
 import { pageSize, unistd } from "./libc/unistd.ts";
 import {
   createRequest,
+  deadlineToOpen,
+  DEFAULT_MODE,
   type MapCreateOptions,
   mapFile,
   mapNew,
+  type MapOpenOptions,
   type MapOptions,
   type MappableFile,
   mapPart,
@@ -89,16 +92,19 @@ import {
   type ResizeRequest,
   resizeRequest,
   sizeOf,
+  waitForSize,
+  waitForSizeSync,
 } from "./memory/file.ts";
 import { mappingOf, Memory, replaceMapping } from "./memory/memory.ts";
 import { pagesOf } from "./memory/pages.ts";
 import { checkRange, rangeIn, type RangeOptions } from "./memory/range.ts";
-import { NO_LIMITS } from "./wait/options.ts";
+import { limitsOf, NO_LIMITS, type WaitOptions } from "./wait/options.ts";
 import { WaiterQueue } from "./wait/waiters.ts";
 
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type {
   MapCreateOptions,
+  MapOpenOptions,
   MapOptions,
   ResizeOptions,
 } from "./memory/file.ts";
@@ -280,13 +286,20 @@ export class MemoryMap extends Memory {
    *
    * @param path At most 4095 bytes of UTF-8, each component at most 255.
    * @param options `offset`, `length`, `private`, `readonly`, `resizable`,
-   * `populate`.
+   * `populate`, `timeout`.
    * @returns The mapping. Close it with `close()`.
    * @throws {TypeError} If the path is empty or contains NUL, or if it is not a
    * regular file.
-   * @throws {RangeError} If the file is empty, or if the range does not lie inside it.
-   * @throws {IpcError} ENOENT if there is no such file, EACCES without permission to
-   * read and write (with `private` or `readonly`: to read), ETXTBSY, EMFILE, ENOMEM.
+   * @throws {RangeError} If the path is too long, if the range does not lie inside the
+   * file, or if it is empty, without a `timeout`.
+   * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`, for
+   * which this thread is blocked ({@linkcode MemoryMap.openWhenReady} does not).
+   * @throws {IpcError} ENOENT if there is no such file, ENOTDIR if a part of the path is
+   * not a directory, ELOOP if there are too many symbolic links; EACCES without
+   * permission to read and write (with `private` or `readonly`: to read), EROFS on a
+   * read-only file system (without those), ETXTBSY if it is a program that runs (without
+   * those); ENODEV if files of this kind cannot be mapped, as in /sys; EMFILE, ENFILE,
+   * ENOMEM.
    *
    * @example An empty file cannot be mapped
    * ```ts
@@ -302,11 +315,56 @@ export class MemoryMap extends Memory {
    */
   static open(
     path: string,
-    options?: MapOptions & ResizableOptions,
+    options?: MapOpenOptions & ResizableOptions,
   ): MemoryMap {
     const request = mapRequest(options);
     const { resizable } = options ?? {};
+    const deadline = deadlineToOpen(options);
     using file = openRegular(path, request.access);
+    waitForSizeSync(file, deadline);
+    return MemoryMap.#map(file, request, resizable);
+  }
+
+  /**
+   * `open(path, O_RDWR)`, then `mmap(...)`: maps an existing file. If it is empty,
+   * waits, without blocking the thread, until its creator has set its size: at first for
+   * a millisecond, later for 20 between two looks.
+   *
+   * @param path At most 4095 bytes of UTF-8, each component at most 255.
+   * @param options Those of {@linkcode MemoryMap.open}, and `signal`.
+   * @returns The mapping. Close it with `close()`.
+   * @throws {TypeError} If the path is empty or contains NUL, or if it is not a
+   * regular file.
+   * @throws {RangeError} If the path is too long, or if the range does not lie inside the
+   * file.
+   * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`.
+   * @throws The reason of the signal, if it is aborted.
+   * @throws {IpcError} As {@linkcode MemoryMap.open}.
+   *
+   * @example Its creator is slow
+   * ```ts
+   * import { MemoryMap } from "@linux/ipc/memory-map";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync(); // usually created by another process
+   * const opened = MemoryMap.openWhenReady(path, { timeout: 10_000 });
+   * Deno.truncateSync(path, 8);
+   * using map = await opened;
+   * assertEquals(map.byteLength, 8);
+   * Deno.removeSync(path);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
+   */
+  static async openWhenReady(
+    path: string,
+    options?: MapOpenOptions & ResizableOptions & WaitOptions,
+  ): Promise<MemoryMap> {
+    const request = mapRequest(options);
+    const { resizable } = options ?? {};
+    const limits = limitsOf(options);
+    using file = openRegular(path, request.access);
+    await waitForSize(file, limits);
     return MemoryMap.#map(file, request, resizable);
   }
 
@@ -323,7 +381,9 @@ export class MemoryMap extends Memory {
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647, if the file is
    * empty, or if the range does not lie inside it.
    * @throws {IpcError} EBADF if the descriptor is not open, EACCES if it is not open for
-   * reading and writing, EPERM if the file is sealed against writes, ENODEV, ENOMEM.
+   * reading and writing (with `private` or `readonly`: for reading), EPERM if the file is
+   * sealed against writes, ENODEV if files of this kind cannot be mapped, as in /sys;
+   * EMFILE if it is `resizable`; ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/mmap.2.html | mmap(2)}
    */
@@ -349,9 +409,12 @@ export class MemoryMap extends Memory {
    * @param options `mode`, `reserve`, `resizable`.
    * @returns The mapping of the whole file.
    * @throws {TypeError} If the path is empty or contains NUL.
-   * @throws {RangeError} If the size or the mode is out of range.
-   * @throws {IpcError} EEXIST if the path exists; ENOENT, ENOTDIR, EACCES; EFBIG,
-   * ENOSPC or ENOMEM if there is not enough space. The file is removed then.
+   * @throws {RangeError} If the path is too long, or the size or the mode is out of range.
+   * @throws {IpcError} EEXIST if the path exists, also as a symbolic link; ENOENT,
+   * ENOTDIR, ELOOP or EACCES of its directory; EROFS on a read-only file system; EMFILE,
+   * ENFILE. ENOSPC, EDQUOT, EFBIG or ENOMEM if there is not enough space; EPERM if the
+   * file system cannot store the `mode`; EINTR if signals interrupt `posix_fallocate` 100
+   * times without a pause: the file is removed then.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/ftruncate.2.html | ftruncate(2)}
    */
@@ -360,12 +423,13 @@ export class MemoryMap extends Memory {
     size: number,
     options?: MapCreateOptions & ResizableOptions,
   ): MemoryMap {
-    const { mode, reserve } = createRequest(size, options);
+    const request = createRequest(size, options);
     const { resizable } = options ?? {};
+    const { mode = DEFAULT_MODE } = request;
     const file = openFile(path, O_RDWR | O_CREAT | O_EXCL, mode);
     try {
       const unlink = () => unistd().unlink(cPath(path));
-      const mapping = mapNew(file, size, reserve, unlink);
+      const mapping = mapNew(file, request, unlink);
       if (!resizable) file.close();
       return new MemoryMap(internal, mapping, resizable ? file : undefined, 0);
     } catch (error) {

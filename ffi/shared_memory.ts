@@ -54,6 +54,7 @@ export { ftok } from "./ftok.ts";
 export type { DescriptorOwner } from "./kernel/descriptor_owner.ts";
 export type {
   MapCreateOptions,
+  MapOpenOptions,
   MapOptions,
   ResizeOptions,
 } from "./memory/file.ts";
@@ -81,7 +82,6 @@ export {
 export {
   PosixSharedMemory,
   type PosixSharedMemoryEntry,
-  type PosixSharedMemoryOpenOptions,
   type PosixSharedMemoryStat,
 } from "./shared_memory/posix.ts";
 export {

@@ -10,8 +10,9 @@ import { MemoryFile } from "../ffi/shared_memory.ts";
 import { assertRefused } from "./support/asserts.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
-import { scratch } from "./support/names.ts";
-import { exists } from "./support/process.ts";
+import { scratch, uniqueName } from "./support/names.ts";
+import { unshareFlags } from "./support/namespaces.ts";
+import { exists, succeeds } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 /** A regular file of 4096 bytes that cannot be mapped. */
@@ -137,4 +138,132 @@ leakTest("mremap, mlock, shmctl, shmget: what others may not lock", {
     "shmctl EPERM",
     "shmget EPERM",
   ]);
+});
+
+// --- signals and space -------------------------------------------------------
+
+/** A wrapper that interrupts calls of fallocate. */
+function interrupting(when: string): string[] {
+  const inject = `inject=fallocate:error=EINTR:when=${when}`;
+  const quiet = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fallocate"];
+  return ["strace", ...quiet, "-e", inject];
+}
+
+const noStrace = succeeds("strace", ...interrupting("1").slice(1), "true")
+  ? null
+  : "no strace(1), or no right to trace";
+
+for (
+  const { title, when, expected } of [
+    {
+      title: "that never ends is an error, and nothing is left",
+      when: "1+",
+      expected: ["EINTR", "EINTR", "EINTR", 5, 0],
+    },
+    {
+      title: "for a while takes smaller steps",
+      when: "1..40",
+      expected: ["returns", "returns", "returns", 300_000, 2],
+    },
+  ]
+) {
+  leakTest(`posix_fallocate: a row of signals ${title}`, {
+    needs: [noStrace],
+  }, async () => {
+    using dir = scratch();
+    const name = uniqueName();
+    const path = dir.file("data", "hello");
+    const told = await inChild(async ({ path, name }) => {
+      const { MemoryMap, PosixSharedMemory } = await import("../mod.ts");
+      const { outcome } = await import("./support/child.ts");
+      using map = MemoryMap.open(path, { resizable: true });
+      const told = [];
+      for (
+        const call of [
+          () => map.resize(300_000),
+          () => MemoryMap.create(`${path}.new`, 300_000).close(),
+          () => PosixSharedMemory.create(name, 300_000).close(),
+        ]
+      ) {
+        const text = await outcome(call);
+        told.push(text.match(/\((E\w+)\)/)?.[1] ?? text);
+      }
+      const left = [`${path}.new`, `/dev/shm${name}`].filter((path) => {
+        try {
+          const { size } = Deno.statSync(path);
+          Deno.removeSync(path);
+          return size === 300_000;
+        } catch {
+          return false;
+        }
+      });
+      return [...told, map.size, left.length];
+    }, { argument: { path, name }, wrapper: interrupting(when) });
+    assertEquals(told, expected);
+  });
+}
+
+const mounts = unshareFlags("--mount", "mount", "-t", "tmpfs", "t", "/dev/shm");
+
+/** A wrapper with a /dev/shm of its own. */
+function withShm(options: string): string[] {
+  const script = `mount -t tmpfs -o ${options} t /dev/shm && exec "$0" "$@"`;
+  return ["unshare", ...mounts!, "/bin/sh", "-c", script];
+}
+
+for (
+  const { options, expected } of [
+    {
+      options: "size=64k",
+      expected:
+        "size of the file system (mount option size; for /dev/shm in a " +
+        "container, docker run --shm-size) is 65536",
+    },
+    {
+      options: "nr_inodes=2",
+      expected: "most files of the file system (mount option nr_inodes) is 2",
+    },
+  ]
+) {
+  leakTest(`ENOSPC: the limit of /dev/shm with ${options}`, {
+    needs: [mounts === undefined ? "nothing may be mounted" : null],
+  }, async () => {
+    const told = await inChild(async () => {
+      const { PosixSemaphore, PosixSharedMemory } = await import("../mod.ts");
+      const { outcome } = await import("./support/child.ts");
+      const told = [
+        await outcome(() => {
+          for (let i = 0;; i++) PosixSharedMemory.create(`/${i}`, 4096);
+        }),
+        await outcome(() => {
+          for (let i = 0;; i++) PosixSemaphore.create(`/${i}`, 0);
+        }),
+      ];
+      return told.map((text) => text.split("(ENOSPC); ")[1] ?? text);
+    }, { wrapper: withShm(options) });
+    assertEquals(told, [expected, expected]);
+  });
+}
+
+leakTest("ENOSPC: where a hole cannot be filled, methods say EFAULT", {
+  needs: [mounts === undefined ? "nothing may be mounted" : null],
+}, async () => {
+  const told = await inChild(async () => {
+    const { PosixSharedMemory } = await import("../mod.ts");
+    const { outcome } = await import("./support/child.ts");
+    const size = 1 << 20;
+    using memory = PosixSharedMemory.create("/a", size, { reserve: false });
+    const told = [];
+    for (
+      const call of [
+        () => memory.write(0, new Uint8Array(size)),
+        () => memory.read(0, size),
+        () => memory.indexOf(1),
+        () => memory.notify(size - 4),
+        () => memory.waitSync(size - 4, 1),
+      ]
+    ) told.push((await outcome(call)).match(/\((E\w+)\)/)?.[1]);
+    return told;
+  }, { wrapper: withShm("size=64k") });
+  assertEquals(told, Array(5).fill("EFAULT"));
 });

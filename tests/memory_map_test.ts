@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertRejects,
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
@@ -50,6 +51,33 @@ leakTest("MemoryMap.open() shows the file", () => {
       assertStrictEquals(map.bytes, map.bytes);
     }
   }
+});
+
+leakTest("MemoryMap.open() and openWhenReady() wait for the size", async () => {
+  using dir = scratch();
+  const path = dir.file("data", "");
+  const open = MemoryMap.openWhenReady;
+  for (const timeout of [0, 20]) {
+    const error = assertThrows(
+      () => MemoryMap.open(path, { timeout }),
+      DOMException,
+      path,
+    );
+    assertEquals(error.name, "TimeoutError");
+    await assertRejects(() => open(path, { timeout }), DOMException, path);
+  }
+  const opened = open(path, { offset: 2, resizable: true });
+  await Deno.writeTextFile(path, "hello");
+  using map = await opened;
+  map.resize(6);
+  assertEquals(new TextDecoder().decode(map.bytes), "llo\0");
+  using whole = MemoryMap.open(path, { timeout: 0 });
+  assertEquals(whole.byteLength, 6);
+  const signal = AbortSignal.abort(new Error("enough"));
+  await assertRejects(() => open(path, { signal }), Error, "enough");
+  await assertRejects(() => open(dir.file("none")), IpcError, "ENOENT");
+  await assertRejects(() => open(path, { offset: 6 }), RangeError, "offset");
+  assertThrows(() => MemoryMap.open(path, { timeout: -1 }), RangeError);
 });
 
 leakTest("MemoryMap.open() shares what is written with all", () => {

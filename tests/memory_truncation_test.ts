@@ -175,7 +175,7 @@ for (const kind of KINDS) {
         ...kind.startsWith("private") ? OF_PRIVATE : {},
       };
       if (kind === "memory file") expected.moveTo = "TypeError"; // not resizable
-        for (const [call, outcome] of Object.entries(told)) {
+      for (const [call, outcome] of Object.entries(told)) {
         assertEquals(`${call} ${outcome}`, `${call} ${expected[call]}`);
       }
     },

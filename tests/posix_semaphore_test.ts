@@ -230,30 +230,49 @@ leakTest("PosixSemaphore.unlink() removes the name only", () => {
   PosixSemaphore.unlink(name);
 });
 
-leakTest("PosixSemaphore gives its file the mode less the umask", async () => {
-  for (const umask of [0o000, 0o022, 0o027, 0o077]) {
-    const base = uniqueName();
-    assertPrinted(
-      await runCodeAfter(
-        `umask ${umask.toString(8).padStart(4, "0")}`,
-        `PosixSemaphore.create("${base}default", 1);
+leakTest(
+  "PosixSemaphore gives its file the mode, whatever the umask",
+  async () => {
+    for (const umask of [0o000, 0o022, 0o027, 0o077]) {
+      const base = uniqueName();
+      assertPrinted(
+        await runCodeAfter(
+          `umask ${umask.toString(8).padStart(4, "0")}`,
+          `PosixSemaphore.create("${base}default", 1);
         for (const mode of [0o666, 0o640, 0o400, 0]) {
           PosixSemaphore.create("${base}" + mode, 1, { mode });
           PosixSemaphore.openOrCreate("${base}or" + mode, 1, { mode });
         }`,
-      ),
-    );
-    const modeOf = (name: string) => {
-      const { mode } = Deno.statSync(fileOf(base + name));
-      PosixSemaphore.unlink(base + name);
-      return mode! & 0o7777;
-    };
-    assertEquals(modeOf("default"), 0o600 & ~umask);
-    for (const mode of [0o666, 0o640, 0o400, 0]) {
-      assertEquals(modeOf(`${mode}`), mode & ~umask);
-      assertEquals(modeOf(`or${mode}`), mode & ~umask);
+        ),
+      );
+      const modeOf = (name: string) => {
+        const { mode } = Deno.statSync(fileOf(base + name));
+        PosixSemaphore.unlink(base + name);
+        return mode! & 0o7777;
+      };
+      assertEquals(modeOf("default"), 0o600 & ~umask);
+      for (const mode of [0o666, 0o640, 0o400, 0]) {
+        assertEquals(modeOf(`${mode}`), mode);
+        assertEquals(modeOf(`or${mode}`), mode);
+      }
     }
-  }
+  },
+);
+
+leakTest("PosixSemaphore.chmod() changes the mode of a name", () => {
+  const name = uniqueName();
+  using semaphore = PosixSemaphore.create(name, 1);
+  const modeOf = () => Deno.statSync(fileOf(name)).mode! & 0o7777;
+  PosixSemaphore.chmod(name, 0o666);
+  assertEquals(modeOf(), 0o666);
+  using again = PosixSemaphore.openOrCreate(name, 5, { mode: 0o600 });
+  assertEquals([modeOf(), again.value], [0o666, 1]);
+  assertThrows(() => PosixSemaphore.chmod(name, 0o1000), RangeError, "mode");
+  assertThrows(() => PosixSemaphore.chmod("none", 0o600), TypeError, "name");
+  PosixSemaphore.unlink(name);
+  const chmod = () => PosixSemaphore.chmod(name, 0o600);
+  assertThrows(chmod, IpcError, "ENOENT");
+  semaphore.release();
 });
 
 leakTest("PosixSemaphore refuses what is no name", () => {

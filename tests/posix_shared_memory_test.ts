@@ -3,6 +3,7 @@ import {
   assertEquals,
   assertMatch,
   assertNotEquals,
+  assertRejects,
   assertThrows,
 } from "@std/assert";
 import {
@@ -98,12 +99,12 @@ leakTest("PosixSharedMemory.create(null) picks a name that is free", () => {
 });
 
 leakTest(
-  "PosixSharedMemory.create() gives the mode less the umask",
+  "PosixSharedMemory.create() gives the mode, whatever the umask",
   async () => {
     assertEquals(
       await inChild(async () => {
         const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
-        Deno.umask(0o027);
+        Deno.umask(0o277);
         return [undefined, 0o666, 0o640, 0o400, 0, -0].map((mode) => {
           using memory = PosixSharedMemory.create(null, 4, { mode });
           const { mode: found } = Deno.statSync(`/dev/shm${memory.name}`);
@@ -111,10 +112,33 @@ leakTest(
           return found! & 0o777;
         });
       }),
-      [0o600, 0o640, 0o640, 0o400, 0, 0],
+      [0o400, 0o666, 0o640, 0o400, 0, 0],
     );
   },
 );
+
+leakTest("PosixSharedMemory.openOrCreate() keeps the mode of an object", () => {
+  using memory = PosixSharedMemory.create(null, 4, { mode: 0o640 });
+  using _again = PosixSharedMemory.openOrCreate(memory.name, 4, {
+    mode: 0o666,
+  });
+  PosixSharedMemory.unlink(memory.name);
+  assertEquals(memory.stat().mode, 0o640);
+});
+
+leakTest("PosixSharedMemory.chmod() changes the mode", () => {
+  using memory = PosixSharedMemory.create(null, 4);
+  PosixSharedMemory.unlink(memory.name);
+  for (const mode of [0o666, 0, 0o600]) {
+    memory.chmod(mode);
+    assertEquals(memory.stat().mode, mode);
+  }
+  for (const mode of [-1, 0o1000, 0.5, NaN]) {
+    assertThrows(() => memory.chmod(mode), RangeError, "mode");
+  }
+  memory.close();
+  assertThrows(() => memory.chmod(0o600), ClosedError);
+});
 
 leakTest("PosixSharedMemory.create() fails where an object is", () => {
   const name = uniqueName();
@@ -585,6 +609,43 @@ leakTest(
     PosixSharedMemory.unlink(name);
     await peer.send("");
     assertEquals((await peer.ended()).code, 0);
+  },
+);
+
+leakTest(
+  "PosixSharedMemory.openWhenReady() waits for the size",
+  { needs: [noCompiler] },
+  async () => {
+    const name = uniqueName();
+    const args = [name, "5000"];
+    await using peer = spawn(await compile(MAKE), { args });
+    assertEquals(await peer.line(), "made");
+    const open = PosixSharedMemory.openWhenReady;
+    for (const timeout of [0, 20]) {
+      const error = await assertRejects(
+        () => open(name, { timeout }),
+        DOMException,
+        `shared memory ${name}`,
+      );
+      assertEquals(error.name, "TimeoutError");
+    }
+    const controller = new AbortController();
+    const { signal } = controller;
+    const aborted = open(name, { signal });
+    const opened = open(name, { offset: 1, readonly: true });
+    controller.abort(new Error("enough"));
+    await assertRejects(() => aborted, Error, "enough");
+    await assertRejects(() => open(name, { signal }), Error, "enough");
+    await peer.send("");
+    using memory = await opened;
+    assertEquals(memory.byteLength, 4_999);
+    assertEquals(await peer.line(), "sized");
+    PosixSharedMemory.unlink(name);
+    await peer.send("");
+    assertEquals((await peer.ended()).code, 0);
+    await assertRejects(() => open(name), IpcError, "ENOENT");
+    await assertRejects(() => open("none"), TypeError, "name");
+    await assertRejects(() => open(name, { timeout: -1 }), RangeError);
   },
 );
 

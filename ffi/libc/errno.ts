@@ -227,22 +227,15 @@ export function checkRetrying(
   call: () => number,
   syscall: string,
   subject?: Subject,
+  limitOf: (number: number) => SystemLimit | undefined = limitBehind,
 ): number {
   for (;;) {
     const result = call();
     if (result !== -1) return result;
     const number = errno();
-    if (number !== EINTR) throw ipcError(number, syscall, subject);
+    if (number === EINTR) continue;
+    throw ipcError(number, syscall, subject, limitOf(number));
   }
-}
-
-/** The result of a C call that returns an error number instead of setting one. */
-export function checkNumber(
-  number: number,
-  syscall: string,
-  subject?: Subject,
-): void {
-  if (number !== 0) throw ipcError(number, syscall, subject);
 }
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn; // (void *) -1

@@ -10,6 +10,8 @@ export const sysStat = header({
   mkfifo: { parameters: ["buffer", "u32"], result: "i32" },
   // int fchmod(int fd, mode_t mode)
   fchmod: { parameters: ["i32", "u32"], result: "i32" },
+  // int chmod(const char *pathname, mode_t mode)
+  chmod: { parameters: ["buffer", "u32"], result: "i32" },
   // int statx(int dirfd, const char *pathname, int flags, unsigned mask, struct statx *buf)
   statx: {
     parameters: ["i32", "buffer", "i32", "u32", "buffer"],
@@ -79,6 +81,11 @@ export function statusOfPath(
     subject,
   );
   return statx.view(status);
+}
+
+/** `fchmod`: sets the permission bits of an open file. The umask does not apply. */
+export function setMode(fd: number, mode: number, subject: Subject): void {
+  check(sysStat().fchmod(fd, mode | 0), "fchmod", subject);
 }
 
 /** Whether two statuses are of one file. */

@@ -5,9 +5,14 @@ import { header } from "./library.ts";
 export const sysVfs = header({
   // int fstatfs(int fd, struct statfs *buf)
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
+  // int statfs(const char *path, struct statfs *buf)
+  statfs: { parameters: ["buffer", "buffer"], result: "i32" },
 });
 
-/** sizeof (struct statfs), an array of longs; the first two are f_type and f_bsize. */
+/**
+ * sizeof (struct statfs), an array of longs: f_type, f_bsize, f_blocks, f_bfree,
+ * f_bavail, f_files, f_ffree and more.
+ */
 export const SIZEOF_STATFS = 120;
 /** From <linux/magic.h>. */
 export const TMPFS_MAGIC = 0x01021994;

@@ -3,14 +3,15 @@
 
 import { checkMode, checkSize } from "../arguments.ts";
 import { checkMemory, isLarge } from "../kernel/cgroup.ts";
+import { hugePageOf, isInMemory, spaceLimit } from "../kernel/file_system.ts";
 import { type Access, Mapping, roundUp } from "../kernel/mapping.ts";
 import { type MappedRange, mappedRanges } from "../kernel/maps.ts";
 import {
   checkAddress,
-  checkNumber,
   checkRetrying,
   EFBIG,
   EINTR,
+  ENOSPC,
   EPERM,
   errno,
   ipcError,
@@ -32,15 +33,13 @@ import {
   type FileStatus,
   S_IFMT,
   S_IFREG,
+  setMode,
   statusOfFd,
 } from "../libc/sys_stat.ts";
-import {
-  HUGETLBFS_MAGIC,
-  SIZEOF_STATFS,
-  sysVfs,
-  TMPFS_MAGIC,
-} from "../libc/sys_vfs.ts";
 import { pageSize, unistd } from "../libc/unistd.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
+import { Backoff, sleepSync } from "../wait/backoff.ts";
+import { deadlineOf, type Limits } from "../wait/options.ts";
 import { checkRange, type Range, rangeIn, type RangeOptions } from "./range.ts";
 
 /** How a file is mapped, and which part of it. */
@@ -69,12 +68,26 @@ export interface MapOptions extends RangeOptions {
   populate?: boolean | undefined;
 }
 
+/** How an existing file is opened, and which part of it is mapped. */
+export interface MapOpenOptions extends MapOptions {
+  /**
+   * The most milliseconds to wait while the file is empty: a file is empty for a moment
+   * after its creation, until its creator has set its size. When they are over, the
+   * error is a `DOMException` named `TimeoutError`.
+   *
+   * @default {of `open`: an empty file is a RangeError at once; of `openWhenReady`:
+   * Infinity}
+   */
+  timeout?: number | undefined;
+}
+
 /** How a file is created that is then mapped. */
 export interface MapCreateOptions {
   /**
-   * The permission bits. The umask of the process is applied to them.
+   * The permission bits. The umask of the process does not apply to them: it is as if
+   * `fchmod` followed, and at no time are there more permissions than that.
    *
-   * @default {0o600}
+   * @default {0o600, less the umask}
    */
   mode?: number | undefined;
   /**
@@ -127,6 +140,17 @@ export interface MapRequest {
   readonly populate: boolean;
 }
 
+/** The properties of a file that is created, read and checked once. */
+export interface CreateRequest {
+  readonly size: number;
+  /** The exact permission bits; undefined for the default, less the umask. */
+  readonly mode: number | undefined;
+  readonly reserve: boolean;
+}
+
+/** The permission bits of a file that is created, unless others are asked for. */
+export const DEFAULT_MODE = 0o600;
+
 /** The options of a change of size, read once. */
 export interface ResizeRequest {
   readonly shrink: boolean;
@@ -150,11 +174,11 @@ export function mapRequest(options: MapOptions | undefined): MapRequest {
 export function createRequest(
   size: number,
   options: MapCreateOptions | undefined,
-): { mode: number; reserve: boolean } {
+): CreateRequest {
   checkSize("size", size);
-  const { mode = 0o600, reserve = true } = options ?? {};
-  checkMode(mode);
-  return { mode, reserve };
+  const { mode, reserve = true } = options ?? {};
+  if (mode !== undefined) checkMode(mode);
+  return { size, mode, reserve };
 }
 
 /** Reads the options of a change of size, with their defaults. */
@@ -180,6 +204,36 @@ export function sizeOf(file: MappableFile): number {
   return Number(statusOfFd(file.fd, file.subject).stx_size);
 }
 
+/** The size of a file that its creator has given a size; undefined before. */
+function givenSize(file: MappableFile): number | undefined {
+  return Number(regularStatus(file).stx_size) || undefined;
+}
+
+/** How long `open` waits for the size of a file; undefined if not at all. */
+export function deadlineToOpen(
+  options: MapOpenOptions | undefined,
+): number | undefined {
+  const { timeout } = options ?? {};
+  return timeout === undefined ? undefined : deadlineOf({ timeout });
+}
+
+/** Waits until the creator of a file has given it a size, blocking this thread. */
+export function waitForSizeSync(
+  file: MappableFile,
+  deadline: number | undefined,
+): void {
+  if (deadline === undefined) return;
+  attemptSync(file.subject, () => givenSize(file), sleepSync(), deadline);
+}
+
+/** Waits until the creator of a file has given it a size. */
+export async function waitForSize(
+  file: MappableFile,
+  limits: Limits,
+): Promise<void> {
+  await attempt(new Backoff(file.subject), () => givenSize(file), limits);
+}
+
 /** Maps the requested part of a file, and returns it with its offset in the file. */
 export function mapPart(
   file: MappableFile,
@@ -192,15 +246,15 @@ export function mapPart(
   return { mapping, offset: range.offset };
 }
 
-/** Gives a new file its size, and maps it. Calls `unlink` if that fails. */
+/** Gives a new file its mode and size, and maps it. Calls `unlink` if that fails. */
 export function mapNew(
   file: MappableFile,
-  size: number,
-  reserve: boolean,
+  { size, mode, reserve }: CreateRequest,
   unlink: () => void,
 ): Mapping {
   let mapping;
   try {
+    if (mode !== undefined) setMode(file.fd, mode, file.subject);
     // A process that has opened the file meanwhile may have made it larger already.
     if (sizeOf(file) < size) truncate(file, size);
     mapping = mapFile(file, { offset: 0, length: size }, "shared");
@@ -266,18 +320,6 @@ function isSealed(fd: number): boolean {
   return seals !== -1 && (seals & F_SEAL_SHRINK) !== 0;
 }
 
-/** Whether the file is in memory only: an object of /dev/shm, or a memory file. */
-function isInMemory(fd: number): boolean {
-  return fileSystem(fd)[0] === BigInt(TMPFS_MAGIC);
-}
-
-/** `struct statfs`: the type of the file system, the size of its blocks, and more. */
-function fileSystem(fd: number): BigInt64Array {
-  const statfs = new BigInt64Array(SIZEOF_STATFS / 8);
-  sysVfs().fstatfs(fd, statfs);
-  return statfs;
-}
-
 /** The number of bytes that are allocated to a file, without its holes. */
 function allocatedIn({ stx_blocks }: FileStatus): number {
   return Number(stx_blocks) * 512;
@@ -287,8 +329,7 @@ function allocatedIn({ stx_blocks }: FileStatus): number {
 function pageSizeOf({ fd }: MappableFile, status: FileStatus): bigint {
   const page = BigInt(pageSize());
   if (BigInt(status.stx_blksize) <= page) return page;
-  const [type, block] = fileSystem(fd);
-  return type === BigInt(HUGETLBFS_MAGIC) ? block! : page;
+  return hugePageOf(fd) ?? page;
 }
 
 const PROBE = "---p"; // the permissions of a probe, of this thread or another
@@ -357,6 +398,11 @@ export function truncate({ fd, subject }: MappableFile, size: number): void {
   checkRetrying(call, "ftruncate", subject);
 }
 
+// A signal interrupts posix_fallocate, which then has allocated nothing. So the next try
+// is for half as much: a step as small as this ends between two signals.
+const MIN_STEP = 1 << 16; // bytes
+const MAX_INTERRUPTIONS = 100; // of one step
+
 /**
  * `posix_fallocate`: makes a file at least `size` bytes large, and allocates its space
  * from `from` on. Unlike ftruncate it never shrinks a file that another process has
@@ -370,11 +416,22 @@ export function allocate(
 ): void {
   checkFileSize(size, "posix_fallocate", subject);
   if (isInMemory(fd)) checkMemory(size - from, "posix_fallocate", subject);
-  const length = BigInt(size - from);
   const { posix_fallocate } = fcntl();
-  let error = posix_fallocate(fd, BigInt(from), length);
-  while (error === EINTR) error = posix_fallocate(fd, BigInt(from), length);
-  checkNumber(error, "posix_fallocate", subject);
+  let step = size - from;
+  let interruptions = 0;
+  for (let at = from; at < size;) {
+    const length = Math.min(step, size - at);
+    const error = posix_fallocate(fd, BigInt(at), BigInt(length));
+    if (error === EINTR && ++interruptions < MAX_INTERRUPTIONS) {
+      step = Math.max(Math.ceil(step / 2), MIN_STEP);
+    } else if (error === 0) {
+      at += length;
+      interruptions = 0;
+    } else {
+      const limit = error === ENOSPC ? spaceLimit(fd) : undefined;
+      throw ipcError(error, "posix_fallocate", subject, limit);
+    }
+  }
 }
 
 /** Makes a file at least `size` bytes large. It is a hole, unless space is reserved. */

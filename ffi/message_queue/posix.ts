@@ -22,6 +22,7 @@ import { namesIn } from "../libc/dirent.ts";
 import {
   check,
   EAGAIN,
+  EEXIST,
   EINTR,
   EINVAL,
   EMFILE,
@@ -45,7 +46,7 @@ import { MQ_PRIO_MAX, mqAttr, mqueue } from "../libc/mqueue.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
-import { statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
+import { setMode, statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
 import { timespec } from "../libc/time.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
@@ -86,9 +87,10 @@ export interface PosixMessageQueueCreateOptions
   extends PosixMessageQueueOpenOptions {
   /**
    * The permission bits: read permission is to receive, write permission is to send. The
-   * umask of the process removes bits.
+   * umask of the process does not apply to them: it is as if `fchmod` followed, and at no
+   * time are there more permissions than that.
    *
-   * @default {0o600}
+   * @default {0o600, less the umask}
    */
   mode?: number | undefined;
   /**
@@ -167,6 +169,8 @@ const MOUNTS = "/proc/self/mounts";
 // A deadline in the past makes a call fail instead of waiting. O_NONBLOCK would do the
 // same, but it is shared by all processes that have the same open queue.
 const PAST = timespec.encode({ tv_sec: 0n, tv_nsec: 0n });
+const CREATE = O_CREAT | O_EXCL;
+const DEFAULT_MODE = 0o600;
 const ACCESS = { both: O_RDWR, receive: O_RDONLY, send: O_WRONLY };
 
 /** A name that is not in use, and that tells which process created it. */
@@ -207,6 +211,23 @@ function attributesFor(
     mq_curmsgs: 0n,
     __pad: new Uint8Array(32),
   });
+}
+
+/** The arguments of mq_open, read and checked once. */
+interface Request {
+  readonly access: number;
+  /** The exact permission bits; undefined for the default, less the umask. */
+  readonly mode: number | undefined;
+  readonly attributes: Bytes | null;
+}
+
+function requestOf(
+  options: PosixMessageQueueCreateOptions | undefined,
+): Request {
+  const access = accessOf(options);
+  const mode = options?.mode;
+  if (mode !== undefined) checkMode(mode);
+  return { access, mode, attributes: attributesFor(options) };
 }
 
 /** The limit behind an error of mq_open. */
@@ -400,8 +421,9 @@ export class PosixMessageQueue extends DescriptorOwner {
     name: string | null,
     options?: PosixMessageQueueCreateOptions,
   ): PosixMessageQueue {
+    const request = requestOf(options);
     const chosen = name === null ? randomName() : name;
-    return PosixMessageQueue.#get(chosen, O_CREAT | O_EXCL, options);
+    return PosixMessageQueue.#get(chosen, CREATE, request);
   }
 
   /**
@@ -429,7 +451,8 @@ export class PosixMessageQueue extends DescriptorOwner {
     name: string,
     options?: PosixMessageQueueOpenOptions,
   ): PosixMessageQueue {
-    return PosixMessageQueue.#get(name, 0, { access: options?.access });
+    const request = requestOf({ access: options?.access });
+    return PosixMessageQueue.#get(name, 0, request);
   }
 
   /**
@@ -453,7 +476,21 @@ export class PosixMessageQueue extends DescriptorOwner {
     name: string,
     options?: PosixMessageQueueCreateOptions,
   ): PosixMessageQueue {
-    return PosixMessageQueue.#get(name, O_CREAT, options);
+    const request = requestOf(options);
+    // In two steps, because O_CREAT without O_EXCL does not tell whether the queue is
+    // new, and the mode of an existing one stays as it is.
+    for (;;) {
+      try {
+        return PosixMessageQueue.#get(name, CREATE, request);
+      } catch (error) {
+        if ((error as Partial<IpcError>).errno !== EEXIST) throw error;
+      }
+      try {
+        return PosixMessageQueue.#get(name, 0, request);
+      } catch (error) {
+        if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
+      } // unlinked in between
+    }
   }
 
   /**
@@ -503,7 +540,8 @@ export class PosixMessageQueue extends DescriptorOwner {
     }
     const name = nameOf(fd, subject);
     takeOver(fd, subject);
-    return PosixMessageQueue.#own(name, fd);
+    const descriptor = new Descriptor(fd, `queue ${name}`);
+    return new PosixMessageQueue(internal, name, descriptor);
   }
 
   /**
@@ -552,23 +590,25 @@ export class PosixMessageQueue extends DescriptorOwner {
   static #get(
     name: string,
     flags: number,
-    options: PosixMessageQueueCreateOptions | undefined,
+    { access, mode, attributes }: Request,
   ): PosixMessageQueue {
     const cname = cName(name, NAME_MAX);
-    const access = accessOf(options);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    const attributes = attributesFor(options);
-    const { mq_open } = mqueue();
-    const fd = mq_open(cname, flags | access | O_CLOEXEC, mode, attributes);
-    if (fd !== -1) return PosixMessageQueue.#own(name, fd);
-    const error = errno();
-    throw ipcError(error, "mq_open", name, limitOf(error, attributes));
-  }
-
-  static #own(name: string, fd: number): PosixMessageQueue {
+    const { mq_open, mq_unlink } = mqueue();
+    const all = flags | access | O_CLOEXEC;
+    const fd = mq_open(cname, all, mode ?? DEFAULT_MODE, attributes);
+    if (fd === -1) {
+      const error = errno();
+      throw ipcError(error, "mq_open", name, limitOf(error, attributes));
+    }
     const descriptor = new Descriptor(fd, `queue ${name}`);
-    return new PosixMessageQueue(internal, name, descriptor);
+    try {
+      if (flags === CREATE && mode !== undefined) setMode(fd, mode, name);
+      return new PosixMessageQueue(internal, name, descriptor);
+    } catch (error) {
+      descriptor.close();
+      if (flags === CREATE) mq_unlink(cname);
+      throw error;
+    }
   }
 
   /** The name, with its slash. */
@@ -579,6 +619,23 @@ export class PosixMessageQueue extends DescriptorOwner {
   /** The maximum number of bytes in a message. */
   get maxSize(): number {
     return this.#maxSize;
+  }
+
+  /**
+   * `fchmod(fd, mode)`: changes the permission bits of the queue. The umask does not
+   * apply. Processes that have opened it can continue to use it.
+   *
+   * @param mode The permission bits, 0 to 0o777.
+   * @throws {RangeError} If the mode is out of range.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process does not own the queue.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/chmod.2.html | fchmod(2)}
+   */
+  chmod(mode: number): void {
+    checkMode(mode);
+    const { fd, subject } = descriptorOf(this);
+    setMode(fd, mode, subject);
   }
 
   /**

@@ -11,9 +11,18 @@ import {
 import type { IpcError } from "../errors.ts";
 import { inspected } from "../inspect_object.ts";
 import { namesIn } from "../libc/dirent.ts";
-import { check, checkAddress, ENOENT } from "../libc/errno.ts";
+import {
+  check,
+  EEXIST,
+  ENOENT,
+  ENOSPC,
+  errno,
+  ipcError,
+  isNoAddress,
+} from "../libc/errno.ts";
 import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
 import { checkInternal, internal } from "../internal.ts";
+import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
 import { placeOf } from "../kernel/mapping.ts";
 import {
   ALIGNOF_SEM_T,
@@ -26,6 +35,7 @@ import {
   S_IFMT,
   S_IFREG,
   statusOfPath,
+  sysStat,
 } from "../libc/sys_stat.ts";
 import {
   deadlineOf,
@@ -39,10 +49,11 @@ import { Sem } from "./sem.ts";
 /** How a named POSIX semaphore is created. */
 export interface PosixSemaphoreCreateOptions {
   /**
-   * The permission bits, without those of the umask. Users of the semaphore need
-   * permission to read and to write.
+   * The permission bits. Users of the semaphore need permission to read and to write.
+   * The umask of the process does not apply to them: it is as if `chmod` followed, and at
+   * no time are there more permissions than that.
    *
-   * @default {0o600}
+   * @default {0o600, less the umask}
    */
   mode?: number | undefined;
 }
@@ -61,8 +72,9 @@ export interface PosixSemaphoreEntry {
 
 // glibc keeps the semaphore /name in this file. It maps the file without a check of its
 // size.
-const DIRECTORY = "/dev/shm";
 const PREFIX = "sem.";
+const CREATE = O_CREAT | O_EXCL;
+const DEFAULT_MODE = 0o600;
 const NAME_BYTES = 255 - PREFIX.length; // NAME_MAX, less the prefix of glibc
 
 function checkValue(value: unknown): asserts value is number {
@@ -70,7 +82,7 @@ function checkValue(value: unknown): asserts value is number {
 }
 
 function fileOf(name: string): string {
-  return `${DIRECTORY}/${PREFIX}${name.slice(1)}`;
+  return `${SHM_DIRECTORY}/${PREFIX}${name.slice(1)}`;
 }
 
 function noSemaphore(name: string): TypeError {
@@ -87,6 +99,12 @@ function statusOf(name: string): FileStatus {
 /** Whether a file can be mapped as a semaphore. A shorter one raises SIGBUS. */
 function mayBeSemaphore({ stx_mode, stx_size }: FileStatus): boolean {
   return (stx_mode & S_IFMT) === S_IFREG && stx_size >= SIZEOF_SEM_T;
+}
+
+/** `chmod`: the permission bits of a semaphore. Its descriptor is not known. */
+function setMode(name: string, mode: number): void {
+  const path = fileOf(name);
+  check(sysStat().chmod(cPath(path), mode | 0), "chmod", path);
 }
 
 function checkFile(name: string): void {
@@ -180,7 +198,8 @@ export class PosixSemaphore implements Disposable {
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
-   * @throws {IpcError} EEXIST if the name is in use, EACCES, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} EEXIST if the name is in use; ENOSPC if /dev/shm is full, or has
+   * no room for more files; EACCES, EROFS, EMFILE, ENFILE, ENOMEM.
    *
    * @example A name that is in use
    * ```ts
@@ -200,13 +219,8 @@ export class PosixSemaphore implements Disposable {
     value: number,
     options?: PosixSemaphoreCreateOptions,
   ): PosixSemaphore {
-    const mode = options?.mode ?? 0o600;
-    return PosixSemaphore.#get(
-      name === null ? randomName() : name,
-      O_CREAT | O_EXCL,
-      mode,
-      value,
-    );
+    const chosen = name === null ? randomName() : name;
+    return PosixSemaphore.#get(chosen, CREATE, options?.mode, value);
   }
 
   /**
@@ -223,11 +237,12 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */
   static open(name: string): PosixSemaphore {
-    return PosixSemaphore.#get(name, 0, 0, 0);
+    return PosixSemaphore.#get(name, 0, undefined, 0);
   }
 
   /**
-   * `sem_open(name, O_CREAT, mode, value)`: opens a semaphore, or creates it.
+   * `sem_open(name, O_CREAT | O_EXCL, mode, value)`, or `sem_open(name, 0)`: creates a
+   * semaphore, or opens it. Processes that call this at the same time get the same one.
    *
    * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
    * @param value The initial value of a new semaphore, 0 to 2147483647.
@@ -237,7 +252,8 @@ export class PosixSemaphore implements Disposable {
    * semaphore.
    * @throws {RangeError} If the name is too long, or the value or mode is out of
    * range.
-   * @throws {IpcError} EACCES, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} ENOSPC if /dev/shm is full, or has no room for more files; EACCES,
+   * EROFS, EMFILE, ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */
@@ -246,7 +262,21 @@ export class PosixSemaphore implements Disposable {
     value: number,
     options?: PosixSemaphoreCreateOptions,
   ): PosixSemaphore {
-    return PosixSemaphore.#get(name, O_CREAT, options?.mode ?? 0o600, value);
+    const mode = options?.mode;
+    // In two steps, because O_CREAT without O_EXCL does not tell whether the semaphore is
+    // new, and the mode of an existing one stays as it is.
+    for (;;) {
+      try {
+        return PosixSemaphore.#get(name, CREATE, mode, value);
+      } catch (error) {
+        if ((error as Partial<IpcError>).errno !== EEXIST) throw error;
+      }
+      try {
+        return PosixSemaphore.#get(name, 0, mode, value);
+      } catch (error) {
+        if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
+      } // unlinked in between
+    }
   }
 
   /**
@@ -287,7 +317,7 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
    */
   static list(): PosixSemaphoreEntry[] {
-    return namesIn(DIRECTORY)
+    return namesIn(SHM_DIRECTORY)
       .filter((file) => file.startsWith(PREFIX))
       .map(entryOf)
       .filter((entry) => entry !== undefined);
@@ -372,27 +402,56 @@ export class PosixSemaphore implements Disposable {
   static #get(
     name: string,
     flags: number,
-    mode: number,
+    mode: number | undefined,
     value: number,
   ): PosixSemaphore {
     const cname = cName(name, NAME_BYTES);
-    checkMode(mode);
+    if (mode !== undefined) checkMode(mode);
     checkValue(value);
-    if ((flags & O_EXCL) === 0) checkFile(name);
-    const address = checkAddress(
-      libc().sem_open(cname, flags, mode | 0, value | 0),
-      "sem_open",
-      name,
-    );
+    if (flags !== CREATE) checkFile(name);
+    const { sem_open, sem_unlink } = libc();
+    const bits = mode ?? DEFAULT_MODE;
+    const address = sem_open(cname, flags, bits | 0, value | 0);
+    if (isNoAddress(address)) {
+      const error = errno();
+      const limit = error === ENOSPC ? spaceLimit(SHM_DIRECTORY) : undefined;
+      throw ipcError(error, "sem_open", name, limit);
+    }
     const sem = new Sem(`semaphore ${name}`, address);
-    if (sem.isSound) return new PosixSemaphore(internal, name, sem);
-    sem.close();
-    throw noSemaphore(name);
+    try {
+      if (!sem.isSound) throw noSemaphore(name);
+      if (flags === CREATE && mode !== undefined) setMode(name, mode);
+      return new PosixSemaphore(internal, name, sem);
+    } catch (error) {
+      sem.close();
+      if (flags === CREATE) sem_unlink(cname);
+      throw error;
+    }
   }
 
   /** The name, beginning with a slash; null for a semaphore in shared memory. */
   get name(): string | null {
     return this.#name;
+  }
+
+  /**
+   * `chmod("/dev/shm/sem.NAME", mode)`: changes the permission bits of the semaphore with
+   * a name. The umask does not apply. Processes that have opened it can continue to use
+   * it.
+   *
+   * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
+   * @param mode The permission bits, 0 to 0o777.
+   * @throws {TypeError} If the name is malformed.
+   * @throws {RangeError} If the name is too long, or the mode is out of range.
+   * @throws {IpcError} ENOENT if there is no such semaphore, EPERM if this process does
+   * not own it.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/chmod.2.html | chmod(2)}
+   */
+  static chmod(name: string, mode: number): void {
+    cName(name, NAME_BYTES);
+    checkMode(mode);
+    setMode(name, mode);
   }
 
   /**

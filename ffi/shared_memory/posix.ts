@@ -1,13 +1,21 @@
 // POSIX shared memory objects: memory that has a name.
 
-import { checkFd, checkSize, cName, cString, NAME_MAX } from "../arguments.ts";
-import { IpcError } from "../errors.ts";
+import {
+  checkFd,
+  checkMode,
+  checkSize,
+  cName,
+  cString,
+  NAME_MAX,
+} from "../arguments.ts";
+import { IpcError, type SystemLimit } from "../errors.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
+import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { namesIn } from "../libc/dirent.ts";
-import { check, checkRetrying, EEXIST, ENOENT } from "../libc/errno.ts";
+import { check, checkRetrying, EEXIST, ENOENT, ENOSPC } from "../libc/errno.ts";
 import {
   O_CREAT,
   O_EXCL,
@@ -20,41 +28,35 @@ import {
   type FileStatus,
   S_IFMT,
   S_IFREG,
+  setMode,
   statusOfFd,
   statusOfPath,
 } from "../libc/sys_stat.ts";
 import { linkedTo } from "../libc/unistd.ts";
 import {
+  type CreateRequest,
   createRequest,
+  deadlineToOpen,
+  DEFAULT_MODE,
   grow,
   type MapCreateOptions,
   mapFile,
   mapNew,
+  type MapOpenOptions,
   type MapOptions,
   mapPart,
+  type MapRequest,
   mapRequest,
   regularStatus,
   resizeFile,
   type ResizeOptions,
   resizeRequest,
   sizeOf,
+  waitForSize,
+  waitForSizeSync,
 } from "../memory/file.ts";
 import { mappingOf, Memory, replaceMapping } from "../memory/memory.ts";
-import { attemptSync } from "../wait/attempt.ts";
-import { sleepSync } from "../wait/backoff.ts";
-import { deadlineOf } from "../wait/options.ts";
-
-/** How a POSIX shared memory object is opened, and which part of it is mapped. */
-export interface PosixSharedMemoryOpenOptions extends MapOptions {
-  /**
-   * The most milliseconds to block this thread while the object is empty. An object is
-   * empty for a moment after `shm_open`, until its creator has set its size. When they
-   * are over, the error is a `DOMException` named `TimeoutError`.
-   *
-   * @default {an empty object is a RangeError at once}
-   */
-  timeout?: number | undefined;
-}
+import { limitsOf, type WaitOptions } from "../wait/options.ts";
 
 /** The status of a POSIX shared memory object. */
 export interface PosixSharedMemoryStat {
@@ -74,7 +76,7 @@ export interface PosixSharedMemoryEntry extends PosixSharedMemoryStat {
   readonly name: string;
 }
 
-const DIRECTORY = "/dev/shm/"; // that of shm_open, in glibc and musl
+const DIRECTORY = `${SHM_DIRECTORY}/`;
 const SEMAPHORE = "sem."; // the prefix of sem_open
 
 /** An unused name that contains the process id. */
@@ -88,14 +90,18 @@ function openObject(name: string, flags: number, mode = 0): Descriptor {
   const { shm_open } = sysMman();
   // The open of a FIFO in /dev/shm would block without O_NONBLOCK.
   const open = () => shm_open(cname, flags | O_NONBLOCK, mode | 0);
-  const fd = checkRetrying(open, "shm_open", name);
+  const fd = checkRetrying(open, "shm_open", name, limitOf);
   return new Descriptor(fd, `shared memory ${name}`);
 }
 
-/** Blocks this thread until the creator of an object has set its size. */
-function waitForSize(file: Descriptor, deadline: number): void {
-  const tryOnce = () => Number(regularStatus(file).stx_size) || undefined;
-  attemptSync(file.subject, tryOnce, sleepSync(), deadline);
+/** The limit behind ENOSPC; undefined for the usual one. */
+function limitOf(error: number): SystemLimit | undefined {
+  return error === ENOSPC ? spaceLimit(SHM_DIRECTORY) : undefined;
+}
+
+/** Opens an existing object, to be mapped like that. */
+function openFor({ access }: MapRequest, name: string): Descriptor {
+  return openObject(name, access === "shared" ? O_RDWR : O_RDONLY);
 }
 
 /** The name of the object that a descriptor refers to. */
@@ -193,9 +199,10 @@ export class PosixSharedMemory extends Memory {
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or the size or mode is out of
    * range.
-   * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full; ENOMEM
-   * if a memory cgroup of this process does not have enough; EFBIG, EACCES, EMFILE,
-   * ENFILE. The name is removed then.
+   * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full, or has
+   * no room for more files; ENOMEM if a memory cgroup of this process does not have
+   * enough; EINTR if signals interrupt `posix_fallocate` 100 times without a pause; EFBIG,
+   * EACCES, EROFS, EMFILE, ENFILE. The name is removed then.
    *
    * @example A name that is taken
    * ```ts
@@ -215,13 +222,9 @@ export class PosixSharedMemory extends Memory {
     size: number,
     options?: MapCreateOptions,
   ): PosixSharedMemory {
-    const { mode, reserve } = createRequest(size, options);
-    return PosixSharedMemory.#create(
-      name === null ? randomName() : name,
-      size,
-      mode,
-      reserve,
-    );
+    const request = createRequest(size, options);
+    const chosen = name === null ? randomName() : name;
+    return PosixSharedMemory.#create(chosen, request);
   }
 
   /**
@@ -234,7 +237,8 @@ export class PosixSharedMemory extends Memory {
    * @throws {TypeError} If the name is malformed, or is not that of an object.
    * @throws {RangeError} If the name is too long; if the range does not lie inside the
    * object; if the object is empty, without a `timeout`.
-   * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`.
+   * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`, for
+   * which this thread is blocked ({@linkcode PosixSharedMemory.openWhenReady} does not).
    * @throws {IpcError} ENOENT if there is no such object, EACCES without permission to
    * read and write (with `private` or `readonly`: to read), EMFILE, ENFILE, ENOMEM.
    *
@@ -250,17 +254,61 @@ export class PosixSharedMemory extends Memory {
    */
   static open(
     name: string,
-    options?: PosixSharedMemoryOpenOptions,
+    options?: MapOpenOptions,
   ): PosixSharedMemory {
     const request = mapRequest(options);
-    const { timeout } = options ?? {};
-    const deadline = deadlineOf({ timeout });
-    const isShared = request.access === "shared";
-    const file = openObject(name, isShared ? O_RDWR : O_RDONLY);
+    const deadline = deadlineToOpen(options);
+    const file = openFor(request, name);
     try {
-      if (timeout !== undefined) waitForSize(file, deadline);
-      const { mapping, offset } = mapPart(file, request);
-      return new PosixSharedMemory(internal, name, file, mapping, offset);
+      waitForSizeSync(file, deadline);
+      return PosixSharedMemory.#map(name, file, request);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * `shm_open(name, O_RDWR, 0)`, then `mmap`: opens an existing object. If it is empty,
+   * waits, without blocking the thread, until its creator has set its size: at first for
+   * a millisecond, later for 20 between two looks.
+   *
+   * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
+   * @param options Those of {@linkcode PosixSharedMemory.open}, and `signal`.
+   * @returns The object, mapped.
+   * @throws {TypeError} If the name is malformed, or is not that of an object.
+   * @throws {RangeError} If the name is too long; if the range does not lie inside the
+   * object.
+   * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`.
+   * @throws The reason of the signal, if it is aborted.
+   * @throws {IpcError} As {@linkcode PosixSharedMemory.open}.
+   *
+   * @example Its creator is slow
+   * ```ts
+   * import { PosixSharedMemory } from "@linux/ipc/shared-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const name = `/example-${crypto.randomUUID()}`;
+   * Deno.createSync(`/dev/shm${name}`).close(); // usually shm_open in another process
+   * const opened = PosixSharedMemory.openWhenReady(name, { timeout: 10_000 });
+   * Deno.truncateSync(`/dev/shm${name}`, 8);
+   * using memory = await opened;
+   * PosixSharedMemory.unlink(name);
+   * assertEquals(memory.byteLength, 8);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/shm_open.3.html | shm_open(3)}
+   */
+  static async openWhenReady(
+    name: string,
+    options?: MapOpenOptions & WaitOptions,
+  ): Promise<PosixSharedMemory> {
+    const request = mapRequest(options);
+    const limits = limitsOf(options);
+    const file = openFor(request, name);
+    try {
+      await waitForSize(file, limits);
+      return PosixSharedMemory.#map(name, file, request);
     } catch (error) {
       file.close();
       throw error;
@@ -304,12 +352,12 @@ export class PosixSharedMemory extends Memory {
     size: number,
     options?: MapCreateOptions,
   ): PosixSharedMemory {
-    const { mode, reserve } = createRequest(size, options);
+    const request = createRequest(size, options);
     // In two steps, because O_CREAT without O_EXCL does not tell whether the object is
     // new, and its name must be removed if a later step fails.
     for (;;) {
       try {
-        return PosixSharedMemory.#create(name, size, mode, reserve);
+        return PosixSharedMemory.#create(name, request);
       } catch (error) {
         if (!isError(error, EEXIST)) throw error;
       }
@@ -320,7 +368,7 @@ export class PosixSharedMemory extends Memory {
         if (!isError(error, ENOENT)) throw error;
         continue; // unlinked in between
       }
-      return PosixSharedMemory.#mapAll(name, file, size, reserve);
+      return PosixSharedMemory.#mapAll(name, file, request);
     }
   }
 
@@ -431,16 +479,12 @@ export class PosixSharedMemory extends Memory {
       .filter((entry) => entry !== undefined);
   }
 
-  static #create(
-    name: string,
-    size: number,
-    mode: number,
-    reserve: boolean,
-  ): PosixSharedMemory {
+  static #create(name: string, request: CreateRequest): PosixSharedMemory {
+    const { mode = DEFAULT_MODE } = request;
     const file = openObject(name, O_RDWR | O_CREAT | O_EXCL, mode);
     try {
       const unlink = () => sysMman().shm_unlink(cName(name, NAME_MAX));
-      const mapping = mapNew(file, size, reserve, unlink);
+      const mapping = mapNew(file, request, unlink);
       return new PosixSharedMemory(internal, name, file, mapping);
     } catch (error) {
       file.close();
@@ -448,12 +492,20 @@ export class PosixSharedMemory extends Memory {
     }
   }
 
+  static #map(
+    name: string,
+    file: Descriptor,
+    request: MapRequest,
+  ): PosixSharedMemory {
+    const { mapping, offset } = mapPart(file, request);
+    return new PosixSharedMemory(internal, name, file, mapping, offset);
+  }
+
   /** Maps all of an existing object; sets its size if it is empty. */
   static #mapAll(
     name: string,
     file: Descriptor,
-    size: number,
-    reserve: boolean,
+    { size, reserve }: CreateRequest,
   ): PosixSharedMemory {
     try {
       let length = Number(regularStatus(file).stx_size);
@@ -511,6 +563,23 @@ export class PosixSharedMemory extends Memory {
   stat(): PosixSharedMemoryStat {
     const { fd, subject } = this.#descriptor;
     return statOf(statusOfFd(fd, subject));
+  }
+
+  /**
+   * `fchmod(fd, mode)`: changes the permission bits of the object. The umask does not
+   * apply. Processes that have opened it can continue to use it.
+   *
+   * @param mode The permission bits, 0 to 0o777.
+   * @throws {RangeError} If the mode is out of range.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process does not own the object.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/chmod.2.html | fchmod(2)}
+   */
+  chmod(mode: number): void {
+    checkMode(mode);
+    const { fd, subject } = this.#descriptor;
+    setMode(fd, mode, subject);
   }
 
   /**
