@@ -69,3 +69,5 @@ export const MADV_POPULATE_WRITE = 23;
 export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
 export const MFD_HUGETLB = 4;
+/** Since Linux 6.3, of <linux/memfd.h>; older headers do not have it. */
+export const MFD_NOEXEC_SEAL = 8;

@@ -2,7 +2,7 @@
 
 import { checkInteger } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
-import type { Fields, FieldValues, FieldViews, Struct } from "../struct.ts";
+import type { FieldInputs, Fields, FieldValues, Struct } from "../struct.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -102,7 +102,7 @@ export class SequenceCell<F extends Fields> {
    * @throws {RangeError} If the value of a field does not fit. Nothing is written.
    * @throws {ClosedError} If the memory is closed.
    */
-  write(value: FieldViews<F>): void {
+  write(value: FieldInputs<F>): void {
     const copy = this.#take();
     this.#layout.write(copy, value); // may run code of the caller
     this.#sequence.write(copy);

@@ -5,7 +5,7 @@ import { inspected } from "../inspect_object.ts";
 import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
-import { check, EINVAL, errno, ipcError } from "../libc/errno.ts";
+import { check, EACCES, EINVAL, errno, ipcError } from "../libc/errno.ts";
 import {
   F_ADD_SEALS,
   F_GET_SEALS,
@@ -21,8 +21,10 @@ import {
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_HUGETLB,
+  MFD_NOEXEC_SEAL,
   sysMman,
 } from "../libc/sys_mman.ts";
+import { setMode, statusOfFd } from "../libc/sys_stat.ts";
 import {
   type MapOptions,
   mapPart,
@@ -46,6 +48,10 @@ import { MemoryMap } from "../memory_map.ts";
  * | `write`        | any change of the contents                               |
  * | `future-write` | changes, except through existing mappings (since Linux 5.1) |
  * | `exec`         | changes of the execute permission (since Linux 6.3)      |
+ *
+ * To a file that may be executed, `exec` makes the kernel add `shrink`, `grow`, `write`
+ * and `future-write`: it could not be mapped for writing any more. Files that
+ * {@linkcode MemoryFile.create} makes cannot be executed.
  */
 export type Seal =
   | "seal"
@@ -91,6 +97,41 @@ export interface MemoryFileFromFdOptions {
 const { construct } = Reflect;
 
 const NAME_BYTES = 249; // the limit in memfd_create(2)
+
+const MODE = 0o600; // the kernel's is 0o777
+const EXECUTABLE = 0o111;
+// What the kernel adds to `exec` for a file that may be executed.
+const SEALS_OF_EXECUTABLE = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE |
+  F_SEAL_FUTURE_WRITE;
+
+/** `memfd_create`, if need be in the only way that sysctl vm.memfd_noexec=2 permits. */
+function createFile(
+  name: Uint8Array<ArrayBuffer>,
+  flags: number,
+  subject: string,
+): number {
+  const { memfd_create } = sysMman();
+  const fd = memfd_create(name, flags);
+  if (fd !== -1 || errno() !== EACCES) {
+    return check(fd, "memfd_create", subject);
+  }
+  const sealed = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+  return check(sealed, "memfd_create", subject);
+}
+
+/** Throws if the kernel would add seals that were not asked for. */
+function checkExec(mask: number, present: number, file: Descriptor): void {
+  if ((mask & F_SEAL_EXEC) === 0) return;
+  const missing = sealsOf(SEALS_OF_EXECUTABLE & ~(mask | present));
+  const { stx_mode } = statusOfFd(file.fd, file.subject);
+  if ((stx_mode & EXECUTABLE) === 0 || missing.length === 0) return;
+  throw new TypeError(
+    `Cannot seal ${file.subject} with exec: it may be executed, so the kernel would ` +
+      `add ${
+        missing.join(", ")
+      }; add them, or clear its execute permission before`,
+  );
+}
 
 function maskOf(seals: readonly Seal[]): number {
   let mask = 0;
@@ -149,8 +190,9 @@ export class MemoryFile extends DescriptorOwner {
   }
 
   /**
-   * `memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)`, then `ftruncate`: creates a
-   * file of zeroes in memory.
+   * `memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)`, then `fchmod` and
+   * `ftruncate`: creates a file of zeroes in memory. Its mode is 0o600. Its first seal is
+   * `exec` where sysctl vm.memfd_noexec demands that.
    *
    * @param name The name in /proc, at most 249 bytes of UTF-8. It need not be unique.
    * @param size The size in bytes. Each page takes memory when it is first accessed.
@@ -159,7 +201,7 @@ export class MemoryFile extends DescriptorOwner {
    * @throws {TypeError} If the name contains NUL.
    * @throws {RangeError} If the name is too long, or the size out of range.
    * @throws {IpcError} EMFILE, ENFILE, EFBIG, ENOMEM; with `hugePages` EINVAL if the
-   * size is not a multiple of theirs, EPERM, ENODEV.
+   * size is not a multiple of theirs, ENODEV if the system has none.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/memfd_create.2.html | memfd_create(2)}
    */
@@ -175,13 +217,10 @@ export class MemoryFile extends DescriptorOwner {
     const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING |
       (options?.hugePages ? MFD_HUGETLB : 0);
     const subject = `memory file ${name}`;
-    const fd = check(
-      sysMman().memfd_create(cname, flags),
-      "memfd_create",
-      subject,
-    );
+    const fd = createFile(cname, flags, subject);
     const file = new Descriptor(fd, subject);
     try {
+      setMode(fd, MODE, subject);
       truncate(file, size);
     } catch (error) {
       file.close();
@@ -267,7 +306,8 @@ export class MemoryFile extends DescriptorOwner {
    * included, and cannot be removed.
    *
    * @param seals The seals to add.
-   * @throws {TypeError} If there is no such seal.
+   * @throws {TypeError} If there is no such seal; or if it is `exec`, the file may be
+   * executed, and the seals that the kernel adds then are neither there nor in the list.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if it is sealed against more seals; EBUSY for `write` while
    * a process has mapped it for writing; EINVAL if this kernel does not support the
@@ -277,8 +317,12 @@ export class MemoryFile extends DescriptorOwner {
    */
   seal(seals: readonly Seal[]): void {
     const mask = maskOf(seals);
-    const { fd, subject } = descriptorOf(this);
-    check(fcntl().fcntl(fd, F_ADD_SEALS, mask), "fcntl", subject);
+    const file = descriptorOf(this);
+    const { fd, subject } = file;
+    const { fcntl: call } = fcntl();
+    const present = check(call(fd, F_GET_SEALS, 0), "fcntl", subject);
+    checkExec(mask, present, file);
+    check(call(fd, F_ADD_SEALS, mask), "fcntl", subject);
   }
 
   /**
