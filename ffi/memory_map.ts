@@ -5,8 +5,9 @@
  * or changes parts of a large file: only the accessed pages are loaded. All processes
  * that map a file share the same memory.
  *
- * **Choose something else** to read a file once from beginning to end (`Deno.readFile`
- * is simpler), or when no file is needed (shared memory).
+ * **Choose something else** to read a small file once (`Deno.readFile` is simpler and
+ * faster; for one of many megabytes a map is faster), or when no file is needed (shared
+ * memory).
  *
  * **Truncation.** If another process truncates the file, an access of JavaScript beyond
  * its new end ends this process with SIGBUS; `read`, `write`, `indexOf` and `wait` throw
@@ -410,8 +411,8 @@ export class MemoryMap extends Memory {
    * @returns The mapping of the whole file.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long, or the size or the mode is out of range.
-   * @throws {IpcError} EEXIST if the path exists, also as a symbolic link; ENOENT,
-   * ENOTDIR, ELOOP or EACCES of its directory; EROFS on a read-only file system; EMFILE,
+   * @throws {IpcError} EEXIST if the path exists, also as a symbolic link; EISDIR if it
+   * ends with a slash; ENOENT, ENOTDIR, ELOOP or EACCES of its directory; EROFS on a read-only file system; EMFILE,
    * ENFILE. ENOSPC, EDQUOT, EFBIG or ENOMEM if there is not enough space; EPERM if the
    * file system cannot store the `mode`; EINTR if signals interrupt `posix_fallocate` 100
    * times without a pause: the file is removed then.
@@ -527,12 +528,16 @@ export class MemoryMap extends Memory {
    * @param options `shrink`, without which the file becomes no smaller; `reserve`.
    * @throws {RangeError} If the size is out of range, or smaller without `shrink`.
    * @throws {TypeError} If this mapping is neither resizable nor private memory
-   * without a file, or if it is read-only; when shrinking, if another mapping of this
-   * process, on any of its threads, has pages beyond the new end, or a wait uses them.
+   * without a file, or if it is a read-only or private mapping of a file; when shrinking,
+   * if another mapping of this process, on any of its threads, has pages beyond the new
+   * end, or a wait uses them.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} ENOSPC, EFBIG, ENOMEM if there is not enough space; EPERM if
-   * the file is sealed against it; EAGAIN if private memory is locked, and the new size
-   * is above RLIMIT_MEMLOCK.
+   * @throws {IpcError} Of a file ENOSPC, EDQUOT, EFBIG or ENOMEM if there is not enough
+   * space, EPERM if it is sealed against that, EINTR if signals interrupt
+   * `posix_fallocate` 100 times without a pause; it may have grown then. Of private
+   * memory ENOMEM if there is not enough, EINVAL if the size is above the addresses of a
+   * process (128 TiB on x86_64), EAGAIN if it is locked, and the new size is above
+   * RLIMIT_MEMLOCK.
    * @throws {Deno.errors.NotSupported} When shrinking, if /proc is not mounted.
    *
    * @example A file that grows
@@ -582,11 +587,12 @@ export class MemoryMap extends Memory {
    * @param bytes The bytes to append.
    * @returns Their offset in the file.
    * @throws {TypeError} If `bytes` is not a Uint8Array, or if this mapping is not
-   * resizable, or read-only.
+   * resizable, or read-only or private.
    * @throws {RangeError} If the file was truncated to before the beginning of this
    * mapping.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} ENOSPC, EFBIG, ENOMEM if there is not enough space.
+   * @throws {IpcError} ENOSPC, EDQUOT, EFBIG, ENOMEM if there is not enough space; EFAULT
+   * if another process truncates the file meanwhile, or has truncated that of `bytes`.
    *
    * @example A journal
    * ```ts

@@ -40,6 +40,7 @@ const OTHER_HEADERS: Record<string, string> = {
 /** Constants that no header has, or no older one, as the kernel has them. */
 const KERNEL: Record<string, number> = {
   F_SEAL_EXEC: 0x20, // <linux/fcntl.h> since Linux 6.3
+  MFD_NOEXEC_SEAL: 8, // <linux/memfd.h> since Linux 6.3
   SCM_PIDFD: 4, // <sys/socket.h> since Linux 6.5
   SCM_MAX_FD: 253, // include/net/scm.h
   SO_PEERPIDFD: 77, // <asm/socket.h> since Linux 6.5

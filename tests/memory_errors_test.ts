@@ -1,6 +1,12 @@
 /**
- * What the man pages say of mmap(2), mremap(2), mlock(2), shmget(2), shmctl(2) and
- * memfd_create(2) under ERRORS, where the tests of one class do not provoke it.
+ * What the man pages say of open(2), mmap(2), mremap(2), mlock(2), posix_fallocate(3),
+ * shmget(2), shmctl(2) and memfd_create(2) under ERRORS, where the tests of one class do
+ * not provoke it.
+ *
+ * Not provoked: EIO and EDQUOT (no device that fails, and no quota), EFBIG of files below
+ * RLIMIT_FSIZE (its limit differs by file system), ENFILE (a limit of the whole system),
+ * EPERM of fchmod (a file system without modes), EAGAIN and EIO of madvise, ENODEV of
+ * huge pages (a kernel without them).
  */
 import { assertEquals } from "@std/assert";
 import { fcntl, O_RDONLY, O_WRONLY } from "../ffi/libc/fcntl.ts";
@@ -62,6 +68,84 @@ leakTest("mmap: ENODEV if there is nothing behind the file", {
 }, () => {
   const open = () => MemoryMap.open(UNMAPPABLE, { readonly: true });
   assertRefused(open, "ENODEV", "mmap", UNMAPPABLE);
+});
+
+leakTest("open: the errors of a path", {
+  needs: [unshareFlags("--mount", "true") ? null : "nothing may be mounted"],
+}, async () => {
+  using dir = scratch();
+  const file = dir.file("data", "hello");
+  const program = dir.file("program", Deno.readFileSync("/bin/sleep"));
+  Deno.chmodSync(program, 0o755);
+  Deno.symlinkSync("loop", dir.file("loop"));
+  Deno.mkdirSync(dir.file("fixed"));
+  const told = await inChild(
+    async ({ dir, file, program }) => {
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
+      const { outcome } = await import("./support/child.ts");
+      const running = new Deno.Command(program, { args: ["60"] }).spawn();
+      const paths: Record<string, string> = {
+        ENOENT: `${dir}/none`,
+        ENOTDIR: `${file}/none`,
+        ELOOP: `${dir}/loop`,
+        EROFS: `${dir}/fixed/data`,
+        ETXTBSY: program,
+        "ELOOP of a directory": `${dir}/loop/data`,
+        "EROFS of a directory": `${dir}/fixed/none`,
+      };
+      const told: Record<string, string[]> = {};
+      for (const [code, path] of Object.entries(paths)) {
+        const codes = [];
+        for (
+          const call of [
+            () => MemoryMap.open(path),
+            () => MemoryMap.open(path, { readonly: true }),
+            () => MemoryMap.open(path, { private: true }),
+            () => MemoryMap.create(path, 1),
+            () => MemoryMap.create(`${path}/`, 1),
+          ]
+        ) {
+          const text = await outcome(call);
+          codes.push(text.match(/\((E\w+)\)$/)?.[1] ?? text);
+        }
+        told[code] = codes;
+      }
+      running.kill();
+      await running.status;
+      return told;
+    },
+    {
+      argument: { dir: dir.path, file, program },
+      wrapper: [
+        "unshare",
+        ...unshareFlags("--mount", "true")!,
+        "/bin/sh",
+        "-c",
+        `mount -t tmpfs t ${dir.file("fixed")} && ` +
+        `echo hello > ${dir.file("fixed/data")} && ` +
+        `mount -o remount,ro ${dir.file("fixed")} && exec "$0" "$@"`,
+      ],
+    },
+  );
+  // To map, to map for reading, to map privately, to create, to create with a slash.
+  assertEquals(told, {
+    ENOENT: ["ENOENT", "ENOENT", "ENOENT", "returns", "EISDIR"],
+    ENOTDIR: ["ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR", "ENOTDIR"],
+    ELOOP: ["ELOOP", "ELOOP", "ELOOP", "EEXIST", "EISDIR"],
+    "ELOOP of a directory": ["ELOOP", "ELOOP", "ELOOP", "ELOOP", "ELOOP"],
+    EROFS: ["EROFS", "returns", "returns", "EEXIST", "EISDIR"],
+    "EROFS of a directory": ["ENOENT", "ENOENT", "ENOENT", "EROFS", "EISDIR"],
+    ETXTBSY: ["ETXTBSY", "returns", "returns", "EEXIST", "EISDIR"],
+  });
+});
+
+leakTest("mremap: EINVAL above the addresses of a process", () => {
+  using map = MemoryMap.anonymous(8, { private: true });
+  map.bytes[7] = 80;
+  for (const size of [2 ** 48, 2 ** 53 - 1]) {
+    assertRefused(() => map.resize(size), "EINVAL", "mremap");
+  }
+  assertEquals(map.bytes[7], 80);
 });
 
 leakTest("mremap: ENOMEM if there are not as many addresses", () => {

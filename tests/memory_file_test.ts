@@ -6,11 +6,14 @@ import {
   MemoryMap,
   type Seal,
 } from "../ffi/shared_memory.ts";
+import { check } from "../ffi/libc/errno.ts";
+import { statusOfFd, sysStat } from "../ffi/libc/sys_stat.ts";
 import { UnixStream } from "../ffi/socket.ts";
 import { compile, noCompiler } from "./support/c.ts";
-import { callText, runCall } from "./support/child.ts";
+import { callText, inChild, runCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
+import { reasonAgainst } from "./support/namespaces.ts";
 
 const PAGE = 4096;
 const encoder = new TextEncoder();
@@ -283,6 +286,70 @@ leakTest(
     assertEquals([code, decoder.decode(stdout)], [0, "hello 1 1 1\n"]);
   },
 );
+
+leakTest("MemoryFile.seal() with exec adds no other seal", () => {
+  using file = MemoryFile.create("test", 5);
+  const { stx_mode } = statusOfFd(file.fd, "test");
+  assertEquals(stx_mode & 0o777, 0o600);
+  try {
+    file.seal(["exec"]);
+  } catch (error) {
+    if ((error as IpcError).code === "EINVAL") return; // before Linux 6.3
+    throw error;
+  }
+  assertEquals(file.seals, ["exec"]);
+  using map = file.map();
+  map.write(0, Uint8Array.of(1));
+});
+
+leakTest(
+  "MemoryFile.seal() with exec refuses a file that may be executed",
+  () => {
+    using file = MemoryFile.create("test", 5);
+    check(sysStat().fchmod(file.fd, 0o700), "fchmod");
+    const error = assertThrows(() => file.seal(["exec", "grow"]), TypeError);
+    assertEquals(
+      error.message,
+      "Cannot seal memory file test with exec: it may be executed, so the kernel " +
+        "would add shrink, write, future-write; add them, or clear its execute " +
+        "permission before",
+    );
+    assertEquals(file.seals, []);
+    file.seal(["shrink", "write"]);
+    try {
+      file.seal(["exec", "grow", "future-write"]);
+    } catch (error) {
+      if ((error as IpcError).code === "EINVAL") return; // before Linux 6.3
+      throw error;
+    }
+    assertEquals(file.seals.includes("exec"), true);
+    assertThrows(() => file.map(), IpcError, "EPERM");
+  },
+);
+
+const ALLOWED = [
+  "unshare",
+  "--pid",
+  "--fork",
+  "--mount-proc",
+  "sh",
+  "-c",
+  'echo 2 > /proc/sys/vm/memfd_noexec && exec "$@"',
+  "sh",
+];
+
+leakTest("MemoryFile.create() works where only sealed files are allowed", {
+  needs: [reasonAgainst("set vm.memfd_noexec", [...ALLOWED, "true"])],
+}, async () => {
+  const told = await inChild(async () => {
+    const { MemoryFile } = await import("../ffi/shared_memory.ts");
+    using file = MemoryFile.create("test", 5);
+    using map = file.map();
+    map.write(0, Uint8Array.of(7));
+    return [file.seals, map.read(0, 1)[0]];
+  }, { wrapper: ALLOWED });
+  assertEquals(told, [["exec"], 7]);
+});
 
 leakTest("MemoryFile has close-on-exec, but for inherit()", async () => {
   using file = MemoryFile.create("test", 5);

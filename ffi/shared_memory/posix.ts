@@ -599,7 +599,8 @@ export class PosixSharedMemory extends Memory {
    * another mapping of this process, on any of its threads, has pages beyond the new
    * end, or a wait uses them.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} ENOSPC if /dev/shm is full, EFBIG, ENOMEM.
+   * @throws {IpcError} ENOSPC if /dev/shm is full, EFBIG, ENOMEM; EINTR if signals
+   * interrupt `posix_fallocate` 100 times without a pause. The object may have grown then.
    * @throws {Deno.errors.NotSupported} When shrinking, if /proc is not mounted.
    *
    * @example Twice as large

@@ -239,9 +239,9 @@ export class SysvSharedMemory extends Memory {
    * @returns The segment, attached and zeroed.
    * @throws {RangeError} If the key, the size or the mode is out of range.
    * @throws {IpcError} EEXIST if there is a segment under this key, EINVAL if the
-   * size is above /proc/sys/kernel/shmmax, ENOSPC if there are too many segments
-   * (/proc/sys/kernel/shmmni) or all of them together are too large (shmall),
-   * EACCES if the mode does not permit this process to attach it, ENOMEM; with
+   * size is above /proc/sys/kernel/shmmax (never by default), ENOSPC if there are too
+   * many segments (/proc/sys/kernel/shmmni) or all of them together are too large
+   * (shmall), EACCES if the mode does not permit this process to attach it, ENOMEM; with
    * `hugePages` EPERM without permission to use them. The segment is removed then.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmget.2.html | shmget(2)}
@@ -300,9 +300,9 @@ export class SysvSharedMemory extends Memory {
    * @throws {RangeError} If the key, the size or the mode is out of range, or if an
    * existing segment is smaller.
    * @throws {IpcError} EACCES without permission to read and write to an existing
-   * segment, EINVAL if the size is above /proc/sys/kernel/shmmax, ENOSPC if there are
-   * too many segments (/proc/sys/kernel/shmmni) or all of them together are too large
-   * (shmall), ENOMEM.
+   * segment, EINVAL if the size is above /proc/sys/kernel/shmmax (never by default),
+   * ENOSPC if there are too many segments (/proc/sys/kernel/shmmni) or all of them
+   * together are too large (shmall), ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmget.2.html | shmget(2)}
    */
