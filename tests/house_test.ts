@@ -38,7 +38,7 @@ const SHARED = [
 
 /** How far from the kernel a file is. */
 function levelOf(file: string): number {
-  if (SHARED.includes(file)) return 0;
+  if (SHARED.includes(file) || file.startsWith("struct/")) return 0;
   return ["libc", "kernel", "wait"].indexOf(file.split("/")[0]!) + 1 || 4;
 }
 
