@@ -15,7 +15,6 @@ import {
   type InputOf,
   isDetached,
   kind,
-  ours,
   roundUp,
   typeOf,
   type ValueOf,
