@@ -35,6 +35,7 @@ const OTHER_HEADERS: Record<string, string> = {
   SYS_futex: "sys/syscall.h",
   SYS_msgrcv: "sys/syscall.h",
   SYS_msgsnd: "sys/syscall.h",
+  SYS_semtimedop: "sys/syscall.h",
 };
 
 /** Constants that no header has, or no older one, as the kernel has them. */

@@ -35,6 +35,12 @@ const NOT_CAPABLE = {
     "for all paths or for the absolute path of libc.so.6",
 };
 
+/** What is said of a relative path, which Deno takes for one of the directory. */
+const RELATIVE = NOT_CAPABLE.message.replace(
+  ": ",
+  ": --allow-ffi=libc.so.6 names a file of the working directory; ",
+);
+
 const DENIED = {
   name: "NotCapable",
   message: "Cannot call libc: run again with the --allow-ffi flag, " +
@@ -313,8 +319,8 @@ const OUTCOMES: [string[], string][] = [
   [["-A", "--deny-ffi=libc.so.6"], "done: 3"],
   [[`--allow-ffi=${LIBC}`], "done: 3"],
   [[`--allow-ffi=${LIBC}`, `--deny-ffi=${OTHER}`], "done: 3"],
-  [["--allow-ffi=libc.so.6"], `failed: NotCapable ${NOT_CAPABLE.message}`],
-  [["--allow-ffi=./libc.so.6"], `failed: NotCapable ${NOT_CAPABLE.message}`],
+  [["--allow-ffi=libc.so.6"], `failed: NotCapable ${RELATIVE}`],
+  [["--allow-ffi=./libc.so.6"], `failed: NotCapable ${RELATIVE}`],
   [
     ["-A", `--deny-ffi=${LIBC}`],
     `failed: NotCapable Cannot call libc: ${LIBC} ${LEFT_OUT}`,

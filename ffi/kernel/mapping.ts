@@ -13,6 +13,7 @@ import { copyFrom, findIn, pointerTo } from "../libc/string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
 import { readMemory, wordIs, writeMemory } from "./checked_copy.ts";
+import { Closing } from "./closing.ts";
 import { Liveness } from "./liveness.ts";
 import { retire, retireHole } from "./retired.ts";
 
@@ -92,6 +93,8 @@ export class Mapping {
   readonly access: Access;
   readonly takesMemory: boolean;
   readonly truncatable: boolean;
+  /** Tells the waits for words of the memory. */
+  readonly closing: Closing;
   readonly #skip: number; // bytes of the first page before the address
   readonly #unit: bigint;
   readonly #unmap: Unmap;
@@ -99,7 +102,6 @@ export class Mapping {
   #words: Int32Array | undefined; // never handed out
   #buffer: ArrayBuffer | undefined; // made at the first use
   #bytes: Uint8Array<ArrayBuffer> | undefined;
-  #open = true;
   #pins = 0;
 
   /** Takes ownership of mapped memory. Unmaps it if that fails. */
@@ -107,6 +109,7 @@ export class Mapping {
     this.address = init.address;
     this.length = init.length;
     this.subject = init.subject;
+    this.closing = new Closing(init.subject);
     this.access = init.access;
     this.takesMemory = init.takesMemory ?? init.access === "private";
     this.truncatable = init.truncatable ?? false;
@@ -149,7 +152,7 @@ export class Mapping {
           "its bytes",
       );
     }
-    if (!this.#open) return new Uint8Array();
+    if (this.closed) return new Uint8Array();
     const { getArrayBuffer } = Deno.UnsafePointerView;
     const buffer = getArrayBuffer(this.#pointer!, this.length);
     mappings.set(buffer, this);
@@ -158,12 +161,12 @@ export class Mapping {
   }
 
   get closed(): boolean {
-    return !this.#open;
+    return this.closing.closed;
   }
 
   /** Whether the ArrayBuffer was transferred, and the memory with it. */
   get transferred(): boolean {
-    return this.#buffer?.detached === true && this.#open;
+    return this.#buffer?.detached === true && !this.closed;
   }
 
   /** Whether a call on another thread is using the memory. */
@@ -173,7 +176,7 @@ export class Mapping {
 
   /** Throws a ClosedError if the memory is closed. */
   checkOpen(): void {
-    if (!this.#open) throw new ClosedError(this.subject);
+    this.closing.checkOpen();
   }
 
   /** Throws if the memory is closed, or its ArrayBuffer was transferred. */
@@ -342,8 +345,8 @@ export class Mapping {
    * it stays mapped until the process ends.
    */
   close(): void {
-    if (!this.#open) return;
-    this.#open = false;
+    if (this.closed) return;
+    this.closing.close();
     this.#words = undefined;
     if (this.#buffer !== undefined && isDetached(this.#buffer)) {
       this.#pins = Infinity;
@@ -358,7 +361,7 @@ export class Mapping {
 
   /** Detaches the buffer after mremap has left `left` bytes at this address. */
   release(left: bigint): void {
-    this.#open = false;
+    this.closing.close();
     this.#words = undefined;
     if (this.#buffer === undefined) return;
     detach(this.#buffer);
@@ -367,7 +370,7 @@ export class Mapping {
   }
 
   #unmapIfUnused(): void {
-    if (this.#open || this.#pins > 0) return;
+    if (!this.closed || this.#pins > 0) return;
     if (this.#buffer !== undefined && retire(this.start, this.extent)) return;
     this.#unmap(this);
   }

@@ -9,6 +9,7 @@ const x86_64 = {
   SYS_futex: 202,
   SYS_msgsnd: 69,
   SYS_msgrcv: 70,
+  SYS_semtimedop: 220,
   /** struct epoll_event is packed on this machine only. */
   EPOLL_EVENT_PACKED: true,
   /** struct semid_ds has a word behind each of its times on this machine only. */
@@ -23,6 +24,7 @@ const aarch64: typeof x86_64 = {
   SYS_futex: 98,
   SYS_msgsnd: 189,
   SYS_msgrcv: 188,
+  SYS_semtimedop: 192,
   EPOLL_EVENT_PACKED: false,
   SEMID_DS_PADDED: false,
 };

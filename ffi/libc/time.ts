@@ -11,6 +11,8 @@ export const timespec = struct({ tv_sec: i64, tv_nsec: i64 });
 export const time = header({
   // int clock_gettime(clockid_t clockid, struct timespec *tp)
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+  // int nanosleep(const struct timespec *duration, struct timespec *rem)
+  nanosleep: { parameters: ["buffer", "buffer"], result: "i32" },
 });
 
 /** A clock that is never set. */
@@ -26,6 +28,12 @@ export function monotonicIn(milliseconds: number): Uint8Array<ArrayBuffer> {
   view.tv_sec += nanoseconds / SECOND;
   view.tv_nsec = nanoseconds % SECOND;
   return moment;
+}
+
+/** Blocks this thread for that many microseconds, or until a signal. */
+export function sleepMicroseconds(microseconds: number): void {
+  const tv_nsec = BigInt(microseconds) * 1000n;
+  time().nanosleep(timespec.encode({ tv_sec: 0n, tv_nsec }), null);
 }
 
 /** A time to wait of that many milliseconds. */

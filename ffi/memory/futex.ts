@@ -80,9 +80,9 @@ export async function wait(
   value: number,
   limits: Limits,
 ): Promise<number> {
-  const { subject, liveness } = at.mapping;
+  const { subject, liveness, closing } = at.mapping;
   const wordOf = () => futexWord(at, value);
-  const source = new FutexSource(subject, wordOf, liveness);
+  const source = new FutexSource(subject, wordOf, liveness, closing);
   try {
     return await attempt(source, () => changed(at, value), limits);
   } catch (error) {

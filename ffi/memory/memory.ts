@@ -373,8 +373,7 @@ export class Memory implements Disposable {
    * without FUTEX_PRIVATE_FLAG.
    *
    * Waits share threads of the runtime's blocking pool: one serves up to 127 of them
-   * (since Linux 5.16). A `close()` or a truncation ends the wait within 50
-   * milliseconds.
+   * (since Linux 5.16). A truncation ends the wait within 50 milliseconds.
    *
    * @param offset The position of the word, in bytes: a multiple of 4.
    * @param value The value of the word while waiting, as an `int32_t`.

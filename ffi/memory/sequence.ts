@@ -108,11 +108,12 @@ export class Sequence {
   /** Calls `tryOnce` until it succeeds, without blocking the thread. */
   read<T>(tryOnce: () => T | undefined, limits: Limits): Promise<T> {
     const word = wordOf(this.#memory, this.offset);
-    const { liveness } = mappingOf(this.#memory);
+    const { liveness, closing } = mappingOf(this.#memory);
     const ended = new FutexSource(
       this.#subject,
       () => futexWord(word, this.value | 0),
       liveness,
+      closing,
     );
     const source: Source = {
       subject: this.#subject,

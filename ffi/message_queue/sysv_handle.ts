@@ -285,14 +285,12 @@ function limitOn(
 function interruptible(
   syscall: number,
   bytes: Bytes,
-  acts: boolean,
   call: () => Promise<void>,
 ): BlockingCall | undefined {
   const interrupter = Interrupter.open();
   if (interrupter === undefined) return undefined;
   const address = pointerTo(bytes);
   return {
-    acts,
     interrupt: () => interrupter.interrupt(syscall, address),
     async block() {
       using _ = interrupter;
@@ -320,7 +318,7 @@ class Sending {
   /** A blocking msgsnd, which sends: no call only waits for room. */
   blockingCall(): BlockingCall | undefined {
     const { bytes, capacity } = this.#message;
-    return interruptible(SYS_msgsnd, bytes, true, async () => {
+    return interruptible(SYS_msgsnd, bytes, async () => {
       const { msgsnd_nonblocking: call } = sysMsg();
       const sending = background(call(this.#queue.id, bytes, capacity, 0));
       this.done = await sending === 0;
@@ -352,7 +350,7 @@ class Receiving {
   blockingCall(): BlockingCall | undefined {
     const bytes = new Uint8Array(8); // the type alone
     const { type, flags } = this.#selection;
-    return interruptible(SYS_msgrcv, bytes, false, async () => {
+    return interruptible(SYS_msgrcv, bytes, async () => {
       const { msgrcv_nonblocking: call } = sysMsg();
       const { id } = this.#queue;
       const size = await background(

@@ -18,8 +18,11 @@ import {
 } from "../libc/errno.ts";
 import { changePerm, type PermChange } from "../libc/sys_ipc.ts";
 import { GETALL, SEMAEM, semidDs, SEMVMX, sysSem } from "../libc/sys_sem.ts";
+import { pointerTo } from "../libc/string.ts";
+import { SYS_semtimedop } from "../libc/sys_syscall.ts";
 import { durationOf } from "../libc/time.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
+import { interruptCall } from "../wait/interrupt.ts";
 import { type Limits, remaining } from "../wait/options.ts";
 import { type BlockingCall, PoolSource } from "../wait/pool.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
@@ -119,12 +122,14 @@ export class SetHandle extends SysvObject {
     done?: () => void,
   ): BlockingCall {
     const { semtimedop_nonblocking: call } = sysSem();
+    const bytes = new Uint8Array(sembufs.buffer);
     return {
       block: async (milliseconds) => {
         const time = durationOf(Math.min(milliseconds, remaining(until)));
         const result = await background(call(this.id, sembufs, count, time));
         if (result === 0) done?.();
       },
+      interrupt: () => interruptCall(SYS_semtimedop, pointerTo(bytes)),
     };
   }
 

@@ -19,9 +19,10 @@ import { CLOCK_MONOTONIC, durationOf, monotonicIn } from "../libc/time.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable, type Settle } from "./cancellable.ts";
 import { background, type Liveness } from "../kernel/liveness.ts";
-import { Closing } from "../kernel/closing.ts";
+import type { Closing } from "../kernel/closing.ts";
 import type { Limits } from "./options.ts";
 import { type BlockingCall, PoolSource } from "./pool.ts";
+import { letReturn } from "./yield.ts";
 
 const FUTEX = BigInt(SYS_futex);
 const FUTEX_WAITV = BigInt(SYS_futex_waitv);
@@ -65,25 +66,29 @@ class Group {
   readonly #wakeupAddress = pointerTo(new Uint8Array(this.#wakeup.buffer));
   readonly #table = new Uint8Array(futexWaitv.size * FUTEX_WAITV_MAX);
   #running = false;
-  #outstanding = false;
+  #outstanding: Promise<unknown> | undefined;
 
   get hasRoom(): boolean {
     return this.#waiters.size < MAX_WORDS;
   }
 
   /** Adds a waiter; returns how to remove it. */
-  add(waiter: Waiter): () => void {
+  add(waiter: Waiter): () => Promise<unknown> | undefined {
     this.#waiters.add(waiter);
     if (this.#running) this.#interrupt();
     else this.#run();
     return () => {
-      if (this.#waiters.delete(waiter)) this.#interrupt();
+      if (!this.#waiters.delete(waiter)) return undefined;
+      this.#interrupt();
+      if (this.#waiters.size > 0) return undefined;
+      if (this.#outstanding !== undefined) letReturn();
+      return this.#outstanding;
     };
   }
 
   /** Ends the outstanding call: another one waits for other words. */
   #interrupt(): void {
-    if (!this.#outstanding) return;
+    if (this.#outstanding === undefined) return;
     Atomics.add(this.#wakeup, 0, 1);
     wakeOne(this.#wakeupAddress);
   }
@@ -103,22 +108,15 @@ class Group {
     const unpins = waiters.map(({ word }) => word.pin());
     const { futex_waitv_nonblocking: call } = linuxFutex();
     const end = monotonicIn(SLICE);
-    this.#outstanding = true;
+    const count = waiters.length + 1;
     sleeping += waiters.length;
-    const index = Number(
-      await background(
-        call(
-          FUTEX_WAITV,
-          this.#table,
-          waiters.length + 1,
-          0,
-          end,
-          CLOCK_MONOTONIC,
-        ),
-      ),
+    const outstanding = background(
+      call(FUTEX_WAITV, this.#table, count, 0, end, CLOCK_MONOTONIC),
     );
+    this.#outstanding = outstanding;
+    const index = Number(await outstanding);
+    this.#outstanding = undefined;
     sleeping -= waiters.length;
-    this.#outstanding = false;
     waiters.forEach((waiter, place) => {
       // Of several that were woken the call tells one only.
       if (place === index - 1 || waiter.word.changed()) this.#woken(waiter);
@@ -195,15 +193,12 @@ export class FutexSource implements Source {
   readonly liveness: Liveness;
   readonly #closing: Closing;
 
-  /**
-   * `wordOf` is asked for each wait: the memory may be resized in between. Without
-   * `closing` the word alone tells that its object is closed.
-   */
+  /** `wordOf` is asked for each wait: the memory may be resized in between. */
   constructor(
     subject: string,
     wordOf: () => FutexWord,
     liveness: Liveness,
-    closing: Closing = new Closing(subject),
+    closing: Closing,
   ) {
     this.subject = subject;
     this.#wordOf = wordOf;
@@ -233,12 +228,13 @@ export class FutexSource implements Source {
         reject,
       });
       const unlisten = this.#closing.listen(() => {
-        remove();
-        resolve();
+        const call = remove();
+        if (call === undefined) resolve();
+        else call.then(resolve);
       });
       return () => {
         unlisten();
-        remove();
+        return remove();
       };
     });
   }

@@ -155,3 +155,9 @@ export class Interrupter implements Disposable {
     this.#spare = -1;
   }
 }
+
+/** Interrupts a call once, as an Interrupter does; false where it cannot. */
+export function interruptCall(syscall: number, argument: bigint): boolean {
+  using interrupter = Interrupter.open();
+  return interrupter?.interrupt(syscall, argument) ?? false;
+}

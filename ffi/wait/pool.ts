@@ -12,23 +12,19 @@ import { cancellable } from "./cancellable.ts";
 import type { Closing } from "../kernel/closing.ts";
 import type { Liveness } from "../kernel/liveness.ts";
 import { type Limits, remaining } from "./options.ts";
+import { letReturn } from "./yield.ts";
 
 /** A call that blocks on a thread of the pool until a try may succeed. */
 export interface BlockingCall {
   /** Blocks for at most that many milliseconds, or until it is interrupted. */
   block(milliseconds: number): Promise<void>;
   /**
-   * Makes a call return that has no timeout; called again until it has returned. False
-   * where that is not possible any more.
+   * Makes the call return; called again until it has returned. False where that is not
+   * possible any more.
    */
   interrupt?(): boolean;
   /** The longest that it blocks, in milliseconds: where it would lose its place then. */
   readonly slice?: number;
-  /**
-   * Whether the call does itself what the attempt is for. Then its outcome must be
-   * known before the attempt can end.
-   */
-  readonly acts?: boolean;
 }
 
 // Of the 32 threads of the pool, for each thread of JavaScript.
@@ -92,7 +88,7 @@ export class PoolSource implements Source {
       async function end(): Promise<void> {
         unlisten();
         wait.abandon();
-        if (call?.acts) await wait.over;
+        if (call?.interrupt !== undefined) await wait.over;
       }
     });
   }
@@ -132,6 +128,7 @@ function block(call: BlockingCall, milliseconds: number): Wait {
     if (call.interrupt === undefined || again !== undefined) return;
     again = setInterval(interrupt, INTERRUPT_AGAIN);
     interrupt();
+    letReturn();
   }
   function interrupt(): void {
     if (call.interrupt!()) return;

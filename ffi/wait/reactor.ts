@@ -36,7 +36,12 @@ import { cancellable, type Settle } from "./cancellable.ts";
 import { type Limits, remaining } from "./options.ts";
 import { spin } from "./spin.ts";
 import { WaiterQueue } from "./waiters.ts";
-import { isOverdue, yieldToContinuations, yieldToEventLoop } from "./yield.ts";
+import {
+  isOverdue,
+  letReturn,
+  yieldToContinuations,
+  yieldToEventLoop,
+} from "./yield.ts";
 
 /** What can be waited for: a Descriptor, or the number of a foreign one. */
 export interface Waitable {
@@ -78,7 +83,7 @@ const WAKEUP = 0; // the token of the eventfd
 // Each thread has its own instance of this module, and so its own epoll.
 let epoll = -1;
 let wakeup = -1; // an eventfd that ends the outstanding call
-let outstanding = false;
+let outstanding: Promise<void> | undefined;
 let running = false;
 let pending = 0;
 let passes = 0;
@@ -149,7 +154,8 @@ function open(): void {
 
 /** Closes the epoll when it watches nothing, so that a Worker leaves nothing open. */
 function closeIfUnused(): void {
-  if (epoll === -1 || outstanding || running || tokens.size > 0) return;
+  const isInUse = outstanding !== undefined || running || tokens.size > 0;
+  if (epoll === -1 || isInUse) return;
   unistd().close(epoll);
   unistd().close(wakeup);
   epoll = wakeup = -1;
@@ -237,37 +243,41 @@ async function run(): Promise<void> {
     if (pending === 0) break;
     resolved = pass();
     if (resolved > 0 || spin(() => (resolved = pass()) > 0)) continue;
-    waitElsewhere();
+    outstanding ??= waitElsewhere();
     await new Promise<void>((resolve) => wake = resolve);
     resolved = 1;
   }
   running = false;
   closeIfUnused();
-  if (!outstanding) return;
+  if (outstanding === undefined) return;
   await yieldToEventLoop(); // the next wait may have begun by then
   endIfIdle();
 }
 
-/** Waits on a thread of the pool, with at most one call. */
+/** Waits on a thread of the pool. */
 async function waitElsewhere(): Promise<void> {
-  if (outstanding) return;
-  outstanding = true;
   const { epoll_wait_nonblocking: call } = sysEpoll();
   const { bytes } = reportedElsewhere;
   // -1 can only be EINTR: the other errors are mistakes in the arguments.
   const count = await background(
     call(epoll, bytes, MAX_EVENTS, SLICE),
   );
-  outstanding = false;
+  outstanding = undefined;
   passes++;
   dispatchAll(reportedElsewhere, count);
   wake();
   closeIfUnused();
 }
 
-/** Ends the outstanding call when there are no waiters, so that the program can end. */
-function endIfIdle(): void {
-  if (pending === 0 && outstanding) unistd().write(wakeup, one, one.length);
+/**
+ * Ends the outstanding call when there are no waiters, so that the program can end.
+ * Returns a promise for that; undefined if there is no such call.
+ */
+function endIfIdle(): Promise<void> | undefined {
+  if (pending > 0 || outstanding === undefined) return undefined;
+  unistd().write(wakeup, one, one.length);
+  letReturn();
+  return outstanding;
 }
 
 /** Takes a wait back; false if it has ended. */
@@ -283,9 +293,13 @@ function remove(watch: Watch, waiter: Waiter): boolean {
 
 /** Ends the waits for a descriptor that is about to be closed. */
 function dropped(watch: Watch): void {
-  for (const waiter of watch.waiters.slice()) {
-    if (!remove(watch, waiter)) continue;
-    waiter.settle.reject(new ClosedError(waiter.subject));
+  const ended = watch.waiters.slice();
+  for (const waiter of ended) remove(watch, waiter);
+  const call = endIfIdle();
+  for (const { settle, subject } of ended) {
+    const reject = () => settle.reject(new ClosedError(subject));
+    if (call === undefined) reject();
+    else call.then(reject);
   }
   forget(watch);
 }
@@ -313,7 +327,7 @@ export function watch(
   target: Waitable,
   events: number,
   settle: Settle,
-): () => void {
+): () => Promise<void> | undefined {
   const found = watchOf(target.fd);
   const { subject } = target;
   try {
@@ -328,15 +342,19 @@ export function watch(
     // A regular file cannot be waited for: it is always ready.
     if ((error as { errno?: number }).errno === EPERM) settle.resolve();
     else settle.reject(error);
-    return () => {};
+    return () => undefined;
   }
   const waiter: Waiter = { events, subject, settle };
   found.waiters.push(waiter);
-  if (events === 0) return () => remove(found, waiter);
-  pending++;
-  if (running) wake();
-  else run();
-  return () => remove(found, waiter);
+  if (events !== 0) {
+    pending++;
+    if (running) wake();
+    else run();
+  }
+  return () => {
+    remove(found, waiter);
+    return endIfIdle();
+  };
 }
 
 /**

@@ -31,7 +31,7 @@ export class SeveralSource implements Source {
 
   ready(limits: Limits): Promise<boolean> {
     return cancellable(limits, ({ resolve, reject }) => {
-      const takeBacks: (() => void)[] = [];
+      const takeBacks: ReturnType<typeof watch>[] = [];
       const settle = {
         resolve() {
           takeAllBack();
@@ -47,8 +47,10 @@ export class SeveralSource implements Source {
       }
       return takeAllBack;
 
-      function takeAllBack(): void {
-        for (const takeBack of takeBacks) takeBack();
+      function takeAllBack(): Promise<void> | undefined {
+        let left;
+        for (const takeBack of takeBacks) left = takeBack();
+        return left;
       }
     });
   }

@@ -1,18 +1,30 @@
 // Yielding to the event loop. What is ready at once is delivered in microtasks; a loop
 // of such deliveries would keep timers, signals and all other I/O waiting for ever.
 
+import { sleepMicroseconds } from "../libc/time.ts";
+
 const CHECK_EVERY = 64; // deliveries: reading the clock costs as much as a small one
 const LONGEST = 1; // ms without a yield
+const REST = 200; // microseconds: most threads of the pool return within that time
 let deliveries = 0;
 let last = 0;
 
-// Not declared globals in every configuration of the type checker.
-const { setImmediate = setTimeout, process } = globalThis as {
-  setImmediate?: (callback: () => void) => unknown;
+/** What is not a declared global in every configuration of the type checker. */
+interface Globals {
+  setImmediate?(callback: () => void): unknown;
   process?: { nextTick?(callback: () => void): void };
-};
-// Taken once: a program may replace it.
-const nextTick = process?.nextTick ?? setImmediate;
+}
+
+// Read at the first use, because Deno loads what is behind them then, and once, because
+// a program may replace them.
+let taken: { setImmediate: Later; nextTick: Later } | undefined;
+type Later = (callback: () => void) => unknown;
+
+function later() {
+  if (taken !== undefined) return taken;
+  const { setImmediate = setTimeout, process } = globalThis as Globals;
+  return taken = { setImmediate, nextTick: process?.nextTick ?? setImmediate };
+}
 
 /** Counts deliveries; true when the event loop has not run for a millisecond. */
 export function isOverdue(count = 1): boolean {
@@ -27,7 +39,7 @@ let yielding: Promise<void> | undefined; // one for all that yield meanwhile
 /** Resolves when the event loop has run: timers, signals, I/O. */
 export function yieldToEventLoop(): Promise<void> {
   return yielding ??= new Promise((resolve) =>
-    setImmediate(() => {
+    later().setImmediate(() => {
       last = performance.now();
       yielding = undefined;
       resolve();
@@ -38,5 +50,13 @@ export function yieldToEventLoop(): Promise<void> {
 /** Resolves when all continuations have run, those included that yield meanwhile. */
 export async function yieldToContinuations(): Promise<void> {
   while (yielding !== undefined) await yielding;
-  await new Promise<void>((resolve) => nextTick(resolve));
+  await new Promise<void>((resolve) => later().nextTick(resolve));
+}
+
+/**
+ * Rests while a thread of the pool returns from a call that was ended. Deno's test
+ * runner reports calls that are pending at the end of a test, and gives them no time.
+ */
+export function letReturn(): void {
+  sleepMicroseconds(REST);
 }
