@@ -45,6 +45,7 @@ export {
   PipeReader,
   PipeWriter,
   splice,
+  type SpliceOptions,
   tee,
 } from "./ffi/pipe.ts";
 

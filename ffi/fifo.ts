@@ -40,11 +40,11 @@
  */
 
 import { checkMode, cPath } from "./arguments.ts";
-import { IpcError } from "./errors.ts";
 import { inspected } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
 import { Descriptor } from "./kernel/descriptor.ts";
 import { owning } from "./kernel/descriptor_owner.ts";
+import { notMounted } from "./kernel/mounts.ts";
 import {
   check,
   checkRetrying,
@@ -106,9 +106,10 @@ export type {
 /** How a FIFO is created. */
 export interface FifoCreateOptions {
   /**
-   * The permission bits; the bits of the umask are cleared.
+   * The permission bits. The umask of the process does not apply to them: it is as if
+   * `chmod` followed, and at no time are there more permissions than that.
    *
-   * @default {0o600}
+   * @default {0o600, less the umask}
    */
   mode?: number | undefined;
 }
@@ -120,12 +121,11 @@ function openPath(path: string, bytes: Uint8Array<ArrayBuffer>, flags: number) {
   return new Descriptor(checkRetrying(call, "open", path), path);
 }
 
-/** The error of an open(2) through /proc/self/fd. */
-function openError(error: number, path: string): Error {
-  if (error !== ENOENT) return ipcError(error, "open", path);
-  return new Deno.errors.NotSupported(
-    `Cannot open ${path}: it is opened through /proc/self/fd, and /proc is not mounted`,
-  );
+/** The error of a call on the file through /proc/self/fd. */
+function linkError(error: number, syscall: string, path: string): Error {
+  return error === ENOENT
+    ? notMounted(`${syscall} ${path}`, "/proc")
+    : ipcError(error, syscall, path);
 }
 
 /**
@@ -212,14 +212,16 @@ export class Fifo implements Disposable {
    */
   static create(path: string, options?: FifoCreateOptions): Fifo {
     const bytes = cPath(path);
-    const mode = options?.mode ?? 0o600;
-    checkMode(mode);
-    check(sysStat().mkfifo(bytes, mode | 0), "mkfifo", path);
+    const mode = options?.mode;
+    if (mode !== undefined) checkMode(mode);
+    check(sysStat().mkfifo(bytes, (mode ?? 0o600) | 0), "mkfifo", path);
     try {
-      return new Fifo(internal, path, openPath(path, bytes, O_NOFOLLOW));
+      const fifo = new Fifo(internal, path, openPath(path, bytes, O_NOFOLLOW));
+      if (mode !== undefined) fifo.#restore(mode);
+      return fifo;
     } catch (error) {
       // After a TypeError the path names another file, which stays.
-      if (error instanceof IpcError) unistd().unlink(bytes);
+      if (!(error instanceof TypeError)) unistd().unlink(bytes);
       throw error;
     }
   }
@@ -418,6 +420,39 @@ export class Fifo implements Disposable {
   }
 
   /**
+   * `chmod(path, mode)`: changes the permission bits of the file. The umask does not apply.
+   * Open ends keep working.
+   *
+   * @param mode The permission bits, 0 to 0o777.
+   * @throws {RangeError} If the mode is out of range.
+   * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EPERM if this process is neither the owner of the file nor
+   * privileged, EROFS.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   *
+   * @example The group may write
+   * ```ts
+   * import { Fifo } from "@linux/ipc/fifo";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using fifo = Fifo.create(`${directory}/fifo`);
+   * fifo.chmod(0o620);
+   * assertEquals(Deno.statSync(fifo.path).mode! & 0o777, 0o620);
+   * fifo.unlink();
+   * Deno.removeSync(directory);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/chmod.2.html | chmod(2)}
+   */
+  chmod(mode: number): void {
+    checkMode(mode);
+    if (sysStat().chmod(this.#link(), mode | 0) === -1) {
+      throw linkError(errno(), "chmod", this.#path);
+    }
+  }
+
+  /**
    * `unlink(path)`: removes the path. Open ends keep working; other processes
    * can no longer open the FIFO.
    *
@@ -466,15 +501,31 @@ export class Fifo implements Disposable {
     return fd === undefined ? undefined : this.#writer(fd);
   }
 
-  /** Opens the file itself, not what its path names now; undefined for ENXIO. */
+  /** The file itself, not what its path names now. */
+  #link(): Uint8Array<ArrayBuffer> {
+    return cPath(`/proc/self/fd/${this.#file.fd}`);
+  }
+
+  /** Sets the bits of a new file that the umask has cleared. */
+  #restore(mode: number): void {
+    const { stx_mode } = statusOfFd(this.#file.fd, this.#path);
+    try {
+      if ((stx_mode & 0o777) !== mode) this.chmod(mode);
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
+  }
+
+  /** Opens the file; undefined for ENXIO. */
   #open(flags: number): number | undefined {
-    const path = cPath(`/proc/self/fd/${this.#file.fd}`);
+    const path = this.#link();
     for (;;) {
       const fd = fcntl().open(path, flags | O_CLOEXEC, 0);
       if (fd !== -1) return fd;
       const error = errno();
       if (error === ENXIO) return undefined; // a writer with O_NONBLOCK, and no reader
-      if (error !== EINTR) throw openError(error, this.#path);
+      if (error !== EINTR) throw linkError(error, "open", this.#path);
     }
   }
 

@@ -79,7 +79,7 @@ import {
   writeSync,
 } from "./wait/transfer.ts";
 
-export { splice, tee } from "./splice.ts";
+export { splice, type SpliceOptions, tee } from "./splice.ts";
 export type {
   DescriptorOwner,
   FromFdOptions,
@@ -126,6 +126,13 @@ function adopt(
 function capacityOf(end: DescriptorOwner): number {
   const { fd, subject } = descriptorOf(end);
   return check(fcntl().fcntl(fd, F_GETPIPE_SZ, 0), "fcntl", subject);
+}
+
+function availableIn(end: DescriptorOwner): number {
+  const { fd, subject } = descriptorOf(end);
+  const count = new Int32Array(1);
+  check(sysIoctl().ioctl(fd, FIONREAD, count), "ioctl", subject);
+  return count[0]!;
 }
 
 function setCapacity(end: DescriptorOwner, bytes: number): number {
@@ -264,10 +271,7 @@ export class PipeReader extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
    */
   get available(): number {
-    const { fd, subject } = descriptorOf(this);
-    const count = new Int32Array(1);
-    check(sysIoctl().ioctl(fd, FIONREAD, count), "ioctl", subject);
-    return count[0]!;
+    return availableIn(this);
   }
 
   /**
@@ -422,6 +426,32 @@ export class PipeWriter extends DescriptorOwner {
    */
   tryWrite(bytes: Uint8Array): number | undefined {
     return tryWrite(descriptorOf(this), bytes);
+  }
+
+  /**
+   * `ioctl(fd, FIONREAD, ...)`: the number of bytes that the read end can read now. 0
+   * says that the readers have taken all that was written.
+   *
+   * There is not always room for `capacity - available` bytes: the kernel keeps bytes in
+   * pages, and a page that is not full is not always filled up.
+   *
+   * @throws {ClosedError} If this end is closed.
+   *
+   * @example What the reader has left
+   * ```ts
+   * import { pipe } from "@linux/ipc/pipe";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using ends = pipe();
+   * ends.writer.writeSync(new Uint8Array(100));
+   * ends.reader.readSync(new Uint8Array(60));
+   * assertEquals(ends.writer.available, 40);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/pipe.7.html | pipe(7)}
+   */
+  get available(): number {
+    return availableIn(this);
   }
 
   /**

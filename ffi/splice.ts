@@ -1,19 +1,46 @@
 // splice(2) and tee(2): moving and copying bytes between descriptors, in the kernel.
 
 import { checkInteger } from "./arguments.ts";
-import { EAGAIN, EINTR, errno, ipcError } from "./libc/errno.ts";
-import { fcntl, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from "./libc/fcntl.ts";
+import { EAGAIN, EFBIG, EINTR, errno, ipcError } from "./libc/errno.ts";
+import {
+  F_GETFL,
+  F_GETPIPE_SZ,
+  F_SETFL,
+  fcntl,
+  O_NONBLOCK,
+  SPLICE_F_MOVE,
+  SPLICE_F_NONBLOCK,
+} from "./libc/fcntl.ts";
 import { pollfd, POLLIN, POLLOUT } from "./libc/poll.ts";
-import { MAX_COUNT } from "./libc/unistd.ts";
+import { resourceLimit, RLIMIT_FSIZE } from "./libc/sys_resource.ts";
+import { S_IFMT, S_IFREG, statusOfFd } from "./libc/sys_stat.ts";
+import { MAX_COUNT, SEEK_CUR, unistd } from "./libc/unistd.ts";
 import { attempt } from "./wait/attempt.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
-import { makeNonblocking } from "./wait/nowait.ts";
 import { limitsOf, type WaitOptions } from "./wait/options.ts";
 import { pollNow, type Waitable } from "./wait/reactor.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
 
+/** Where {@linkcode splice} reads and writes in a file, and what ends its wait. */
+export interface SpliceOptions extends WaitOptions {
+  /**
+   * `off_in`: the position in the source, in bytes. The position of the file itself is
+   * then neither used nor changed. The source must be a file.
+   *
+   * @default {undefined}
+   */
+  sourceOffset?: number | undefined;
+  /**
+   * `off_out`: the position in the target, in bytes. The position of the file itself is
+   * then neither used nor changed. The target must be a file.
+   *
+   * @default {undefined}
+   */
+  targetOffset?: number | undefined;
+}
+
 /** splice(2) or tee(2): the number of bytes, 0 at the end, or -1 with errno. */
-type Mover = (from: number, to: number, length: number) => number;
+type Mover = (from: number, to: number) => number;
 
 function isReadable({ fd }: Waitable): boolean {
   const request = pollfd.encode({ fd, events: POLLIN, revents: 0 });
@@ -30,27 +57,21 @@ function notReady(from: Waitable, to: Waitable): Wanted[] {
   ];
 }
 
-async function move(
-  mover: Mover,
-  syscall: string,
-  source: DescriptorLike,
-  target: DescriptorLike,
-  length: number,
-  options: WaitOptions | undefined,
-): Promise<number | null> {
-  checkInteger("length", length, 1, MAX_COUNT, "MAX_RW_COUNT of the kernel");
-  const limits = limitsOf(options);
-  const sides = new SeveralSource(syscall);
-  const count = await attempt(sides, () => {
-    // On each try: an object may be closed now, and its number used again.
-    const from = waitableOf(source);
-    const to = waitableOf(target);
-    const count = moveOnce(mover, syscall, from, to, length);
-    // errno does not tell which of the two was not ready.
-    if (count === undefined) sides.wanted = notReady(from, to);
-    return count;
-  }, limits);
-  return count === 0 ? null : count;
+/**
+ * Calls with O_NONBLOCK. The flags of splice and tee apply to pipes only; other files
+ * may be shared with programs that expect them to block, so it is set for the call alone.
+ */
+function withoutBlocking<T>(fd: number, call: () => T): T {
+  const { fcntl: control } = fcntl();
+  if (control(fd, F_GETPIPE_SZ, 0) !== -1) return call();
+  const flags = control(fd, F_GETFL, 0); // -1: the call itself says why
+  if (flags === -1 || (flags & O_NONBLOCK) !== 0) return call();
+  control(fd, F_SETFL, flags | O_NONBLOCK);
+  try {
+    return call();
+  } finally {
+    control(fd, F_SETFL, flags);
+  }
 }
 
 function moveOnce(
@@ -58,13 +79,9 @@ function moveOnce(
   syscall: string,
   from: Waitable,
   to: Waitable,
-  length: number,
 ): number | undefined {
-  // SPLICE_F_NONBLOCK does not apply to a socket or terminal on the other side.
-  makeNonblocking(from.fd);
-  makeNonblocking(to.fd);
   for (;;) {
-    const count = mover(from.fd, to.fd, length);
+    const count = mover(from.fd, to.fd);
     if (count !== -1) return count;
     const error = errno();
     if (error === EAGAIN) return undefined;
@@ -74,23 +91,78 @@ function moveOnce(
   }
 }
 
+async function move(
+  mover: Mover,
+  syscall: string,
+  source: DescriptorLike,
+  target: DescriptorLike,
+  options: WaitOptions | undefined,
+): Promise<number | null> {
+  const limits = limitsOf(options);
+  const sides = new SeveralSource(syscall);
+  const count = await attempt(sides, () => {
+    // On each try: an object may be closed now, and its number used again.
+    const from = waitableOf(source);
+    const to = waitableOf(target);
+    const call = () => moveOnce(mover, syscall, from, to);
+    const count = withoutBlocking(
+      from.fd,
+      () => withoutBlocking(to.fd, call),
+    );
+    // errno does not tell which of the two was not ready.
+    if (count === undefined) sides.wanted = notReady(from, to);
+    return count;
+  }, limits);
+  return count === 0 ? null : count;
+}
+
+function checkLength(length: number): void {
+  checkInteger("length", length, 1, MAX_COUNT, "MAX_RW_COUNT of the kernel");
+}
+
+/** A position in a file as C's `off_t *`; null for the position of the file itself. */
+function offsetOf(
+  name: string,
+  offset: number | undefined,
+): BigInt64Array<ArrayBuffer> | null {
+  if (offset === undefined) return null;
+  const max = Number.MAX_SAFE_INTEGER;
+  checkInteger(name, offset, 0, max, "off_t, as an exact number");
+  return BigInt64Array.of(BigInt(offset));
+}
+
+/** Rejects a write beyond RLIMIT_FSIZE, for which the kernel would send SIGXFSZ. */
+function checkFileSize(fd: number, offset: bigint | undefined): void {
+  const limit = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
+  const position = offset ?? unistd().lseek(fd, 0n, SEEK_CUR); // -1: not a file
+  if (position < limit.value) return;
+  const subject = `descriptor ${fd}`;
+  if ((statusOfFd(fd, subject).stx_mode & S_IFMT) !== S_IFREG) return;
+  throw ipcError(EFBIG, "splice", subject, limit);
+}
+
 /**
- * `splice(source, NULL, target, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
+ * `splice(source, off_in, target, off_out, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
  * moves bytes between descriptors without copying them through this process. One of
- * the two must be a pipe or FIFO. Both are made non-blocking (`O_NONBLOCK`), also for
- * other processes that share them.
+ * the two must be a pipe or FIFO. The other one may be a file, a socket, or a pipe.
+ *
+ * A descriptor that is no pipe has `O_NONBLOCK` during the call, also for other processes
+ * that share it.
  *
  * @param source Where to read: an object of this module, or a descriptor number.
  * @param target Where to write: an object of this module, or a descriptor number.
  * @param length The maximum number of bytes to move, at least 1.
- * @param options `timeout` in milliseconds, and `signal`.
+ * @param options `sourceOffset` and `targetOffset`, positions in a file in bytes;
+ * `timeout` in milliseconds, and `signal`.
  * @returns The number of bytes moved, at least 1, or null at the end of the source.
- * @throws {RangeError} If the length is out of range.
+ * @throws {RangeError} If the length or an offset is out of range.
  * @throws {ClosedError} If one of the two is closed.
  * @throws {DOMException} `TimeoutError` if the timeout has passed.
  * @throws {IpcError} EINVAL if neither is a pipe, if both are the same pipe,
  * or if the target is open with `O_APPEND`; EBADF if they are not open for reading and
- * writing; EPIPE if all readers of the target have closed.
+ * writing; ESPIPE if an offset is given for what is not a file; EPIPE if all readers of
+ * the target have closed; EFBIG if the target is a file, and the position is at
+ * RLIMIT_FSIZE or beyond; ENOSPC if its file system is full.
  * @throws The reason of the signal, if it is aborted.
  *
  * @example From one pipe to another
@@ -111,18 +183,23 @@ export async function splice(
   source: DescriptorLike,
   target: DescriptorLike,
   length: number,
-  options?: WaitOptions,
+  options?: SpliceOptions,
 ): Promise<number | null> {
+  checkLength(length);
+  const { sourceOffset, targetOffset } = options ?? {};
+  const from = offsetOf("sourceOffset", sourceOffset);
+  const to = offsetOf("targetOffset", targetOffset);
   const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-  const mover: Mover = (from, to, length) =>
-    fcntl().splice(from, null, to, null, length, flags);
-  return await move(mover, "splice", source, target, length, options);
+  const mover: Mover = (sourceFd, targetFd) => {
+    checkFileSize(targetFd, to?.[0]);
+    return fcntl().splice(sourceFd, from, targetFd, to, length, flags);
+  };
+  return await move(mover, "splice", source, target, options);
 }
 
 /**
  * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe to
- * another without consuming them. Both are made non-blocking (`O_NONBLOCK`), also for
- * other processes that share them.
+ * another without consuming them.
  *
  * @param source The pipe to copy from: its read end, or a descriptor number.
  * @param target The pipe to copy to: its write end, or a descriptor number.
@@ -132,7 +209,9 @@ export async function splice(
  * @throws {RangeError} If the length is out of range.
  * @throws {ClosedError} If one of the two is closed.
  * @throws {DOMException} `TimeoutError` if the timeout has passed.
- * @throws {IpcError} EINVAL if one of them is not a pipe, or both are the same pipe.
+ * @throws {IpcError} EINVAL if one of them is not a pipe, or both are the same pipe;
+ * EBADF if they are not open for reading and writing; EPIPE if all readers of the target
+ * have closed.
  * @throws The reason of the signal, if it is aborted.
  *
  * @example Copy and keep
@@ -155,7 +234,8 @@ export async function tee(
   length: number,
   options?: WaitOptions,
 ): Promise<number | null> {
-  const mover: Mover = (from, to, length) =>
+  checkLength(length);
+  const mover: Mover = (from, to) =>
     fcntl().tee(from, to, length, SPLICE_F_NONBLOCK);
-  return await move(mover, "tee", source, target, length, options);
+  return await move(mover, "tee", source, target, options);
 }

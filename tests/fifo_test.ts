@@ -128,21 +128,43 @@ leakTest("Fifo.create() makes a FIFO for its owner alone", () => {
   assertEquals(opened(path), 1); // held, with neither end open
 });
 
-leakTest("Fifo.create() takes a mode, less the umask", () => {
+leakTest("Fifo.create() gives the mode exactly, whatever the umask", () => {
   using dir = scratch();
-  const before = Deno.umask(0o027);
+  const before = Deno.umask();
   try {
-    for (const [index, mode] of [0o777, 0o666, 0o622, 0o400, 0].entries()) {
-      const path = dir.file(`fifo${index}`);
-      Fifo.create(path, { mode }).close();
-      assertEquals(modeOf(path), mode & ~0o027);
+    for (const umask of [0o022, 0o077, 0o777, 0]) {
+      Deno.umask(umask);
+      for (const mode of [0o777, 0o666, 0o622, 0o400, 0]) {
+        const path = dir.file(`${umask}-${mode}`);
+        Fifo.create(path, { mode }).close();
+        assertEquals(modeOf(path), mode);
+      }
+      const path = dir.file(`${umask}-default`);
+      Fifo.create(path).close();
+      assertEquals(modeOf(path), 0o600 & ~umask);
     }
-    Deno.umask(0);
-    Fifo.create(dir.file("all"), { mode: 0o666 }).close();
-    assertEquals(modeOf(`${dir.path}/all`), 0o666);
   } finally {
     Deno.umask(before);
   }
+});
+
+leakTest("Fifo.chmod() changes the file, also under another name", () => {
+  using dir = scratch();
+  const path = dir.file("fifo");
+  const fifo = Fifo.create(path);
+  using ends = fifo.openBoth();
+  fifo.chmod(0o640);
+  assertEquals(modeOf(path), 0o640);
+  Deno.renameSync(path, `${path}2`);
+  Deno.writeTextFileSync(path, "", { mode: 0o600 });
+  fifo.chmod(0o444);
+  assertEquals([modeOf(path), modeOf(`${path}2`)], [0o600, 0o444]);
+  assertEquals(ends.writer.writeSync(Uint8Array.of(1)), 1);
+  for (const mode of [-1, 0o1000, 1.5, NaN]) {
+    assertThrows(() => fifo.chmod(mode), RangeError);
+  }
+  fifo.close();
+  assertThrows(() => fifo.chmod(0o600), ClosedError);
 });
 
 leakTest("Fifo.create() refuses a wrong mode", () => {

@@ -214,36 +214,83 @@ leakTest("reclaim out of descriptors leaves all as it was", async () => {
 
 // --- No /proc ----------------------------------------------------------------
 
+/** A command that hides what is mounted there. */
+function hiding(directory: string): string[] {
+  const script = `mount -t tmpfs none ${directory} && exec "$@"`;
+  return ["unshare", "-m", "sh", "-c", script, "sh"];
+}
+
+const noMounts = reasonAgainst("mount", ["unshare", "-m", "true"]);
+
 leakTest(
-  "Fifo without /proc says so",
-  { needs: [reasonAgainst("mount", ["unshare", "-m", "true"])] },
+  "what needs /proc says so, and how it is mounted",
+  { needs: [noMounts] },
   async () => {
     using dir = scratch();
     const found = await inChild(async (path: string) => {
-      const { Fifo, PosixMessageQueue } = await import("../mod.ts");
+      const ipc = await import("../mod.ts");
       const { outcome } = await import("./support/child.ts");
-      using fifo = Fifo.create(path);
+      using fifo = ipc.Fifo.create(path);
       const found = [
         await outcome(() => fifo.openBoth()),
         await outcome(() => fifo.openReaderSync()),
-        await outcome(() => PosixMessageQueue.list()),
+        await outcome(() => fifo.chmod(0o600)),
+        await outcome(() => ipc.PosixMessageQueue.list()),
+        await outcome(() => ipc.SysvMessageQueue.list()),
+        await outcome(() => ipc.SysvSharedMemory.list()),
+        await outcome(() => ipc.SysvSemaphoreSet.list()),
       ];
       fifo.unlink();
       return found;
+    }, { argument: dir.file("fifo"), wrapper: hiding("/proc") });
+    const mount = "/proc is not mounted; root mounts it with: " +
+      "mkdir -p /proc && mount -t proc none /proc";
+    assertEquals(
+      found,
+      [
+        `open ${dir.file("fifo")}`,
+        `open ${dir.file("fifo")}`,
+        `chmod ${dir.file("fifo")}`,
+        "list message queues",
+        "list message queues",
+        "list shared memory",
+        "list semaphore sets",
+      ].map((action) => `NotSupported: Cannot ${action}: ${mount}`),
+    );
+  },
+);
+
+leakTest(
+  "what needs /dev/shm says so, and how it is mounted",
+  { needs: [noMounts] },
+  async () => {
+    const found = await inChild(async () => {
+      const { PosixSemaphore, PosixSharedMemory } = await import("../mod.ts");
+      const { outcome } = await import("./support/child.ts");
+      return [
+        await outcome(() => PosixSharedMemory.create("/none", 1)),
+        await outcome(() => PosixSemaphore.create("/none", 1)),
+        await outcome(() => PosixSharedMemory.list()),
+        await outcome(() => PosixSemaphore.list()),
+        await outcome(() => PosixSharedMemory.open("/none")),
+        await outcome(() => PosixSemaphore.open("/none")),
+      ];
     }, {
-      argument: dir.file("fifo"),
       wrapper: [
         ...["unshare", "-m", "sh", "-c"],
-        'mount -t tmpfs none /proc && exec "$@"',
+        'mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9 && exec "$@"',
         "sh",
       ],
     });
-    const missing = `NotSupported: Cannot open ${dir.file("fifo")}: ` +
-      "it is opened through /proc/self/fd, and /proc is not mounted";
+    const mount = "/dev/shm is not mounted; root mounts it with: " +
+      "mkdir -p /dev/shm && mount -t tmpfs none /dev/shm";
     assertEquals(found, [
-      missing,
-      missing,
-      "NotSupported: Cannot list message queues: cannot read /proc/self/mounts",
+      `NotSupported: Cannot create /none: ${mount}`,
+      `NotSupported: Cannot create /none: ${mount}`,
+      `NotSupported: Cannot list shared memory: ${mount}`,
+      `NotSupported: Cannot list semaphores: ${mount}`,
+      "IpcError: shm_open /none: No such file or directory (ENOENT)",
+      "IpcError: sem_open /none: No such file or directory (ENOENT)",
     ]);
   },
 );

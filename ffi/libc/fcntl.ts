@@ -28,6 +28,7 @@ export const O_ACCMODE = 3;
 export const O_CREAT = 0x40;
 export const O_EXCL = 0x80;
 export const O_TRUNC = 0x200;
+export const O_APPEND = 0x400;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 export const O_PATH = 0x200000;

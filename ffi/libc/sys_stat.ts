@@ -8,10 +8,11 @@ import { header } from "./library.ts";
 export const sysStat = header({
   // int mkfifo(const char *pathname, mode_t mode)
   mkfifo: { parameters: ["buffer", "u32"], result: "i32" },
+  // int chmod(const char *pathname, mode_t mode)
+  chmod: { parameters: ["buffer", "u32"], result: "i32" },
   // int fchmod(int fd, mode_t mode)
   fchmod: { parameters: ["i32", "u32"], result: "i32" },
   // int chmod(const char *pathname, mode_t mode)
-  chmod: { parameters: ["buffer", "u32"], result: "i32" },
   // int statx(int dirfd, const char *pathname, int flags, unsigned mask, struct statx *buf)
   statx: {
     parameters: ["i32", "buffer", "i32", "u32", "buffer"],

@@ -36,6 +36,7 @@ export const unistd = header({
 export const MAX_COUNT = 0x7fff_f000;
 
 export const SEEK_SET = 0;
+export const SEEK_CUR = 1;
 export const _SC_PAGESIZE = 30;
 
 let size = 0;

@@ -17,6 +17,7 @@ import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
 import { systemLimit } from "../kernel/limits.ts";
+import { notMounted } from "../kernel/mounts.ts";
 import { readProc } from "../kernel/proc.ts";
 import { namesIn } from "../libc/dirent.ts";
 import {
@@ -252,14 +253,12 @@ function limitOf(
   return resourceLimit("RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE);
 }
 
+const LIST = "list message queues";
+
 /** The mount point of the mqueue file system. */
 function mountPoint(): string {
   const text = readProc(MOUNTS);
-  if (text === undefined) {
-    throw new Deno.errors.NotSupported(
-      `Cannot list message queues: cannot read ${MOUNTS}`,
-    );
-  }
+  if (text === undefined) throw notMounted(LIST, "/proc");
   const rows = text.split("\n").map((row) => row.split(" "));
   const path = rows.find(([, , type]) => type === "mqueue")?.[1];
   if (path !== undefined) {
@@ -268,10 +267,7 @@ function mountPoint(): string {
       (_, code) => String.fromCharCode(parseInt(code, 8)),
     );
   }
-  throw new Deno.errors.NotSupported(
-    "Cannot list message queues: the mqueue file system is not mounted; root mounts " +
-      "it with: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue",
-  );
+  throw notMounted(LIST, "/dev/mqueue");
 }
 
 /** The list entry of a file in the mqueue file system; undefined if it is gone. */

@@ -9,6 +9,7 @@ import {
 } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
+import { notMounted } from "../kernel/mounts.ts";
 import { rowsOfTable } from "../kernel/sysv_object.ts";
 import { checkPermChange, IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
 import { msqidDs } from "../libc/sys_msg.ts";
@@ -259,11 +260,7 @@ export class SysvMessageQueue implements Disposable {
    */
   static list(): SysvMessageQueueEntry[] {
     const rows = rowsOfTable(MESSAGE_QUEUES);
-    if (rows === undefined) {
-      throw new Deno.errors.NotSupported(
-        `Cannot list message queues: cannot read ${MESSAGE_QUEUES.table}`,
-      );
-    }
+    if (rows === undefined) throw notMounted("list message queues", "/proc");
     return rows.map(([key, id, mode, bytes, messages, , , uid, gid]) => ({
       key: unsignedKey(Number(key)),
       id: Number(id),

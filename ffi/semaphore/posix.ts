@@ -24,6 +24,7 @@ import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
 import { placeOf } from "../kernel/mapping.ts";
+import { notMounted } from "../kernel/mounts.ts";
 import {
   ALIGNOF_SEM_T,
   SEM_VALUE_MAX,
@@ -72,6 +73,15 @@ export interface PosixSemaphoreEntry {
 
 // glibc keeps the semaphore /name in this file. It maps the file without a check of its
 // size.
+/** The names of the files there. */
+function filesInDirectory(): string[] {
+  try {
+    return namesIn(SHM_DIRECTORY);
+  } catch (error) {
+    if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
+    throw notMounted("list semaphores", SHM_DIRECTORY);
+  }
+}
 const PREFIX = "sem.";
 const CREATE = O_CREAT | O_EXCL;
 const DEFAULT_MODE = 0o600;
@@ -300,8 +310,9 @@ export class PosixSemaphore implements Disposable {
    * or not this process may use them.
    *
    * @returns One entry per semaphore, in no order.
-   * @throws {IpcError} ENOENT or EACCES if the directory cannot be read; EMFILE or
-   * ENFILE if there are too many descriptors.
+   * @throws {Deno.errors.NotSupported} If /dev/shm is not mounted.
+   * @throws {IpcError} EACCES if the directory cannot be read; EMFILE or ENFILE if there
+   * are too many descriptors.
    *
    * @example Find a semaphore by its name
    * ```ts
@@ -317,7 +328,7 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
    */
   static list(): PosixSemaphoreEntry[] {
-    return namesIn(SHM_DIRECTORY)
+    return filesInDirectory()
       .filter((file) => file.startsWith(PREFIX))
       .map(entryOf)
       .filter((entry) => entry !== undefined);
@@ -408,12 +419,15 @@ export class PosixSemaphore implements Disposable {
     const cname = cName(name, NAME_BYTES);
     if (mode !== undefined) checkMode(mode);
     checkValue(value);
-    if (flags !== CREATE) checkFile(name);
+    if ((flags & O_EXCL) === 0) checkFile(name);
     const { sem_open, sem_unlink } = libc();
     const bits = mode ?? DEFAULT_MODE;
     const address = sem_open(cname, flags, bits | 0, value | 0);
     if (isNoAddress(address)) {
       const error = errno();
+      if ((flags & O_CREAT) !== 0 && error === ENOENT) {
+        throw notMounted(`create ${name}`, SHM_DIRECTORY);
+      }
       const limit = error === ENOSPC ? spaceLimit(SHM_DIRECTORY) : undefined;
       throw ipcError(error, "sem_open", name, limit);
     }

@@ -3,6 +3,7 @@
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
+import { notMounted } from "../kernel/mounts.ts";
 import { checkPermChange } from "../libc/sys_ipc.ts";
 import {
   GETNCNT,
@@ -34,7 +35,6 @@ import {
   openSet,
 } from "./sysv_open.ts";
 import {
-  SEMAPHORE_SETS,
   statOf,
   statOrRow,
   type SysvSemaphoreSetEntry,
@@ -340,7 +340,7 @@ export class SysvSemaphoreSet implements Disposable {
   static list(): SysvSemaphoreSetEntry[] {
     const entries = tableEntries();
     if (entries !== undefined) return entries;
-    throw new Deno.errors.NotSupported(`Cannot read ${SEMAPHORE_SETS.table}`);
+    throw notMounted("list semaphore sets", "/proc");
   }
 
   /** The identifier: the same in every process. It is not the key. */

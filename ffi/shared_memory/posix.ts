@@ -14,6 +14,7 @@ import { checkInternal, internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
 import type { Mapping } from "../kernel/mapping.ts";
+import { notMounted } from "../kernel/mounts.ts";
 import { namesIn } from "../libc/dirent.ts";
 import { check, checkRetrying, EEXIST, ENOENT, ENOSPC } from "../libc/errno.ts";
 import {
@@ -90,8 +91,13 @@ function openObject(name: string, flags: number, mode = 0): Descriptor {
   const { shm_open } = sysMman();
   // The open of a FIFO in /dev/shm would block without O_NONBLOCK.
   const open = () => shm_open(cname, flags | O_NONBLOCK, mode | 0);
-  const fd = checkRetrying(open, "shm_open", name, limitOf);
-  return new Descriptor(fd, `shared memory ${name}`);
+  try {
+    const fd = checkRetrying(open, "shm_open", name, limitOf);
+    return new Descriptor(fd, `shared memory ${name}`);
+  } catch (error) {
+    if ((flags & O_CREAT) === 0 || !isError(error, ENOENT)) throw error;
+    throw notMounted(`create ${name}`, SHM_DIRECTORY);
+  }
 }
 
 /** The limit behind ENOSPC; undefined for the usual one. */
@@ -471,9 +477,7 @@ export class PosixSharedMemory extends Memory {
       files = namesIn(DIRECTORY);
     } catch (error) {
       if (!isError(error, ENOENT)) throw error;
-      throw new Deno.errors.NotSupported(
-        `Cannot list shared memory: there is no ${DIRECTORY}`,
-      );
+      throw notMounted("list shared memory", "/dev/shm");
     }
     return files.filter((file) => !file.startsWith(SEMAPHORE)).map(entryOf)
       .filter((entry) => entry !== undefined);

@@ -13,6 +13,7 @@ import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { rowsIn, systemLimit } from "../kernel/limits.ts";
 import { Mapping } from "../kernel/mapping.ts";
+import { notMounted } from "../kernel/mounts.ts";
 import {
   rowsOfTable,
   type SysvFamily,
@@ -393,11 +394,7 @@ export class SysvSharedMemory extends Memory {
    */
   static list(): SysvSharedMemoryEntry[] {
     const rows = rowsOfTable(FAMILY);
-    if (rows === undefined) {
-      throw new Deno.errors.NotSupported(
-        `Cannot list shared memory: there is no ${FAMILY.table}`,
-      );
-    }
+    if (rows === undefined) throw notMounted("list shared memory", "/proc");
     return rows.map((row) => {
       const [key, id, perms, size, , , attachments, uid, gid] = row;
       const mode = parseInt(perms!, 8);

@@ -34,7 +34,11 @@ export function readableStream(
     async pull(controller) {
       const request = controller.byobRequest!; // there is one: see above
       const { buffer, byteOffset, byteLength } = request.view!;
-      const view = new Uint8Array(buffer, byteOffset, byteLength);
+      const view = new Uint8Array(
+        buffer as ArrayBuffer,
+        byteOffset,
+        byteLength,
+      );
       const count = await closingOnFailure(() => read(view, signal), close);
       if (count === null) {
         close();
