@@ -131,13 +131,22 @@ function offsetOf(
   return BigInt64Array.of(BigInt(offset));
 }
 
-/** Rejects a write beyond RLIMIT_FSIZE, for which the kernel would send SIGXFSZ. */
-function checkFileSize(fd: number, offset: bigint | undefined): void {
+/**
+ * At most how many bytes a file can take at a position: up to RLIMIT_FSIZE. At the limit
+ * the kernel sends SIGXFSZ, also to a splice that has moved something before.
+ */
+function roomIn(
+  fd: number,
+  offset: bigint | undefined,
+  length: number,
+): number {
   const limit = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
   const position = offset ?? unistd().lseek(fd, 0n, SEEK_CUR); // -1: not a file
-  if (position < limit.value) return;
+  const room = BigInt(limit.value) - position;
+  if (room >= length) return length;
   const subject = `descriptor ${fd}`;
-  if ((statusOfFd(fd, subject).stx_mode & S_IFMT) !== S_IFREG) return;
+  if ((statusOfFd(fd, subject).stx_mode & S_IFMT) !== S_IFREG) return length;
+  if (room > 0n) return Number(room);
   throw ipcError(EFBIG, "splice", subject, limit);
 }
 
@@ -160,8 +169,8 @@ function checkFileSize(fd: number, offset: bigint | undefined): void {
  * @throws {DOMException} `TimeoutError` if the timeout has passed.
  * @throws {IpcError} EINVAL if neither is a pipe, if both are the same pipe,
  * or if the target is open with `O_APPEND`; EBADF if they are not open for reading and
- * writing; ESPIPE if an offset is given for what is not a file; EPIPE if all readers of
- * the target have closed; EFBIG if the target is a file, and the position is at
+ * writing; ESPIPE or EINVAL if an offset is given for what is not a file; EPIPE if all
+ * readers of the target have closed; EFBIG if the target is a file, and the position is at
  * RLIMIT_FSIZE or beyond; ENOSPC if its file system is full.
  * @throws The reason of the signal, if it is aborted.
  *
@@ -191,8 +200,8 @@ export async function splice(
   const to = offsetOf("targetOffset", targetOffset);
   const flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
   const mover: Mover = (sourceFd, targetFd) => {
-    checkFileSize(targetFd, to?.[0]);
-    return fcntl().splice(sourceFd, from, targetFd, to, length, flags);
+    const count = roomIn(targetFd, to?.[0], length);
+    return fcntl().splice(sourceFd, from, targetFd, to, count, flags);
   };
   return await move(mover, "splice", source, target, options);
 }
