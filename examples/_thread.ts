@@ -21,7 +21,12 @@ function routine(id: number, thread: number): void {
   print(`Hello from thread ${thread}\n`);
 }
 
-self.onmessage = ({ data }) => {
-  routine(data.id, data.thread);
-  self.postMessage("done");
-};
+/** The module of a thread. Who imports it gets it into a program of `deno compile`. */
+export const THREAD = import.meta.url;
+
+if ("WorkerGlobalScope" in globalThis) {
+  self.onmessage = ({ data }) => {
+    routine(data.id, data.thread);
+    self.postMessage("done");
+  };
+}

@@ -6,6 +6,7 @@
 import { PosixSemaphore } from "@linux/ipc/semaphore";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { commandLine, main } from "./_cli.ts";
+import { THREAD } from "./_thread.ts";
 
 const THREAD_NUM = 4;
 const HELP = `Usage: semaphore.ts
@@ -18,9 +19,7 @@ Options:
 
 /** Starts a thread; resolves when it has ended. */
 function createThread(id: number, thread: number): Promise<void> {
-  const worker = new Worker(import.meta.resolve("./_thread.ts"), {
-    type: "module",
-  });
+  const worker = new Worker(THREAD, { type: "module" });
   worker.postMessage({ id, thread });
   return new Promise((resolve, reject) => {
     worker.onmessage = () => {

@@ -42,8 +42,8 @@
 import { checkMode, cPath } from "./arguments.ts";
 import { inspected } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
-import { Descriptor } from "./kernel/descriptor.ts";
-import { owning } from "./kernel/descriptor_owner.ts";
+import { Descriptor, makeExclusive } from "./kernel/descriptor.ts";
+import { descriptorOf, owning } from "./kernel/descriptor_owner.ts";
 import { notMounted } from "./kernel/mounts.ts";
 import {
   check,
@@ -489,11 +489,15 @@ export class Fifo implements Disposable {
   }
 
   #reader(fd: number | undefined): PipeReader {
-    return PipeReader.fromFd(fd!, { name: this.#path }); // ENXIO is for writers
+    const reader = PipeReader.fromFd(fd!, { name: this.#path }); // ENXIO is for writers
+    makeExclusive(fd!);
+    return reader;
   }
 
   #writer(fd: number | undefined): PipeWriter {
-    return PipeWriter.fromFd(fd!, { name: this.#path });
+    const writer = PipeWriter.fromFd(fd!, { name: this.#path });
+    makeExclusive(fd!);
+    return writer;
   }
 
   #tryOpenWriter(): PipeWriter | undefined {
@@ -538,8 +542,9 @@ export class Fifo implements Disposable {
     return fd;
   }
 
-  #hadWriter({ fd }: PipeReader, { writer }: Pipe): true | undefined {
+  #hadWriter(reader: PipeReader, { writer }: Pipe): true | undefined {
     this.#file.checkOpen();
-    return hadWriter(fd, writer.fd, this.#path) || undefined;
+    const { fd } = descriptorOf(reader);
+    return hadWriter(fd, descriptorOf(writer).fd, this.#path) || undefined;
   }
 }

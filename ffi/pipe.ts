@@ -181,17 +181,19 @@ export class PipeReader extends DescriptorOwner {
   /**
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the read end of a pipe
    * or FIFO that this process has inherited. No other object may own the descriptor:
-   * `close()` closes it.
+   * `close()` closes it. An object that another Worker has made is not noticed; what it
+   * gives away with `detach()` can be taken over here.
    *
-   * If other processes share this end, use the blocking form only: the other forms
-   * make it non-blocking (`O_NONBLOCK`) for all of them.
+   * The end stays blocking for other processes that share it, whatever form is used here.
+   * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux
+   * 6.4: a call of another process in that moment can fail with EAGAIN.)
    *
    * @param fd The number of the descriptor, as the parent process passes it.
    * @param options `name`.
    * @returns The read end, with close-on-exec set.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is not a pipe or FIFO, is a write end, or belongs to
-   * an object of this module.
+   * an object of this module on this thread.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @example A write end is rejected
@@ -353,17 +355,19 @@ export class PipeWriter extends DescriptorOwner {
   /**
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the write end of a pipe
    * or FIFO that this process has inherited. No other object may own the descriptor:
-   * `close()` closes it.
+   * `close()` closes it. An object that another Worker has made is not noticed; what it
+   * gives away with `detach()` can be taken over here.
    *
-   * If other processes share this end, use the blocking form only: the other forms
-   * make it non-blocking (`O_NONBLOCK`) for all of them.
+   * The end stays blocking for other processes that share it, whatever form is used here.
+   * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux
+   * 6.4: a call of another process in that moment can fail with EAGAIN.)
    *
    * @param fd The number of the descriptor, as the parent process passes it.
    * @param options `name`.
    * @returns The write end, with close-on-exec set.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is not a pipe or FIFO, is a read end, or belongs to
-   * an object of this module.
+   * an object of this module on this thread.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}

@@ -3,11 +3,8 @@
 import { checkInteger } from "./arguments.ts";
 import { EAGAIN, EFBIG, EINTR, errno, ipcError } from "./libc/errno.ts";
 import {
-  F_GETFL,
   F_GETPIPE_SZ,
-  F_SETFL,
   fcntl,
-  O_NONBLOCK,
   SPLICE_F_MOVE,
   SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
@@ -16,6 +13,7 @@ import { resourceLimit, RLIMIT_FSIZE } from "./libc/sys_resource.ts";
 import { S_IFMT, S_IFREG, statusOfFd } from "./libc/sys_stat.ts";
 import { MAX_COUNT, SEEK_CUR, unistd } from "./libc/unistd.ts";
 import { attempt } from "./wait/attempt.ts";
+import { withoutBlocking } from "./wait/nowait.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
 import { limitsOf, type WaitOptions } from "./wait/options.ts";
 import { pollNow, type Waitable } from "./wait/reactor.ts";
@@ -57,21 +55,9 @@ function notReady(from: Waitable, to: Waitable): Wanted[] {
   ];
 }
 
-/**
- * Calls with O_NONBLOCK. The flags of splice and tee apply to pipes only; other files
- * may be shared with programs that expect them to block, so it is set for the call alone.
- */
-function withoutBlocking<T>(fd: number, call: () => T): T {
-  const { fcntl: control } = fcntl();
-  if (control(fd, F_GETPIPE_SZ, 0) !== -1) return call();
-  const flags = control(fd, F_GETFL, 0); // -1: the call itself says why
-  if (flags === -1 || (flags & O_NONBLOCK) !== 0) return call();
-  control(fd, F_SETFL, flags | O_NONBLOCK);
-  try {
-    return call();
-  } finally {
-    control(fd, F_SETFL, flags);
-  }
+/** splice and tee have a flag for pipes. */
+function isPipe(fd: number): boolean {
+  return fcntl().fcntl(fd, F_GETPIPE_SZ, 0) !== -1;
 }
 
 function moveOnce(
@@ -104,11 +90,11 @@ async function move(
     // On each try: an object may be closed now, and its number used again.
     const from = waitableOf(source);
     const to = waitableOf(target);
+    const other = [from, to].find(({ fd }) => !isPipe(fd));
     const call = () => moveOnce(mover, syscall, from, to);
-    const count = withoutBlocking(
-      from.fd,
-      () => withoutBlocking(to.fd, call),
-    );
+    const count = other === undefined
+      ? call()
+      : withoutBlocking(other.fd, call);
     // errno does not tell which of the two was not ready.
     if (count === undefined) sides.wanted = notReady(from, to);
     return count;

@@ -40,11 +40,21 @@ export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type WaitTarget = DescriptorLike | { readonly writable: DescriptorLike };
 
 function wantedOf(target: WaitTarget): Wanted {
-  // An object with a descriptor stands for it, also if it has another `writable`.
-  if (typeof target === "object" && target !== null && !("fd" in target)) {
-    return { ...waitableOf(target.writable), events: POLLOUT };
+  if (typeof target !== "object" || target === null || "fd" in target) {
+    return { ...waitableOf(target), events: POLLIN };
   }
-  return { ...waitableOf(target), events: POLLIN };
+  // An object with a descriptor stands for it, also if it has another `writable`.
+  const { writable } = target;
+  if (writable === undefined) throw noDescriptor(target);
+  return { ...waitableOf(writable), events: POLLOUT };
+}
+
+function noDescriptor(target: object): TypeError {
+  const name = target.constructor?.name ?? "object";
+  return new TypeError(
+    `Cannot wait for ${name}: it has no descriptor; use its own asynchronous methods ` +
+      "(System V objects, semaphores and locks have none)",
+  );
 }
 
 /** The index of the first that is ready now; -1 when none is. */

@@ -25,7 +25,7 @@ import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { assertRefused, assertSucceeded } from "./support/asserts.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
-import { flagsOf } from "./support/descriptors.ts";
+import { duplicate, flagsOf, Raw } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { type Scratch, scratch } from "./support/names.ts";
 import {
@@ -1184,3 +1184,50 @@ leakTest("Fifo.openReader() waits on in a storm of signals", {
   assertEquals(opened, ["TimeoutError", true]);
   fifo.unlink();
 });
+
+leakTest(
+  "ends of a FIFO stay blocking for a process that has inherited them",
+  async () => {
+    using dir = scratch();
+    using fifo = Fifo.create(dir.file("fifo"));
+    using ends = fifo.openBoth();
+    const { reader, writer } = ends;
+    const buffer = new Uint8Array(8);
+    const brief = { timeout: 3 };
+    assertStrictEquals(reader.tryRead(buffer), undefined); // before
+    assertEquals(writer.tryWrite(bytes("x")), 1);
+    const heirs = [reader, writer].map((end) =>
+      new Raw(end.inherit((fd) => duplicate(fd)))
+    );
+    const assertBlocking = () => {
+      for (const { fd } of heirs) assertEquals(flagsOf(fd) & O_NONBLOCK, 0);
+    };
+    assertBlocking();
+    assertEquals(reader.tryRead(buffer), 1); // and after
+    assertBlocking();
+    await assertRejects(() => reader.read(buffer, brief), DOMException);
+    assertThrows(() => reader.readSync(buffer, brief), DOMException);
+    await assertRejects(
+      () => writer.write(new Uint8Array(100_000), brief),
+      DOMException,
+    );
+    assertStrictEquals(writer.tryWrite(bytes("x")), undefined);
+    assertBlocking();
+    for (const heir of heirs) heir[Symbol.dispose]();
+  },
+);
+
+leakTest(
+  "PipeReader.fd of a FIFO and detach() give a blocking descriptor",
+  () => {
+    using dir = scratch();
+    using fifo = Fifo.create(dir.file("fifo"));
+    using ends = fifo.openBoth();
+    const buffer = new Uint8Array(8);
+    assertStrictEquals(ends.reader.tryRead(buffer), undefined);
+    assertEquals(flagsOf(ends.reader.fd) & O_NONBLOCK, 0);
+    assertEquals(ends.writer.tryWrite(bytes("x")), 1);
+    using writer = new Raw(ends.writer.detach());
+    assertEquals(flagsOf(writer.fd) & O_NONBLOCK, 0);
+  },
+);

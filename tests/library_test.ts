@@ -239,7 +239,8 @@ async function tryMemory(
     } catch (error) {
       const { name, message } = error as Error;
       errors[way] = error instanceof Deno.errors.NotCapable ? name : "other";
-      if (!message.includes("--allow-ffi")) errors[way] = message;
+      const remedy = "run again with --allow-ffi, without a path";
+      if (!message.includes(remedy)) errors[way] = message;
     }
   }
   const after = shared();

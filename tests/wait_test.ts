@@ -39,6 +39,7 @@ import { pendingWaits, ready } from "../ffi/wait/reactor.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { callText, inChild, runCall } from "./support/child.ts";
 import { openRaw, Raw, socketPair } from "./support/descriptors.ts";
+import { PosixSemaphore } from "../ffi/semaphore.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { spawn } from "./support/process.ts";
@@ -139,6 +140,13 @@ leakTest("waitAny() refuses what has no descriptor", async () => {
   for (const other of others as unknown as WaitTarget[]) {
     await assertRejects(() => waitAny([ends.reader, other]), TypeError);
   }
+  using semaphore = PosixSemaphore.create(null, 0);
+  PosixSemaphore.unlink(semaphore.name!);
+  await assertRejects(
+    () => waitAny([semaphore as unknown as WaitTarget]),
+    TypeError,
+    "Cannot wait for PosixSemaphore: it has no descriptor; use its own asynchronous",
+  );
   for (const fd of [-1, 1.5, NaN, 2 ** 31]) {
     await assertRejects(() => waitAny([ends.reader, fd]), RangeError);
     await assertRejects(() => waitAny([{ writable: fd }]), RangeError);

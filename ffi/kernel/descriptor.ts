@@ -38,7 +38,21 @@ export function beforeClose(fd: number, listener: () => void): boolean {
   return true;
 }
 
+// Those whose open files no other process has: O_NONBLOCK can stay set there.
+const exclusive = new Set<number>();
+
+/** Notes that no other process has the open file of a descriptor. */
+export function makeExclusive(fd: number): void {
+  exclusive.add(fd);
+}
+
+/** Whether that is so still. */
+export function isExclusive(fd: number): boolean {
+  return exclusive.has(fd);
+}
+
 function disown(fd: number): void {
+  if (exclusive.has(fd)) makeBlocking(fd); // it may be on its way to somebody else
   const listener = closeListeners.get(fd);
   closeListeners.delete(fd);
   owned.delete(fd);
@@ -66,6 +80,7 @@ export function takeOver(fd: number, subject: Subject): void {
  */
 export function makeBlocking(fd: number): void {
   if (!owned.has(fd)) return;
+  exclusive.delete(fd);
   const { fcntl: call } = fcntl();
   const flags = call(fd, F_GETFL, 0);
   if (flags !== -1 && (flags & O_NONBLOCK) !== 0) {

@@ -4,7 +4,7 @@
 import { checkFd } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, type internal } from "../internal.ts";
-import type { Descriptor } from "./descriptor.ts";
+import { type Descriptor, isExclusive, makeBlocking } from "./descriptor.ts";
 
 /** How a descriptor is taken over. */
 export interface FromFdOptions {
@@ -69,10 +69,16 @@ export abstract class DescriptorOwner implements Disposable {
   /**
    * The number of the descriptor. This object keeps the ownership.
    *
+   * Keep the object as long as the number is in use. If nothing refers to the object any
+   * more, the garbage collector closes the descriptor, and the number may become that of
+   * another file. `detach()` gives the descriptor away for good.
+   *
    * @throws {ClosedError} If this object is closed.
    */
   get fd(): number {
-    return this.#descriptor.fd;
+    const { fd } = this.#descriptor;
+    if (isExclusive(fd)) makeBlocking(fd); // who has the number can hand it on
+    return fd;
   }
 
   /**

@@ -9,6 +9,7 @@ import {
 } from "../arguments.ts";
 import { ClosedError } from "../errors.ts";
 import { checkAddress } from "../libc/errno.ts";
+import { viewError } from "../libc/library.ts";
 import { copyFrom, findIn, pointerTo } from "../libc/string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
@@ -121,7 +122,7 @@ export class Mapping {
       this.#pointer = Deno.UnsafePointer.create(this.address);
     } catch (error) {
       this.#unmap(this);
-      throw error;
+      throw viewError(error);
     }
   }
 

@@ -88,6 +88,17 @@ function remedy(): string {
   return `${relative}${flag}, for all paths or for the absolute path of ${LIBC}`;
 }
 
+/** The error of a view of memory, which Deno makes under a grant for all paths only. */
+export function viewError(error: unknown): unknown {
+  if (!(error instanceof Deno.errors.NotCapable)) return error;
+  if (permission().state === "denied") return error;
+  return new Deno.errors.NotCapable(
+    "Cannot make a view of memory: the permission is for some paths only, and this needs " +
+      "it for all; run again with --allow-ffi, without a path and without --deny-ffi",
+    { cause: error },
+  );
+}
+
 function checkSystem(): void {
   const { os, arch } = Deno.build;
   if (os !== "linux") {

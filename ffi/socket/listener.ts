@@ -21,7 +21,7 @@ import {
 } from "../libc/sys_socket.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
 import { untilClosed } from "../wait/iteration.ts";
-import { makeNonblocking } from "../wait/nowait.ts";
+import { withoutBlocking } from "../wait/nowait.ts";
 import {
   deadlineOf,
   type Limits,
@@ -114,8 +114,7 @@ function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
 function acceptNow(socket: SocketDescriptor): number | undefined {
   const { fd } = socket;
   if (!hasClient(fd)) return undefined;
-  makeNonblocking(fd);
-  return acceptOnce(socket);
+  return withoutBlocking(fd, () => acceptOnce(socket));
 }
 
 /**

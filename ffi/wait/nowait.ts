@@ -2,6 +2,7 @@
 // file description, which other processes may share, so each of them can change it, and
 // the others see it.
 
+import { isExclusive } from "../kernel/descriptor.ts";
 import { EOPNOTSUPP, errno } from "../libc/errno.ts";
 import { F_GETFL, F_SETFL, fcntl, O_NONBLOCK } from "../libc/fcntl.ts";
 import { pointerTo } from "../libc/string.ts";
@@ -19,8 +20,7 @@ export function readNow(fd: number, buffer: Bytes, length: number): number {
   vector[1] = BigInt(length);
   const count = sysUio().preadv2(fd, vector, 1, HERE, RWF_NOWAIT);
   if (count !== -1 || errno() !== EOPNOTSUPP) return count;
-  makeNonblocking(fd);
-  return unistd().read(fd, buffer, length);
+  return withoutBlocking(fd, () => unistd().read(fd, buffer, length));
 }
 
 /** write(2) of up to `length` bytes; -1 and EAGAIN when there is no room. */
@@ -29,18 +29,23 @@ export function writeNow(fd: number, bytes: Bytes, length: number): number {
   vector[1] = BigInt(length);
   const count = sysUio().pwritev2(fd, vector, 1, HERE, RWF_NOWAIT);
   if (count !== -1 || errno() !== EOPNOTSUPP) return count;
-  makeNonblocking(fd);
-  return unistd().write(fd, bytes, length);
+  return withoutBlocking(fd, () => unistd().write(fd, bytes, length));
 }
 
 /**
- * Sets O_NONBLOCK, for what knows no flag of a single call. Another process can undo it
- * at any moment, so this is to be done before each call, and is best effort.
+ * Calls with O_NONBLOCK, where there is no flag of a single call: FIFOs, sockets in
+ * splice(2), accept4(2), pipes of old kernels. Afterwards the flag is as it was, unless no other
+ * process has the open file. Another process can change it meanwhile: best effort.
  */
-export function makeNonblocking(fd: number): void {
-  const { fcntl: call } = fcntl();
-  const flags = call(fd, F_GETFL, 0); // -1: the call itself will say why
-  if (flags !== -1 && (flags & O_NONBLOCK) === 0) {
-    call(fd, F_SETFL, flags | O_NONBLOCK);
+export function withoutBlocking<T>(fd: number, call: () => T): T {
+  const { fcntl: control } = fcntl();
+  const flags = control(fd, F_GETFL, 0); // -1: the call itself says why
+  if (flags === -1 || (flags & O_NONBLOCK) !== 0) return call();
+  control(fd, F_SETFL, flags | O_NONBLOCK);
+  if (isExclusive(fd)) return call();
+  try {
+    return call();
+  } finally {
+    control(fd, F_SETFL, flags);
   }
 }
