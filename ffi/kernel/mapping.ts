@@ -7,7 +7,6 @@ import {
   copyOf,
   setBytes,
 } from "../arguments.ts";
-import { ClosedError } from "../errors.ts";
 import { checkAddress } from "../libc/errno.ts";
 import { viewError } from "../libc/library.ts";
 import { copyFrom, findIn, pointerTo } from "../libc/string.ts";
