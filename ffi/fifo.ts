@@ -198,7 +198,8 @@ export class Fifo implements Disposable {
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long or the mode out of range.
    * @throws {IpcError} EEXIST if the path exists, ENOENT or ENOTDIR if its directory
-   * does not, EACCES if that is not writable, EROFS, ENOSPC, EDQUOT.
+   * does not, EACCES if that is not writable, ELOOP, EROFS, ENOSPC, EDQUOT, EMFILE; the
+   * file is removed again then.
    *
    * @example The path exists
    * ```ts
@@ -235,7 +236,7 @@ export class Fifo implements Disposable {
    * not a FIFO. `O_PATH` has no effect on a device or another file.
    * @throws {RangeError} If the path is too long.
    * @throws {IpcError} ENOENT if the file does not exist, EACCES if a directory of the
-   * path is not searchable, ELOOP, ENOTDIR.
+   * path is not searchable, ELOOP, ENOTDIR, EMFILE.
    *
    * @example A regular file is rejected
    * ```ts
@@ -459,7 +460,7 @@ export class Fifo implements Disposable {
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOENT if the path does not exist or names another file now,
    * which stays (a relative path refers to the current working directory); EACCES or
-   * EPERM if the permissions of the directory do not allow it.
+   * EPERM if the permissions of the directory do not allow it, EROFS.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/unlink.2.html | unlink(2)}
    */
