@@ -104,7 +104,9 @@ leakTest("FIFOs, pipes and waits say EMFILE, and leave nothing", async () => {
       await outcome(() => fifo.openReader({ timeout: 100 })),
       await outcome(() => fifo.tryOpenWriter()),
       await outcome(() => pipe()),
-      await outcome(() => ends.reader.read(new Uint8Array(1), { timeout: 9 })),
+      await outcome(() =>
+        ends.reader.read(new Uint8Array(1), { timeout: 9000 })
+      ),
     ];
     files.pop()!.close(); // one descriptor is left
     const second = [

@@ -52,7 +52,7 @@ export function isExclusive(fd: number): boolean {
 }
 
 function disown(fd: number): void {
-  if (exclusive.has(fd)) makeBlocking(fd); // it may be on its way to somebody else
+  if (exclusive.has(fd)) makeBlocking(fd); // another process may get it next
   const listener = closeListeners.get(fd);
   closeListeners.delete(fd);
   owned.delete(fd);
