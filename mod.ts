@@ -25,6 +25,7 @@ export {
 } from "./ffi/errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./ffi/wait/options.ts";
 export type { DescriptorOwner } from "./ffi/kernel/descriptor_owner.ts";
+export type { SysvTarget } from "./ffi/kernel/sysv_object.ts";
 
 export {
   type DescriptorLike,

@@ -46,6 +46,7 @@
  * @module
  */
 
+export type { SysvTarget } from "./kernel/sysv_object.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ftok } from "./ftok.ts";

@@ -51,6 +51,7 @@ export type {
   Struct,
 } from "./struct.ts";
 export { ftok } from "./ftok.ts";
+export type { SysvTarget } from "./kernel/sysv_object.ts";
 export type { DescriptorOwner } from "./kernel/descriptor_owner.ts";
 export type {
   MapCreateOptions,

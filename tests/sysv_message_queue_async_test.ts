@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import {
   assert,
   assertEquals,
@@ -14,57 +13,15 @@ import {
   SysvMessageQueue,
 } from "../ffi/message_queue.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
-import type { WaitOptions } from "../ffi/wait/options.ts";
-import { until } from "./support/process.ts";
+import { type Child, until } from "./support/process.ts";
 import { inChild } from "./support/child.ts";
-import { killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
-import { type Child, spawn } from "./support/process.ts";
+import { bytes, outcome, OwnQueue, spawnWith } from "./support/queues.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled, soon, turns } from "./support/waits.ts";
 
 const LONG_MAX = 2n ** 63n - 1n;
-const MODULE = import.meta.resolve("../ffi/message_queue.ts");
-
-/** A queue of this test's own, removed at its end. */
-class OwnQueue {
-  readonly queue = SysvMessageQueue.create(null);
-
-  [Symbol.dispose](): void {
-    try {
-      this.queue.remove();
-    } catch {
-      // The test removed it, or closed it.
-      using again = SysvMessageQueue.list().some(({ id }) =>
-          id === this.queue.id
-        )
-        ? SysvMessageQueue.fromId(this.queue.id)
-        : undefined;
-      again?.remove();
-    }
-    this.queue.close();
-  }
-}
-
-/** Runs code in a Deno of its own, which has the queue as `queue`. */
-function spawnWith(queue: SysvMessageQueue, code: string): Child {
-  return spawn(Deno.execPath(), {
-    args: [
-      "eval",
-      "--quiet",
-      `import { SysvMessageQueue } from "${MODULE}";
-       const queue = SysvMessageQueue.fromId(${queue.id});
-       ${code}`,
-    ],
-  });
-}
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
-
-/** What a wait gets, or why it got nothing. */
-const outcome = (wait: Promise<unknown>) => wait.catch((reason) => reason);
-
 leakTest("SysvMessageQueue.receive() waits for another process", async () => {
   using own = new OwnQueue();
   const waiting = own.queue.receive();
@@ -430,137 +387,6 @@ leakTest("SysvMessageQueue iterates until it is closed", async () => {
   assertEquals((await child.ended()).code, 0);
 });
 
-leakTest("SysvMessageQueue.request() gets the reply to itself", async () => {
-  using own = new OwnQueue();
-  await using server = spawnWith(
-    own.queue,
-    `for await (const request of queue.requests()) {
-       if (request.data.length === 0) break;
-       await request.reply(request.data.map((byte) => byte * 2));
-     }`,
-  );
-  const replies = await Promise.all(
-    Array.from({ length: 50 }, (_, n) => own.queue.request(bytes(n))),
-  );
-  assertEquals(replies, Array.from({ length: 50 }, (_, n) => bytes(n * 2)));
-  const controller = new AbortController();
-  const { signal } = controller;
-  const last = outcome(own.queue.request(bytes(), { signal }));
-  assertEquals((await server.ended()).code, 0);
-  controller.abort("no answer");
-  assertEquals(await last, "no answer");
-  assertEquals(own.queue.stat().messages, 0);
-});
-
-leakTest("SysvMessageQueue.request() survives its server's death", async () => {
-  using own = new OwnQueue();
-  await using server = spawnWith(
-    own.queue,
-    `for await (const request of queue.requests()) console.log("taken");`,
-  );
-  const controller = new AbortController();
-  const { signal } = controller;
-  const asked = outcome(own.queue.request(bytes(1), { signal }));
-  await server.expect("taken");
-  server.kill("SIGKILL");
-  assertEquals((await server.ended()).signal, "SIGKILL");
-  controller.abort("no answer");
-  assertEquals(await asked, "no answer");
-  await using next = spawnWith(
-    own.queue,
-    `for await (const request of queue.requests()) {
-       await request.reply(request.data);
-       break;
-     }`,
-  );
-  assertEquals(
-    await own.queue.request(bytes(2), { timeout: 20_000 }),
-    bytes(2),
-  );
-  assertEquals((await next.ended()).code, 0);
-  assertEquals(own.queue.stat().messages, 0);
-});
-
-leakTest("SysvRequest.reply() knows that who asked is dead", async () => {
-  using own = new OwnQueue();
-  await using client = spawnWith(
-    own.queue,
-    "await queue.request(Uint8Array.of(1));",
-  );
-  const { value: request } = await own.queue.requests().next();
-  assert(request);
-  assertEquals([request.pid, request.data], [client.pid, bytes(1)]);
-  client.kill("SIGKILL");
-  await client.ended();
-  assertEquals(await request.reply(bytes(1)), false);
-  assertEquals(own.queue.stat().messages, 0);
-});
-
-leakTest(
-  "SysvMessageQueue.request() and requests() outlive those who are killed",
-  { limit: 120_000 },
-  async () => {
-    using own = new OwnQueue();
-    using mine = SysvMessageQueue.fromId(own.queue.id);
-    const serve = async (queue: SysvMessageQueue) => {
-      for await (const request of queue.requests()) {
-        await request.reply(request.data.map((byte) => byte * 2));
-      }
-    };
-    const ask = async (options: WaitOptions) => {
-      const byte = Math.floor(Math.random() * 128);
-      const reply = await mine.request(bytes(byte), options);
-      assertEquals(reply, bytes(byte * 2));
-    };
-    const serving = serve(own.queue);
-    for (let round = 0; round < 15; round++) {
-      const victims = [
-        `await (${serve})(queue);`,
-        ...Array(3).fill(
-          `for (;;) await queue.request(Uint8Array.of(1), { timeout: 100 })
-             .catch(({ name }) => name === "TimeoutError" || Deno.exit(1));`,
-        ),
-      ].map((code) => spawnWith(mine, `console.log("up"); ${code}`));
-      await killAll(victims, async () => {
-        // The server that has taken the request may be killed then.
-        const end = await outcome(ask({ timeout: 100 }));
-        const fine = end === undefined ||
-          (end as Error).name === "TimeoutError";
-        assert(fine, String(end));
-      });
-    }
-    await ask({ timeout: 20_000 });
-    own.queue.close();
-    await serving;
-    // What was sent to the dead goes with the next server.
-    const requests = mine.requests();
-    const asked = ask({ timeout: 20_000 });
-    const { value: request } = await requests.next();
-    await request!.reply(request!.data.map((byte) => byte * 2));
-    await asked;
-    assertEquals(mine.stat().messages, 0);
-  },
-);
-
-leakTest("SysvMessageQueue.request() takes away late replies", async () => {
-  using own = new OwnQueue();
-  using client = SysvMessageQueue.fromId(own.queue.id);
-  const controller = new AbortController();
-  const { signal } = controller;
-  const late = outcome(client.request(bytes(1), { signal }));
-  const requests = own.queue.requests();
-  const { value: first } = await requests.next();
-  controller.abort("no answer");
-  assertEquals(await late, "no answer");
-  assertEquals(await first!.reply(bytes(1)), true);
-  assertEquals(own.queue.stat().messages, 1);
-  const asked = client.request(bytes(2));
-  const { value: second } = await requests.next();
-  await second!.reply(bytes(2));
-  assertEquals(await asked, bytes(2));
-  assertEquals(own.queue.stat().messages, 0);
-});
-
 leakTest(
   "SysvMessageQueue.receive() of a Worker that is terminated takes nothing",
   async () => {
@@ -568,7 +394,9 @@ leakTest(
     const { queue } = own;
     const worker = new Worker(
       "data:text/javascript," + encodeURIComponent(
-        `import { SysvMessageQueue } from "${MODULE}";
+        `import { SysvMessageQueue } from "${
+          import.meta.resolve("../ffi/message_queue.ts")
+        }";
          const queue = SysvMessageQueue.fromId(${queue.id});
          for (let n = 0; n < 6; n++) queue.receive({ type: n % 3 });
          setTimeout(() => postMessage(""), 50);`,
@@ -666,27 +494,6 @@ leakTest(
       return ends;
     });
     assertEquals(ends, ["TimeoutError", "undefined", "TimeoutError"]);
-  },
-);
-
-leakTest(
-  "SysvMessageQueue.requests() gives each request its own bytes",
-  async () => {
-    using own = new OwnQueue();
-    const { queue } = own;
-    const buffer = Buffer.alloc(64);
-    const asked = [bytes(1), bytes(2)].map((data) => queue.request(data));
-    const got = [];
-    for await (const request of queue.requests({ buffer })) {
-      got.push(request);
-      if (got.length === 2) break;
-    }
-    assertEquals(got.map(({ data }) => Uint8Array.from(data)), [
-      bytes(1),
-      bytes(2),
-    ]);
-    for (const request of got) await request.reply(request.data);
-    assertEquals(await Promise.all(asked), [bytes(1), bytes(2)]);
   },
 );
 

@@ -15,6 +15,7 @@ export const IPC_NOWAIT = 0o4000;
 export const IPC_RMID = 0;
 export const IPC_SET = 1;
 export const IPC_STAT = 2;
+export const IPC_INFO = 3;
 export const IPC_PRIVATE = 0;
 
 /** struct ipc_perm */

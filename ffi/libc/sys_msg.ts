@@ -35,6 +35,9 @@ export const MSG_NOERROR = 0o10000;
 export const MSG_EXCEPT = 0o20000;
 export const MSG_COPY = 0o40000;
 
+export const MSG_STAT_ANY = 13;
+export const MSG_INFO = 12;
+
 /** struct msqid_ds */
 export const msqidDs = struct({
   msg_perm: ipcPerm,

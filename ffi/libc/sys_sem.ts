@@ -54,6 +54,8 @@ export const GETNCNT = 14;
 export const GETZCNT = 15;
 export const SETVAL = 16;
 export const SETALL = 17;
+export const SEM_INFO = 19;
+export const SEM_STAT_ANY = 20;
 /** The highest value of a semaphore, from <linux/sem.h>. */
 export const SEMVMX = 32767;
 /** The most that is undone for a process, from <linux/sem.h>. */

@@ -21,6 +21,8 @@ export const SHM_DEST = 0o1000;
 export const SHM_LOCKED = 0o2000;
 export const SHM_LOCK = 11;
 export const SHM_UNLOCK = 12;
+export const SHM_INFO = 14;
+export const SHM_STAT_ANY = 15;
 
 /** struct shmid_ds */
 export const shmidDs = struct({

@@ -222,7 +222,7 @@ function lockId(kind: LockKind, key: number, flags: number): number {
 /** The set with this identifier, if it is a lock of this kind. */
 function existing(kind: LockKind, id: number, subject: string): LockSet {
   const object = new SysvObject(SEMAPHORE_SETS, id, subject);
-  const { key, size } = statOf(object);
+  const { key, size } = statOf(object.stat());
   let content = `${size} semaphores`;
   if (size === kind.size) {
     const set = new LockSet(id, key, size, subject);

@@ -10,8 +10,17 @@ import {
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { notMounted } from "../kernel/mounts.ts";
-import { rowsOfTable } from "../kernel/sysv_object.ts";
-import { checkPermChange, IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
+import {
+  rowsOfTable,
+  SysvObject,
+  type SysvTarget,
+} from "../kernel/sysv_object.ts";
+import {
+  checkPermChange,
+  IPC_CREAT,
+  IPC_EXCL,
+  type PermChange,
+} from "../libc/sys_ipc.ts";
 import { msqidDs } from "../libc/sys_msg.ts";
 import { dateOf } from "../libc/time.ts";
 import { untilClosed } from "../wait/iteration.ts";
@@ -23,8 +32,13 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import type { SysvMessage } from "./sysv_buffer.ts";
-import { MESSAGE_QUEUES, QueueHandle } from "./sysv_handle.ts";
-import { request, requests, type SysvRequest } from "./sysv_request.ts";
+import { changeQueue, MESSAGE_QUEUES, QueueHandle } from "./sysv_handle.ts";
+import {
+  MAX_REQUEST,
+  request,
+  requests,
+  type SysvRequest,
+} from "./sysv_request.ts";
 import {
   checkData,
   FIRST,
@@ -116,6 +130,37 @@ function modeOf(options: SysvMessageQueueCreateOptions | undefined): number {
   const mode = options?.mode ?? 0o600;
   checkMode(mode);
   return mode;
+}
+
+/** The checked fields of a change. */
+function changeOf(
+  { uid, gid, mode, maxBytes }: SysvMessageQueueChange,
+): [PermChange, number | undefined] {
+  checkPermChange({ uid, gid, mode });
+  if (maxBytes !== undefined) {
+    checkInteger("maxBytes", maxBytes, 0, 0x7fffffff, "int");
+  }
+  return [{ uid, gid, mode }, maxBytes];
+}
+
+function statOf(bytes: Uint8Array<ArrayBuffer>): SysvMessageQueueStat {
+  const ds = msqidDs.decode(bytes);
+  return {
+    key: unsignedKey(ds.msg_perm.key),
+    messages: Number(ds.msg_qnum),
+    bytes: Number(ds.msg_cbytes),
+    maxBytes: Number(ds.msg_qbytes),
+    mode: ds.msg_perm.mode & 0o777,
+    uid: ds.msg_perm.uid,
+    gid: ds.msg_perm.gid,
+    creatorUid: ds.msg_perm.cuid,
+    creatorGid: ds.msg_perm.cgid,
+    lastSenderPid: ds.msg_lspid,
+    lastReceiverPid: ds.msg_lrpid,
+    sent: dateOf(ds.msg_stime),
+    received: dateOf(ds.msg_rtime),
+    changed: dateOf(ds.msg_ctime)!,
+  };
 }
 
 /**
@@ -227,14 +272,13 @@ export class SysvMessageQueue implements Disposable {
    * @returns The queue.
    * @throws {TypeError} If the id is not a number.
    * @throws {RangeError} If the id is no integer from 0 to 2147483647.
-   * @throws {IpcError} EINVAL or EIDRM if no queue has this id. Permissions are checked
-   * when a message is sent or received.
+   * @throws {IpcError} EIDRM if no queue has this id. Permissions are checked when a
+   * message is sent or received.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   static fromId(id: number): SysvMessageQueue {
-    checkInteger("id", id, 0, 0x7fffffff, "int");
-    return new SysvMessageQueue(internal, QueueHandle.fromId(id | 0));
+    return new SysvMessageQueue(internal, QueueHandle.fromId(id));
   }
 
   /**
@@ -270,6 +314,71 @@ export class SysvMessageQueue implements Disposable {
       bytes: Number(bytes),
       messages: Number(messages),
     }));
+  }
+
+  /**
+   * `msgctl(id, MSG_STAT_ANY, ...)`: returns the state of a queue, which needs no
+   * permission.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @returns Counts, sizes in bytes, permissions, process ids and times.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
+   * is not a number.
+   * @throws {RangeError} If the key or the id is out of range.
+   * @throws {IpcError} ENOENT if no queue has this key; EIDRM if no queue has this id;
+   * EACCES without read permission, before Linux 4.17 only.
+   *
+   * @example A queue that its owner may not read
+   * ```ts
+   * import { SysvMessageQueue } from "@linux/ipc/message-queue";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { id } = SysvMessageQueue.create(null, { mode: 0 });
+   * assertEquals(SysvMessageQueue.stat({ id }).messages, 0);
+   * SysvMessageQueue.change({ id }, { mode: 0o600 });
+   * SysvMessageQueue.remove({ id });
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
+   */
+  static stat(target: SysvTarget): SysvMessageQueueStat {
+    return statOf(SysvObject.at(MESSAGE_QUEUES, target).statAny());
+  }
+
+  /**
+   * `msgctl(id, IPC_SET, ...)`: changes the owner, the permissions, or the maximum number
+   * of bytes of a queue, which needs no permission but that of an owner.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @param change `uid`, `gid`, `mode`, `maxBytes`; absent ones stay.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or if an
+   * argument is not a number.
+   * @throws {RangeError} If an argument is out of range.
+   * @throws {IpcError} ENOENT if no queue has this key; EIDRM if no queue has this id;
+   * otherwise as the method {@linkcode SysvMessageQueue.prototype.change}.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
+   */
+  static change(target: SysvTarget, change: SysvMessageQueueChange): void {
+    const fields = changeOf(change);
+    changeQueue(SysvObject.at(MESSAGE_QUEUES, target), ...fields);
+  }
+
+  /**
+   * `msgctl(id, IPC_RMID)`: destroys a queue with its messages, which needs no permission
+   * but that of an owner.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
+   * is not a number.
+   * @throws {RangeError} If the key or the id is out of range.
+   * @throws {IpcError} ENOENT if no queue has this key; EIDRM if no queue has this id;
+   * EPERM if this process is neither owner nor creator, nor privileged.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
+   */
+  static remove(target: SysvTarget): void {
+    SysvObject.at(MESSAGE_QUEUES, target).remove();
   }
 
   static #get(key: number, flags: number): SysvMessageQueue {
@@ -510,21 +619,33 @@ export class SysvMessageQueue implements Disposable {
    * iterates over {@linkcode SysvMessageQueue.requests} of the queue answers it. A queue
    * does not report whether a message was received; the reply does.
    *
-   * In C, the data of a request begins with a `long`: the type of the reply, which is
-   * `pid << 32 | number`. The reply is a message of that type.
+   * Requests and replies share the queue. A request is sent when it and all messages in
+   * the queue need at most half of its bytes, or when the queue has no bytes: so there is
+   * room for replies. Until then the call is repeated after 1, 2, 4 ... and then every 20
+   * milliseconds. The requests of a thread are sent in the order of the calls.
+   *
+   * In C, the data of a request begins with a `long`: the type of the reply. The reply is
+   * a message of that type, without such a head. The type is `pid << 32 | number`, and
+   * has in its bits 54 to 61 a tag of the PID namespace of the client, 1 to 255. A client
+   * in C leaves them 0; then its process id must be valid for the server. When a client
+   * stops waiting, it sends an empty message of the type of the reply with bit 62 set; a
+   * server in C can receive that and drop its reply, or leave it in the queue. Types from
+   * 2^32 on are for replies only.
    *
    * @param data The bytes of the request.
    * @param options `type` of the request; `timeout` in milliseconds for request and reply
    * together, and `signal`.
    * @returns The bytes of the reply.
    * @throws {TypeError} If the data is not a Uint8Array.
-   * @throws {RangeError} If an option is out of range.
+   * @throws {RangeError} If the type is below 1 or above 4294967295, or the timeout is
+   * negative or NaN.
    * @throws {DOMException} `TimeoutError` if there is no reply within the timeout: no
    * process serves the queue, or it ended, or it takes longer. The request may have been
    * carried out.
    * @throws {ClosedError} If this object is closed, before or during the wait.
-   * @throws {IpcError} As {@linkcode SysvMessageQueue.send} and
-   * {@linkcode SysvMessageQueue.receive}.
+   * @throws {IpcError} EINVAL if the request, with 8 bytes before its data, is larger
+   * than msgmax, or than the whole queue; EACCES without permission to read and write;
+   * EIDRM if the queue was removed, before or during the wait; ENOMEM.
    * @throws The reason of the signal if it is aborted.
    *
    * @example A service that doubles numbers
@@ -554,13 +675,17 @@ export class SysvMessageQueue implements Disposable {
     options?: SysvSendOptions & WaitOptions,
   ): Promise<Uint8Array<ArrayBuffer>> {
     checkData(data);
-    const type = typeToSend(options);
+    const type = typeToSend(options, MAX_REQUEST);
     return await request(this.#queue, data, type, limitsOf(options));
   }
 
   /**
    * `msgrcv`, repeated: yields the requests as they arrive, until this object is closed.
    * Answer each with {@linkcode SysvRequest.reply}. Several processes can serve a queue.
+   * The call removes the replies to processes that have ended.
+   *
+   * Requests that `reply()` takes out of the queue for its reply are yielded next. Those
+   * that were not yielded go back into the queue when the iteration ends.
    *
    * @param options `type` of the requests, by default 1, and the other options of
    * {@linkcode SysvMessageQueue.receive}.
@@ -579,28 +704,13 @@ export class SysvMessageQueue implements Disposable {
    *
    * @returns Counts, sizes in bytes, permissions, process ids and times.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES without read permission; EIDRM if the queue was removed.
+   * @throws {IpcError} EACCES without read permission, which the static method of this
+   * name does not need; EIDRM if the queue was removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   stat(): SysvMessageQueueStat {
-    const ds = msqidDs.decode(this.#queue.stat());
-    return {
-      key: unsignedKey(ds.msg_perm.key),
-      messages: Number(ds.msg_qnum),
-      bytes: Number(ds.msg_cbytes),
-      maxBytes: Number(ds.msg_qbytes),
-      mode: ds.msg_perm.mode & 0o777,
-      uid: ds.msg_perm.uid,
-      gid: ds.msg_perm.gid,
-      creatorUid: ds.msg_perm.cuid,
-      creatorGid: ds.msg_perm.cgid,
-      lastSenderPid: ds.msg_lspid,
-      lastReceiverPid: ds.msg_lrpid,
-      sent: dateOf(ds.msg_stime),
-      received: dateOf(ds.msg_rtime),
-      changed: dateOf(ds.msg_ctime)!,
-    };
+    return statOf(this.#queue.stat());
   }
 
   /**
@@ -611,19 +721,15 @@ export class SysvMessageQueue implements Disposable {
    * @throws {TypeError} If one of them is not a number.
    * @throws {RangeError} If one of them is out of range.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator, or if
-   * `maxBytes` is above /proc/sys/kernel/msgmnb and the process lacks CAP_SYS_RESOURCE;
-   * EACCES without read permission; EIDRM if the queue was removed.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, nor
+   * privileged, or if `maxBytes` is above /proc/sys/kernel/msgmnb and the process lacks
+   * CAP_SYS_RESOURCE; EACCES if it is neither owner nor creator, lacks read permission,
+   * and does not give all four; EIDRM if the queue was removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   change(change: SysvMessageQueueChange): void {
-    const { uid, gid, mode, maxBytes } = change;
-    checkPermChange({ uid, gid, mode });
-    if (maxBytes !== undefined) {
-      checkInteger("maxBytes", maxBytes, 0, 0x7fffffff, "int");
-    }
-    this.#queue.change({ uid, gid, mode }, maxBytes);
+    changeQueue(this.#queue, ...changeOf(change));
   }
 
   /**
@@ -631,8 +737,8 @@ export class SysvMessageQueue implements Disposable {
    * process, end with EIDRM.
    *
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator; EIDRM if the
-   * queue was already removed.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, nor
+   * privileged; EIDRM if the queue was already removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */

@@ -47,9 +47,10 @@ export class MessageBuffer {
   }
 
   /** Writes a message into the buffer. */
-  put(type: bigint, data: Bytes): void {
+  put(type: bigint, data: Bytes): this {
     this.#type[0] = type;
     copyBytes(this.#data, data, byteLengthOf(data));
+    return this;
   }
 
   /** Returns a copy of the message, which has `size` bytes of data. */

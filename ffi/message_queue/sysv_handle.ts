@@ -1,7 +1,7 @@
 // The system calls and the waits on one System V message queue.
 
 import { byteLengthOf, showKey } from "../arguments.ts";
-import type { IpcError, SystemLimit } from "../errors.ts";
+import type { IpcError } from "../errors.ts";
 import { systemLimit } from "../kernel/limits.ts";
 import { background } from "../kernel/liveness.ts";
 import { type SysvFamily, SysvObject } from "../kernel/sysv_object.ts";
@@ -19,15 +19,19 @@ import {
 } from "../libc/errno.ts";
 import { pointerTo } from "../libc/string.ts";
 import {
-  changePerm,
   IPC_NOWAIT,
   IPC_PRIVATE,
   IPC_STAT,
   type PermChange,
 } from "../libc/sys_ipc.ts";
-import { MSG_COPY, MSG_NOERROR, msqidDs, sysMsg } from "../libc/sys_msg.ts";
+import {
+  MSG_COPY,
+  MSG_NOERROR,
+  MSG_STAT_ANY,
+  msqidDs,
+  sysMsg,
+} from "../libc/sys_msg.ts";
 import { SYS_msgrcv, SYS_msgsnd } from "../libc/sys_syscall.ts";
-import { unistd } from "../libc/unistd.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
 import { sleepSync } from "../wait/backoff.ts";
 import { Interrupter } from "../wait/interrupt.ts";
@@ -47,8 +51,12 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What the calls on message queues are, for SysvObject. */
 export const MESSAGE_QUEUES: SysvFamily = {
+  kind: "queue",
+  getter: "msgget",
+  get: (key) => sysMsg().msgget(key, 0),
   syscall: "msgctl",
   control: (id, operation, bytes) => sysMsg().msgctl(id, operation, bytes),
+  statAny: MSG_STAT_ANY,
   size: msqidDs.size,
   table: "/proc/sysvipc/msg",
 };
@@ -80,29 +88,15 @@ export class QueueHandle extends SysvObject {
     throw ipcError(error, "msgget", subject, limit);
   }
 
-  /** `msgctl(id, IPC_STAT, ...)` */
+  /** `msgctl(id, IPC_STAT, ...)`, which a process without read permission need not do. */
   static fromId(id: number): QueueHandle {
-    const subject = `queue id ${id}`;
+    const queue = SysvObject.withId(MESSAGE_QUEUES, id);
     const bytes = new Uint8Array(msqidDs.size);
-    if (sysMsg().msgctl(id, IPC_STAT, bytes) !== -1) {
-      const { key } = msqidDs.decode(bytes).msg_perm;
-      return new QueueHandle(id, subject, key);
-    }
-    const error = errno();
-    // A process with write permission only may send, but not stat.
-    if (error === EACCES) return new QueueHandle(id, subject, undefined);
-    throw ipcError(error, "msgctl", subject);
-  }
-
-  /** `IPC_SET` of the fields that are given. */
-  change(change: PermChange, maxBytes: number | undefined): void {
-    let perm: { uid: number; cuid: number };
-    this.set((bytes) => {
-      const ds = msqidDs.view(bytes);
-      perm = ds.msg_perm;
-      changePerm(ds.msg_perm, change);
-      if (maxBytes !== undefined) ds.msg_qbytes = BigInt(maxBytes);
-    }, (error) => error === EPERM ? limitOn(maxBytes, perm) : undefined);
+    const result = sysMsg().msgctl(queue.id, IPC_STAT, bytes);
+    const hidden = result === -1 && errno() === EACCES;
+    if (!hidden) queue.check(result, "msgctl");
+    const key = hidden ? undefined : msqidDs.decode(bytes).msg_perm.key;
+    return new QueueHandle(queue.id, queue.subject, key);
   }
 
   /** Sends a message if there is room. */
@@ -124,7 +118,7 @@ export class QueueHandle extends SysvObject {
     const { bytes } = this.#put(type, data);
     const size = byteLengthOf(data);
     if (this.#send(bytes, size, IPC_NOWAIT)) return;
-    this.#checkFits(size);
+    this.checkFits(size);
     const flags = deadline === Infinity ? 0 : IPC_NOWAIT;
     const tryOnce = () => this.#send(bytes, size, flags) || undefined;
     this.#attemptSync(tryOnce, deadline);
@@ -134,7 +128,7 @@ export class QueueHandle extends SysvObject {
   async send(data: Bytes, type: bigint, limits: Limits): Promise<void> {
     if (!isOverdue() && this.trySend(data, type)) return;
     this.closing.checkOpen();
-    this.#checkFits(byteLengthOf(data));
+    this.checkFits(byteLengthOf(data));
     const message = new MessageBuffer(byteLengthOf(data)); // the caller may change it
     message.put(type, data);
     const sending = new Sending(this, message);
@@ -210,6 +204,15 @@ export class QueueHandle extends SysvObject {
     }
   }
 
+  /** Tries until that succeeds, without a thread of the pool: for what no call waits for. */
+  poll<T>(
+    tryOnce: TryOnce<T>,
+    limits: Limits,
+    waiters?: WaiterQueue,
+  ): Promise<T> {
+    return attempt(this.#sourceOf(() => undefined), tryOnce, limits, waiters);
+  }
+
   #sourceOf(callOf: () => BlockingCall | undefined): PoolSource {
     return new PoolSource(this.subject, this.closing, callOf);
   }
@@ -243,7 +246,7 @@ export class QueueHandle extends SysvObject {
   }
 
   /** Rejects a message that the queue can never hold: msgsnd would wait for ever. */
-  #checkFits(size: number): void {
+  checkFits(size: number): void {
     const bytes = this.#statNow();
     if (bytes === undefined) return; // with write permission only, or removed
     const maxBytes = Number(msqidDs.decode(bytes).msg_qbytes);
@@ -269,16 +272,25 @@ export class QueueHandle extends SysvObject {
   }
 }
 
-/** The limit behind EPERM, unless the process is neither owner nor creator. */
-function limitOn(
+/** `IPC_SET` of the fields that are given. */
+export function changeQueue(
+  queue: SysvObject,
+  change: PermChange,
   maxBytes: number | undefined,
-  { uid, cuid }: { uid: number; cuid: number },
-): SystemLimit | undefined {
-  const limit = systemLimit(MSGMNB);
-  if (maxBytes === undefined || limit === undefined) return undefined;
-  if (maxBytes <= limit.value) return undefined;
-  const user = unistd().geteuid();
-  return uid === user || cuid === user ? limit : undefined;
+): void {
+  queue.set(change, {
+    complete: maxBytes !== undefined,
+    write(bytes) {
+      if (maxBytes === undefined) return;
+      msqidDs.view(bytes).msg_qbytes = BigInt(maxBytes);
+    },
+    limitOf(error) {
+      const limit = systemLimit(MSGMNB);
+      const isHit = error === EPERM && maxBytes !== undefined &&
+        limit !== undefined && maxBytes > limit.value && queue.isOwner();
+      return isHit ? limit : undefined;
+    },
+  });
 }
 
 /** A blocking call for the pool; undefined where it could not be interrupted. */

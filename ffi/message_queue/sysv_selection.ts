@@ -52,8 +52,13 @@ const LONG_MAX = 2n ** 63n - 1n;
 let lastNumber = 0;
 let lastLong = 0n;
 
-/** A C `long` from `min` to LONG_MAX. */
-function cLong(name: string, value: unknown, min: bigint): bigint {
+/** A C `long` from `min` to `max`. */
+function cLong(
+  name: string,
+  value: unknown,
+  min: bigint,
+  max = LONG_MAX,
+): bigint {
   if (typeof value === "number" && Number.isSafeInteger(value)) {
     if (value !== lastNumber) lastLong = BigInt(lastNumber = value);
     value = lastLong;
@@ -68,17 +73,20 @@ function cLong(name: string, value: unknown, min: bigint): bigint {
       `Argument "${name}" must be a number or a bigint: ${String(value)}`,
     );
   }
-  if (value < min || value > LONG_MAX) {
+  if (value < min || value > max) {
     throw new RangeError(
-      `Argument "${name}" must be from ${min} to ${LONG_MAX} (long): ${value}`,
+      `Argument "${name}" must be from ${min} to ${max} (long): ${value}`,
     );
   }
   return value;
 }
 
 /** Returns the type of a message to send. */
-export function typeToSend(options: SysvSendOptions | undefined): bigint {
-  return cLong("type", options?.type ?? 1, 1n);
+export function typeToSend(
+  options: SysvSendOptions | undefined,
+  max?: bigint,
+): bigint {
+  return cLong("type", options?.type ?? 1, 1n, max);
 }
 
 /** Checks the data of a message. The kernel checks it against msgmax, which is an int. */

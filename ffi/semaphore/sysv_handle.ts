@@ -16,8 +16,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { changePerm, type PermChange } from "../libc/sys_ipc.ts";
-import { GETALL, SEMAEM, semidDs, SEMVMX, sysSem } from "../libc/sys_sem.ts";
+import { GETALL, SEMAEM, SEMVMX, sysSem } from "../libc/sys_sem.ts";
 import { pointerTo } from "../libc/string.ts";
 import { SYS_semtimedop } from "../libc/sys_syscall.ts";
 import { durationOf } from "../libc/time.ts";
@@ -179,11 +178,6 @@ export class SetHandle extends SysvObject {
     const source = new PoolSource(this.subject, this.closing, callOf);
     const tryOnce = () => this.tryOnce(operations) ? done() : undefined;
     return attempt(source, tryOnce, limits, queue);
-  }
-
-  /** `semctl(id, 0, IPC_SET, ...)` */
-  change(change: PermChange): void {
-    this.set((bytes) => changePerm(semidDs.view(bytes).sem_perm, change));
   }
 
   /** `semctl(id, index, operation)` */

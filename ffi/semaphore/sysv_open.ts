@@ -57,7 +57,7 @@ export function createSet(
     // operated on the set already.
     const delta = values[0] === 0 ? 1 : -1;
     set.tryOnce(Operations.of([0, delta, 0], [0, -delta, 0]));
-    if ((mode & OWNER_MODE) !== OWNER_MODE) set.change({ mode });
+    if ((mode & OWNER_MODE) !== OWNER_MODE) set.set({ mode });
   } catch (error) {
     semctl(id, 0, IPC_RMID);
     throw error;

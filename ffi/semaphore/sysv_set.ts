@@ -4,7 +4,8 @@ import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { notMounted } from "../kernel/mounts.ts";
-import { checkPermChange } from "../libc/sys_ipc.ts";
+import { SysvObject, type SysvTarget } from "../kernel/sysv_object.ts";
+import { checkPermChange, type PermChange } from "../libc/sys_ipc.ts";
 import {
   GETNCNT,
   GETPID,
@@ -118,6 +119,12 @@ function modeOf(options: SysvSemaphoreSetCreateOptions | undefined): number {
   const mode = options?.mode ?? 0o600;
   checkMode(mode);
   return mode;
+}
+
+/** The checked fields of a change. */
+function changeOf({ uid, gid, mode }: SysvSemaphoreSetChange): PermChange {
+  checkPermChange({ uid, gid, mode });
+  return { uid, gid, mode };
 }
 
 function initialisationOf(
@@ -341,6 +348,70 @@ export class SysvSemaphoreSet implements Disposable {
     const entries = tableEntries();
     if (entries !== undefined) return entries;
     throw notMounted("list semaphore sets", "/proc");
+  }
+
+  /**
+   * `semctl(id, 0, SEM_STAT_ANY, ...)`: returns the status of a set, which needs no permission.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @returns Permissions, size and times.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
+   * is not a number.
+   * @throws {RangeError} If the key or the id is out of range.
+   * @throws {IpcError} ENOENT if no set has this key; EIDRM if no set has this id;
+   * EACCES without read permission, before Linux 4.17 only.
+   *
+   * @example A set that its owner may not read
+   * ```ts
+   * import { SysvSemaphoreSet } from "@linux/ipc/semaphore";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { id } = SysvSemaphoreSet.create(null, [1, 1], { mode: 0 });
+   * assertEquals(SysvSemaphoreSet.stat({ id }).size, 2);
+   * SysvSemaphoreSet.change({ id }, { mode: 0o600 });
+   * SysvSemaphoreSet.remove({ id });
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
+   */
+  static stat(target: SysvTarget): SysvSemaphoreSetStat {
+    return statOf(SysvObject.at(SEMAPHORE_SETS, target).statAny());
+  }
+
+  /**
+   * `semctl(id, 0, IPC_SET, ...)`: changes the owner or the permissions of a set, which needs
+   * no permission but that of an owner.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @param change `uid`, `gid`, `mode`; absent ones stay.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or if an
+   * argument is not a number.
+   * @throws {RangeError} If an argument is out of range.
+   * @throws {IpcError} ENOENT if no set has this key; EIDRM if no set has this id;
+   * otherwise as the method {@linkcode SysvSemaphoreSet.prototype.change}.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
+   */
+  static change(target: SysvTarget, change: SysvSemaphoreSetChange): void {
+    const fields = changeOf(change);
+    SysvObject.at(SEMAPHORE_SETS, target).set(fields);
+  }
+
+  /**
+   * `semctl(id, 0, IPC_RMID)`: removes a set, which needs no permission but that of an
+   * owner. Waits of all processes end with EIDRM.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
+   * is not a number.
+   * @throws {RangeError} If the key or the id is out of range.
+   * @throws {IpcError} ENOENT if no set has this key; EIDRM if no set has this id;
+   * EPERM if this process is neither owner nor creator, nor privileged.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
+   */
+  static remove(target: SysvTarget): void {
+    SysvObject.at(SEMAPHORE_SETS, target).remove();
   }
 
   /** The identifier: the same in every process. It is not the key. */
@@ -615,7 +686,7 @@ export class SysvSemaphoreSet implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   stat(): SysvSemaphoreSetStat {
-    return statOf(this.#handle);
+    return statOf(this.#handle.stat());
   }
 
   /**
@@ -625,15 +696,13 @@ export class SysvSemaphoreSet implements Disposable {
    * @throws {RangeError} If one of them is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator, nor
-   * privileged; EACCES if the set may not be read; EIDRM if it was removed.
+   * privileged; EACCES if it is neither owner nor creator, lacks read permission, and
+   * does not give all three; EIDRM if the set was removed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   change(change: SysvSemaphoreSetChange): void {
-    const { uid, gid, mode } = change;
-    const once = { uid, gid, mode };
-    checkPermChange(once);
-    this.#handle.change(once);
+    this.#handle.set(changeOf(change));
   }
 
   /**

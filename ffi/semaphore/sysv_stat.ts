@@ -9,7 +9,7 @@ import {
   SysvObject,
 } from "../kernel/sysv_object.ts";
 import { EACCES, EIDRM } from "../libc/errno.ts";
-import { semidDs, sysSem } from "../libc/sys_sem.ts";
+import { SEM_STAT_ANY, semidDs, sysSem } from "../libc/sys_sem.ts";
 import { dateOf } from "../libc/time.ts";
 
 /** What the kernel tells of a System V semaphore set: `struct semid_ds`. */
@@ -42,18 +42,20 @@ export interface SysvSemaphoreSetEntry extends SysvSemaphoreSetStat {
 
 /** Semaphore sets, among the System V objects. */
 export const SEMAPHORE_SETS: SysvFamily = {
+  kind: "semaphore set",
+  getter: "semget",
+  get: (key) => sysSem().semget(key, 0, 0),
   syscall: "semctl",
   control: (id, operation, bytes) =>
     sysSem().semctl_buf(id, 0, operation, bytes),
+  statAny: SEM_STAT_ANY,
   size: semidDs.size,
   table: "/proc/sysvipc/sem",
 };
 
-/** `semctl(id, 0, IPC_STAT, ...)` */
-export function statOf(set: SysvObject): SysvSemaphoreSetStat {
-  const { sem_perm, sem_nsems, sem_otime, sem_ctime } = semidDs.decode(
-    set.stat(),
-  );
+/** What the kernel tells, from the bytes of `struct semid_ds`. */
+export function statOf(bytes: Uint8Array<ArrayBuffer>): SysvSemaphoreSetStat {
+  const { sem_perm, sem_nsems, sem_otime, sem_ctime } = semidDs.decode(bytes);
   return {
     key: unsignedKey(sem_perm.key),
     size: Number(sem_nsems),
@@ -71,10 +73,10 @@ export function statOf(set: SysvObject): SysvSemaphoreSetStat {
 export function statOrRow(id: number, subject: string): SysvSemaphoreSetStat {
   const set = new SysvObject(SEMAPHORE_SETS, id, subject);
   try {
-    return statOf(set);
+    return statOf(set.statAny());
   } catch (error) {
     if ((error as Partial<IpcError>).errno !== EACCES) throw error;
-    const entries = tableEntries();
+    const entries = tableEntries(); // before Linux 4.17
     if (entries === undefined) throw error;
     const entry = entries.find((entry) => entry.id === id);
     if (entry === undefined) throw set.failure(EIDRM, "semctl");

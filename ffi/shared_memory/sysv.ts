@@ -1,7 +1,6 @@
 // System V shared memory segments: memory that is found by a number.
 
 import {
-  checkInteger,
   checkMode,
   checkSize,
   cKey,
@@ -18,6 +17,7 @@ import {
   rowsOfTable,
   type SysvFamily,
   SysvObject,
+  type SysvTarget,
 } from "../kernel/sysv_object.ts";
 import {
   EEXIST,
@@ -30,10 +30,10 @@ import {
   isNoAddress,
 } from "../libc/errno.ts";
 import {
-  changePerm,
   checkPermChange,
   IPC_CREAT,
   IPC_EXCL,
+  type PermChange,
 } from "../libc/sys_ipc.ts";
 import {
   SHM_DEST,
@@ -41,6 +41,7 @@ import {
   SHM_LOCK,
   SHM_LOCKED,
   SHM_RDONLY,
+  SHM_STAT_ANY,
   SHM_UNLOCK,
   shmidDs,
   sysShm,
@@ -151,11 +152,42 @@ const SHMMNI = "/proc/sys/kernel/shmmni";
 const SHMALL = "/proc/sys/kernel/shmall";
 
 const FAMILY: SysvFamily = {
+  kind: "shared memory",
+  getter: "shmget",
+  get: (key) => sysShm().shmget(key, 0n, 0),
   syscall: "shmctl",
   control: (id, operation, bytes) => sysShm().shmctl(id, operation, bytes),
+  statAny: SHM_STAT_ANY,
   size: shmidDs.size,
   table: "/proc/sysvipc/shm",
 };
+
+/** The checked fields of a change. */
+function changeOf({ uid, gid, mode }: SysvSharedMemoryChange): PermChange {
+  checkPermChange({ uid, gid, mode });
+  return { uid, gid, mode };
+}
+
+function statOf(bytes: Uint8Array<ArrayBuffer>): SysvSharedMemoryStat {
+  const ds = shmidDs.decode(bytes);
+  return {
+    key: unsignedKey(ds.shm_perm.key),
+    size: Number(ds.shm_segsz),
+    attachments: Number(ds.shm_nattch),
+    mode: ds.shm_perm.mode & 0o777,
+    removed: (ds.shm_perm.mode & SHM_DEST) !== 0,
+    locked: (ds.shm_perm.mode & SHM_LOCKED) !== 0,
+    uid: ds.shm_perm.uid,
+    gid: ds.shm_perm.gid,
+    creatorUid: ds.shm_perm.cuid,
+    creatorGid: ds.shm_perm.cgid,
+    creatorPid: ds.shm_cpid,
+    lastPid: ds.shm_lpid,
+    attached: dateOf(ds.shm_atime),
+    detached: dateOf(ds.shm_dtime),
+    changed: dateOf(ds.shm_ctime)!,
+  };
+}
 
 /** `shmat`, then `IPC_STAT` for the size. */
 function attach(segment: SysvObject, readonly = false, size = 0): Mapping {
@@ -365,10 +397,9 @@ export class SysvSharedMemory extends Memory {
     id: number,
     options?: SysvSharedMemoryOpenOptions,
   ): SysvSharedMemory {
-    checkInteger("id", id, 0, 0x7fffffff, "int");
+    const segment = SysvObject.withId(FAMILY, id);
     const { size = 0, readonly } = options ?? {};
     checkSize("size", size, 0);
-    const segment = new SysvObject(FAMILY, id, `shared memory id ${id}`);
     return new SysvSharedMemory(internal, segment, readonly, size);
   }
 
@@ -411,6 +442,72 @@ export class SysvSharedMemory extends Memory {
     });
   }
 
+  /**
+   * `shmctl(id, SHM_STAT_ANY, ...)`: returns the status of a segment, which needs no permission.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @returns Its size, attachments, permissions, owner, process ids and times.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
+   * is not a number.
+   * @throws {RangeError} If the key or the id is out of range.
+   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this id;
+   * EACCES without read permission, before Linux 4.17 only.
+   *
+   * @example A segment that its owner may not read
+   * ```ts
+   * import { SysvSharedMemory } from "@linux/ipc/shared-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using memory = SysvSharedMemory.create(null, 100);
+   * const { id } = memory;
+   * memory.change({ mode: 0 });
+   * assertEquals(SysvSharedMemory.stat({ id }).size, 100);
+   * SysvSharedMemory.change({ id }, { mode: 0o600 });
+   * SysvSharedMemory.remove({ id });
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
+   */
+  static stat(target: SysvTarget): SysvSharedMemoryStat {
+    return statOf(SysvObject.at(FAMILY, target).statAny());
+  }
+
+  /**
+   * `shmctl(id, IPC_SET, ...)`: changes the owner or the permissions of a segment, which needs
+   * no permission but that of an owner.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @param change `uid`, `gid`, `mode`; absent ones stay.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or if an
+   * argument is not a number.
+   * @throws {RangeError} If an argument is out of range.
+   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this id;
+   * otherwise as the method {@linkcode SysvSharedMemory.prototype.change}.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
+   */
+  static change(target: SysvTarget, change: SysvSharedMemoryChange): void {
+    const fields = changeOf(change);
+    SysvObject.at(FAMILY, target).set(fields);
+  }
+
+  /**
+   * `shmctl(id, IPC_RMID)`: removes the key of a segment, and destroys it as soon as
+   * all processes have detached it. That needs no permission but that of an owner.
+   *
+   * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
+   * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
+   * is not a number.
+   * @throws {RangeError} If the key or the id is out of range.
+   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this id;
+   * EPERM if this process is neither owner nor creator, nor privileged.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
+   */
+  static remove(target: SysvTarget): void {
+    SysvObject.at(FAMILY, target).remove();
+  }
+
   static #create(key: number, size: number, flags: number): SysvSharedMemory {
     const segment = get(key, size, IPC_CREAT | IPC_EXCL | flags);
     try {
@@ -431,29 +528,13 @@ export class SysvSharedMemory extends Memory {
    *
    * @returns Its size, attachments, permissions, owner, process ids and times.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EACCES without permission to read the segment.
+   * @throws {IpcError} EACCES without read permission, which the static method of this
+   * name does not need; EIDRM if the segment was destroyed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   stat(): SysvSharedMemoryStat {
-    const ds = shmidDs.decode(this.#segment.stat());
-    return {
-      key: unsignedKey(ds.shm_perm.key),
-      size: Number(ds.shm_segsz),
-      attachments: Number(ds.shm_nattch),
-      mode: ds.shm_perm.mode & 0o777,
-      removed: (ds.shm_perm.mode & SHM_DEST) !== 0,
-      locked: (ds.shm_perm.mode & SHM_LOCKED) !== 0,
-      uid: ds.shm_perm.uid,
-      gid: ds.shm_perm.gid,
-      creatorUid: ds.shm_perm.cuid,
-      creatorGid: ds.shm_perm.cgid,
-      creatorPid: ds.shm_cpid,
-      lastPid: ds.shm_lpid,
-      attached: dateOf(ds.shm_atime),
-      detached: dateOf(ds.shm_dtime),
-      changed: dateOf(ds.shm_ctime)!,
-    };
+    return statOf(this.#segment.stat());
   }
 
   /**
@@ -464,16 +545,13 @@ export class SysvSharedMemory extends Memory {
    * @throws {RangeError} If one of them is out of range.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator, nor
-   * privileged; EACCES without permission to read the segment.
+   * privileged; EACCES if it is neither owner nor creator, lacks read permission, and
+   * does not give all three; EIDRM if the segment was destroyed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   change(change: SysvSharedMemoryChange): void {
-    const { uid, gid, mode } = change; // read once
-    checkPermChange({ uid, gid, mode });
-    this.#segment.set((bytes) => {
-      changePerm(shmidDs.view(bytes).shm_perm, { uid, gid, mode });
-    });
+    this.#segment.set(changeOf(change));
   }
 
   /**
