@@ -4,7 +4,8 @@
  *
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
- * `/memory-map`, `/semaphore`, `/socket`, `/struct` and `/wait`. This one has all.
+ * `/memory-map`, `/semaphore`, `/socket`, `/struct`, `/wait` and `/limits`. This one
+ * has all.
  *
  * ```ts
  * import { pipe } from "@linux/ipc";
@@ -49,6 +50,17 @@ export {
   type SpliceOptions,
   tee,
 } from "./ffi/pipe.ts";
+
+export {
+  type IpcLimits,
+  ipcLimits,
+  MQ_PRIO_MAX,
+  type PosixMessageQueueLimits,
+  SEM_VALUE_MAX,
+  type SysvMessageQueueLimits,
+  type SysvSemaphoreSetLimits,
+  type SysvSharedMemoryLimits,
+} from "./ffi/limits.ts";
 
 export { Fifo, type FifoCreateOptions } from "./ffi/fifo.ts";
 

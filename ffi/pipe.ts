@@ -51,6 +51,7 @@ import {
   subjectOf,
 } from "./kernel/descriptor_owner.ts";
 import { systemLimit } from "./kernel/limits.ts";
+import type { SystemLimit } from "./errors.ts";
 import { check, EBADF, EPERM, errno, ipcError } from "./libc/errno.ts";
 import {
   F_GETFL,
@@ -98,6 +99,7 @@ export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export const PIPE_BUF = 4096;
 
 const PIPE_MAX_SIZE = "/proc/sys/fs/pipe-max-size";
+const PIPE_USER_PAGES = "/proc/sys/fs/pipe-user-pages-soft";
 
 /** Takes over a descriptor number, if it is that end of a pipe. */
 function adopt(
@@ -135,13 +137,19 @@ function availableIn(end: DescriptorOwner): number {
   return count[0]!;
 }
 
+/** The limit that refuses a capacity without CAP_SYS_RESOURCE. */
+function limitOfCapacity(bytes: number): SystemLimit | undefined {
+  const max = systemLimit(PIPE_MAX_SIZE);
+  return max && bytes > max.value ? max : systemLimit(PIPE_USER_PAGES);
+}
+
 function setCapacity(end: DescriptorOwner, bytes: number): number {
   const { fd, subject } = descriptorOf(end);
   checkInteger("bytes", bytes, 1, 0x7fffffff, "int");
   const capacity = fcntl().fcntl(fd, F_SETPIPE_SZ, bytes);
   if (capacity !== -1) return capacity;
   const error = errno();
-  const limit = error === EPERM ? systemLimit(PIPE_MAX_SIZE) : undefined;
+  const limit = error === EPERM ? limitOfCapacity(bytes) : undefined;
   throw ipcError(error, "fcntl", subject, limit);
 }
 

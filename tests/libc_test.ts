@@ -65,6 +65,7 @@ const FIELDS: Record<string, string> = {
   pad: "__pad2",
   reserved1: "__glibc_reserved1",
   reserved2: "__glibc_reserved2",
+  reserved3: "__glibc_reserved3",
   reserved4: "__glibc_reserved4",
   reserved5: "__glibc_reserved5",
   seq: "__seq",

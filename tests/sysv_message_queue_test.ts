@@ -20,13 +20,8 @@ import { codeWith, TOLD } from "./support/code.ts";
 import { kill, killUsersOf } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
-import { unshareFlags } from "./support/namespaces.ts";
-import {
-  type Ended,
-  run,
-  spawn,
-  type SpawnOptions,
-} from "./support/process.ts";
+import { noOwnLimits, runLimited } from "./support/namespaces.ts";
+import { run, spawn } from "./support/process.ts";
 import { NOBODY, noOtherUser, spawnAsNobody } from "./support/user.ts";
 
 const LONG_MAX = 2n ** 63n - 1n;
@@ -92,28 +87,6 @@ function fill(queue: SysvMessageQueue, size = 512): number {
   let count = 0;
   while (queue.trySend(new Uint8Array(size), { type: 1 })) count++;
   return count;
-}
-
-/** `unshare` with which a child has System V IPC, and limits, of its own. */
-const unshare = unshareFlags("--ipc", "sh", "-c", `echo 8192 > ${MSGMAX}`);
-
-const noOwnLimits = unshare === undefined
-  ? "no IPC namespace, in which msgmax could be set"
-  : null;
-
-/** Runs code where these limits hold, and no queue exists. */
-function runLimited(
-  limits: Record<string, number>,
-  text: string,
-  options: SpawnOptions = {},
-): Promise<Ended> {
-  const set = Object.entries(limits).map(([name, value]) =>
-    `Deno.writeTextFileSync("/proc/sys/kernel/${name}", "${value}");`
-  );
-  return run("unshare", {
-    ...options,
-    args: [...unshare!, Deno.execPath(), ...code(set.join("") + text)],
-  });
 }
 
 // --- Create, open, remove ---------------------------------------------------
@@ -207,8 +180,8 @@ leakTest(
   async () => {
     assertPrinted(
       await runLimited(
-        { msgmni: 2 },
-        `SysvMessageQueue.create(null);
+        { "kernel/msgmni": 2 },
+        code(`SysvMessageQueue.create(null);
         SysvMessageQueue.openOrCreate(7);
         for (const f of ["create", "openOrCreate"]) {
           try {
@@ -217,7 +190,7 @@ leakTest(
             console.log(message);
             console.log(limit.name, limit.value);
           }
-        }`,
+        }`),
       ),
       ...Array(2).fill([
         "msgget queue key 0x8: No space left on device (ENOSPC); " +
@@ -838,8 +811,8 @@ leakTest(
   async () => {
     assertPrinted(
       await runLimited(
-        { msgmax: 300_000, msgmnb: 1_000_000 },
-        `using queue = SysvMessageQueue.create(null);
+        { "kernel/msgmax": 300_000, "kernel/msgmnb": 1_000_000 },
+        code(`using queue = SysvMessageQueue.create(null);
         const large = (size) => Uint8Array.from({ length: size }, (_, i) => i % 251);
         const same = ({ data }, size) => data.length === size &&
           data.every((byte, i) => byte === i % 251);
@@ -860,7 +833,7 @@ leakTest(
         for (let i = 0; i < 500; i++) queue.sendSync(large(1000));
         queue.sendSync(large(9000), { type: 2 });
         console.log(same(receiver.receiveSync({ type: 2 }), 9000));
-        console.log(told(() => queue.sendSync(large(300001))));`,
+        console.log(told(() => queue.sendSync(large(300001))));`),
       ),
       ...[8192, 8193, 16384, 16385, 100_000, 300_000].flatMap((size) => [
         `${size} true`,
@@ -889,8 +862,8 @@ leakTest(
     );
     assertPrinted(
       await runLimited(
-        { msgmax: 100_000, msgmnb: 200_000 },
-        `using queue = SysvMessageQueue.create(5);
+        { "kernel/msgmax": 100_000, "kernel/msgmnb": 200_000 },
+        code(`using queue = SysvMessageQueue.create(5);
         const child = new Deno.Command(Deno.execPath(), {
           args: ${JSON.stringify(receiver)},
           stdout: "piped",
@@ -914,7 +887,7 @@ leakTest(
           queue.sendSync(new Uint8Array(size).fill(7), { type });
           await line();
         }
-        console.log((await child.status).code);`,
+        console.log((await child.status).code);`),
       ),
       "up",
       "2 10 true",

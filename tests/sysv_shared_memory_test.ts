@@ -20,8 +20,8 @@ import { inChild, runCall } from "./support/child.ts";
 import { codeWith } from "./support/code.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
-import { unshareFlags } from "./support/namespaces.ts";
-import { type Ended, run, spawn } from "./support/process.ts";
+import { noOwnLimits, runLimited } from "./support/namespaces.ts";
+import { run, spawn } from "./support/process.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
 
 const MODULE = import.meta.resolve("../ffi/shared_memory.ts");
@@ -46,25 +46,6 @@ function newMemory(size: number): SysvSharedMemory {
   const memory = SysvSharedMemory.create(null, size);
   memory.remove();
   return memory;
-}
-
-/** `unshare` with which a child has System V IPC, and limits, of its own. */
-const unshare = unshareFlags("--ipc", "sh", "-c", `echo 4096 > ${SHMMNI}`);
-
-const noOwnLimits = unshare === undefined
-  ? "no IPC namespace, in which shmmni could be set"
-  : null;
-
-/** Runs code where this limit holds, and no segment exists. */
-function runLimited(
-  limit: string,
-  value: number,
-  text: string,
-): Promise<Ended> {
-  const set = `Deno.writeTextFileSync("${limit}", "${value}");`;
-  return run("unshare", {
-    args: [...unshare!, Deno.execPath(), ...code(set + text)],
-  });
 }
 
 /** Calls, in a child, that fail at a limit: what it is, and its value. */
@@ -315,9 +296,8 @@ leakTest(
   async () => {
     assertPrinted(
       await runLimited(
-        SHMMAX,
-        5_000,
-        `${LIMITS}
+        { "kernel/shmmax": 5_000 },
+        code(`${LIMITS}
         SysvSharedMemory.create(1, 5000).remove();
         limits(
           () => SysvSharedMemory.create(1, 5001),
@@ -326,7 +306,7 @@ leakTest(
         );
         SysvSharedMemory.create(1, 10);
         console.log(told(() => SysvSharedMemory.openOrCreate(1, 5001)));
-        console.log(told(() => SysvSharedMemory.open(1, { size: 5001 })));`,
+        console.log(told(() => SysvSharedMemory.open(1, { size: 5001 })));`),
       ),
       ...Array(3).fill(`EINVAL shmget ${SHMMAX} 5000`),
       "RangeError",
@@ -341,9 +321,8 @@ leakTest(
   async () => {
     assertPrinted(
       await runLimited(
-        SHMMNI,
-        2,
-        `${LIMITS}
+        { "kernel/shmmni": 2 },
+        code(`${LIMITS}
         SysvSharedMemory.create(1, 10);
         SysvSharedMemory.create(2, 10);
         limits(
@@ -351,7 +330,7 @@ leakTest(
           () => SysvSharedMemory.create(null, 10),
           () => SysvSharedMemory.openOrCreate(3, 10),
         );
-        console.log(SysvSharedMemory.openOrCreate(2, 10).bytes.length);`,
+        console.log(SysvSharedMemory.openOrCreate(2, 10).bytes.length);`),
       ),
       ...Array(3).fill(`ENOSPC shmget ${SHMMNI} 2`),
       "10",
@@ -365,14 +344,13 @@ leakTest(
   async () => {
     assertPrinted(
       await runLimited(
-        SHMALL,
-        3,
-        `${LIMITS}
+        { "kernel/shmall": 3 },
+        code(`${LIMITS}
         SysvSharedMemory.create(1, 10);
         limits(
           () => SysvSharedMemory.create(null, 1_000_000),
           () => SysvSharedMemory.openOrCreate(3, 1_000_000),
-        );`,
+        );`),
       ),
       ...Array(2).fill(`ENOSPC shmget ${SHMALL} 3`),
     );

@@ -1,6 +1,12 @@
-// The limits that the system sets for IPC, as the kernel shows them in /proc.
+// The limits that the system sets for IPC, and how much of them is used.
 
 import type { SystemLimit } from "../errors.ts";
+import { check } from "../libc/errno.ts";
+import { IPC_INFO } from "../libc/sys_ipc.ts";
+import { msginfo, sysMsg } from "../libc/sys_msg.ts";
+import { seminfo, sysSem } from "../libc/sys_sem.ts";
+import { SHM_INFO, shmInfo, shminfo, sysShm } from "../libc/sys_shm.ts";
+import type { ValueOf } from "../struct.ts";
 import { readProc } from "./proc.ts";
 
 /**
@@ -9,16 +15,13 @@ import { readProc } from "./proc.ts";
  */
 export function systemLimit(name: string, field = 0): SystemLimit | undefined {
   const number = readNow(name)?.trim().split(/\s+/)[field];
-  if (!number) return undefined;
-  const exact = Number(number);
-  const value = Number.isSafeInteger(exact) ? exact : BigInt(number);
-  return { name, value };
+  return number ? { name, value: exact(BigInt(number)) } : undefined;
 }
 
-/** How many objects a table of /proc/sysvipc has; 0 where that cannot be read now. */
-export function rowsIn(table: string): number {
-  const lines = readNow(table)?.trimEnd().split("\n").length ?? 1;
-  return lines - 1; // the first one has the titles
+/** A number if it is a safe integer, else the bigint. */
+export function exact(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
 }
 
 function readNow(path: string): string | undefined {
@@ -27,4 +30,32 @@ function readNow(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** `IPC_INFO`: the limits of message queues; `MSG_INFO`: their use. */
+export function queueInfo(operation: number): ValueOf<typeof msginfo> {
+  const bytes = new Uint8Array(msginfo.size);
+  check(sysMsg().msgctl(0, operation, bytes), "msgctl");
+  return msginfo.decode(bytes);
+}
+
+/** `IPC_INFO`: the limits of semaphore sets; `SEM_INFO`: their use. */
+export function setInfo(operation: number): ValueOf<typeof seminfo> {
+  const bytes = new Uint8Array(seminfo.size);
+  check(sysSem().semctl_buf(0, 0, operation, bytes), "semctl");
+  return seminfo.decode(bytes);
+}
+
+/** `IPC_INFO`: the limits of shared memory. */
+export function segmentLimits(): ValueOf<typeof shminfo> {
+  const bytes = new Uint8Array(shminfo.size);
+  check(sysShm().shmctl(0, IPC_INFO, bytes), "shmctl");
+  return shminfo.decode(bytes);
+}
+
+/** `SHM_INFO`: the use of shared memory. */
+export function segmentUse(): ValueOf<typeof shmInfo> {
+  const bytes = new Uint8Array(shmInfo.size);
+  check(sysShm().shmctl(0, SHM_INFO, bytes), "shmctl");
+  return shmInfo.decode(bytes);
 }

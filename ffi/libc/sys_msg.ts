@@ -1,6 +1,6 @@
 // <sys/msg.h>
 
-import { i32, i64, struct, u64 } from "../struct.ts";
+import { i32, i64, struct, u16, u64 } from "../struct.ts";
 import { header } from "./library.ts";
 import { ipcPerm } from "./sys_ipc.ts";
 
@@ -51,4 +51,16 @@ export const msqidDs = struct({
   msg_lrpid: i32,
   reserved4: u64,
   reserved5: u64,
+});
+
+/** struct msginfo */
+export const msginfo = struct({
+  msgpool: i32,
+  msgmap: i32,
+  msgmax: i32,
+  msgmnb: i32,
+  msgmni: i32,
+  msgssz: i32,
+  msgtql: i32,
+  msgseg: u16,
 });

@@ -1,6 +1,6 @@
 // <sys/sem.h>
 
-import { i16, i64, struct, u16, u64 } from "../struct.ts";
+import { i16, i32, i64, struct, u16, u64 } from "../struct.ts";
 import { header } from "./library.ts";
 import { machine } from "./machine.ts";
 import { ipcPerm } from "./sys_ipc.ts";
@@ -84,3 +84,17 @@ export const semidDs = machine.SEMID_DS_PADDED
     __glibc_reserved3: u64,
     __glibc_reserved4: u64,
   });
+
+/** struct seminfo */
+export const seminfo = struct({
+  semmap: i32,
+  semmni: i32,
+  semmns: i32,
+  semmnu: i32,
+  semmsl: i32,
+  semopm: i32,
+  semume: i32,
+  semusz: i32,
+  semvmx: i32,
+  semaem: i32,
+});

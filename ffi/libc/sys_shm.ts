@@ -37,3 +37,26 @@ export const shmidDs = struct({
   reserved4: u64,
   reserved5: u64,
 });
+
+/** struct shminfo */
+export const shminfo = struct({
+  shmmax: u64,
+  shmmin: u64,
+  shmmni: u64,
+  shmseg: u64,
+  shmall: u64,
+  reserved1: u64,
+  reserved2: u64,
+  reserved3: u64,
+  reserved4: u64,
+});
+
+/** struct shm_info */
+export const shmInfo = struct({
+  used_ids: i32,
+  shm_tot: u64,
+  shm_rss: u64,
+  shm_swp: u64,
+  swap_attempts: u64,
+  swap_successes: u64,
+});

@@ -2,14 +2,7 @@
 
 import { checkMemory, shortage } from "../kernel/cgroup.ts";
 import type { Mapping } from "../kernel/mapping.ts";
-import {
-  check,
-  EAGAIN,
-  ENOMEM,
-  EPERM,
-  errno,
-  ipcError,
-} from "../libc/errno.ts";
+import { check, ENOMEM, EPERM, errno, ipcError } from "../libc/errno.ts";
 import {
   MADV_COLD,
   MADV_DODUMP,
@@ -23,6 +16,7 @@ import {
   MADV_RANDOM,
   MADV_SEQUENTIAL,
   MADV_WILLNEED,
+  MLOCK_ONFAULT,
   sysMman,
 } from "../libc/sys_mman.ts";
 import { resourceLimit, RLIMIT_MEMLOCK } from "../libc/sys_resource.ts";
@@ -98,9 +92,6 @@ export function populate(pages: Pages): void {
   madvise(pages, readonly ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
 }
 
-// The errors of mlock above RLIMIT_MEMLOCK, depending on the limit.
-const LOCK_LIMIT_ERRORS = new Set([EPERM, EAGAIN, ENOMEM]);
-
 /** `mlock` */
 export function lock(pages: Pages): void {
   checkLoadable(pages, "mlock");
@@ -109,10 +100,22 @@ export function lock(pages: Pages): void {
   const error = errno();
   // mlock says ENOMEM of a page beyond the end of a file, too.
   if (error === ENOMEM) madvise(pages, MADV_POPULATE_READ);
-  const limit = LOCK_LIMIT_ERRORS.has(error)
+  const limit = isOverLockLimit(error, pages)
     ? resourceLimit("RLIMIT_MEMLOCK", RLIMIT_MEMLOCK)
     : undefined;
   throw ipcError(error, "mlock", mapping.subject, limit);
+}
+
+/**
+ * Whether mlock failed because of RLIMIT_MEMLOCK. ENOMEM has another reason: pages that
+ * cannot be loaded, such as those behind the end of a file. `MLOCK_ONFAULT` loads none.
+ */
+function isOverLockLimit(error: number, { start, span }: Pages): boolean {
+  if (error !== ENOMEM) return error === EPERM;
+  const { mlock2, munlock } = sysMman();
+  if (mlock2(start, span, MLOCK_ONFAULT) === -1) return true;
+  munlock(start, span);
+  return false;
 }
 
 /** `munlock` */

@@ -199,7 +199,7 @@ export class QueueHandle extends SysvObject {
         const limit = { name: "buffer.byteLength", value: selection.most };
         throw ipcError(error, "msgrcv", this.subject, limit);
       } else if (error !== EINTR && error !== EAGAIN) { // as in #send
-        throw this.#failure(error, "msgrcv");
+        throw this.failure(error, "msgrcv");
       }
     }
   }
@@ -241,7 +241,7 @@ export class QueueHandle extends SysvObject {
       // A blocking call never fails with EAGAIN itself: it is EINTR, whose errno the
       // signal handler of the runtime has overwritten.
       if (error === EAGAIN) return false;
-      if (error !== EINTR) throw this.#failure(error, "msgsnd");
+      if (error !== EINTR) throw this.#sendFailure(error, size);
     }
   }
 
@@ -257,11 +257,12 @@ export class QueueHandle extends SysvObject {
   }
 
   /** EINVAL means that the message is above msgmax, or that the queue was removed. */
-  #failure(error: number, syscall: string): IpcError {
+  #sendFailure(error: number, size: number): IpcError {
     const exists = () => this.#statNow() !== undefined || errno() === EACCES;
-    return error === EINVAL && exists()
-      ? ipcError(EINVAL, syscall, this.subject, systemLimit(MSGMAX))
-      : this.failure(error, syscall);
+    if (error !== EINVAL || !exists()) return this.failure(error, "msgsnd");
+    const limit = systemLimit(MSGMAX);
+    const isHit = limit !== undefined && size > limit.value;
+    return ipcError(EINVAL, "msgsnd", this.subject, isHit ? limit : undefined);
   }
 
   /** `IPC_STAT`; undefined if it fails. */

@@ -2,7 +2,7 @@
 
 import { checkInteger, showKey } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
-import { rowsIn, systemLimit } from "../kernel/limits.ts";
+import { setInfo, systemLimit } from "../kernel/limits.ts";
 import { background } from "../kernel/liveness.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
 import {
@@ -16,7 +16,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { GETALL, SEMAEM, SEMVMX, sysSem } from "../libc/sys_sem.ts";
+import { GETALL, SEM_INFO, SEMAEM, SEMVMX, sysSem } from "../libc/sys_sem.ts";
 import { pointerTo } from "../libc/string.ts";
 import { SYS_semtimedop } from "../libc/sys_syscall.ts";
 import { durationOf } from "../libc/time.ts";
@@ -44,10 +44,10 @@ function limitOf(field: typeof FIELDS[number]): SystemLimit | undefined {
 
 function limitOfSemget(error: number, size: number): SystemLimit | undefined {
   if (error === ENOSPC) {
-    const max = limitOf("SEMMNI");
-    const isFull = max !== undefined &&
-      rowsIn(SEMAPHORE_SETS.table) >= Number(max.value);
-    return isFull ? max : limitOf("SEMMNS");
+    // The kernel compares this one first.
+    const all = limitOf("SEMMNS");
+    const used = setInfo(SEM_INFO).semaem;
+    return all && used + size > all.value ? all : limitOf("SEMMNI");
   }
   if (error !== EINVAL) return undefined;
   const max = limitOf("SEMMSL");

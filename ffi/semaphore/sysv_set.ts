@@ -36,6 +36,7 @@ import {
   openSet,
 } from "./sysv_open.ts";
 import {
+  SEMAPHORE_SETS,
   statOf,
   statOrRow,
   type SysvSemaphoreSetEntry,

@@ -10,7 +10,7 @@ import {
 import { IpcError, type SystemLimit } from "../errors.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { rowsIn, systemLimit } from "../kernel/limits.ts";
+import { segmentUse, systemLimit } from "../kernel/limits.ts";
 import { Mapping } from "../kernel/mapping.ts";
 import { notMounted } from "../kernel/mounts.ts";
 import {
@@ -24,7 +24,9 @@ import {
   EIDRM,
   EINVAL,
   ENOENT,
+  ENOMEM,
   ENOSPC,
+  EPERM,
   errno,
   ipcError,
   isNoAddress,
@@ -46,7 +48,9 @@ import {
   shmidDs,
   sysShm,
 } from "../libc/sys_shm.ts";
+import { resourceLimit, RLIMIT_MEMLOCK } from "../libc/sys_resource.ts";
 import { dateOf } from "../libc/time.ts";
+import { pageSize } from "../libc/unistd.ts";
 import { mappingOf, Memory } from "../memory/memory.ts";
 
 /** How a System V shared memory segment is created. */
@@ -566,7 +570,7 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   lockSegment(): void {
-    this.#control(SHM_LOCK);
+    this.#control(SHM_LOCK, true);
   }
 
   /**
@@ -617,10 +621,12 @@ export class SysvSharedMemory extends Memory {
     return inspected("SysvSharedMemory", { id, key, byteLength, closed });
   }
 
-  #control(operation: number): void {
+  #control(operation: number, locks = false): void {
     const segment = this.#segment;
     segment.closing.checkOpen();
-    segment.check(sysShm().shmctl(segment.id, operation, null), "shmctl");
+    const result = sysShm().shmctl(segment.id, operation, null);
+    const limit = (error: number) => limitOfLock(segment, error);
+    segment.check(result, "shmctl", locks ? limit : undefined);
   }
 }
 
@@ -642,14 +648,29 @@ function get(key: number, size: number, flags: number): SysvObject {
   const id = sysShm().shmget(key, BigInt(size), flags);
   if (id !== -1) return new SysvObject(FAMILY, id, subject);
   const error = errno();
-  throw ipcError(error, "shmget", subject, limitOf(error));
+  throw ipcError(error, "shmget", subject, limitOf(error, size));
 }
 
 /** The limit behind an error of shmget. */
-function limitOf(error: number): SystemLimit | undefined {
-  if (error === EINVAL) return systemLimit(SHMMAX);
+function limitOf(error: number, size: number): SystemLimit | undefined {
+  if (error === EINVAL) {
+    const max = systemLimit(SHMMAX);
+    return max && size > max.value ? max : undefined;
+  }
   if (error !== ENOSPC) return undefined;
-  const count = systemLimit(SHMMNI);
-  const present = rowsIn(FAMILY.table);
-  return count && present >= count.value ? count : systemLimit(SHMALL);
+  // The kernel compares this one first.
+  const all = systemLimit(SHMALL);
+  const pages = Number(segmentUse().shm_tot) + Math.ceil(size / pageSize());
+  return all && pages > all.value ? all : systemLimit(SHMMNI);
+}
+
+/** The limit behind an error of SHM_LOCK. */
+function limitOfLock(
+  segment: SysvObject,
+  error: number,
+): SystemLimit | undefined {
+  const limit = resourceLimit("RLIMIT_MEMLOCK", RLIMIT_MEMLOCK);
+  const isHit = error === ENOMEM ||
+    error === EPERM && limit.value === 0 && segment.isOwner();
+  return isHit ? limit : undefined;
 }

@@ -8,6 +8,7 @@
 
 import { ClosedError } from "../errors.ts";
 import { beforeClose } from "../kernel/descriptor.ts";
+import { systemLimit } from "../kernel/limits.ts";
 import { alwaysRefed, background, type Liveness } from "../kernel/liveness.ts";
 import {
   check,
@@ -15,6 +16,7 @@ import {
   EEXIST,
   EINTR,
   ENOENT,
+  ENOSPC,
   EPERM,
   errno,
   ipcError,
@@ -122,6 +124,8 @@ const DATA = epollEvent.offsets.data / 4;
 const reported = new Events(); // of a pass
 const reportedElsewhere = new Events(); // of the outstanding call
 
+const MAX_WATCHES = "/proc/sys/fs/epoll/max_user_watches";
+
 /** How many waits are pending on this thread. For tests. */
 export function pendingWaits(): number {
   return pending;
@@ -172,7 +176,10 @@ function arm(watch: Watch, events: number): void {
       : error === EEXIST
       ? EPOLL_CTL_MOD
       : undefined;
-    if (other === undefined) throw ipcError(error, "epoll_ctl", watch.fd);
+    if (other === undefined) {
+      const limit = error === ENOSPC ? systemLimit(MAX_WATCHES) : undefined;
+      throw ipcError(error, "epoll_ctl", watch.fd, limit);
+    }
     check(control(other, watch, events), "epoll_ctl", watch.fd);
   }
   watch.armed = events;

@@ -1,5 +1,5 @@
 /** Whether children can have namespaces of their own here: limits and mounts. */
-import { succeeds } from "./process.ts";
+import { type Ended, run, type SpawnOptions, succeeds } from "./process.ts";
 
 /**
  * The flags of an `unshare` that makes such a namespace ("--ipc"), if need be as
@@ -29,4 +29,36 @@ export function reasonAgainst(
   } catch {
     return `no ${command}(1)`;
   }
+}
+
+const MSGMAX = "/proc/sys/kernel/msgmax";
+
+/** `unshare` with which a child has IPC, and limits, of its own. */
+const ownIpc = unshareFlags("--ipc", "sh", "-c", `echo 8192 > ${MSGMAX}`);
+
+/** Why no child can have limits of its own here, or null. */
+export const noOwnLimits: string | null = ownIpc === undefined
+  ? "no IPC namespace, in which msgmax could be set"
+  : null;
+
+/** Limits of IPC, by their names in /proc/sys: "kernel/msgmax". */
+export type Limits = Record<string, number | string>;
+
+/** A wrapper that runs a command where these limits hold, and no IPC object exists. */
+export function limited(limits: Limits): string[] {
+  const set = Object.entries(limits).map(([name, value]) =>
+    `echo "${value}" > /proc/sys/${name} && `
+  );
+  const script = `${set.join("")}exec "$0" "$@"`;
+  return ["unshare", ...ownIpc!, "sh", "-c", script];
+}
+
+/** Runs a Deno with these arguments where these limits hold. */
+export function runLimited(
+  limits: Limits,
+  args: string[],
+  options: SpawnOptions = {},
+): Promise<Ended> {
+  const [command, ...rest] = [...limited(limits), Deno.execPath(), ...args];
+  return run(command!, { ...options, args: rest });
 }
