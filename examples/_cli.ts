@@ -15,6 +15,7 @@ export function commandLine(
   ...words: string[]
 ): {
   flag: (name: string) => string | undefined;
+  integer: (name: string) => number | undefined;
   is: (name: string) => boolean;
   word: string[];
 } {
@@ -31,11 +32,21 @@ export function commandLine(
     Deno.exit(0);
   }
   if (args._.length !== words.length) throw new UsageError(help);
+  const flag = (name: string) => args[name] as string | undefined;
   return {
-    flag: (name) => args[name] as string | undefined,
+    flag,
+    integer: (name) => integerOf(name, flag(name)),
     is: (name) => args[name] === true,
     word: args._.map(String),
   };
+}
+
+/** The value of a flag as an integer, also as a hexadecimal one: 0x3039. */
+function integerOf(name: string, text?: string): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && text.trim() !== "") return value;
+  throw new UsageError(`--${name} must be an integer: ${JSON.stringify(text)}`);
 }
 
 /** Runs a program. What it throws is said on standard error, and it exits with 1. */

@@ -71,8 +71,8 @@ async function parent(): Promise<void> {
 }
 
 await main(async () => {
-  const { flag } = commandLine(HELP, { string: ["fd"] });
-  const fd = flag("fd");
+  const { integer } = commandLine(HELP, { string: ["fd"] });
+  const fd = integer("fd");
   if (fd === undefined) await parent();
-  else child(Number(fd));
+  else child(fd);
 });

@@ -13,8 +13,8 @@ Options:
   --help     show this`;
 
 await main(() => {
-  const { flag } = commandLine(HELP, { string: ["key"] });
-  const key = Number(flag("key") ?? 12345);
+  const { integer } = commandLine(HELP, { string: ["key"] });
+  const key = integer("key") ?? 12345;
   using queue = SysvMessageQueue.openOrCreate(key, { mode: 0o666 });
   const { name, age } = human.decode(queue.receiveSync().data);
   console.log(`name : ${name}, age :${age}`);

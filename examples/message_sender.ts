@@ -13,8 +13,8 @@ Options:
   --help     show this`;
 
 await main(() => {
-  const { flag } = commandLine(HELP, { string: ["key"] });
-  const key = Number(flag("key") ?? 12345);
+  const { integer } = commandLine(HELP, { string: ["key"] });
+  const key = integer("key") ?? 12345;
   using queue = SysvMessageQueue.openOrCreate(key, { mode: 0o666 });
   queue.sendSync(human.encode({ age: 80, name: "ghkim" }), { type: 1 });
   console.log("message sent");

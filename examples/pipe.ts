@@ -50,9 +50,9 @@ async function parent(): Promise<void> {
 }
 
 await main(async () => {
-  const { flag } = commandLine(HELP, { string: ["read-fd"] });
-  const fd = flag("read-fd");
+  const { integer } = commandLine(HELP, { string: ["read-fd"] });
+  const fd = integer("read-fd");
   print("\n");
   if (fd === undefined) await parent();
-  else child(Number(fd));
+  else child(fd);
 });

@@ -66,8 +66,8 @@ async function writer(): Promise<void> {
 }
 
 await main(async () => {
-  const { flag } = commandLine(HELP, { string: ["id"] });
-  const id = flag("id");
+  const { integer } = commandLine(HELP, { string: ["id"] });
+  const id = integer("id");
   if (id === undefined) await writer();
-  else reader(Number(id));
+  else reader(id);
 });

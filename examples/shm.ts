@@ -12,7 +12,7 @@ Options:
   --help     show this`;
 
 await main(() => {
-  const { flag } = commandLine(HELP, { string: ["key"] });
-  using memory = openCounter(Number(flag("key") ?? 12345));
+  const { integer } = commandLine(HELP, { string: ["key"] });
+  using memory = openCounter(integer("key") ?? 12345);
   countUp(memory);
 });

@@ -486,7 +486,7 @@ leakTest(
       `ENOSPC SEMMNS (${SEM}) 8`,
       "returns",
       "returns",
-      `ENOSPC SEMMNI (${SEM}) 3`,
+      `ENOSPC SEMMNS (${SEM}) 8`,
       "3 sets",
       0,
     ]);
