@@ -14,6 +14,7 @@ import {
 } from "../libc/sys_ipc.ts";
 import { unistd } from "../libc/unistd.ts";
 import { Closing } from "./closing.ts";
+import { notMounted } from "./mounts.ts";
 import { readProc } from "./proc.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -23,6 +24,8 @@ type LimitOf = (error: number) => SystemLimit | undefined;
 export interface SysvFamily {
   /** Name used in error messages: "queue". */
   readonly kind: string;
+  /** The same for all objects: "message queues". */
+  readonly plural: string;
   /** The function that finds an object by its key: "msgget", "shmget", "semget". */
   readonly getter: string;
   /** `msgget(key, 0)` and its siblings. */
@@ -186,8 +189,10 @@ function isOwned(bytes: Bytes): boolean {
   return uid === user || cuid === user;
 }
 
-/** The cells of the rows of a table of /proc/sysvipc; undefined without /proc. */
-export function rowsOfTable({ table }: SysvFamily): string[][] | undefined {
-  return readProc(table)?.trimEnd().split("\n").slice(1)
+/** The cells of the rows of a table of /proc/sysvipc. */
+export function rowsOfTable({ table, plural }: SysvFamily): string[][] {
+  const text = readProc(table);
+  if (text === undefined) throw notMounted(`list ${plural}`, "/proc");
+  return text.trimEnd().split("\n").slice(1)
     .map((row) => row.trim().split(/\s+/));
 }

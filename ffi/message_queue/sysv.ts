@@ -9,7 +9,6 @@ import {
 } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { notMounted } from "../kernel/mounts.ts";
 import {
   rowsOfTable,
   SysvObject,
@@ -304,7 +303,6 @@ export class SysvMessageQueue implements Disposable {
    */
   static list(): SysvMessageQueueEntry[] {
     const rows = rowsOfTable(MESSAGE_QUEUES);
-    if (rows === undefined) throw notMounted("list message queues", "/proc");
     return rows.map(([key, id, mode, bytes, messages, , , uid, gid]) => ({
       key: unsignedKey(Number(key)),
       id: Number(id),

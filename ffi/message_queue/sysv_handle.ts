@@ -52,6 +52,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 /** What the calls on message queues are, for SysvObject. */
 export const MESSAGE_QUEUES: SysvFamily = {
   kind: "queue",
+  plural: "message queues",
   getter: "msgget",
   get: (key) => sysMsg().msgget(key, 0),
   syscall: "msgctl",

@@ -15,7 +15,7 @@ import { GETALL, GETPID, SETALL, sysSem } from "../libc/sys_sem.ts";
 import { isOver } from "../wait/options.ts";
 import { Operations } from "./operations.ts";
 import { getId, SetHandle, subjectOf } from "./sysv_handle.ts";
-import { statOrRow, type SysvSemaphoreSetStat } from "./sysv_stat.ts";
+import { describe, type SysvSemaphoreSetStat } from "./sysv_stat.ts";
 
 const KIND = "semaphore set";
 const OWNER_MODE = 0o600; // needed to set the values of a new set
@@ -98,7 +98,7 @@ function getSet(
   const id = getId(key, size, mode, subject);
   let setAt: number | undefined;
   for (let looks = 0;; looks++) {
-    const stat = unless(EIDRM, () => statOrRow(id, subject));
+    const stat = unless(EIDRM, () => describe(id, subject));
     if (stat === undefined) return undefined;
     let isReady = stat.operated !== null || untouched;
     const isLate = isOver(deadline);

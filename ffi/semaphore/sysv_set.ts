@@ -3,7 +3,6 @@
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { notMounted } from "../kernel/mounts.ts";
 import { SysvObject, type SysvTarget } from "../kernel/sysv_object.ts";
 import { checkPermChange, type PermChange } from "../libc/sys_ipc.ts";
 import {
@@ -36,9 +35,9 @@ import {
   openSet,
 } from "./sysv_open.ts";
 import {
+  describe,
   SEMAPHORE_SETS,
   statOf,
-  statOrRow,
   type SysvSemaphoreSetEntry,
   type SysvSemaphoreSetStat,
   tableEntries,
@@ -319,7 +318,7 @@ export class SysvSemaphoreSet implements Disposable {
   static fromId(id: number): SysvSemaphoreSet {
     checkInteger("id", id, 0, 0x7fffffff, "int");
     const subject = `semaphore set id ${id}`;
-    const { key, size } = statOrRow(id, subject);
+    const { key, size } = describe(id, subject);
     const handle = new SetHandle(id, key, size, subject);
     return new SysvSemaphoreSet(internal, handle);
   }
@@ -346,9 +345,7 @@ export class SysvSemaphoreSet implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man5/proc.5.html | proc(5)}
    */
   static list(): SysvSemaphoreSetEntry[] {
-    const entries = tableEntries();
-    if (entries !== undefined) return entries;
-    throw notMounted("list semaphore sets", "/proc");
+    return tableEntries();
   }
 
   /**

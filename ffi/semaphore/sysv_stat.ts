@@ -2,13 +2,11 @@
 // /proc.
 
 import { unsignedKey } from "../arguments.ts";
-import type { IpcError } from "../errors.ts";
 import {
   rowsOfTable,
   type SysvFamily,
   SysvObject,
 } from "../kernel/sysv_object.ts";
-import { EACCES, EIDRM } from "../libc/errno.ts";
 import { SEM_STAT_ANY, semidDs, sysSem } from "../libc/sys_sem.ts";
 import { dateOf } from "../libc/time.ts";
 
@@ -43,6 +41,7 @@ export interface SysvSemaphoreSetEntry extends SysvSemaphoreSetStat {
 /** Semaphore sets, among the System V objects. */
 export const SEMAPHORE_SETS: SysvFamily = {
   kind: "semaphore set",
+  plural: "semaphore sets",
   getter: "semget",
   get: (key) => sysSem().semget(key, 0, 0),
   syscall: "semctl",
@@ -69,24 +68,14 @@ export function statOf(bytes: Uint8Array<ArrayBuffer>): SysvSemaphoreSetStat {
   };
 }
 
-/** The same of the set with this identifier, from the table if it may not be read. */
-export function statOrRow(id: number, subject: string): SysvSemaphoreSetStat {
-  const set = new SysvObject(SEMAPHORE_SETS, id, subject);
-  try {
-    return statOf(set.statAny());
-  } catch (error) {
-    if ((error as Partial<IpcError>).errno !== EACCES) throw error;
-    const entries = tableEntries(); // before Linux 4.17
-    if (entries === undefined) throw error;
-    const entry = entries.find((entry) => entry.id === id);
-    if (entry === undefined) throw set.failure(EIDRM, "semctl");
-    return entry;
-  }
+/** The same of the set with this identifier, which needs no permission. */
+export function describe(id: number, subject: string): SysvSemaphoreSetStat {
+  return statOf(new SysvObject(SEMAPHORE_SETS, id, subject).statAny());
 }
 
-/** All sets of the system; undefined without /proc. */
-export function tableEntries(): SysvSemaphoreSetEntry[] | undefined {
-  return rowsOfTable(SEMAPHORE_SETS)?.map((cells) => {
+/** All sets of the system. */
+export function tableEntries(): SysvSemaphoreSetEntry[] {
+  return rowsOfTable(SEMAPHORE_SETS).map((cells) => {
     const [key, id, mode, size, uid, gid, cuid, cgid, otime, ctime] = cells;
     return {
       key: unsignedKey(Number(key)),

@@ -12,7 +12,6 @@ import { inspected } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { segmentUse, systemLimit } from "../kernel/limits.ts";
 import { Mapping } from "../kernel/mapping.ts";
-import { notMounted } from "../kernel/mounts.ts";
 import {
   rowsOfTable,
   type SysvFamily,
@@ -157,6 +156,7 @@ const SHMALL = "/proc/sys/kernel/shmall";
 
 const FAMILY: SysvFamily = {
   kind: "shared memory",
+  plural: "shared memory",
   getter: "shmget",
   get: (key) => sysShm().shmget(key, 0n, 0),
   syscall: "shmctl",
@@ -428,9 +428,7 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
    */
   static list(): SysvSharedMemoryEntry[] {
-    const rows = rowsOfTable(FAMILY);
-    if (rows === undefined) throw notMounted("list shared memory", "/proc");
-    return rows.map((row) => {
+    return rowsOfTable(FAMILY).map((row) => {
       const [key, id, perms, size, , , attachments, uid, gid] = row;
       const mode = parseInt(perms!, 8);
       return {
