@@ -58,12 +58,12 @@ export {
   type PosixMessage,
   PosixMessageQueue,
   type PosixMessageQueueCreateOptions,
-  type PosixMessageQueueEntry,
   type PosixMessageQueueOpenOptions,
   type PosixMessageQueueStat,
   type PosixReceiveOptions,
   type PosixSendOptions,
 } from "./message_queue/posix.ts";
+export type { PosixMessageQueueEntry } from "./message_queue/posix_list.ts";
 export { SysvRequest } from "./message_queue/sysv_request.ts";
 export type { SysvMessage } from "./message_queue/sysv_buffer.ts";
 export type {

@@ -17,9 +17,6 @@ import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
 import { systemLimit } from "../kernel/limits.ts";
-import { notMounted } from "../kernel/mounts.ts";
-import { readProc } from "../kernel/proc.ts";
-import { namesIn } from "../libc/dirent.ts";
 import {
   check,
   EAGAIN,
@@ -47,7 +44,7 @@ import { MQ_PRIO_MAX, mqAttr, mqueue } from "../libc/mqueue.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
-import { setMode, statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
+import { setMode, statusOfFd } from "../libc/sys_stat.ts";
 import { timespec } from "../libc/time.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
@@ -62,6 +59,7 @@ import {
 } from "../wait/options.ts";
 import { DescriptorSource, readySync } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { listQueues, type PosixMessageQueueEntry } from "./posix_list.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -149,24 +147,9 @@ export interface PosixMessageQueueStat {
   readonly maxSize: number;
 }
 
-/** A queue in the list of {@linkcode PosixMessageQueue.list}. */
-export interface PosixMessageQueueEntry {
-  /** The name, with its slash. */
-  readonly name: string;
-  /** The permission bits. */
-  readonly mode: number;
-  /** The user id of the owner. */
-  readonly uid: number;
-  /** The group id of the owner. */
-  readonly gid: number;
-  /** The number of bytes in the queue; null without read permission. */
-  readonly bytes: number | null;
-}
-
 const HARD_MSGMAX = 65536; // of the kernel's ipc_namespace.h, as HARD_MSGSIZEMAX is
 const HARD_MSGSIZEMAX = 16 * 1024 * 1024;
 const LIMITS = "/proc/sys/fs/mqueue";
-const MOUNTS = "/proc/self/mounts";
 // A deadline in the past makes a call fail instead of waiting. O_NONBLOCK would do the
 // same, but it is shared by all processes that have the same open queue.
 const PAST = timespec.encode({ tv_sec: 0n, tv_nsec: 0n });
@@ -251,46 +234,6 @@ function limitOf(
   if (probe === -1) return undefined; // RLIMIT_NOFILE, the default of ipcError
   unistd().close(probe);
   return resourceLimit("RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE);
-}
-
-const LIST = "list message queues";
-
-/** The mount point of the mqueue file system. */
-function mountPoint(): string {
-  const text = readProc(MOUNTS);
-  if (text === undefined) throw notMounted(LIST, "/proc");
-  const rows = text.split("\n").map((row) => row.split(" "));
-  const path = rows.find(([, , type]) => type === "mqueue")?.[1];
-  if (path !== undefined) {
-    return path.replace(
-      /\\(\d{3})/g,
-      (_, code) => String.fromCharCode(parseInt(code, 8)),
-    );
-  }
-  throw notMounted(LIST, "/dev/mqueue");
-}
-
-/** The list entry of a file in the mqueue file system; undefined if it is gone. */
-function entryOf(
-  directory: string,
-  file: string,
-): PosixMessageQueueEntry | undefined {
-  const path = `${directory}/${file}`;
-  let status;
-  try {
-    status = statusOfPath(new TextEncoder().encode(`${path}\0`), path);
-  } catch (error) {
-    if ((error as Partial<IpcError>).errno === ENOENT) return undefined;
-    throw error;
-  }
-  const bytes = readProc(path)?.match(/^QSIZE:(\d+)/)?.[1];
-  return {
-    name: `/${file}`,
-    mode: status.stx_mode & 0o777,
-    uid: status.stx_uid,
-    gid: status.stx_gid,
-    bytes: bytes === undefined ? null : Number(bytes),
-  };
 }
 
 function statOf({ fd, subject }: Descriptor): PosixMessageQueueStat {
@@ -578,9 +521,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man7/mq_overview.7.html | mq_overview(7)}
    */
   static list(): PosixMessageQueueEntry[] {
-    const directory = mountPoint();
-    return namesIn(directory).map((file) => entryOf(directory, file))
-      .filter((entry) => entry !== undefined);
+    return listQueues();
   }
 
   static #get(

@@ -92,7 +92,7 @@ const late = new Set<bigint>();
 const MAX_LATE = 1024;
 const EMPTY = new Uint8Array();
 
-/** Tells the server that nobody waits for the reply. */
+/** Tells the server that this client waits no more for the reply. */
 function withdraw(caller: QueueHandle, type: bigint): void {
   const queue = reopened(caller);
   try {
@@ -240,7 +240,7 @@ class Service {
     }
   }
 
-  /** Sends a reply; false if nobody waits for it. */
+  /** Sends a reply; false if the client waits no more. */
   reply(
     type: bigint,
     data: Uint8Array<ArrayBuffer>,

@@ -1,0 +1,70 @@
+// The POSIX message queues of the system: the files of the mqueue file system.
+
+import type { IpcError } from "../errors.ts";
+import { notMounted } from "../kernel/mounts.ts";
+import { readProc } from "../kernel/proc.ts";
+import { namesIn } from "../libc/dirent.ts";
+import { ENOENT } from "../libc/errno.ts";
+import { statusOfPath } from "../libc/sys_stat.ts";
+
+const MOUNTS = "/proc/self/mounts";
+const LIST = "list message queues";
+
+/** A queue in the list of {@linkcode PosixMessageQueue.list}. */
+export interface PosixMessageQueueEntry {
+  /** The name, with its slash. */
+  readonly name: string;
+  /** The permission bits. */
+  readonly mode: number;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
+  /** The number of bytes in the queue; null without read permission. */
+  readonly bytes: number | null;
+}
+
+/** All queues of this IPC namespace. */
+export function listQueues(): PosixMessageQueueEntry[] {
+  const directory = mountPoint();
+  return namesIn(directory).map((file) => entryOf(directory, file))
+    .filter((entry) => entry !== undefined);
+}
+
+/** The mount point of the mqueue file system. */
+function mountPoint(): string {
+  const text = readProc(MOUNTS);
+  if (text === undefined) throw notMounted(LIST, "/proc");
+  const rows = text.split("\n").map((row) => row.split(" "));
+  const path = rows.find(([, , type]) => type === "mqueue")?.[1];
+  if (path !== undefined) {
+    return path.replace(
+      /\\(\d{3})/g,
+      (_, code) => String.fromCharCode(parseInt(code, 8)),
+    );
+  }
+  throw notMounted(LIST, "/dev/mqueue");
+}
+
+/** The list entry of a file in the mqueue file system; undefined if it is gone. */
+function entryOf(
+  directory: string,
+  file: string,
+): PosixMessageQueueEntry | undefined {
+  const path = `${directory}/${file}`;
+  let status;
+  try {
+    status = statusOfPath(new TextEncoder().encode(`${path}\0`), path);
+  } catch (error) {
+    if ((error as Partial<IpcError>).errno === ENOENT) return undefined;
+    throw error;
+  }
+  const bytes = readProc(path)?.match(/^QSIZE:(\d+)/)?.[1];
+  return {
+    name: `/${file}`,
+    mode: status.stx_mode & 0o777,
+    uid: status.stx_uid,
+    gid: status.stx_gid,
+    bytes: bytes === undefined ? null : Number(bytes),
+  };
+}
