@@ -67,6 +67,8 @@ for (const { type, call, idName, noun, make } of KINDS) {
         const { id } = object;
         const target = targetsOf(key, id)[form]!;
         assertEquals(type.stat(target).key, key);
+        const entry = type.list().find((entry) => entry.id === id);
+        assertEquals([entry?.key, entry?.mode], [key, 0o600]);
         type.change(target, { mode: 0o640 });
         assertEquals(type.stat(target).mode, 0o640);
         assertEquals(row(id)!.perms! & 0o777, 0o640);

@@ -417,6 +417,30 @@ leakTest("SysvMessageQueue.requests() drops what is no request", async () => {
   assertEquals(await asked, bytes(1));
 });
 
+leakTest("SysvMessageQueue.request() works beside other messages", async () => {
+  using own = new OwnQueue();
+  const { queue } = own;
+  for (let n = 0; n < 12; n++) {
+    queue.sendSync(new Uint8Array(1000), { type: 3 });
+  }
+  const serving = serve(queue, 1000);
+  const replies = await Promise.all(
+    Array.from(
+      { length: 12 },
+      (_, n) =>
+        queue.request(new Uint8Array(1000).fill(n), { timeout: 20_000 }),
+    ),
+  );
+  replies.forEach((reply, n) =>
+    assertEquals(reply, new Uint8Array(1000).fill(n))
+  );
+  const large = new Uint8Array(4000).fill(7);
+  assertEquals((await queue.request(large, { timeout: 20_000 })).length, 1000);
+  assertEquals(queue.stat().messages, 12);
+  queue.close();
+  await serving;
+});
+
 // --- PID namespaces -----------------------------------------------------------
 
 const pidNamespace = ["--pid", "--fork", "--kill-child"];

@@ -27,4 +27,5 @@ export const semaphore = header({
 export const SIZEOF_SEM_T = 32;
 /** _Alignof (sem_t) */
 export const ALIGNOF_SEM_T = 8;
+/** The maximum value of a POSIX semaphore. */
 export const SEM_VALUE_MAX = 0x7fffffff;

@@ -617,10 +617,10 @@ export class SysvMessageQueue implements Disposable {
    * iterates over {@linkcode SysvMessageQueue.requests} of the queue answers it. A queue
    * does not report whether a message was received; the reply does.
    *
-   * Requests and replies share the queue. A request is sent when it and all messages in
-   * the queue need at most half of its bytes, or when the queue has no bytes: so there is
-   * room for replies. Until then the call is repeated after 1, 2, 4 ... and then every 20
-   * milliseconds. The requests of a thread are sent in the order of the calls.
+   * Requests and replies share the queue with other messages. Of the bytes that those
+   * leave, requests and replies need at most half when a request is sent, unless it is
+   * the only one: so there is room for replies. Until then the call is repeated after 1,
+   * 2, 4 ... and then every 20 milliseconds. The requests of a thread are sent in the order of the calls.
    *
    * In C, the data of a request begins with a `long`: the type of the reply. The reply is
    * a message of that type, without such a head. The type is `pid << 32 | number`, and

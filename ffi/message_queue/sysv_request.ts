@@ -156,19 +156,34 @@ function removeUnclaimed(queue: QueueHandle): void {
   }
 }
 
-/** Whether a request of this size leaves room for replies: half of the queue. */
-function leavesRoom(queue: QueueHandle, size: number): boolean {
+/**
+ * Whether a request of this size leaves room for replies: half of the queue, without the
+ * bytes that are neither requests nor replies.
+ */
+function leavesRoom(queue: QueueHandle, size: number, foreign = 0): boolean {
   const { msg_cbytes, msg_qbytes } = msqidDs.view(queue.stat());
-  const bytes = Number(msg_cbytes);
-  return bytes === 0 || 2 * (bytes + size) <= Number(msg_qbytes);
+  const bytes = Number(msg_cbytes) - foreign;
+  return bytes <= 0 || 2 * (bytes + size) <= Number(msg_qbytes) - foreign;
 }
 
-function sendRequest(queue: QueueHandle, message: MessageBuffer): boolean {
+/** The bytes of messages that are neither requests of this type nor replies. */
+function foreignBytes(queue: QueueHandle, requestType: bigint): number {
+  return messagesIn(queue)
+    .filter(({ type }) => type < NUMBERS && BigInt(type) !== requestType)
+    .reduce((sum, { data }) => sum + data.length, 0);
+}
+
+function sendRequest(
+  queue: QueueHandle,
+  message: MessageBuffer,
+  type: bigint,
+): boolean {
   const size = message.capacity;
   if (leavesRoom(queue, size) && queue.sendNow(message)) return true;
   queue.checkFits(size);
   removeUnclaimed(queue);
-  return leavesRoom(queue, size) && queue.sendNow(message);
+  const foreign = foreignBytes(queue, type);
+  return leavesRoom(queue, size, foreign) && queue.sendNow(message);
 }
 
 // The requests of this thread that are not sent yet, for each queue.
@@ -190,7 +205,7 @@ export async function request(
   const waiters = senders.get(queue.id) ?? new WaiterQueue();
   senders.set(queue.id, waiters);
   try {
-    const tryOnce = () => sendRequest(queue, message) || undefined;
+    const tryOnce = () => sendRequest(queue, message, requestType) || undefined;
     await queue.poll(tryOnce, limits, waiters);
   } finally {
     if (!waiters.busy) senders.delete(queue.id);
