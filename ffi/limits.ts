@@ -30,7 +30,7 @@ import { resourceLimit, RLIMIT_MSGQUEUE } from "./libc/sys_resource.ts";
 import { SEM_INFO } from "./libc/sys_sem.ts";
 import { pageSize } from "./libc/unistd.ts";
 
-export { IpcError, type SystemLimit } from "./errors.ts";
+export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export { MQ_PRIO_MAX, SEM_VALUE_MAX };
 
 /** The limits of System V message queues, and their use in this IPC namespace. */

@@ -280,11 +280,11 @@ leakTest("SysvMessageQueue fails with the kernel's numbers", async () => {
     message: `msgget ${subject}: ${MISSING}`,
   });
   await assertIpcError(() => SysvMessageQueue.fromId(0x7fffffff), {
-    code: "EINVAL",
-    errno: 22,
+    code: "EIDRM",
+    errno: 43,
     syscall: "msgctl",
     subject: "queue id 2147483647",
-    message: `msgctl queue id 2147483647: ${INVALID}`,
+    message: `msgctl queue id 2147483647: ${REMOVED}`,
   });
   const queue = SysvMessageQueue.create(key);
   try {
