@@ -1,6 +1,7 @@
-/** Addresses of Unix sockets that are no text: paths of any bytes. */
+/** Addresses of Unix sockets: paths of any bytes and of any length. */
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  ClosedError,
   IpcError,
   type UnixAddress,
   UnixDatagram,
@@ -8,9 +9,10 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
-import { noCompiler, runC } from "./support/c.ts";
+import { compile, noCompiler, runC } from "./support/c.ts";
 import { leakTest } from "./support/leaks.ts";
 import { type Scratch, scratch } from "./support/names.ts";
+import { spawn } from "./support/process.ts";
 
 const encoder = new TextEncoder();
 
@@ -20,11 +22,18 @@ function pathOf(directory: Scratch, ...end: number[]) {
   return Uint8Array.of(...start, ...end);
 }
 
-/** The longest path, which has no NUL behind it. */
+/** The longest path of a sockaddr_un, which has no NUL behind it. */
 function longestPath(directory: Scratch) {
   const path = new Uint8Array(108).fill("x".charCodeAt(0));
   path.set(encoder.encode(directory.file("")));
   return path;
+}
+
+/** All that is in a directory and in the directories in it. */
+function namesIn(path: string): string[] {
+  return [...Deno.readDirSync(path)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? [name, ...namesIn(`${path}/${name}`)] : [name]
+  );
 }
 
 /** The C text of these bytes. */
@@ -73,7 +82,7 @@ for (
       const text = new TextDecoder().decode(from);
       assertEquals(
         message.from,
-        kind === "of text" ? text : { path: from },
+        kind === "that are not UTF-8" ? { path: from } : text,
       );
       await server.send(encoder.encode("answer"), { to: message.from! });
       assertEquals(await asking, "answer\n");
@@ -83,12 +92,25 @@ for (
 
 leakTest("a path of any bytes is an address like any other", async () => {
   using dir = scratch();
-  for (const path of [pathOf(dir, 0xff, 1, 2), longestPath(dir)]) {
-    const address = { path };
-    const names = dir.list().length;
+  const deep = dir.file("d".repeat(100));
+  Deno.mkdirSync(deep);
+  for (
+    const address of [
+      { path: pathOf(dir, 0xff, 1, 2) },
+      new TextDecoder().decode(longestPath(dir)),
+      dir.file("l".repeat(200)),
+      `${deep}/socket`,
+      `${deep}/${"n".repeat(80)}`,
+      `${deep}/${"n".repeat(81)}`,
+      `${deep}/${"é".repeat(123)}`,
+      { path: Uint8Array.of(...encoder.encode(`${deep}/`), 0xff) },
+      `${deep}${"/.".repeat(1900)}/s`,
+    ]
+  ) {
+    const names = namesIn(dir.path);
     const listener = UnixListener.listen(address, { mode: 0o600 });
     assertEquals(listener.localAddress, address);
-    assertEquals(dir.list().length, names + 1);
+    assertEquals(namesIn(dir.path).length, names.length + 1);
     using client = UnixStream.connectSync(address);
     assertEquals(client.remoteAddress, address);
     using server = listener.acceptSync();
@@ -107,7 +129,7 @@ leakTest("a path of any bytes is an address like any other", async () => {
     using packet = UnixSeqpacket.connectSync(address);
     assertEquals(packet.remoteAddress, address);
     packets.close();
-    assertEquals(dir.list().length, names);
+    assertEquals(namesIn(dir.path), names);
 
     using receiver = UnixDatagram.create(address);
     using sender = UnixDatagram.connectSync(address, {
@@ -117,7 +139,129 @@ leakTest("a path of any bytes is an address like any other", async () => {
     receiver.sendSync(Uint8Array.of(2), { to: receiver.receiveSync().from! });
     assertEquals(sender.receiveSync().data, Uint8Array.of(2));
   }
+  assertEquals([...Deno.readDirSync(deep)], []);
+  Deno.removeSync(deep);
   assertEquals(dir.list(), []);
+});
+
+leakTest(
+  "a long relative path is an address, and as it was given",
+  async () => {
+    using dir = scratch();
+    const before = Deno.cwd();
+    Deno.chdir(dir.path);
+    try {
+      for (const path of ["n".repeat(150), `./${"/".repeat(100)}s`]) {
+        using listener = UnixListener.listen(path);
+        assertEquals(listener.localAddress, path);
+        using client = await UnixStream.connect(path);
+        assertEquals(client.remoteAddress, path);
+        using server = await listener.accept();
+        assertEquals(server.localAddress, path);
+      }
+      assertEquals(dir.list(), []);
+    } finally {
+      Deno.chdir(before);
+    }
+  },
+);
+
+leakTest("datagram sockets of long paths answer each other", async () => {
+  using dir = scratch();
+  Deno.mkdirSync(dir.file("d".repeat(120)));
+  const path = (name: string) => dir.file(`${"d".repeat(120)}/${name}`);
+  const server = UnixDatagram.create(path("server"));
+  const client = UnixDatagram.create(path("client"));
+  const to = path("server");
+  await client.send(Uint8Array.of(1), { to });
+  const { from } = await server.receive();
+  assertEquals(from, path("client"));
+  server.sendSync(Uint8Array.of(2), { to: from! });
+  assertEquals(client.receiveSync().data, Uint8Array.of(2));
+
+  // A receiver without room, and one that is gone.
+  while (client.trySend(Uint8Array.of(3), { to }));
+  const sends = [4, 5, 6].map((value) =>
+    client.send(Uint8Array.of(value), { to })
+  );
+  const seen = [];
+  for (let last; last !== 6;) {
+    seen.push(last = (await server.receive()).data[0]);
+  }
+  await Promise.all(sends);
+  assertEquals(seen.slice(-3), [4, 5, 6]);
+  server.close();
+  const error = assertThrows(
+    () => client.sendSync(Uint8Array.of(1), { to }),
+    IpcError,
+  );
+  assertEquals([error.code, error.subject], ["ENOENT", to]);
+  client.close();
+  assertThrows(() => client.trySend(Uint8Array.of(1), { to }), ClosedError);
+  assertEquals([...Deno.readDirSync(path(""))], []);
+});
+
+leakTest("a C program answers a datagram socket of a long path", {
+  needs: [noCompiler],
+}, async () => {
+  using dir = scratch();
+  const program = await compile(
+    new URL("interop/c/datagram_answer.c", import.meta.url),
+  );
+  using socket = UnixDatagram.create(dir.file("s".repeat(80)));
+  await using child = spawn(program, { args: ["peer"], cwd: dir.path });
+  assertEquals(await child.line(), "ready");
+  await socket.send(encoder.encode("question"), { to: dir.file("peer") });
+  const { data } = await socket.receive({ timeout: 20_000 });
+  assertEquals(new TextDecoder().decode(data), "question");
+  assertEquals(await child.line(), "/proc/");
+  assertEquals((await child.ended()).code, 0);
+});
+
+leakTest("what a long path is refused for, it is refused for by name", () => {
+  using dir = scratch();
+  const long = "n".repeat(150);
+  Deno.writeTextFileSync(dir.file(`f${long}`), "");
+  Deno.symlinkSync(`l${long}`, dir.file(`l${long}`));
+  const socket = UnixDatagram.create(null);
+  const cases: [string, string, string][] = [
+    [`x${long}`, "ENOENT", "binds"],
+    [`x${long}/s`, "ENOENT", "ENOENT"],
+    [`f${long}`, "ECONNREFUSED", "EADDRINUSE"],
+    [`f${long}/s`, "ENOTDIR", "ENOTDIR"],
+    [`l${long}`, "ELOOP", "EADDRINUSE"],
+    [`l${long}/s`, "ELOOP", "ELOOP"],
+  ];
+  for (const [name, connects, binds] of cases) {
+    const path = dir.file(name);
+    const code = (call: () => Disposable | void) => {
+      try {
+        call()?.[Symbol.dispose]();
+        return "binds";
+      } catch (error) {
+        assertEquals((error as IpcError).subject, path);
+        return (error as IpcError).code;
+      }
+    };
+    assertEquals([name, code(() => UnixStream.connectSync(path))], [
+      name,
+      connects,
+    ]);
+    assertEquals(code(() => UnixSeqpacket.connectSync(path)), connects);
+    assertEquals(code(() => UnixDatagram.connectSync(path)), connects);
+    assertEquals(
+      code(() => socket.sendSync(Uint8Array.of(1), { to: path })),
+      connects,
+    );
+    assertEquals([name, code(() => UnixListener.listen(path))], [name, binds]);
+    assertEquals(
+      code(() => UnixListener.listen(path, { reclaim: true })),
+      binds,
+    );
+    assertEquals(code(() => UnixDatagram.create(path)), binds);
+  }
+  socket.close();
+  assertEquals(dir.list().length, 2);
 });
 
 leakTest("what is no path is refused before a socket is made", () => {
@@ -127,7 +271,9 @@ leakTest("what is no path is refused before a socket is made", () => {
     [{ path: Uint8Array.of(1, 0) }, "TypeError: Argument"],
     [{ path: "text" }, 'TypeError: Argument "address.path" must be a Uint8'],
     [{ path: null }, 'TypeError: Argument "address.path" must be a Uint8'],
-    [{ path: new Uint8Array(109).fill(1) }, "RangeError: Argument"],
+    [{ path: new Uint8Array(4096).fill(1) }, "RangeError: Argument"],
+    ["/".repeat(4096), "RangeError: Argument"],
+    ["x".repeat(256), "RangeError: Argument"],
     [{ path: Uint8Array.of(1), abstract: "a" }, "TypeError: Argument"],
     [{}, 'TypeError: Argument "address.abstract" must be'],
   ];

@@ -8,16 +8,33 @@ import {
 import {
   ClosedError,
   IpcError,
+  UnixDatagram,
   UnixListener,
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
+import { unistd } from "../ffi/libc/unistd.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
-import { exists, run, runDeno, spawnDeno } from "./support/process.ts";
+import { noCompiler } from "./support/c.ts";
+import { inChild, spawnCall } from "./support/child.ts";
+import { assertRefused } from "./support/asserts.ts";
+import {
+  denoArgs,
+  exists,
+  run,
+  runDeno,
+  spawnDeno,
+  succeeds,
+} from "./support/process.ts";
+import { refusing } from "./support/seccomp.ts";
 import { noOtherUser, spawnAsNobody } from "./support/user.ts";
 
 const SOCKET = new URL("../ffi/socket.ts", import.meta.url);
+const ONE = Uint8Array.of(1);
+const noStrace = succeeds("strace", "-qq", "-o", "/dev/null", "true")
+  ? null
+  : "no strace that works";
 
 /** A socket file as a killed server leaves it: the socket is gone, its file stays. */
 function stale(path: string): void {
@@ -76,12 +93,21 @@ leakTest(
   "UnixListener.listen() gives the file its mode, from the beginning",
   () => {
     using dir = scratch();
-    for (const mode of [undefined, 0o600, 0o666, 0o620, 0o000]) {
-      using listener = UnixListener.listen(dir.file("socket"), { mode });
-      assertEquals(
-        Deno.lstatSync(listener.localAddress as string).mode! & 0o777,
-        (mode ?? 0o600) & ~Deno.umask(),
-      );
+    const modeOf = (path: unknown) =>
+      Deno.lstatSync(path as string).mode! & 0o777;
+    const before = Deno.umask();
+    try {
+      for (const umask of [0o022, 0o077, 0o777, 0o000]) {
+        Deno.umask(umask);
+        for (const mode of [undefined, 0o600, 0o666, 0o620, 0o000]) {
+          using listener = UnixListener.listen(dir.file("socket"), { mode });
+          assertEquals(modeOf(listener.localAddress), mode ?? 0o600);
+          using socket = UnixDatagram.create(dir.file("receiver"), { mode });
+          assertEquals(modeOf(socket.localAddress), mode ?? 0o600);
+        }
+      }
+    } finally {
+      Deno.umask(before);
     }
     assertThrows(
       () => UnixListener.listen(dir.file("socket"), { mode: 0o1000 }),
@@ -98,6 +124,178 @@ leakTest(
       TypeError,
     );
     assertEquals(dir.list(), []);
+  },
+);
+
+leakTest(
+  "a socket file never has more permissions than its mode",
+  { needs: [noStrace] },
+  async () => {
+    using dir = scratch();
+    const script = dir.file(
+      "server.ts",
+      `import { UnixListener } from "${SOCKET}";
+       Deno.umask(0o077);
+       UnixListener.listen(Deno.args[0], { mode: 0o640 }).close();`,
+    );
+    const log = dir.file("log");
+    const ended = await run("strace", {
+      args: [
+        "-f",
+        "-qq",
+        "-o",
+        log,
+        "-e",
+        "trace=/^(.*chmod.*|bind|umask|listen|unlink)$",
+        Deno.execPath(),
+        ...denoArgs(script, [dir.file("socket")]),
+      ],
+    });
+    assertEquals(ended.code, 0, ended.transcript);
+    const calls = Deno.readTextFileSync(log).split("\n").flatMap((line) => {
+      const [, name, rest] = line.match(/^\d+\s+(\w+)\((.*)/) ?? [];
+      return name === undefined ? [] : [
+        name.includes("chmod") ? `chmod ${rest!.match(/0\d+/)}` : name,
+      ];
+    });
+    const start = calls.lastIndexOf("umask") + 1; // the script's
+    assertEquals(
+      calls.slice(start),
+      ["chmod 0640", "bind", "chmod 0640", "listen", "unlink"],
+    );
+  },
+);
+
+leakTest(
+  "chmod() changes the mode of the file that was bound, and no other",
+  () => {
+    using dir = scratch();
+    const modeOf = (name: string) =>
+      Deno.lstatSync(dir.file(name)).mode! & 0o777;
+    for (
+      const [name, socket] of [
+        ["listener", UnixListener.listen(dir.file("listener"))],
+        ["datagram", UnixDatagram.create(dir.file("datagram"))],
+      ] as const
+    ) {
+      for (const mode of [0o666, 0o000, 0o640]) {
+        socket.chmod(mode);
+        assertEquals(modeOf(name), mode);
+      }
+      assertThrows(() => socket.chmod(0o1000), RangeError);
+      assertThrows(() => socket.chmod("rw" as never), TypeError);
+      assertEquals(modeOf(name), 0o640);
+
+      Deno.renameSync(dir.file(name), dir.file("moved"));
+      assertRefused(() => socket.chmod(0o666), "ENOENT", "statx");
+      Deno.writeTextFileSync(dir.file("target"), "", { mode: 0o600 });
+      Deno.symlinkSync("target", dir.file(name));
+      assertRefused(() => socket.chmod(0o666), "ENOENT", "fchmodat");
+      assertEquals(modeOf("target"), 0o600);
+      Deno.removeSync(dir.file(name));
+      Deno.removeSync(dir.file("moved"));
+      Deno.removeSync(dir.file("target"));
+      socket.close();
+      assertThrows(() => socket.chmod(0o666), ClosedError);
+    }
+    using abstract = UnixListener.listen(null);
+    assertThrows(() => abstract.chmod(0o666), TypeError, "no file");
+    using ends = UnixDatagram.pair();
+    assertThrows(() => ends[0].chmod(0o666), TypeError, "no file");
+    using adopted = UnixListener.fromFd(
+      UnixListener.listen(dir.file("adopted")).detach(),
+    );
+    assertThrows(() => adopted.chmod(0o666), TypeError, "no file");
+  },
+);
+
+/** What was bound to a path. */
+const BOUND = {
+  UnixListener: (path: string) => UnixListener.listen(path),
+  UnixDatagram: (path: string) => UnixDatagram.create(path),
+};
+
+for (const [name, bound] of Object.entries(BOUND)) {
+  leakTest(`${name}.close() after a hand-over keeps the file`, async () => {
+    using dir = scratch();
+    const path = dir.file("socket");
+    using ends = UnixStream.pair();
+    const [one, other] = ends;
+    const handOvers: Record<
+      string,
+      (socket: UnixListener | UnixDatagram) => unknown
+    > = {
+      inherit: (socket) => socket.inherit(() => {}),
+      "inherit, closed by the callback": (socket) =>
+        socket.inherit(() => socket.close()),
+      sendSync: (socket) => one.sendSync(ONE, { descriptors: [socket] }),
+      send: (socket) => one.send(ONE, { descriptors: [socket] }),
+      trySend: (socket) => one.trySend(ONE, { descriptors: [socket] }),
+      "send, by number": (socket) =>
+        one.send(ONE, { descriptors: [socket.fd] }),
+      detach: (socket) => unistd().close(socket.detach()),
+    };
+    for (const [how, handOver] of Object.entries(handOvers)) {
+      const socket = bound(path);
+      await handOver(socket);
+      socket.close();
+      assertEquals([how, exists(path)], [how, true]);
+      Deno.removeSync(path);
+    }
+    for (let i = 0; i < 4; i++) other.receiveSync();
+
+    // What was not handed over: the file goes.
+    const full = new Uint8Array(65536);
+    while (one.trySend(full) !== undefined);
+    const failures: Record<
+      string,
+      (socket: UnixListener | UnixDatagram) => unknown
+    > = {
+      "inherit that throws": (socket) =>
+        socket.inherit(() => {
+          throw new Error("no child");
+        }),
+      "send that times out": (socket) =>
+        one.send(ONE, { descriptors: [socket], timeout: 5 }),
+    };
+    for (const [how, fail] of Object.entries(failures)) {
+      const socket = bound(path);
+      await assertRejects(async () => await fail(socket));
+      socket.close();
+      assertEquals([how, exists(path)], [how, false]);
+    }
+    // A number that is another's by now is not handed over.
+    const first = bound(path);
+    const { fd } = first;
+    first.inherit(() => {});
+    first.close();
+    Deno.removeSync(path);
+    const second = bound(path);
+    assertEquals(second.fd, fd);
+    second.close();
+    assertEquals(exists(path), false);
+  });
+}
+
+leakTest(
+  "the heir of a listener serves on when the parent has closed it",
+  async () => {
+    using dir = scratch();
+    const path = dir.file("socket");
+    const listener = UnixListener.listen(path);
+    await using child = listener.inherit((fd) =>
+      spawnCall(async (fd: number) => {
+        const { UnixListener } = await import("../ffi/socket.ts");
+        using listener = UnixListener.fromFd(fd);
+        using client = await listener.accept();
+        client.writeSync(Uint8Array.of(7));
+      }, { argument: fd })
+    );
+    listener.close();
+    using client = await UnixStream.connect(path);
+    const buffer = new Uint8Array(2);
+    assertEquals([await client.read(buffer), buffer[0]], [1, 7]);
+    assertEquals((await child.ended()).code, 0);
   },
 );
 
@@ -351,6 +549,130 @@ leakTest("listenFds() takes what systemd passes, once", async () => {
     assert(code !== 0 && stderr.includes(message), stderr);
   }
 });
+
+leakTest(
+  "for await of a listener goes on when descriptors are free again",
+  async () => {
+    const seen = await inChild(async () => {
+      const { UnixListener, UnixStream } = await import("../ffi/socket.ts");
+      const { sysEventfd } = await import("../ffi/libc/sys_eventfd.ts");
+      const { unistd } = await import("../ffi/libc/unistd.ts");
+      const pause = () => new Promise((resolve) => setTimeout(resolve, 60));
+      using first = UnixListener.listen(null);
+      await first.accept({ timeout: 60 }).catch(() => {}); // the runtime has its own
+      const fill = () => {
+        const filled: number[] = [];
+        for (let fd; (fd = sysEventfd().eventfd(0, 0)) !== -1;) filled.push(fd);
+        return () => filled.forEach((fd) => unistd().close(fd));
+      };
+      const seen: unknown[] = [];
+      for (const isWaiting of [false, true]) {
+        const listener = UnixListener.listen(null);
+        const to = listener.localAddress!;
+        let accepted = 0;
+        const serve = async () => {
+          for await (const client of listener) {
+            accepted++;
+            client.close();
+          }
+          return "closed";
+        };
+        let loop = isWaiting ? serve() : undefined;
+        if (isWaiting) await pause();
+        const clients = [
+          UnixStream.connectSync(to),
+          UnixStream.connectSync(to),
+        ];
+        const free = fill();
+        loop ??= serve();
+        try {
+          listener.tryAccept();
+        } catch (error) {
+          seen.push((error as { code: string }).code);
+        }
+        await pause();
+        seen.push(accepted);
+        free();
+        while (accepted < 2) await pause();
+        clients.forEach((client) => client.close());
+        UnixStream.connectSync(to).close();
+        while (accepted < 3) await pause();
+        listener.close();
+        seen.push(await loop);
+      }
+      return seen;
+    }, { wrapper: ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh"] });
+    assertEquals(seen, ["EMFILE", 0, "closed", "EMFILE", 0, "closed"]);
+  },
+);
+
+leakTest("accept() reports a lack of memory, for await waits for its end", {
+  needs: [noCompiler],
+}, async () => {
+  for (const error of ["ENOBUFS", "ENOMEM", "ENFILE"]) {
+    const wrapper = await refusing({
+      call: "accept4",
+      argument: 3,
+      value: "02000000", // SOCK_CLOEXEC
+      error,
+    });
+    const seen = await inChild(async () => {
+      const { UnixListener, UnixStream } = await import("../ffi/socket.ts");
+      const listener = UnixListener.listen(null);
+      using _client = UnixStream.connectSync(listener.localAddress!);
+      const seen: unknown[] = [];
+      const note = (value: unknown) => seen.push(value);
+      try {
+        listener.acceptSync();
+      } catch (error) {
+        note((error as { code: string }).code);
+      }
+      // deno-lint-ignore no-explicit-any
+      await listener.accept().catch((error: any) => note(error.code));
+      const loop = (async () => {
+        for await (const _ of listener) note("accepted");
+      })().then(() => note("closed"), note);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      note("waits");
+      listener.close();
+      await loop;
+      return seen;
+    }, { wrapper });
+    assertEquals(seen, [error, error, "waits", "closed"]);
+  }
+});
+
+leakTest(
+  "a connection that fails is passed over",
+  { needs: [noStrace] },
+  async () => {
+    for (const error of ["ECONNABORTED", "EPROTO", "EINTR"]) {
+      const inject = `inject=accept4:error=${error}:when=1..3`;
+      const seen = await inChild(async () => {
+        const { UnixListener, UnixStream } = await import("../ffi/socket.ts");
+        using listener = UnixListener.listen(null);
+        const to = listener.localAddress!;
+        using client = UnixStream.connectSync(to);
+        client.writeSync(Uint8Array.of(7));
+        using server = await listener.accept();
+        return server.readSync(new Uint8Array(2));
+      }, {
+        wrapper: [
+          "strace",
+          "-f",
+          "-qq",
+          "-o",
+          "/dev/null",
+          "-e",
+          "trace=accept4",
+          "-e",
+          inject,
+        ],
+      });
+      assertEquals(seen, 1);
+    }
+  },
+);
 
 leakTest(
   "a listener out of descriptors says EMFILE, and the client goes on waiting",

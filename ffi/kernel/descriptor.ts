@@ -24,6 +24,9 @@ const forgotten = new FinalizationRegistry<number>((fd) => {
 // closed twice, the second time perhaps after the number was used again.
 const owned = new Set<number>();
 
+// Those that another program was given, which may use them from then on.
+const handedOn = new Set<number>();
+
 // What is called before one of them is closed or given away.
 const closeListeners = new Map<number, () => void>();
 
@@ -55,6 +58,7 @@ function disown(fd: number): void {
   if (exclusive.has(fd)) makeBlocking(fd); // another process may get it next
   const listener = closeListeners.get(fd);
   closeListeners.delete(fd);
+  handedOn.delete(fd);
   owned.delete(fd);
   listener?.();
 }
@@ -86,6 +90,16 @@ export function makeBlocking(fd: number): void {
   if (flags !== -1 && (flags & O_NONBLOCK) !== 0) {
     call(fd, F_SETFL, flags & ~O_NONBLOCK);
   }
+}
+
+/** Notes that another program was given a descriptor, if this thread owns it. */
+export function handOn(fd: number): void {
+  if (owned.has(fd)) handedOn.add(fd);
+}
+
+/** Whether another program was given a descriptor that this thread owns. */
+export function isHandedOn(fd: number): boolean {
+  return handedOn.has(fd);
 }
 
 /** A file descriptor that is closed exactly once. */
@@ -125,8 +139,13 @@ export class Descriptor implements Disposable {
     const fd = this.fd;
     makeBlocking(fd);
     check(call(fd, F_SETFD, 0), "fcntl", this.subject);
+    const before = isHandedOn(fd);
+    handOn(fd); // first: `spawn` may close it
     try {
       return spawn(fd);
+    } catch (error) {
+      if (this.#fd === fd && !before) handedOn.delete(fd);
+      throw error;
     } finally {
       if (this.#fd === fd) call(fd, F_SETFD, FD_CLOEXEC);
     }

@@ -12,6 +12,8 @@ export const sysStat = header({
   chmod: { parameters: ["buffer", "u32"], result: "i32" },
   // int fchmod(int fd, mode_t mode)
   fchmod: { parameters: ["i32", "u32"], result: "i32" },
+  // int fchmodat(int dirfd, const char *pathname, mode_t mode, int flags)
+  fchmodat: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   // int statx(int dirfd, const char *pathname, int flags, unsigned mask, struct statx *buf)
   statx: {
     parameters: ["i32", "buffer", "i32", "u32", "buffer"],

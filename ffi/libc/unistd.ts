@@ -15,6 +15,8 @@ export const unistd = header({
   pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   // int unlink(const char *pathname)
   unlink: { parameters: ["buffer"], result: "i32" },
+  // int link(const char *oldpath, const char *newpath)
+  link: { parameters: ["buffer", "buffer"], result: "i32" },
   // ssize_t readlink(const char *pathname, char *buf, size_t bufsiz)
   readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   // int ftruncate(int fd, off_t length)

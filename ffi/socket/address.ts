@@ -1,10 +1,11 @@
 // Addresses of Unix domain sockets: sockaddr_un and its TypeScript types, converted
 // and checked.
 
-import { checkBytes, copyOf, cString, isBytes } from "../arguments.ts";
+import { checkBytes, copyOf, cPath, isBytes, PATH_MAX } from "../arguments.ts";
 import { check, type Subject } from "../libc/errno.ts";
 import { AF_UNIX, sysSocket } from "../libc/sys_socket.ts";
 import { SIZEOF_SUN_PATH, sockaddrUn } from "../libc/sys_un.ts";
+import { unistd } from "../libc/unistd.ts";
 
 /**
  * A name in the abstract namespace. It has no file and no permissions, and disappears
@@ -20,47 +21,62 @@ export interface AbstractAddress {
   readonly path?: undefined;
 }
 
-/**
- * A path that a string cannot represent: one that is not UTF-8, or that has 108 bytes,
- * so that no NUL follows it. Other programs can bind such sockets.
- */
+/** A path that a string cannot represent: one that is not UTF-8. */
 export interface PathAddress {
-  /** The path, of 1 to 108 bytes of any value but NUL. */
+  /** The path, of 1 to 4095 bytes of any value but NUL. */
   readonly path: Uint8Array<ArrayBuffer>;
   /** Absent; an {@linkcode AbstractAddress} has it. */
   readonly abstract?: undefined;
 }
 
 /**
- * The address of a Unix domain socket: a path of at most 107 bytes of UTF-8, a path of
- * other bytes, or a name in the abstract namespace.
+ * The address of a Unix domain socket: a path of UTF-8, a path of other bytes, or a name
+ * in the abstract namespace.
+ *
+ * A `sockaddr_un` has room for a path of 108 bytes. A longer one is reached through a
+ * descriptor of its directory or of the socket file and its link in `/proc/self/fd`. To
+ * be bound to a longer one takes that descriptor as long as the socket is open; its peers
+ * in other programs see the address `/proc/PID/fd/N/NAME`, which is valid for that time
+ * for processes of the same user. This module translates it back. If NAME has more than
+ * 80 bytes, its peers see an address that they cannot reply to.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export type UnixAddress = string | PathAddress | AbstractAddress;
 
-/** The maximum bytes of a name: a NUL follows a path, and precedes an abstract name. */
+/** The maximum bytes of an abstract name: a NUL precedes it. */
 const MAX_NAME = SIZEOF_SUN_PATH - 1;
 const PREFIX = sockaddrUn.offsets.sun_path; // sizeof (sa_family_t)
 
+const SLASH = "/".charCodeAt(0);
+const LETTER_P = "p".charCodeAt(0);
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** The address that makes bind(2) choose a free abstract name. */
-export const AUTOBIND: Uint8Array<ArrayBuffer> = sockaddrUn.encode({
-  sun_family: AF_UNIX,
-  sun_path: new Uint8Array(SIZEOF_SUN_PATH),
-}).subarray(0, PREFIX);
+export const AUTOBIND: Uint8Array<ArrayBuffer> = sockaddrOf(new Uint8Array());
 
-function checkLength(name: string, length: number, max = MAX_NAME): void {
+/** A sockaddr_un with these bytes as its sun_path. */
+function sockaddrOf(sun_path: Uint8Array): Uint8Array<ArrayBuffer> {
+  const address = new Uint8Array(PREFIX + sun_path.length);
+  address.set(new Uint8Array(Uint16Array.of(AF_UNIX).buffer)); // sun_family
+  address.set(sun_path, PREFIX);
+  return address;
+}
+
+function checkLength(
+  name: string,
+  length: number,
+  max: number,
+  origin: string,
+): void {
   if (length === 0) {
     throw new TypeError(`Argument "${name}" must not be empty`);
   }
   if (length > max) {
     throw new RangeError(
-      `Argument "${name}" must be at most ${max} bytes of UTF-8 ` +
-        `(sun_path of sockaddr_un): ${length} bytes`,
+      `Argument "${name}" must be at most ${max} bytes (${origin}): ${length} bytes`,
     );
   }
 }
@@ -68,11 +84,17 @@ function checkLength(name: string, length: number, max = MAX_NAME): void {
 function pathBytes(path: unknown): Uint8Array {
   checkBytes("address.path", path);
   const bytes = copyOf(path);
-  checkLength("address.path", bytes.length, SIZEOF_SUN_PATH);
+  checkLength("address.path", bytes.length, PATH_MAX - 1, "PATH_MAX");
   if (bytes.includes(0)) {
     throw new TypeError('Argument "address.path" must not contain NUL');
   }
   return bytes;
+}
+
+/** The sockaddr_un of a path: a NUL follows it, but for one of exactly 108 bytes. */
+export function encodePath(path: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (path.length === SIZEOF_SUN_PATH) return sockaddrOf(path);
+  return sockaddrOf(Uint8Array.of(...path, 0));
 }
 
 function abstractName(name: unknown): Uint8Array {
@@ -92,35 +114,30 @@ function abstractName(name: unknown): Uint8Array {
   return encoder.encode(name);
 }
 
-/** Encodes an address as a sockaddr_un, without unused bytes at its end. */
+/**
+ * Encodes an address as a sockaddr_un, without unused bytes at its end. That of a long
+ * path is too long for the kernel: see {@linkcode isTooLong}.
+ */
 export function encodeAddress(address: UnixAddress): Uint8Array<ArrayBuffer> {
-  const sun_path = new Uint8Array(SIZEOF_SUN_PATH);
-  let length: number;
-  if (typeof address === "object" && address !== null) {
-    const { path, abstract } = address;
-    if (path !== undefined && abstract !== undefined) {
-      throw new TypeError(
-        'Argument "address" must not have both "path" and "abstract"',
-      );
-    }
-    if (path !== undefined) {
-      const bytes = pathBytes(path);
-      sun_path.set(bytes);
-      length = Math.min(bytes.length + 1, SIZEOF_SUN_PATH);
-    } else {
-      const name = abstractName(abstract);
-      checkLength("address.abstract", name.length);
-      sun_path.set(name, 1);
-      length = name.length + 1;
-    }
-  } else {
-    const path = cString("address", address);
-    checkLength("address", path.length - 1);
-    sun_path.set(path);
-    length = path.length;
+  if (typeof address !== "object" || address === null) {
+    return encodePath(cPath(address, "address").subarray(0, -1));
   }
-  const encoded = sockaddrUn.encode({ sun_family: AF_UNIX, sun_path });
-  return encoded.subarray(0, PREFIX + length);
+  const { path, abstract } = address;
+  if (path === undefined) {
+    const name = abstractName(abstract);
+    const origin = "sun_path of sockaddr_un";
+    checkLength("address.abstract", name.length, MAX_NAME, origin);
+    return sockaddrOf(Uint8Array.of(0, ...name));
+  }
+  if (abstract === undefined) return encodePath(pathBytes(path));
+  throw new TypeError(
+    'Argument "address" must not have both "path" and "abstract"',
+  );
+}
+
+/** Whether an encoded address has a path that is too long for a sockaddr_un. */
+export function isTooLong(address: Uint8Array): boolean {
+  return address.length > sockaddrUn.size;
 }
 
 /** Decodes an address that the kernel has written; null for an unnamed socket. */
@@ -132,11 +149,28 @@ export function decodeAddress(
   const name = bytes.slice(PREFIX, length);
   if (name[0] !== 0) {
     const end = name.indexOf(0); // -1 for a path of 108 bytes
-    const path = end === -1 ? name : name.slice(0, end);
-    return path.length <= MAX_NAME && textOf(path) || { path };
+    const path = realPath(end === -1 ? name : name.slice(0, end));
+    return textOf(path) ?? { path };
   }
   const abstract = name.slice(1);
   return { abstract: textOf(abstract) ?? abstract };
+}
+
+// The address of a socket that is bound to a long path, see long_path.ts.
+const LINK = /^\/proc\/\d+\/fd\/\d+(?=\/[^/]+$)/;
+
+/** The path that the link of a long path leads to. */
+function realPath(path: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (path[0] !== SLASH || path[1] !== LETTER_P) return path;
+  const [link] = lenient.decode(path).match(LINK) ?? [];
+  if (link === undefined) return path;
+  const directory = new Uint8Array(PATH_MAX);
+  const { readlink } = unistd();
+  const length = readlink(cPath(link), directory, directory.length);
+  // Another process may have closed it, or be of another user.
+  if (length === -1 || directory[0] !== SLASH) return path;
+  const name = path.subarray(path.lastIndexOf(SLASH));
+  return Uint8Array.of(...directory.subarray(0, length), ...name);
 }
 
 /** Decodes UTF-8; undefined for other bytes. */
@@ -154,9 +188,7 @@ export function pathOf(
 ): Uint8Array<ArrayBuffer> | undefined {
   const name = address.subarray(PREFIX);
   if (name.length === 0 || name[0] === 0) return undefined;
-  const path = new Uint8Array(SIZEOF_SUN_PATH + 1);
-  path.set(name);
-  return path.subarray(0, path.indexOf(0) + 1);
+  return name.at(-1) === 0 ? name : Uint8Array.of(...name, 0);
 }
 
 /** The name of an address in error messages: a path, or an abstract name after "@". */

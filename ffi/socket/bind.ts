@@ -38,9 +38,11 @@ import {
   AUTOBIND,
   describeName,
   encodeAddress,
+  isTooLong,
   pathOf,
   type UnixAddress,
 } from "./address.ts";
+import { bindLong, reach } from "./long_path.ts";
 import { openSocket, type SocketDescriptor } from "./socket.ts";
 import { SocketFile } from "./socket_file.ts";
 
@@ -112,14 +114,16 @@ export function bind(
     return undefined;
   }
   // bind(2) creates the file with the mode of the socket, less the umask. So the file
-  // never has other permissions.
+  // never has more permissions.
   check(sysStat().fchmod(fd, mode), "fchmod", subject);
   if (!bindOnce(descriptor, name)) {
     if (!reclaim) throw inUse(descriptor);
     replaceStale(descriptor, path, name);
   }
   try {
-    return new SocketFile(path, subject);
+    const file = new SocketFile(path, subject);
+    if (file.mode !== mode) file.chmod(mode); // the umask has cleared some bits
+    return file;
   } catch (error) {
     unistd().unlink(path); // bind(2) has just created it
     throw error;
@@ -132,13 +136,22 @@ function inUse({ subject }: Descriptor) {
 
 /** bind(2); false if the address is in use, or the path exists. */
 function bindOnce(
-  { fd, subject }: SocketDescriptor,
+  descriptor: SocketDescriptor,
   name: Uint8Array<ArrayBuffer>,
 ): boolean {
-  if (sysSocket().bind(fd, name, name.length) === 0) return true;
-  const error = errno();
-  if (error === EADDRINUSE) return false;
-  throw ipcError(error, "bind", subject);
+  const { fd, subject } = descriptor;
+  const bindTo = (address: Uint8Array<ArrayBuffer>) => {
+    if (sysSocket().bind(fd, address, address.length) === 0) return true;
+    const error = errno();
+    if (error === EADDRINUSE) return false;
+    throw ipcError(error, "bind", subject);
+  };
+  if (!isTooLong(name)) return bindTo(name);
+  const directory = bindLong(pathOf(name)!, subject, bindTo);
+  if (directory === undefined) return false;
+  descriptor.attached.add(directory);
+  descriptor.longName = name;
+  return true;
 }
 
 /**
@@ -258,6 +271,11 @@ function isStale(
   if ((stx_mode & S_IFMT) !== S_IFSOCK) return false;
   using probe = openSocket(SOCK_DGRAM, subject);
   const { connect } = sysSocket();
-  return connect(probe.fd, name, name.length) === -1 &&
-    errno() === ECONNREFUSED;
+  return reach(
+    name,
+    subject,
+    (address) =>
+      connect(probe.fd, address, address.length) === -1 &&
+      errno() === ECONNREFUSED,
+  );
 }

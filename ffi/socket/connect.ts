@@ -12,7 +12,13 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
+import {
+  describeName,
+  encodeAddress,
+  isTooLong,
+  type UnixAddress,
+} from "./address.ts";
+import { reach } from "./long_path.ts";
 import { openSocket, type SocketDescriptor } from "./socket.ts";
 
 /** One connect(2); undefined if the backlog of the server is full. */
@@ -20,13 +26,17 @@ export function connectOnce(
   descriptor: SocketDescriptor,
   to: Uint8Array<ArrayBuffer>,
 ): true | undefined {
-  const { connect } = sysSocket();
-  for (;;) {
-    if (connect(descriptor.fd, to, to.length) === 0) return true;
-    const error = errno();
-    if (error === EAGAIN) return undefined;
-    if (error !== EINTR) throw ipcError(error, "connect", descriptor.subject);
-  }
+  const { fd, subject } = descriptor;
+  if (isTooLong(to)) descriptor.longPeerName = to;
+  return reach(to, subject, (address) => {
+    const { connect } = sysSocket();
+    for (;;) {
+      if (connect(fd, address, address.length) === 0) return true;
+      const error = errno();
+      if (error === EAGAIN) return undefined;
+      if (error !== EINTR) throw ipcError(error, "connect", subject);
+    }
+  });
 }
 
 /** Clears O_NONBLOCK. The socket is not shared yet. */

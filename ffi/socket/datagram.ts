@@ -46,6 +46,7 @@ import {
 } from "./message.ts";
 import {
   adoptSocket,
+  chmod,
   descriptorOf,
   openSocket,
   setPassCredentials,
@@ -139,11 +140,11 @@ class RoomSource implements Source {
     if (this.#to === null || !inTime) return inTime;
     socket.checkOpen();
     using probe = connectedTo(this.#to, socket.subject);
-    socket.probes.add(probe);
+    socket.attached.add(probe);
     try {
       return await ready(probe, POLLOUT, limits);
     } finally {
-      socket.probes.delete(probe);
+      socket.attached.delete(probe);
     }
   }
 }
@@ -392,6 +393,24 @@ export class UnixDatagram extends UnixChannel {
    */
   static fromFd(fd: number, options?: FromFdOptions): UnixDatagram {
     return make(adoptSocket(fd, SOCK_DGRAM, false, options));
+  }
+
+  /**
+   * `fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW)`: changes the permission bits of
+   * the socket file. The umask does not apply.
+   *
+   * @param mode The permission bits, 0 to 0o777.
+   * @throws {RangeError} If the mode is out of range.
+   * @throws {TypeError} If this object has created no file: its address is an abstract
+   * name, or it was made by `fromFd()` or `pair()`.
+   * @throws {ClosedError} If this socket is closed.
+   * @throws {IpcError} ENOENT if the path does not name this socket any more; EACCES,
+   * EPERM, EROFS; EOPNOTSUPP if /proc is not mounted, before Linux 6.6.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fchmodat.2.html | fchmodat(2)}
+   */
+  chmod(mode: number): void {
+    chmod(descriptorOf(this), mode);
   }
 
   /**

@@ -8,6 +8,12 @@ import {
   EAGAIN,
   ECONNABORTED,
   EINTR,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  ENOSPC,
+  EPROTO,
   errno,
   ipcError,
 } from "../libc/errno.ts";
@@ -19,7 +25,9 @@ import {
   SOMAXCONN,
   sysSocket,
 } from "../libc/sys_socket.ts";
+import { IpcError } from "../errors.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
+import { Backoff } from "../wait/backoff.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import { withoutBlocking } from "../wait/nowait.ts";
 import {
@@ -36,6 +44,7 @@ import { bind, bindingOf, type UnixBindOptions } from "./bind.ts";
 import { seqpacketOver, type UnixSeqpacket } from "./seqpacket.ts";
 import {
   adoptSocket,
+  chmod,
   descriptorOf,
   openSocket,
   setPassCredentials,
@@ -91,6 +100,9 @@ function hasClient(fd: number): boolean {
   return requestView.revents !== 0;
 }
 
+/** Errors after which the next connection can be accepted: this one has failed. */
+const PASSING = new Set([EINTR, ECONNABORTED, EPROTO]);
+
 /** One accept4(2), which may block; undefined for EAGAIN. */
 function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
   const { accept4 } = sysSocket();
@@ -99,10 +111,7 @@ function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
     if (accepted !== -1) return accepted;
     const error = errno();
     if (error === EAGAIN) return undefined;
-    // ECONNABORTED: the client has closed before it was accepted.
-    if (error !== EINTR && error !== ECONNABORTED) {
-      throw ipcError(error, "accept4", subject);
-    }
+    if (!PASSING.has(error)) throw ipcError(error, "accept4", subject);
   }
 }
 
@@ -124,6 +133,42 @@ function acceptNow(socket: SocketDescriptor): number | undefined {
 class ListenerSource extends DescriptorSource {
   override isDeferred(): boolean {
     return false;
+  }
+}
+
+/** Errors that end when this process, or the system, has descriptors or memory again. */
+const SHORTAGES = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC]);
+
+function isShortage(error: unknown): boolean {
+  return error instanceof IpcError && SHORTAGES.has(error.errno);
+}
+
+/** Accepts for a server: waits for the end of a shortage, which has no event. */
+class ServerSource extends ListenerSource {
+  readonly #backoff = new Backoff(this.subject);
+  #isShort = false;
+
+  /** Calls `tryOnce`; undefined in a shortage. */
+  guard<T>(tryOnce: () => T): T | undefined {
+    try {
+      return tryOnce();
+    } catch (error) {
+      this.#isShort = isShortage(error);
+      if (!this.#isShort) throw error;
+      return undefined;
+    }
+  }
+
+  override async ready(limits: Limits): Promise<boolean> {
+    if (!this.#isShort) {
+      try {
+        return await super.ready(limits);
+      } catch (error) {
+        if (!isShortage(error)) throw error; // the epoll of the wait needs two
+      }
+    }
+    this.#isShort = false;
+    return await this.#backoff.ready(limits);
   }
 }
 
@@ -282,6 +327,24 @@ export class UnixListener<
   }
 
   /**
+   * `fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW)`: changes the permission bits of
+   * the socket file. The umask does not apply.
+   *
+   * @param mode The permission bits, 0 to 0o777.
+   * @throws {RangeError} If the mode is out of range.
+   * @throws {TypeError} If this object has created no file: its address is an abstract
+   * name, or it was made by `fromFd()`.
+   * @throws {ClosedError} If this listener is closed.
+   * @throws {IpcError} ENOENT if the path does not name this socket any more; EACCES,
+   * EPERM, EROFS; EOPNOTSUPP if /proc is not mounted, before Linux 6.6.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/fchmodat.2.html | fchmodat(2)}
+   */
+  chmod(mode: number): void {
+    chmod(descriptorOf(this), mode);
+  }
+
+  /**
    * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, blocking this thread until a client
    * connects.
    *
@@ -325,7 +388,14 @@ export class UnixListener<
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */
   async accept(options?: WaitOptions): Promise<Connection> {
-    return await this.#accept(limitsOf(options));
+    const limits = limitsOf(options);
+    const socket = descriptorOf(this);
+    return await attempt(
+      new ListenerSource(socket, POLLIN),
+      () => this.#tryAccept(),
+      limits,
+      socket.receives.queue,
+    );
   }
 
   /**
@@ -343,19 +413,18 @@ export class UnixListener<
     return this.#tryAccept();
   }
 
-  /** Accepts connections until this listener is closed. */
+  /**
+   * Accepts connections until this listener is closed. While there are too few
+   * descriptors or too little memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), the clients stay
+   * in the backlog, and the loop tries again every 1 to 20 milliseconds.
+   */
   [Symbol.asyncIterator](): AsyncGenerator<Connection, void, unknown> {
-    return untilClosed(() => this.#accept(NO_LIMITS));
-  }
-
-  #accept(limits: Limits): Promise<Connection> {
-    const socket = descriptorOf(this);
-    return attempt(
-      new ListenerSource(socket, POLLIN),
-      () => this.#tryAccept(),
-      limits,
-      socket.receives.queue,
-    );
+    return untilClosed(() => {
+      const socket = descriptorOf(this);
+      const source = new ServerSource(socket, POLLIN);
+      const tryOnce = () => source.guard(() => this.#tryAccept());
+      return attempt(source, tryOnce, NO_LIMITS, socket.receives.queue);
+    });
   }
 
   #tryAccept(): Connection | undefined {
@@ -364,8 +433,9 @@ export class UnixListener<
   }
 
   #connection(fd: number): Connection {
-    const { subject, passCredentials } = descriptorOf(this);
+    const { subject, passCredentials, longName } = descriptorOf(this);
     const descriptor = new SocketDescriptor(fd, subject);
+    descriptor.longName = longName;
     descriptor.passCredentials = passCredentials; // inherited, as in the kernel
     return this.#over(descriptor);
   }

@@ -9,12 +9,21 @@ import {
   viewOf,
 } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
+import { handOn } from "../kernel/descriptor.ts";
 import { systemLimit } from "../kernel/limits.ts";
-import { EAGAIN, EINTR, EMSGSIZE, errno, ipcError } from "../libc/errno.ts";
+import {
+  EAGAIN,
+  ECONNRESET,
+  EINTR,
+  EMSGSIZE,
+  errno,
+  ipcError,
+} from "../libc/errno.ts";
 import { pointerTo } from "../libc/string.ts";
 import {
   MSG_CMSG_CLOEXEC,
   MSG_CTRUNC,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   msghdr,
   SO_SNDBUF,
@@ -24,7 +33,12 @@ import { iovec } from "../libc/sys_uio.ts";
 import { sockaddrUn } from "../libc/sys_un.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import type { DescriptorLike } from "../wait/descriptors.ts";
-import { decodeAddress, describeName, type UnixAddress } from "./address.ts";
+import {
+  decodeAddress,
+  describeName,
+  isTooLong,
+  type UnixAddress,
+} from "./address.ts";
 import {
   checkMaxDescriptors,
   type Control,
@@ -36,6 +50,7 @@ import {
   writeRights,
 } from "./control_message.ts";
 import type { Credentials } from "./credentials.ts";
+import { reach } from "./long_path.ts";
 import type { PassedDescriptor } from "./passed_descriptor.ts";
 import type { SocketDescriptor } from "./socket.ts";
 import { option } from "./socket_option.ts";
@@ -219,6 +234,8 @@ export interface Outgoing {
   /** Their numbers are read on each try. */
   readonly descriptors: readonly DescriptorLike[] | null;
   readonly to: Uint8Array<ArrayBuffer> | null;
+  /** A short name of the receiver, if `to` is too long for the kernel. */
+  readonly via?: Uint8Array<ArrayBuffer>;
 }
 
 /** Reads and checks a message to send. */
@@ -240,7 +257,8 @@ function lengthToSend({ data, length }: Outgoing): number {
 }
 
 function sendmsg(socket: SocketDescriptor, message: Outgoing, flags: number) {
-  const { data, descriptors, to } = message;
+  const { data, descriptors } = message;
+  const to = message.via ?? message.to;
   // First: this may run a getter of the caller. Nothing below does.
   const numbers = descriptors === null ? null : numbersOf(descriptors);
   const call = sending ??= new Call();
@@ -251,7 +269,10 @@ function sendmsg(socket: SocketDescriptor, message: Outgoing, flags: number) {
     to === null ? 0 : to.length,
     numbers === null ? 0 : writeRights(call.control, numbers),
   );
-  return sysSocket().sendmsg(socket.fd, call.header, flags | MSG_NOSIGNAL);
+  const { fd } = socket;
+  const count = sysSocket().sendmsg(fd, call.header, flags | MSG_NOSIGNAL);
+  if (count !== -1) numbers?.forEach(handOn);
+  return count;
 }
 
 function send(
@@ -274,7 +295,15 @@ export function sendOnce(
   message: Outgoing,
   flags: number,
 ): number | undefined {
-  const plain = message.descriptors === null && message.to === null;
+  const { to } = message;
+  if (to !== null && message.via === undefined && isTooLong(to)) {
+    socket.checkOpen();
+    const subject = subjectOf(socket, message);
+    const sendVia = (via: Uint8Array<ArrayBuffer>) =>
+      sendOnce(socket, { ...message, via }, flags);
+    return reach(to, subject, sendVia);
+  }
+  const plain = message.descriptors === null && to === null;
   for (;;) {
     const count = plain
       ? send(socket, message, flags)
@@ -283,6 +312,7 @@ export function sendOnce(
     const error = errno();
     if (error === EAGAIN) return undefined;
     if (error === EINTR) continue;
+    if (error === ECONNRESET) socket.isReset = true; // receives report it, too
     const syscall = plain ? "send" : "sendmsg";
     const limit = error === EMSGSIZE ? longest(socket) : undefined;
     throw ipcError(error, syscall, subjectOf(socket, message), limit);
@@ -388,13 +418,23 @@ export function receiveOnce(
   const { recvmsg } = sysSocket();
   for (;;) {
     call.prepare(pointer, room, name, control);
-    const size = recvmsg(socket.fd, call.header, flags | MSG_CMSG_CLOEXEC);
+    // A reset is reported as soon as nothing more is there.
+    const wait = socket.isReset ? MSG_DONTWAIT : 0;
+    const size = recvmsg(
+      socket.fd,
+      call.header,
+      flags | wait | MSG_CMSG_CLOEXEC,
+    );
     if (size !== -1) {
       return messageOf(call, incoming, room, size, named, control !== 0);
     }
     const error = errno();
-    if (error === EAGAIN) return undefined;
-    if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
+    if (error === EAGAIN) {
+      socket.throwReset("recvmsg");
+      return undefined;
+    }
+    if (error === ECONNRESET) socket.isReset = true;
+    else if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
   }
 }
 

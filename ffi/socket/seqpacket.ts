@@ -64,7 +64,9 @@ function messageOrEnd(
     return message;
   }
   if (message.descriptorsTruncated || !peerIsDone(socket.fd)) return message;
-  return inquire(socket, FIONREAD) > 0 ? message : null;
+  if (inquire(socket, FIONREAD) > 0) return message;
+  socket.throwReset("recvmsg");
+  return null;
 }
 
 /** One recvmsg(2); null at the end, undefined if it would block. */

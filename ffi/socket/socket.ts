@@ -1,9 +1,9 @@
 // The base classes of all Unix domain sockets, and how their descriptors are opened and
 // taken over.
 
-import { checkInteger } from "../arguments.ts";
+import { checkInteger, checkMode } from "../arguments.ts";
 import type { internal } from "../internal.ts";
-import { Descriptor, takeOver } from "../kernel/descriptor.ts";
+import { Descriptor, isHandedOn, takeOver } from "../kernel/descriptor.ts";
 import {
   descriptorOf as ownedDescriptorOf,
   DescriptorOwner,
@@ -12,7 +12,7 @@ import {
   type Pair,
   subjectOf,
 } from "../kernel/descriptor_owner.ts";
-import { check, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
+import { check, ECONNRESET, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import {
@@ -35,7 +35,7 @@ import { attempt } from "../wait/attempt.ts";
 import { Backoff } from "../wait/backoff.ts";
 import { limitsOf, type WaitOptions } from "../wait/options.ts";
 import { DescriptorSource } from "../wait/reactor.ts";
-import { addressOf, type UnixAddress } from "./address.ts";
+import { addressOf, decodeAddress, type UnixAddress } from "./address.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
 import { passed, type PassedDescriptor } from "./passed_descriptor.ts";
 import type { SocketFile } from "./socket_file.ts";
@@ -43,26 +43,53 @@ import { option, setOption } from "./socket_option.ts";
 
 /** The descriptor of a socket, and the state that goes with it. */
 export class SocketDescriptor extends Descriptor {
+  /** Whether ECONNRESET is to be reported, after what has arrived. */
+  isReset = false;
   /** SO_PASSCRED, as last set or read. */
   passCredentials = false;
   /** The file of a bound socket; close() removes it. */
   file: SocketFile | undefined;
-  /** Descriptors that its waits wait for in its place; they are closed with it. */
-  readonly probes: Set<Descriptor> = new Set();
+  /** Its address, and that of its peer, if the kernel knows a short one in its place. */
+  longName: Uint8Array<ArrayBuffer> | undefined;
+  longPeerName: Uint8Array<ArrayBuffer> | undefined;
+  /** Descriptors that it needs; they are closed with it. */
+  readonly attached: Set<Descriptor> = new Set();
   /** Receives and sends are done in the order of their calls. */
   readonly receives: DescriptorSource = new DescriptorSource(this, POLLIN);
   readonly sends: DescriptorSource = new DescriptorSource(this, POLLOUT);
 
+  /**
+   * Throws the ECONNRESET that the kernel has reported, once. To be called when there is
+   * nothing more to receive: the kernel may report it before what has arrived.
+   */
+  throwReset(syscall: string): void {
+    if (!this.isReset) return;
+    this.isReset = false;
+    throw ipcError(ECONNRESET, syscall, this.subject);
+  }
+
   override detach(): number {
     const fd = super.detach();
-    for (const probe of this.probes) probe.close();
+    for (const descriptor of this.attached) descriptor.close();
     return fd;
   }
 
   override close(): void {
-    if (!this.closed) this.file?.remove();
+    if (!this.closed && !isHandedOn(this.fd)) this.file?.remove();
     super.close();
   }
+}
+
+/** Changes the mode of the file of a bound socket. */
+export function chmod(
+  { file, fd, subject }: SocketDescriptor,
+  mode: number,
+): void {
+  checkMode(mode);
+  if (file !== undefined) return file.chmod(mode | 0);
+  throw new TypeError(
+    `Cannot change the mode of ${subject} (descriptor ${fd}): this object has no file`,
+  );
 }
 
 /** setsockopt(fd, SOL_SOCKET, SO_PASSCRED, ...) */
@@ -157,8 +184,12 @@ export function descriptorOf(socket: UnixSocket): SocketDescriptor {
 }
 
 /**
- * The base class of all Unix domain sockets. `close()` removes the socket file that
- * `bind` has created, if the path still names it; `detach()` does not.
+ * The base class of all Unix domain sockets.
+ *
+ * `close()` removes the socket file that `bind` has created, if the path still names it.
+ * The file stays after `detach()`, and if another program was given the descriptor, by
+ * `inherit()` or in a message: that program can serve on. It also stays if the object is
+ * forgotten: the garbage collector closes only the descriptor.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
@@ -175,8 +206,10 @@ export abstract class UnixSocket extends DescriptorOwner {
    * @throws {ClosedError} If this socket is closed.
    */
   get localAddress(): UnixAddress | null {
-    const { fd, subject } = descriptorOf(this);
-    return addressOf("getsockname", fd, subject);
+    const { fd, subject, longName } = descriptorOf(this);
+    return longName === undefined
+      ? addressOf("getsockname", fd, subject)
+      : decodeAddress(longName, longName.length);
   }
 
   /**
@@ -241,8 +274,10 @@ export abstract class UnixChannel extends UnixSocket {
    * @throws {IpcError} ENOTCONN if this socket is not connected.
    */
   get remoteAddress(): UnixAddress | null {
-    const { fd, subject } = descriptorOf(this);
-    return addressOf("getpeername", fd, subject);
+    const { fd, subject, longPeerName } = descriptorOf(this);
+    return longPeerName === undefined
+      ? addressOf("getpeername", fd, subject)
+      : decodeAddress(longPeerName, longPeerName.length);
   }
 
   /**

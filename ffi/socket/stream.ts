@@ -3,7 +3,7 @@
 import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
 import { internal } from "../internal.ts";
 import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
-import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
+import { EAGAIN, ECONNRESET, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { MSG_DONTWAIT, SOCK_STREAM, sysSocket } from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import {
@@ -60,10 +60,14 @@ function readOnce(
     if (length === 0) return 0; // recv(2), unlike read(2), would block
     const count = recv(fd, buffer, length, flags);
     if (count > 0) return count;
-    if (count === 0) return null; // the end, as in Deno
+    if (count === 0) {
+      socket.throwReset("recv");
+      return null; // the end, as in Deno
+    }
     const error = errno();
     if (error === EAGAIN) return undefined;
-    if (error !== EINTR) throw ipcError(error, "recv", socket.subject);
+    if (error === ECONNRESET) socket.isReset = true; // the end is next
+    else if (error !== EINTR) throw ipcError(error, "recv", socket.subject);
   }
 }
 
@@ -152,7 +156,9 @@ function receiving(
   const incoming = incomingOf(options, STREAM_SIZE);
   return (flags) => {
     const message = receiveOnce(socket, incoming, flags, false);
-    return message?.size === 0 ? null : message;
+    if (message?.size !== 0) return message;
+    socket.throwReset("recvmsg");
+    return null;
   };
 }
 
