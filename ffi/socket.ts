@@ -6,8 +6,9 @@
  * both sides send and receive, and each side sees when the other closes. Or to pass
  * descriptors to another process, which only sockets can.
  *
- * **Choose something else** for bytes in one direction (a pipe or FIFO is faster), or
- * for messages to a receiver that is not running yet (a message queue).
+ * **Choose something else** for bytes in one direction in small pieces (a pipe or FIFO is
+ * faster up to some kilobytes, a socket from 64 KiB on), or for messages to a receiver
+ * that is not running yet (a message queue).
  *
  * |                   | with connections            | without                  |
  * | ----------------- | --------------------------- | ------------------------ |

@@ -49,8 +49,9 @@ import { SocketFile } from "./socket_file.ts";
 /** How a socket is bound to its address. */
 export interface UnixBindOptions {
   /**
-   * The permission bits of the socket file; the bits of the umask are cleared. To
-   * connect or send requires write permission. An abstract name has no permissions.
+   * The permission bits of the socket file. The umask does not apply; the file never
+   * has more permissions. To connect or send requires write permission. An abstract
+   * name has no permissions.
    *
    * @default {0o600}
    */

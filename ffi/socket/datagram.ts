@@ -225,11 +225,10 @@ function open(
   const descriptor = openSocket(SOCK_DGRAM, subject);
   let file: SocketFile | undefined;
   try {
+    if (passCredentials) setPassCredentials(descriptor, true); // of the first message, too
     file = binding && bind(descriptor, binding);
     if (to !== undefined) connectOnce(descriptor, to);
-    const socket = make(descriptor, file);
-    if (passCredentials) setPassCredentials(descriptor, true);
-    return socket;
+    return make(descriptor, file);
   } catch (error) {
     file?.remove();
     descriptor.close();
@@ -250,11 +249,20 @@ function connectTo(
 
 /**
  * A Unix datagram socket: messages without a connection. They keep their boundaries and
- * their order, and none is lost: a sender waits while the queue of the receiver is full
- * (10 messages, see /proc/sys/net/unix/max_dgram_qlen).
+ * their order. A sender waits while the queue of the receiver is full: it holds one
+ * message more than /proc/sys/net/unix/max_dgram_qlen says, which is 10 unless changed.
+ * Between the two sockets of a pair the size of the send buffer is the only limit.
  *
  * Choose it for one receiver and many senders that come and go. It has no end: a
- * receiver does not learn that a sender has closed.
+ * receiver does not learn that a sender has closed, nor does one socket of a pair learn
+ * it of the other. Only a send does: it fails with ECONNREFUSED, and the kernel then
+ * discards what a connected socket has not received yet. For two sides that end,
+ * choose {@linkcode UnixSeqpacket}.
+ *
+ * Asynchronous receives get what arrives in the order of their calls, and sends to one
+ * address are done in the order of their calls: while one waits, `trySend` to that address
+ * returns false, and `sendSync` throws. `receiveSync` and `tryReceive` do not queue: they
+ * take what is there before the asynchronous receives that wait.
  *
  * @example A request, and the reply to its sender
  * ```ts
@@ -301,8 +309,7 @@ export class UnixDatagram extends UnixChannel {
    * @throws {TypeError} If the path is empty or contains NUL, or a mode is given with an
    * abstract name.
    * @throws {RangeError} If the path or name is too long, or the mode out of range.
-   * @throws {IpcError} EADDRINUSE if the address is in use, or, without `reclaim`,
-   * if the path exists; ENOENT, ENOTDIR, EACCES, EMFILE. No file is left behind.
+   * @throws {IpcError} As {@linkcode UnixListener.listen}. No file is left behind.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/bind.2.html | bind(2)}
    */
@@ -325,9 +332,12 @@ export class UnixDatagram extends UnixChannel {
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If a path is empty or contains NUL.
    * @throws {RangeError} If a path or name is too long, or the mode out of range.
-   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket is
-   * bound to it, EACCES if the file is not writable, EPROTOTYPE if it is a socket of
-   * another type, EPERM if that is connected to another socket, EADDRINUSE, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist; ENOTDIR or ELOOP if it leads
+   * through a file or too many links; ECONNREFUSED if no socket is bound to the address, or
+   * the file is no socket; EACCES if the file is not writable, or a directory not
+   * searchable; EPROTOTYPE if it is a socket of another type; EPERM if that is connected
+   * to another socket; EMFILE, ENFILE, ENOBUFS, ENOMEM; with `from` those of
+   * {@linkcode UnixDatagram.create}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
@@ -422,14 +432,17 @@ export class UnixDatagram extends UnixChannel {
    * @param data The message; it may be empty.
    * @param options `to`, `descriptors`, and `timeout` in milliseconds.
    * @throws {RangeError} If there are more than 253 descriptors.
-   * @throws {Error} If an asynchronous send to the same receiver is pending.
+   * @throws {Error} If an asynchronous send to the same address is pending.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EMSGSIZE if the message does not fit into the send
-   * buffer (the error has the limit), ENOBUFS above about 4 MiB; ENOENT, ECONNREFUSED or
-   * ECONNRESET if the receiver has closed; ENOTCONN without `to` if this socket is not
-   * connected; EPERM if the receiver is connected to another socket; EACCES; EBADF if
-   * a descriptor is not open; ETOOMANYREFS if too many descriptors are in flight.
+   * buffer (the error has the limit), ENOBUFS above about 4 MiB; ECONNREFUSED if the
+   * receiver has closed, and ENOTCONN afterwards; ENOTCONN without `to` if this socket is
+   * not connected; EPIPE if the receiver has shut down receiving; EPERM if it is
+   * connected to another socket; ENOENT, ENOTDIR, ELOOP, EACCES and EPROTOTYPE for the path
+   * `to`, as of {@linkcode UnixDatagram.connectSync}; EBADF if a descriptor is not open;
+   * ETOOMANYREFS if too many descriptors are in flight; EMFILE or ENFILE if a send with
+   * `to` has to wait, which takes a descriptor.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -451,8 +464,9 @@ export class UnixDatagram extends UnixChannel {
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, waiting without blocking the thread.
-   * A message is sent completely or not at all. Several at a time are sent in the order
-   * of the calls; sends to other receivers do not wait for them.
+   * A message is sent completely or not at all. Several to one address are sent in the
+   * order of the calls. Sends to other addresses do not wait for them, unless this socket
+   * is connected: then all are sent in the order of the calls.
    *
    * @param data The message; it may be empty. Do not change it, and keep the descriptors
    * open, until the promise is settled.
@@ -489,7 +503,7 @@ export class UnixDatagram extends UnixChannel {
    * @param data The message; it may be empty.
    * @param options `to`, `descriptors`.
    * @returns Whether the message was sent: false if there is no room now, or while an
-   * asynchronous send to the same receiver is pending.
+   * asynchronous send to the same address is pending.
    * @throws {RangeError} If there are more than 253 descriptors.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixDatagram.sendSync}.
@@ -515,11 +529,13 @@ export class UnixDatagram extends UnixChannel {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
    * @returns The message; its `from` is the address of the sender.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty.
    * @throws {ClosedError} If this socket is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer of a pair closed with unreceived
-   * data.
+   * @throws {IpcError} ECONNRESET if the peer, connected to this socket, has connected to
+   * another one and so discarded messages, after all that has arrived. (That a peer has
+   * closed is not told.)
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -535,11 +551,13 @@ export class UnixDatagram extends UnixChannel {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns The message; its `from` is the address of the sender.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty or becomes so during the wait.
    * @throws {ClosedError} If this socket is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer of a pair closed with unreceived
-   * data.
+   * @throws {IpcError} ECONNRESET if the peer, connected to this socket, has connected to
+   * another one and so discarded messages, after all that has arrived. (That a peer has
+   * closed is not told.)
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
@@ -557,10 +575,12 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns The message, or undefined if there is none now.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty.
    * @throws {ClosedError} If this socket is closed.
-   * @throws {IpcError} ECONNRESET if the peer of a pair closed with unreceived
-   * data.
+   * @throws {IpcError} ECONNRESET if the peer, connected to this socket, has connected to
+   * another one and so discarded messages, after all that has arrived. (That a peer has
+   * closed is not told.)
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -568,7 +588,7 @@ export class UnixDatagram extends UnixChannel {
     return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
   }
 
-  /** Receives messages until this socket is closed. */
+  /** Receives messages until this socket is closed; not until the peer is. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
     const tryWith = receiving(socket, undefined);

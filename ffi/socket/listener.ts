@@ -63,8 +63,8 @@ export interface UnixListenOptions extends UnixBindOptions {
    */
   type?: "stream" | "seqpacket" | undefined;
   /**
-   * The maximum number of connections that wait to be accepted. The kernel limits it to
-   * /proc/sys/net/core/somaxconn.
+   * The number of connections that wait to be accepted; the kernel lets one more wait.
+   * It silently limits the number to /proc/sys/net/core/somaxconn.
    *
    * @default {4096}
    */
@@ -238,7 +238,13 @@ export class UnixListener<
    * out of range.
    * @throws {IpcError} EADDRINUSE if the address is in use, or the path exists; with
    * `reclaim` only if a socket is bound to it, another process reclaims it now, or it is
-   * a file of another type. ENOENT, ENOTDIR, EACCES, EMFILE. No file is left behind.
+   * a file of another type. ENOENT if a directory of the path is missing; ENOTDIR or ELOOP
+   * if it leads through a file or too many links; EACCES if the directory is not
+   * writable, or one not searchable; EROFS, ENOSPC, EDQUOT; EPERM if the file system has
+   * no sockets; ENAMETOOLONG if the path has a component of more than 255 bytes, or, with
+   * `reclaim`, a last one of more than 247; EOPNOTSUPP if the umask clears bits of the mode
+   * and /proc is not mounted, before Linux 6.6; EMFILE, ENFILE, ENOBUFS, ENOMEM. No file
+   * is left behind.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/listen.2.html | listen(2)}
    */
@@ -354,8 +360,9 @@ export class UnixListener<
    * @returns The connection.
    * @throws {ClosedError} If this listener is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; the
-   * connection stays in the backlog.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors, ENOBUFS or
+   * ENOMEM if there is too little memory; the client stays in the backlog. Wait before
+   * another try, as the async iterator does.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */
@@ -381,8 +388,9 @@ export class UnixListener<
    * @returns The connection.
    * @throws {ClosedError} If this listener is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; the
-   * connection stays in the backlog.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors, ENOBUFS or
+   * ENOMEM if there is too little memory; the client stays in the backlog. Wait before
+   * another try, as the async iterator does.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
@@ -404,8 +412,9 @@ export class UnixListener<
    *
    * @returns The connection, or undefined if none waits to be accepted.
    * @throws {ClosedError} If this listener is closed.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; the
-   * connection stays in the backlog.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors, ENOBUFS or
+   * ENOMEM if there is too little memory; the client stays in the backlog. Wait before
+   * another try, as the async iterator does.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/accept.2.html | accept(2)}
    */

@@ -93,6 +93,11 @@ export function seqpacketOver(descriptor: SocketDescriptor): UnixSeqpacket {
  * A connected Unix seqpacket socket: one side of a connection that carries messages.
  * Messages keep their boundaries and their order; each is received once.
  *
+ * Asynchronous receives get what arrives in the order of their calls, and sends are done
+ * in the order of their calls: while one waits, `trySend` returns false, and `sendSync`
+ * throws. `receiveSync` and `tryReceive` do not queue: they take what is there before the
+ * asynchronous receives that wait.
+ *
  * A message may be empty. But an empty message right before the peer closes cannot be
  * told from the end, and is reported as the end, unless `passCredentials` is true.
  *
@@ -129,15 +134,17 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * @param address A path, or an abstract name; at most 107 bytes.
+   * @param address A path, or an abstract name.
    * @param options `timeout` in milliseconds.
    * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
-   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
-   * socket of another type, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist; ENOTDIR or ELOOP if it leads
+   * through a file or too many links; ECONNREFUSED if no socket listens at the address,
+   * or the file is no socket; EACCES if the file is not writable, or a directory not
+   * searchable; EPROTOTYPE if it is a socket of another type; EMFILE, ENFILE, ENOBUFS,
+   * ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
@@ -155,15 +162,13 @@ export class UnixSeqpacket extends UnixConnection {
    * `connect(fd, address, length)`, waiting without blocking the thread while the
    * backlog of the server is full.
    *
-   * @param address A path, or an abstract name; at most 107 bytes.
+   * @param address A path, or an abstract name.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
-   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
-   * socket of another type, EMFILE.
+   * @throws {IpcError} As {@linkcode UnixSeqpacket.connectSync}.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
@@ -227,9 +232,9 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EMSGSIZE if the message does not fit into the send
-   * buffer (the error has the limit), EPIPE if the peer has closed,
-   * ECONNRESET if it closed with unreceived data, ENOBUFS above about 4 MiB, EBADF if a
-   * descriptor is not open, ETOOMANYREFS if too many descriptors are in flight.
+   * buffer (the error has the limit); EPIPE if the peer has closed; ECONNRESET, once, if
+   * it closed with unreceived messages; ENOBUFS above about 4 MiB; EBADF if a descriptor
+   * is not open; ETOOMANYREFS if too many descriptors are in flight.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -257,10 +262,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EMSGSIZE if the message does not fit into the send
-   * buffer (the error has the limit), EPIPE if the peer has closed,
-   * ECONNRESET if it closed with unreceived data, ENOBUFS above about 4 MiB, EBADF if a
-   * descriptor is not open, ETOOMANYREFS if too many descriptors are in flight.
+   * @throws {IpcError} As {@linkcode UnixSeqpacket.sendSync}.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
@@ -303,10 +305,12 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
    * @returns The message, or null at the end: the peer has closed.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unreceived data.
+   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages, after
+   * all that has arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -324,10 +328,12 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns The message, or null at the end: the peer has closed.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty or becomes so during the wait.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unreceived data.
+   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages, after
+   * all that has arrived.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
@@ -346,9 +352,11 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns The message, undefined if there is none now, or null at the end: the peer
    * has closed.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unreceived data.
+   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages, after
+   * all that has arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -356,7 +364,10 @@ export class UnixSeqpacket extends UnixConnection {
     return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
   }
 
-  /** Receives messages until the peer or this side is closed. */
+  /**
+   * Receives messages until the peer or this side is closed. If the peer closed with
+   * unreceived messages, the loop ends with ECONNRESET, after all that has arrived.
+   */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
     const tryWith = receiving(socket, undefined);

@@ -189,7 +189,8 @@ export function descriptorOf(socket: UnixSocket): SocketDescriptor {
  * `close()` removes the socket file that `bind` has created, if the path still names it.
  * The file stays after `detach()`, and if another program was given the descriptor, by
  * `inherit()` or in a message: that program can serve on. It also stays if the object is
- * forgotten: the garbage collector closes only the descriptor.
+ * forgotten: the garbage collector then closes the descriptor, and a number that was
+ * kept from `fd` can become another file's.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
@@ -201,7 +202,8 @@ export abstract class UnixSocket extends DescriptorOwner {
 
   /**
    * `getsockname(2)`: the address of this socket; null if it is unnamed. A path is
-   * returned as it was passed to `bind`.
+   * returned as it was passed to `bind`; one that another process has bound and that has
+   * more than 107 bytes is absolute.
    *
    * @throws {ClosedError} If this socket is closed.
    */
@@ -271,6 +273,7 @@ export abstract class UnixChannel extends UnixSocket {
    * `getpeername(2)`: the address of the peer; null if the peer is unnamed, as most
    * clients are.
    *
+   * @throws {ClosedError} If this socket is closed.
    * @throws {IpcError} ENOTCONN if this socket is not connected.
    */
   get remoteAddress(): UnixAddress | null {
@@ -377,9 +380,10 @@ export abstract class UnixConnection extends UnixChannel {
 
   /**
    * `shutdown(fd, SHUT_WR)`: ends sending. The peer receives the end, and can still
-   * send.
+   * send. Asynchronous sends that wait fail with EPIPE.
    *
    * @throws {ClosedError} If this socket is closed.
+   * @throws {IpcError} ENOTCONN if this socket was taken over and is not connected.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shutdown.2.html | shutdown(2)}
    */

@@ -173,6 +173,11 @@ export function streamOver(descriptor: SocketDescriptor): UnixStream {
 /**
  * A connected Unix stream socket: one side of a connection.
  *
+ * Asynchronous reads get what arrives in the order of their calls, and writes are done in
+ * the order of their calls, each as a whole: while one waits, `tryWrite` and `trySend`
+ * return undefined, and `writeSync` and `sendSync` throw. A synchronous read and `tryRead`
+ * do not queue: they take what is there before the asynchronous reads that wait.
+ *
  * @example Send and receive
  * ```ts
  * import { UnixListener, UnixStream } from "@linux/ipc/socket";
@@ -211,15 +216,17 @@ export class UnixStream extends UnixConnection {
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
-   * @param address A path, or an abstract name; at most 107 bytes.
+   * @param address A path, or an abstract name.
    * @param options `timeout` in milliseconds.
    * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
-   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
-   * socket of another type, EMFILE.
+   * @throws {IpcError} ENOENT if the path does not exist; ENOTDIR or ELOOP if it leads
+   * through a file or too many links; ECONNREFUSED if no socket listens at the address,
+   * or the file is no socket; EACCES if the file is not writable, or a directory not
+   * searchable; EPROTOTYPE if it is a socket of another type; EMFILE, ENFILE, ENOBUFS,
+   * ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
@@ -234,15 +241,13 @@ export class UnixStream extends UnixConnection {
    * `connect(fd, address, length)`, waiting without blocking the thread while the
    * backlog of the server is full.
    *
-   * @param address A path, or an abstract name; at most 107 bytes.
+   * @param address A path, or an abstract name.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The connection. The server may accept it later.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path or name is too long.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ENOENT if the path does not exist, ECONNREFUSED if no socket
-   * listens at the address, EACCES if the file is not writable, EPROTOTYPE if it is a
-   * socket of another type, EMFILE.
+   * @throws {IpcError} As {@linkcode UnixStream.connectSync}.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
@@ -326,7 +331,8 @@ export class UnixStream extends UnixConnection {
    * @returns The number of bytes read, or null at the end: the peer has closed.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data, after all that has
+   * arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
    */
@@ -352,7 +358,8 @@ export class UnixStream extends UnixConnection {
    * @returns The number of bytes read, or null at the end: the peer has closed.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data, after all that has
+   * arrived.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
@@ -371,7 +378,8 @@ export class UnixStream extends UnixConnection {
    * @returns The number of bytes read, undefined if there is no data now, or null at
    * the end: the peer has closed.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data, after all that has
+   * arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recv(2)}
    */
@@ -392,7 +400,8 @@ export class UnixStream extends UnixConnection {
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been written.
-   * @throws {IpcError} EPIPE if the peer has closed. (SIGPIPE is not raised.)
+   * @throws {IpcError} EPIPE if the peer has closed, or ECONNRESET if it closes with
+   * unread data during the call. (SIGPIPE is not raised.)
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -416,7 +425,8 @@ export class UnixStream extends UnixConnection {
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been written.
-   * @throws {IpcError} EPIPE if the peer has closed. (SIGPIPE is not raised.)
+   * @throws {IpcError} EPIPE if the peer has closed, or ECONNRESET if it closes with
+   * unread data during the call. (SIGPIPE is not raised.)
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
@@ -432,7 +442,8 @@ export class UnixStream extends UnixConnection {
    * @returns The number of bytes written, or undefined if there is no room now, or while
    * an asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} EPIPE if the peer has closed. (SIGPIPE is not raised.)
+   * @throws {IpcError} EPIPE if the peer has closed, or ECONNRESET if it closes with
+   * unread data during the call. (SIGPIPE is not raised.)
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -453,7 +464,7 @@ export class UnixStream extends UnixConnection {
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
-   * @throws {IpcError} EPIPE if the peer has closed, EBADF if a descriptor is not
+   * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
    * open, ETOOMANYREFS if too many descriptors are in flight.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
@@ -484,7 +495,7 @@ export class UnixStream extends UnixConnection {
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
-   * @throws {IpcError} EPIPE if the peer has closed, EBADF if a descriptor is not
+   * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
    * open, ETOOMANYREFS if too many descriptors are in flight.
    * @throws The reason of the signal, if it is aborted.
    *
@@ -511,7 +522,7 @@ export class UnixStream extends UnixConnection {
    * @throws {RangeError} If there are more than 253 descriptors, or descriptors
    * without a byte.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
-   * @throws {IpcError} EPIPE if the peer has closed, EBADF if a descriptor is not
+   * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
    * open, ETOOMANYREFS if too many descriptors are in flight.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
@@ -533,10 +544,12 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
    * @returns The bytes and what they came with, or null at the end: the peer has closed.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data, after all that has
+   * arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -558,10 +571,12 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns The bytes and what they came with, or null at the end: the peer has closed.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty or becomes so during the wait.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data, after all that has
+   * arrived.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
@@ -581,9 +596,11 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns The bytes and what they came with, undefined if there are none now, or null
    * at the end: the peer has closed.
-   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range.
+   * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
+   * empty.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} ECONNRESET if the peer closed with unread data.
+   * @throws {IpcError} ECONNRESET if the peer closed with unread data, after all that has
+   * arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -594,6 +611,8 @@ export class UnixStream extends UnixConnection {
   /**
    * `recv(2)` as a byte stream with back-pressure. The socket is closed when both this
    * stream and `writable` have ended, failed or were cancelled.
+   *
+   * @throws {ClosedError} If this side is closed.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     const socket = descriptorOf(this);
@@ -606,6 +625,8 @@ export class UnixStream extends UnixConnection {
   /**
    * `send(2)` as a stream with back-pressure. Closing or aborting it calls
    * `shutdown(fd, SHUT_WR)`; the socket is closed when `readable` has ended, too.
+   *
+   * @throws {ClosedError} If this side is closed.
    */
   get writable(): WritableStream<Uint8Array> {
     const socket = descriptorOf(this);
