@@ -1,9 +1,14 @@
 /** The order of the calls, and ends of waits that only a look behind the await tells. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { UnixDatagram, UnixSeqpacket, UnixStream } from "@linux/ipc/socket";
+import {
+  UnixDatagram,
+  UnixListener,
+  UnixSeqpacket,
+  UnixStream,
+} from "@linux/ipc/socket";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
-import { soon } from "./support/waits.ts";
+import { soon, turns } from "./support/waits.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
@@ -208,4 +213,112 @@ Deno.test("waits of more than 2^31 ms do not end early", async () => {
     return { early, count: ended.length };
   });
   assertEquals(ended, { early: [], count: 9 });
+});
+
+for (
+  const [name, Kind] of [
+    ["UnixSeqpacket", UnixSeqpacket],
+    ["UnixDatagram", UnixDatagram],
+  ] as const
+) {
+  leakTest(
+    `${name}.tryReceive() takes what is there before receives that wait`,
+    async () => {
+      using ends = Kind.pair();
+      const [one, other] = ends;
+      const pending = [other.receive(), other.receive()];
+      await turns(); // they wait
+      for (const value of [1, 2, 3, 4]) one.sendSync(bytes(value));
+      assertEquals(other.tryReceive()!.data, bytes(1));
+      assertEquals(other.receiveSync()!.data, bytes(2));
+      const received = await soon(Promise.all(pending));
+      assertEquals(received.map((message) => message!.data[0]), [3, 4]);
+    },
+  );
+
+  leakTest(`${name}.send() goes on after one that was given up`, async () => {
+    using ends = Kind.pair();
+    const [one, other] = ends;
+    let before = 0;
+    while (one.trySend(bytes(0))) before++;
+    const controller = new AbortController();
+    const { signal } = controller;
+    const sends = [
+      one.send(bytes(1), { signal }).catch(() => "aborted"),
+      one.send(bytes(2)),
+      one.send(bytes(3), { signal }).catch(() => "aborted"),
+      one.send(bytes(4)),
+    ];
+    await turns();
+    controller.abort();
+    for (let i = 0; i < before; i++) other.receiveSync();
+    assertEquals((await soon(other.receive()))!.data, bytes(2));
+    assertEquals((await soon(other.receive()))!.data, bytes(4));
+    assertEquals(
+      await Promise.all(sends),
+      ["aborted", undefined, "aborted", undefined],
+    );
+  });
+}
+
+leakTest(
+  "UnixStream.tryRead() takes what is there before reads that wait",
+  async () => {
+    using ends = UnixStream.pair();
+    const [one, other] = ends;
+    const buffers = Array.from({ length: 4 }, () => new Uint8Array(1));
+    const pending = [other.read(buffers[2]!), other.read(buffers[3]!)];
+    await turns(); // they wait
+    one.writeSync(bytes(1, 2, 3, 4));
+    assertEquals(other.tryRead(buffers[0]!), 1);
+    assertEquals(other.readSync(buffers[1]!), 1);
+    assertEquals(await soon(Promise.all(pending)), [1, 1]);
+    assertEquals(buffers.map((buffer) => buffer[0]), [1, 2, 3, 4]);
+  },
+);
+
+leakTest(
+  "a connected UnixDatagram keeps the order of all its sends",
+  async () => {
+    using first = UnixDatagram.create(null);
+    using second = UnixDatagram.create(null);
+    using sender = UnixDatagram.connectSync(first.localAddress!);
+    const to = second.localAddress!;
+    while (sender.trySend(bytes(0)));
+    const waiting = sender.send(bytes(1));
+    assert(!sender.trySend(bytes(2), { to }));
+    const after = sender.send(bytes(2), { to });
+    await turns();
+    assertEquals(second.tryReceive(), undefined);
+    while (first.tryReceive() !== undefined);
+    await soon(waiting);
+    await soon(after);
+    assertEquals(second.receiveSync().data, bytes(2));
+  },
+);
+
+leakTest("queues hold one more than their limit", () => {
+  using receiver = UnixDatagram.create(null);
+  using sender = UnixDatagram.create(null);
+  const to = receiver.localAddress!;
+  let messages = 0;
+  while (sender.trySend(bytes(0), { to })) messages++;
+  const limit = "/proc/sys/net/unix/max_dgram_qlen";
+  assertEquals(messages, Number(Deno.readTextFileSync(limit)) + 1);
+
+  for (const backlog of [1, 2, 7]) {
+    using listener = UnixListener.listen(null, { backlog });
+    const clients: UnixStream[] = [];
+    const options = { timeout: 0 };
+    const connect = () =>
+      clients.push(UnixStream.connectSync(listener.localAddress!, options));
+    for (let i = 0; i <= backlog; i++) connect();
+    assertThrows(connect, DOMException);
+    for (const client of clients) client.close();
+  }
+
+  using ends = UnixDatagram.pair(); // the send buffer is the only limit
+  let between = 0;
+  while (ends[0].trySend(bytes(0))) between++;
+  assert(between > messages);
 });
