@@ -38,7 +38,8 @@ export interface PathAddress {
  * be bound to a longer one takes that descriptor as long as the socket is open; its peers
  * in other programs see the address `/proc/PID/fd/N/NAME`, which is valid for that time
  * for processes of the same user. This module translates it back. If NAME has more than
- * 80 bytes, its peers see an address that they cannot reply to.
+ * 80 bytes, its peers see an address that they cannot reply to. Where /proc is not mounted,
+ * a long path fails with ENOENT.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */

@@ -136,7 +136,10 @@ class ListenerSource extends DescriptorSource {
   }
 }
 
-/** Errors that end when this process, or the system, has descriptors or memory again. */
+/**
+ * Errors that end when this process, or the system, has descriptors or memory again;
+ * ENOSPC is of epoll_ctl(2), whose limit is per user.
+ */
 const SHORTAGES = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC]);
 
 function isShortage(error: unknown): boolean {

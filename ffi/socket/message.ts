@@ -70,8 +70,8 @@ export interface UnixSendOptions {
 /** How a message is received. */
 export interface UnixReceiveOptions {
   /**
-   * Where the bytes are stored: `data` is then a view of this buffer, not a copy. Its
-   * length replaces `maxSize`.
+   * Where the bytes are stored, of at least 1 byte: `data` is then a view of this buffer,
+   * not a copy. Its length replaces `maxSize`.
    */
   buffer?: Uint8Array<ArrayBuffer> | undefined;
   /**
@@ -111,7 +111,10 @@ export interface UnixMessage extends Disposable {
    * true; else null. A sender with the privileges of root can forge them.
    */
   readonly credentials: Credentials | null;
-  /** The address of the sender; null if it is unnamed, or for a connected socket. */
+  /**
+   * The address of the sender of a datagram; null if it is unnamed, and for streams and
+   * seqpackets.
+   */
   readonly from: UnixAddress | null;
   /** Closes the descriptors that were neither closed nor detached. */
   close(): void;

@@ -238,6 +238,8 @@ export abstract class UnixSocket extends DescriptorOwner {
    * its own overhead, and returns the doubled one. It silently limits the value to
    * /proc/sys/net/core/wmem_max and rmem_max: read it back.
    *
+   * @throws {TypeError} If a size to set is not a number.
+   * @throws {RangeError} If it is not an integer from 0 to 1073741823.
    * @throws {ClosedError} If this socket is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
