@@ -180,6 +180,7 @@ export const SOCKET: Mechanism = {
       },
       methods: {
         ...channel,
+        chmod: [mode],
         sendSync: [message, syncWait({ descriptors, to: peer })],
         send: [message, wait({ descriptors, to: peer })],
         trySend: [message, options({ descriptors, to: peer })],
@@ -209,6 +210,7 @@ export const SOCKET: Mechanism = {
       },
       methods: {
         ...socket,
+        chmod: [mode],
         acceptSync: [syncWait()],
         accept: [wait()],
         tryAccept: [],
