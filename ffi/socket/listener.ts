@@ -153,6 +153,7 @@ class ServerSource extends ListenerSource {
 
   /** Calls `tryOnce`; undefined in a shortage. */
   guard<T>(tryOnce: () => T): T | undefined {
+    this.#isShort = false;
     try {
       return tryOnce();
     } catch (error) {
@@ -170,8 +171,7 @@ class ServerSource extends ListenerSource {
         if (!isShortage(error)) throw error; // the epoll of the wait needs two
       }
     }
-    this.#isShort = false;
-    return await this.#backoff.ready(limits);
+    return await this.#backoff.ready(limits, () => true);
   }
 }
 
