@@ -154,6 +154,9 @@ export {
   listenFds,
   PassedDescriptor,
   type PathAddress,
+  sdNotify,
+  type SdNotifyOptions,
+  sdNotifySync,
   type UnixAddress,
   type UnixBindOptions,
   type UnixBufferSizes,
@@ -164,18 +167,24 @@ export {
   UnixListener,
   type UnixListenOptions,
   type UnixMessage,
+  type UnixPassOptions,
   type UnixReceiveOptions,
   type UnixSendOptions,
   type UnixSendToOptions,
   UnixSeqpacket,
   type UnixSocket,
   UnixStream,
+  watchdogTimeout,
 } from "./ffi/socket.ts";
 
 export {
+  type FrameBytes,
+  type FramedMessage,
+  type FramedSendOptions,
   FramedStream,
   type FramedStreamOptions,
   type FrameReader,
+  type FrameReadOptions,
   type FrameWriter,
 } from "./ffi/frames.ts";
 

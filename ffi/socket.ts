@@ -19,6 +19,8 @@
  * part of one. To exchange messages, use {@linkcode UnixSeqpacket}, or a `FramedStream`
  * over a stream.
  *
+ * {@linkcode listenFds} and {@linkcode sdNotify} are for services that systemd starts.
+ *
  * ```ts
  * import { UnixListener, UnixStream } from "@linux/ipc/socket";
  *
@@ -80,10 +82,18 @@ export type {
   UnixBufferSizes,
   UnixChannel,
   UnixConnection,
+  UnixPassOptions,
   UnixSocket,
 } from "./socket/socket.ts";
 export { UnixStream } from "./socket/stream.ts";
-export { type ListenFd, listenFds } from "./socket/systemd.ts";
+export {
+  type ListenFd,
+  listenFds,
+  sdNotify,
+  type SdNotifyOptions,
+  sdNotifySync,
+  watchdogTimeout,
+} from "./socket/systemd.ts";
 
 export type {
   DescriptorOwner,

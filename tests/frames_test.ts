@@ -8,7 +8,9 @@ import {
 import { pipe } from "@linux/ipc/pipe";
 import { ClosedError, UnixStream } from "@linux/ipc/socket";
 import { FramedStream, type FramedStreamOptions } from "@linux/ipc/frames";
+import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
+import { turns } from "./support/waits.ts";
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
@@ -468,4 +470,562 @@ leakTest("FramedStream sends nothing of memory that is gone", async () => {
   assertInstanceOf(await refused, TypeError);
   await last;
   assertEquals(await server.receive(), bytes(1));
+});
+
+const FRAMES: [FramedStreamOptions, number[]][] = [
+  [{ prefixSize: 1 }, [2, 7, 8]],
+  [{ prefixSize: 2 }, [0, 2, 7, 8]],
+  [{ prefixSize: 2, littleEndian: true }, [2, 0, 7, 8]],
+  [{ prefixSize: 4, littleEndian: false }, [0, 0, 0, 2, 7, 8]],
+  [{ littleEndian: true }, [2, 0, 0, 0, 7, 8]],
+  [{ prefixSize: 8 }, [0, 0, 0, 0, 0, 0, 0, 2, 7, 8]],
+  [{ prefixSize: 8, littleEndian: true }, [2, 0, 0, 0, 0, 0, 0, 0, 7, 8]],
+  [{ prefixIncluded: true }, [0, 0, 0, 6, 7, 8]],
+  [{ prefixSize: 1, prefixIncluded: true }, [3, 7, 8]],
+  [{ prefixSize: 2, littleEndian: true, prefixIncluded: true }, [4, 0, 7, 8]],
+  [{ maxDescriptors: 2 }, [0, 0, 0, 2, 7, 8]],
+  [{ delimiter: "\n" }, [7, 8, 10]],
+  [{ delimiter: "\r\n" }, [7, 8, 13, 10]],
+  [{ delimiter: bytes(0) }, [7, 8, 0]],
+  [{ delimiter: bytes(1, 1, 2) }, [7, 8, 1, 1, 2]],
+  [{ delimiter: "ä\0" }, [7, 8, 0xc3, 0xa4, 0]],
+];
+
+for (const [options, frame] of FRAMES) {
+  const name = `FramedStream with ${Deno.inspect(options)}`;
+
+  leakTest(`${name} sends and receives`, async () => {
+    using it = framed(options);
+    const buffer = new Uint8Array(16);
+    it.frames.sendSync(bytes(7, 8));
+    assertEquals(buffer.slice(0, it.raw.readSync(buffer)!), bytes(...frame));
+    await it.frames.send(bytes(7, 8));
+    assertEquals(buffer.slice(0, it.raw.readSync(buffer)!), bytes(...frame));
+
+    it.raw.writeSync(bytes(...frame, ...frame, ...frame, ...frame));
+    assertEquals(await it.frames.receive(), bytes(7, 8));
+    assertEquals(it.frames.receiveSync(), bytes(7, 8));
+    assertEquals(it.frames.tryReceive(), bytes(7, 8));
+    assertEquals((await it.frames.receiveMessage())?.data, bytes(7, 8));
+    assertEquals(it.frames.tryReceive(), undefined);
+    assertEquals(it.frames.tryReceiveMessage(), undefined);
+    it.raw.closeWrite();
+    assertEquals(await it.frames.receive(), null);
+    assertEquals([it.frames.receiveSync(), it.frames.tryReceive()], [
+      null,
+      null,
+    ]);
+    assertEquals(it.frames.receiveMessageSync(), null);
+  });
+
+  leakTest(`${name} is cut at every byte`, async () => {
+    for (let cut = 0; cut <= frame.length; cut++) {
+      using it = framed(options);
+      it.raw.writeSync(bytes(...frame.slice(0, cut)));
+      assertEquals(
+        it.frames.tryReceive(),
+        cut < frame.length ? undefined : bytes(7, 8),
+      );
+      const rest = [...frame.slice(cut), ...frame, ...frame.slice(0, -1)];
+      it.raw.writeSync(bytes(...rest));
+      it.raw.closeWrite();
+      if (cut < frame.length) {
+        assertEquals(it.frames.receiveSync(), bytes(7, 8));
+      }
+      assertEquals(await it.frames.receive(), bytes(7, 8));
+      const { UnexpectedEof } = Deno.errors;
+      await assertRejects(() => it.frames.receive(), UnexpectedEof);
+      assertThrows(() => it.frames.tryReceive(), UnexpectedEof);
+    }
+  });
+
+  leakTest(`${name} carries messages of all lengths`, async () => {
+    const longest = options.prefixSize === undefined
+      ? Infinity
+      : 256 ** options.prefixSize - 1 -
+        (options.prefixIncluded ? options.prefixSize : 0);
+    const sizes = [0, 1, 200, longest, 65_535, 65_536, 300_000, 3]
+      .filter((size) => size <= Math.min(longest, 1e6));
+    const [one, other] = UnixStream.pair();
+    using client = new FramedStream(one, options);
+    using server = new FramedStream(other, options);
+    const sent = (async () => {
+      for (const [index, size] of sizes.entries()) {
+        await client.send(new Uint8Array(size).fill(100 + index));
+      }
+      client.close();
+    })();
+    const seen: number[] = [];
+    for await (const message of server) {
+      assert(message.every((value) => value === 100 + seen.length));
+      seen.push(message.length);
+    }
+    await sent;
+    assertEquals(seen, sizes);
+  });
+}
+
+leakTest("FramedStream refuses options that cannot be", () => {
+  const wrong: [FramedStreamOptions, typeof TypeError | typeof RangeError][] = [
+    [{ prefixSize: 3 as 4 }, RangeError],
+    [{ prefixSize: 0 as 4 }, RangeError],
+    [{ prefixSize: 16 as 4 }, RangeError],
+    [{ prefixSize: 1.5 as 4 }, RangeError],
+    [{ prefixSize: "4" as never }, TypeError],
+    [{ littleEndian: 1 as never }, TypeError],
+    [{ prefixIncluded: "yes" as never }, TypeError],
+    [{ prefixSize: 1, maxSize: 256 }, RangeError],
+    [{ prefixSize: 1, prefixIncluded: true, maxSize: 255 }, RangeError],
+    [{ prefixSize: 2, maxSize: 65_536 }, RangeError],
+    [{ prefixSize: 8, maxSize: 2 ** 31 }, RangeError],
+    [{ delimiter: "" }, RangeError],
+    [{ delimiter: bytes() }, RangeError],
+    [{ delimiter: "\ud800" }, TypeError],
+    [{ delimiter: 10 as never }, TypeError],
+    [{ delimiter: null as never }, TypeError],
+    [{ delimiter: [10] as never }, TypeError],
+    [{ delimiter: "\n", prefixSize: 4 }, TypeError],
+    [{ delimiter: "\n", littleEndian: false }, TypeError],
+    [{ delimiter: "\n", prefixIncluded: false }, TypeError],
+    [{ delimiter: "\n", maxDescriptors: 1 }, TypeError],
+    [{ maxDescriptors: 254 }, RangeError],
+    [{ maxDescriptors: -1 }, RangeError],
+    [{ maxDescriptors: "1" as never }, TypeError],
+  ];
+  const [one, other] = UnixStream.pair();
+  for (const [options, kind] of wrong) {
+    const error = assertThrows(() => new FramedStream(one, options), kind);
+    assert(error instanceof kind && error.message.startsWith("Argument"));
+  }
+  one.close(); // it is the caller's still
+  other.close();
+});
+
+leakTest("FramedStream's prefix limits the default of maxSize", () => {
+  for (
+    const [options, longest] of [
+      [{ prefixSize: 1 }, 255],
+      [{ prefixSize: 1, prefixIncluded: true }, 254],
+      [{ prefixSize: 2 }, 65_535],
+      [{ prefixSize: 2, prefixIncluded: true }, 65_533],
+      [{ prefixSize: 8 }, 16 * 1024 * 1024],
+    ] as const
+  ) {
+    using it = framed(options);
+    const longer = new Uint8Array(longest + 1);
+    assertThrows(() => it.frames.sendSync(longer), RangeError, `${longest}`);
+    assertEquals(it.raw.tryRead(new Uint8Array(1)), undefined);
+  }
+});
+
+leakTest("FramedStream refuses lengths that cannot be", async () => {
+  const max = [255, 255, 255, 255, 255, 255, 255, 255];
+  for (
+    const [options, prefix] of [
+      [{ prefixSize: 8 }, max],
+      [{ prefixSize: 8 }, [0, 0, 0, 1, 0, 0, 0, 0]], // its lower half is 0
+      [{ prefixSize: 8, littleEndian: true }, [0, 0, 0, 0, 1, 0, 0, 0]],
+      [{ littleEndian: true, maxSize: 255 }, [0, 1, 0, 0]],
+      [{ prefixSize: 1, maxSize: 7 }, [8]],
+      [{ prefixIncluded: true }, [0, 0, 0, 0]],
+      [{ prefixIncluded: true }, [0, 0, 0, 3]],
+      [{ prefixSize: 1, prefixIncluded: true }, [0]],
+      [{ prefixIncluded: true, maxSize: 7 }, [0, 0, 0, 12]],
+    ] as [FramedStreamOptions, number[]][]
+  ) {
+    using it = framed(options);
+    it.raw.writeSync(bytes(...prefix));
+    const { InvalidData } = Deno.errors;
+    await assertRejects(() => it.frames.receive(), InvalidData);
+    assertThrows(() => it.frames.receiveSync(), InvalidData);
+    assertThrows(() => it.frames.tryReceive(), InvalidData);
+  }
+});
+
+leakTest("FramedStream sends no message that has the delimiter", async () => {
+  for (
+    const [delimiter, message] of [
+      ["\n", [10]],
+      ["\n", [1, 10, 2]],
+      ["\r\n", [1, 13, 10, 2]],
+      [bytes(5, 5), [1, 5]], // it would end one byte early
+      [bytes(1, 2, 1, 2), [1, 2]],
+    ] as [string | Uint8Array, number[]][]
+  ) {
+    using it = framed({ delimiter });
+    assertThrows(() => it.frames.sendSync(bytes(...message)), TypeError);
+    await assertRejects(() => it.frames.send(bytes(...message)), TypeError);
+    assertEquals(it.raw.tryRead(new Uint8Array(1)), undefined);
+    await it.frames.send(bytes(9)); // sending goes on
+    assertEquals(it.raw.tryRead(new Uint8Array(1)), 1);
+  }
+  using it = framed({ delimiter: "\r\n" });
+  const message = bytes(1, 13, 13); // a part of a delimiter is none
+  it.frames.sendSync(message);
+  it.raw.writeSync(bytes(...message, 13, 10));
+  assertEquals(it.frames.receiveSync(), message);
+});
+
+leakTest("FramedStream limits a message without a delimiter", async () => {
+  const { InvalidData } = Deno.errors;
+  for (const delimiter of ["\n", "\r\n", "12345678"]) {
+    const end = new TextEncoder().encode(delimiter);
+    for (const maxSize of [1, 10, 65_535, 65_536, 100_000]) {
+      for (const cut of [maxSize, 1000]) {
+        using it = framed({ delimiter, maxSize });
+        const send = async (data: Uint8Array) => {
+          for (let at = 0; at < data.length; at += cut) {
+            await it.raw.write(data.slice(at, at + cut));
+          }
+        };
+        const longest = new Uint8Array(maxSize);
+        const sending = send(Uint8Array.of(...longest, ...end));
+        assertEquals(await it.frames.receive(), longest);
+        await sending;
+        // It is refused without an end of it.
+        const more = send(new Uint8Array(maxSize + end.length));
+        await assertRejects(() => it.frames.receive(), InvalidData, "maxSize");
+        await more;
+      }
+    }
+  }
+  using it = framed({ delimiter: "\n", maxSize: 3 });
+  it.raw.writeSync(bytes(1, 2, 3, 4, 10)); // the delimiter is there, too late
+  assertThrows(() => it.frames.receiveSync(), InvalidData);
+});
+
+leakTest("FramedStream copies its delimiter", () => {
+  const delimiter = bytes(10);
+  using it = framed({ delimiter });
+  delimiter[0] = 7;
+  it.raw.writeSync(bytes(7, 10));
+  assertEquals(it.frames.receiveSync(), bytes(7));
+});
+
+leakTest("FramedStream receives lines from a pipe", async () => {
+  using ends = pipe();
+  using lines = new FramedStream(ends, { delimiter: "\n", maxDescriptors: 0 });
+  await ends.writer.write(new TextEncoder().encode("a\nbc\n\nd"));
+  const text = (line?: Uint8Array | null) =>
+    line && new TextDecoder().decode(line);
+  assertEquals(text(lines.tryReceive()), "a");
+  assertEquals(text(lines.receiveSync()), "bc");
+  assertEquals(text(await lines.receive()), "");
+  assertEquals(lines.tryReceive(), undefined);
+  await assertRejects(() => lines.receive({ timeout: 1 }), DOMException);
+  await ends.writer.write(bytes(10));
+  assertEquals(text(lines.tryReceive()), "d");
+});
+
+// --- Descriptors -------------------------------------------------------------
+
+const descriptorCount = () => [...Deno.readDirSync("/proc/self/fd")].length;
+
+/** Sends bytes one by one, with a descriptor at one of them. */
+function sendWith(raw: UnixStream, data: number[], at: number, fd: number) {
+  for (const [index, byte] of data.entries()) {
+    if (index === at) raw.sendSync(bytes(byte), { descriptors: [fd] });
+    else raw.writeSync(bytes(byte));
+  }
+}
+
+const TWO = [0, 0, 0, 2, 7, 8];
+
+for (
+  const [form, receive] of Object.entries({
+    // deno-lint-ignore require-await -- a promise, as the others
+    receiveSync: async (frames: FramedStream) => frames.receiveSync(),
+    // deno-lint-ignore require-await
+    tryReceive: async (frames: FramedStream) => frames.tryReceive(),
+    receive: (frames: FramedStream) => frames.receive(),
+    receiveMessage: (frames: FramedStream) => frames.receiveMessage(),
+    iteration: (frames: FramedStream) => Array.fromAsync(frames),
+  })
+) {
+  leakTest(`FramedStream refuses descriptors at once: ${form}`, async () => {
+    const before = descriptorCount();
+    for (const options of [{}, { delimiter: "\n" }]) {
+      for (const data of [[1], TWO, [...TWO, ...TWO]]) {
+        using it = framed(options);
+        it.raw.sendSync(bytes(...data), { descriptors: [0] });
+        const { InvalidData } = Deno.errors;
+        const failing = async () => {
+          for (let i = 0; i < 2; i++) await receive(it.frames);
+        };
+        await assertRejects(failing, InvalidData, "maxDescriptors");
+        assertThrows(() => it.frames.receiveSync(), InvalidData);
+      }
+    }
+    assertEquals(descriptorCount(), before);
+  });
+}
+
+leakTest("FramedStream delivers what came before a descriptor", async () => {
+  using it = framed();
+  it.raw.writeSync(bytes(...TWO, ...TWO));
+  it.raw.sendSync(bytes(...TWO), { descriptors: [0] });
+  it.raw.writeSync(bytes(...TWO));
+  assertEquals(await it.frames.receive(), bytes(7, 8));
+  assertEquals(it.frames.receiveSync(), bytes(7, 8));
+  await assertRejects(() => it.frames.receive(), Deno.errors.InvalidData);
+});
+
+leakTest("FramedStream ends a wait when a descriptor comes", async () => {
+  using it = framed();
+  const waiting = assertRejects(
+    () => it.frames.receive(),
+    Deno.errors.InvalidData,
+  );
+  it.raw.writeSync(bytes(0, 0));
+  await turns();
+  it.raw.sendSync(bytes(0), { descriptors: [0] });
+  await waiting;
+});
+
+leakTest("FramedStream delivers a descriptor with its message", async () => {
+  for (let at = 0; at < TWO.length; at++) {
+    using it = framed({ maxDescriptors: 1 });
+    using ends = pipe();
+    it.raw.writeSync(bytes(...TWO));
+    sendWith(it.raw, TWO, at, ends.reader.fd);
+    it.raw.sendSync(bytes(...TWO, ...TWO), { descriptors: [ends.writer] });
+    it.raw.closeWrite();
+    const counts = [];
+    for (;;) {
+      using message = await it.frames.receiveMessage();
+      if (message === null) break;
+      assertEquals(message.data, bytes(7, 8));
+      counts.push(message.descriptors.length);
+    }
+    assertEquals(counts, [0, 1, 1, 0], `at ${at}`);
+  }
+});
+
+leakTest("FramedStream delivers several descriptors, in order", async () => {
+  using it = framed({ maxDescriptors: 4 });
+  using ends = pipe();
+  const { reader, writer } = ends;
+  it.raw.sendSync(bytes(0, 0, 0), { descriptors: [reader, writer] });
+  it.raw.sendSync(bytes(2, 7), { descriptors: [writer] });
+  assertEquals(it.frames.tryReceiveMessage(), undefined);
+  it.raw.sendSync(bytes(8), { descriptors: [reader] });
+  using message = (await it.frames.receiveMessage())!;
+  const target = (fd: number) => Deno.readLinkSync(`/proc/self/fd/${fd}`);
+  const flags = (fd: number) =>
+    Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`).match(/flags:.*(.)/)?.[1];
+  assertEquals(
+    message.descriptors.map(({ fd }) => [target(fd), flags(fd)]),
+    ["0", "1", "1", "0"].map((flag) => [target(reader.fd), flag]),
+  );
+});
+
+leakTest("FramedStream keeps long messages and their descriptors", async () => {
+  using it = framed({ maxDescriptors: 3 });
+  const data = new Uint8Array(300_000).map((_, index) => index % 251);
+  const sending = (async () => {
+    await it.raw.write(bytes(0, 4, 0x93, 0xe0));
+    for (let at = 0; at < data.length; at += 100_000) {
+      const descriptors = [0];
+      await it.raw.send(data.slice(at, at + 100_000), { descriptors });
+    }
+  })();
+  using message = (await it.frames.receiveMessage())!;
+  assertEquals(message.data, data);
+  assertEquals(message.descriptors.length, 3);
+  await sending;
+});
+
+leakTest("FramedStream.receive() loses no descriptor", async () => {
+  using it = framed({ maxDescriptors: 1 });
+  it.raw.sendSync(bytes(...TWO), { descriptors: [0] });
+  await assertRejects(() => it.frames.receive(), Error, "receiveMessage");
+  assertThrows(() => it.frames.receiveSync(), Error, "receiveMessage");
+  assertThrows(() => it.frames.tryReceive(), Error, "receiveMessage");
+  using message = it.frames.receiveMessageSync()!;
+  assertEquals([message.data, message.descriptors.length], [bytes(7, 8), 1]);
+  it.raw.writeSync(bytes(...TWO));
+  assertEquals(await it.frames.receive(), bytes(7, 8)); // it has none
+});
+
+leakTest("FramedStream refuses too many descriptors", async () => {
+  const before = descriptorCount();
+  for (
+    const parts of [
+      [[TWO, [0, 0]]],
+      [[[0], [0]], [[0, 0, 2, 7, 8], [0]]],
+    ] as [number[], number[]][][]
+  ) {
+    using it = framed({ maxDescriptors: 1 });
+    const count = descriptorCount();
+    for (const [data, descriptors] of parts) {
+      it.raw.sendSync(bytes(...data), { descriptors });
+    }
+    const { InvalidData } = Deno.errors;
+    await assertRejects(() => it.frames.receiveMessage(), InvalidData);
+    assertThrows(() => it.frames.tryReceiveMessage(), InvalidData);
+    assertEquals(descriptorCount(), count);
+  }
+  assertEquals(descriptorCount() <= before, true);
+});
+
+leakTest("FramedStream without a free descriptor says so", async () => {
+  const errors = await inChild(async () => {
+    const { FramedStream } = await import("../ffi/frames.ts");
+    const { UnixStream } = await import("../ffi/socket.ts");
+    const libc = Deno.dlopen("libc.so.6", {
+      setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+      dup: { parameters: ["i32"], result: "i32" },
+    });
+    const [one, other] = UnixStream.pair();
+    const frames = new FramedStream(other, { maxDescriptors: 2 });
+    one.sendSync(Uint8Array.of(0, 0, 0, 1, 7), { descriptors: [0, 0] });
+    const RLIMIT_NOFILE = 7;
+    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(100n, 4096n));
+    while (libc.symbols.dup(0) !== -1);
+    const errors = [];
+    for (let i = 0; i < 2; i++) {
+      errors.push(await frames.receiveMessage().then(String, String));
+    }
+    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(4096n, 4096n));
+    return errors;
+  });
+  for (const error of errors) {
+    assert(/^InvalidData: .*EMFILE/.test(error), error);
+  }
+});
+
+leakTest("FramedStream keeps and closes what came with a part", async () => {
+  using it = framed({ maxDescriptors: 1 });
+  it.raw.sendSync(bytes(0, 0), { descriptors: [0] });
+  const { frames } = it;
+  await assertRejects(
+    () => frames.receiveMessage({ timeout: 1 }),
+    DOMException,
+  );
+  const signal = AbortSignal.timeout(1);
+  await assertRejects(() => frames.receiveMessage({ signal }));
+  assertThrows(() => frames.receiveMessageSync({ timeout: 1 }), DOMException);
+  it.raw.writeSync(bytes(0, 2, 7, 8));
+  {
+    using message = (await frames.receiveMessage())!;
+    assertEquals(message.descriptors.length, 1);
+  }
+  it.raw.sendSync(bytes(0, 0), { descriptors: [0] });
+  assertEquals(frames.tryReceiveMessage(), undefined);
+  // What is left of it: close() here, the end there.
+  const waiting = failure(frames.receiveMessage());
+  it.frames.close();
+  assertInstanceOf(await waiting, ClosedError);
+  using other = framed({ maxDescriptors: 1 });
+  other.raw.sendSync(bytes(0, 0), { descriptors: [0] });
+  other.raw.close();
+  const { UnexpectedEof } = Deno.errors;
+  await assertRejects(() => other.frames.receiveMessage(), UnexpectedEof);
+});
+
+leakTest(
+  "FramedStream with maxDescriptors leaves the rest to the stream",
+  async () => {
+    const [one, other] = UnixStream.pair();
+    using raw = one;
+    using frames = new FramedStream(other, { maxDescriptors: 1 });
+    raw.writeSync(bytes(...TWO, 99, ...TWO));
+    assertEquals(await frames.receive(), bytes(7, 8));
+    assertEquals(other.receiveSync({ maxSize: 1 })?.data, bytes(99));
+    assertEquals(await frames.receive(), bytes(7, 8));
+  },
+);
+
+leakTest("FramedStream: the forms do not overtake each other", async () => {
+  using it = framed({ maxDescriptors: 1 });
+  const first = it.frames.receive();
+  const second = it.frames.receiveMessage();
+  assertEquals(it.frames.tryReceive(), undefined);
+  assertEquals(it.frames.tryReceiveMessage(), undefined);
+  assertThrows(() => it.frames.receiveMessageSync(), Error, "is pending");
+  it.raw.writeSync(bytes(0, 0, 0, 1, 1, 0, 0, 0, 1, 2, 0, 0, 0, 1, 3));
+  assertEquals(await first, bytes(1));
+  assertEquals((await second)?.data, bytes(2));
+  assertEquals(it.frames.tryReceive(), bytes(3));
+});
+
+leakTest("FramedStream leaks nothing in many passes", async () => {
+  using it = framed({ maxDescriptors: 2 });
+  const before = descriptorCount();
+  for (let round = 0; round < 2000; round++) {
+    it.raw.sendSync(bytes(...TWO), { descriptors: [0, 1] });
+    using message = (await it.frames.receiveMessage())!;
+    assertEquals(message.descriptors.length, 2);
+  }
+  assertEquals(descriptorCount(), before);
+});
+
+leakTest(
+  "FramedStream.send() passes descriptors with its message",
+  async () => {
+    const [one, other] = UnixStream.pair();
+    using client = new FramedStream(one);
+    using server = new FramedStream(other, { maxDescriptors: 253 });
+    using ends = pipe();
+    client.sendSync(bytes(), { descriptors: [ends.reader] });
+    await client.send(bytes(1), { descriptors: [ends.reader.fd, ends.writer] });
+    await client.send(bytes(2), { descriptors: [] });
+    // Longer than the buffer: the descriptors come with the first byte, and once.
+    const descriptors = Array(100).fill(ends.writer);
+    const sending = client.send(new Uint8Array(1_000_000), { descriptors });
+    const after = client.send(bytes(3), { descriptors: [ends.writer] });
+    const got = [];
+    for (let i = 0; i < 5; i++) {
+      using message = (await server.receiveMessage())!;
+      got.push([message.data.length, message.descriptors.length]);
+    }
+    await Promise.all([sending, after]);
+    assertEquals(got, [[0, 1], [1, 2], [1, 0], [1_000_000, 100], [1, 1]]);
+  },
+);
+
+leakTest("FramedStream.send() refuses descriptors, and goes on", async () => {
+  using it = framed();
+  using closed = pipe();
+  closed.close();
+  const wrong: [unknown, string][] = [
+    [Array(254).fill(0), "RangeError"],
+    [[-1], "RangeError"],
+    [[99_999], "IpcError"],
+    [[closed.reader], "ClosedError"],
+    [["0"], "TypeError"],
+  ];
+  for (const [descriptors, name] of wrong) {
+    const options = { descriptors: descriptors as number[] };
+    const error = await failure(it.frames.send(bytes(1), options));
+    assertEquals((error as Error).name, name);
+    assertThrows(() => it.frames.sendSync(bytes(1), options));
+  }
+  assertEquals(it.raw.tryRead(new Uint8Array(1)), undefined);
+  using ends = pipe();
+  using over = new FramedStream(ends);
+  const refused = await failure(over.send(bytes(1), { descriptors: [0] }));
+  assertInstanceOf(refused, TypeError);
+  over.sendSync(bytes(1));
+  assertEquals(over.receiveSync(), bytes(1));
+
+  // While it waits for room: nothing of it is sent.
+  const [one, other] = UnixStream.pair();
+  using client = new FramedStream(one);
+  using server = new FramedStream(other, { maxDescriptors: 1 });
+  let sent = 0;
+  while (
+    await failure(client.send(new Uint8Array(3000), { timeout: 0 })) ===
+      undefined
+  ) {
+    sent++;
+  }
+  const late = { descriptors: [0], timeout: 1 };
+  assertInstanceOf(await failure(client.send(bytes(1), late)), DOMException);
+  assertThrows(() => client.sendSync(bytes(1), late), DOMException);
+  const waiting = client.send(bytes(9), { descriptors: [0] });
+  for (let i = 0; i < sent; i++) await server.receive();
+  await waiting;
+  using message = server.receiveMessageSync()!;
+  assertEquals([message.data, message.descriptors.length], [bytes(9), 1]);
 });

@@ -44,6 +44,7 @@ const KERNEL: Record<string, number> = {
   MFD_NOEXEC_SEAL: 8, // <linux/memfd.h> since Linux 6.3
   SCM_PIDFD: 4, // <sys/socket.h> since Linux 6.5
   SCM_MAX_FD: 253, // include/net/scm.h
+  SO_PASSRIGHTS: 83, // <asm/socket.h> since Linux 6.16
   SO_PEERPIDFD: 77, // <asm/socket.h> since Linux 6.5
 };
 

@@ -313,3 +313,74 @@ leakTest("an address is read once, whatever its class", () => {
   assertEquals(listener.localAddress, { abstract: `asked-${Deno.pid}` });
   assertEquals(asked, 1);
 });
+
+leakTest("a string with @ is an abstract name to every call", async () => {
+  const name = `at-${Deno.pid}`;
+  const text = `@${name}`;
+  const abstract = { abstract: name };
+  {
+    using listener = UnixListener.listen(text);
+    assertEquals(listener.localAddress, abstract);
+    using one = UnixStream.connectSync(text);
+    using other = await UnixStream.connect(text);
+    assertEquals([one.remoteAddress, other.remoteAddress], [
+      abstract,
+      abstract,
+    ]);
+    const error = assertThrows(() => UnixListener.listen(text), IpcError);
+    assertEquals(error.subject, text);
+  }
+  {
+    using _ = UnixListener.listen(abstract, { type: "seqpacket" });
+    using one = UnixSeqpacket.connectSync(text);
+    using other = await UnixSeqpacket.connect(text);
+    assertEquals([one.remoteAddress, other.remoteAddress], [
+      abstract,
+      abstract,
+    ]);
+  }
+  using receiver = UnixDatagram.create(text);
+  using sender = UnixDatagram.connectSync(text, { from: `${text}-1` });
+  using another = await UnixDatagram.connect(text, { from: `${text}-2` });
+  sender.sendSync(Uint8Array.of(1));
+  assertEquals(receiver.receiveSync().from, { abstract: `${name}-1` });
+  receiver.sendSync(Uint8Array.of(2), { to: `${text}-2` });
+  assertEquals(another.receiveSync().data, Uint8Array.of(2));
+
+  using longest = UnixListener.listen(`@${"n".repeat(107)}`);
+  assertEquals(longest.localAddress, { abstract: "n".repeat(107) });
+  for (
+    const [wrong, kind] of [
+      ["@", TypeError],
+      [`@${"n".repeat(108)}`, RangeError],
+      ["@\ud800", TypeError],
+    ] as const
+  ) assertThrows(() => UnixListener.listen(wrong), kind);
+  assertThrows(
+    () => UnixListener.listen(`${text}-3`, { mode: 0o600 }),
+    TypeError,
+  );
+});
+
+leakTest("a file whose name begins with @ needs its directory", async () => {
+  using dir = scratch();
+  const before = Deno.cwd();
+  Deno.chdir(dir.file(""));
+  try {
+    const path = encoder.encode("@file");
+    using bound = UnixDatagram.create({ path });
+    assertEquals(bound.localAddress, { path });
+    assertEquals(dir.list(), ["@file"]);
+    using sender = UnixDatagram.connectSync("./@file", { from: "./@other" });
+    await sender.send(Uint8Array.of(1));
+    assertEquals(bound.receiveSync().from, "./@other");
+    // Both addresses reach the file again, and errors name it as a file.
+    bound.sendSync(Uint8Array.of(2), { to: bound.localAddress! });
+    assertEquals(bound.receiveSync().data, Uint8Array.of(2));
+    const error = assertThrows(() => UnixDatagram.create({ path }), IpcError);
+    assertEquals(error.subject, "./@file");
+  } finally {
+    Deno.chdir(before);
+  }
+  assertEquals(dir.list(), []);
+});

@@ -370,6 +370,7 @@ leakTest("sockets set nothing on a number that is another's by now", () => {
     backlog: 3,
     reclaim: true,
     passCredentials: true,
+    passDescriptors: true,
   });
   using listener = UnixListener.listen(dir.file("a"), given.options);
   assert(listener.passCredentials);
@@ -379,6 +380,7 @@ leakTest("sockets set nothing on a number that is another's by now", () => {
     backlog: 1,
     reclaim: 1,
     passCredentials: 1,
+    passDescriptors: 1,
   });
   const { reads, options } = counting({ from: null, passCredentials: true });
   using datagram = UnixDatagram.create(null);
@@ -428,7 +430,7 @@ leakTest(
     const given = counting({ timeout: 1000 });
     await client.send(bytes(1), given.options);
     await server.receive(given.options);
-    assertEquals(given.reads, { timeout: 2, signal: 2 });
+    assertEquals(given.reads, { timeout: 2, signal: 2, descriptors: 1 });
   },
 );
 

@@ -118,11 +118,20 @@ const CONNECT: Group["errors"] = {
   ENOMEM: BY_FILTER,
 };
 
-const SENDS = {
-  EBADF: (call: Call) => {
+const SENDS: Group["errors"] = {
+  EBADF: (call) => {
     using ends = socketsOf(call).pair();
     return call(ends[0], ONE, { descriptors: [NO_FD] });
   },
+  EPERM: async (call) => {
+    using ends = socketsOf(call).pair();
+    ends[1].passDescriptors = false;
+    await call(ends[0], ONE, { descriptors: [0] });
+  },
+  ESRCH: byRoot(async (call) => {
+    using ends = socketsOf(call).pair();
+    await call(ends[0], ONE, { credentials: { pid: 0x7fff_ffff } });
+  }),
   ETOOMANYREFS: ELSEWHERE,
 };
 
@@ -382,6 +391,9 @@ const GROUPS: Group[] = [
       `${name}.receiveSync`,
       `${name}.receive`,
       `${name}.tryReceive`,
+      `${name}.peekSync`,
+      `${name}.peek`,
+      `${name}.tryPeek`,
     ]),
     errors: { ECONNRESET: resetReceive },
   },
@@ -390,6 +402,9 @@ const GROUPS: Group[] = [
       "UnixDatagram.receiveSync",
       "UnixDatagram.receive",
       "UnixDatagram.tryReceive",
+      "UnixDatagram.peekSync",
+      "UnixDatagram.peek",
+      "UnixDatagram.tryPeek",
     ],
     errors: {
       ECONNRESET: async (call) => {

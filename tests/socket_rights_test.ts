@@ -5,15 +5,19 @@ import {
   IpcError,
   type PassedDescriptor,
   UnixDatagram,
+  UnixListener,
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
 import { setOption } from "../ffi/socket/socket_option.ts";
+import { noCompiler } from "./support/c.ts";
+import { inChild } from "./support/child.ts";
+import { refusing } from "./support/seccomp.ts";
 import { assertPrinted } from "./support/asserts.ts";
 import { isCloseOnExec } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
-import { runDeno } from "./support/process.ts";
+import { runDeno, spawn } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { turns } from "./support/waits.ts";
 
@@ -282,3 +286,221 @@ leakTest("ETOOMANYREFS names its limit", { needs: [noOtherUser] }, async () => {
     }`);
   assertPrinted(ended, "ETOOMANYREFS RLIMIT_NOFILE 1000");
 });
+
+const noPassRights = (() => {
+  using ends = UnixStream.pair();
+  try {
+    return ends[0].passDescriptors ? null : "SO_PASSRIGHTS is off";
+  } catch (error) {
+    return String(error);
+  }
+})();
+const noSecondId = Deno.uid() === 0 ? null : "only root can send other ids";
+
+for (const Kind of [UnixStream, UnixSeqpacket, UnixDatagram]) {
+  const { name } = Kind;
+
+  leakTest(`${name} sends its own credentials on request`, async () => {
+    using sockets = Kind.pair();
+    const [one, other] = sockets;
+    const own = { pid: Deno.pid, uid: Deno.uid()!, gid: Deno.gid()! };
+    using ends = pipe();
+    // Messages that were sent before the option was set have them, too.
+    one.sendSync(bytes(1), { credentials: {} });
+    await one.send(bytes(2), { credentials: own, descriptors: [ends.reader] });
+    assert(one.trySend(bytes(3), { credentials: { pid: Deno.pid } }));
+    other.passCredentials = true;
+    for (const count of [0, 1, 0]) {
+      using message = other.receiveSync({ maxSize: 1, maxDescriptors: 2 })!;
+      assertEquals(message.credentials, own);
+      assertEquals(message.descriptors.length, count);
+    }
+  });
+
+  leakTest(
+    `${name} sends the credentials of others, as root`,
+    { needs: [noSecondId] },
+    async () => {
+      using sockets = Kind.pair();
+      const [one, other] = sockets;
+      other.passCredentials = true;
+      const theirs = { pid: 1, uid: 12_345, gid: 4_294_967_294 };
+      one.sendSync(bytes(1), { credentials: theirs });
+      using message = other.receiveSync()!;
+      assertEquals(message.credentials, theirs);
+      one.sendSync(bytes(1), { credentials: message.credentials! }); // a proxy
+      assertEquals(other.receiveSync()!.credentials, theirs);
+      const gone = { pid: 0x7fff_ffff };
+      const error = await assertRejects(
+        () => one.send(bytes(1), { credentials: gone }),
+        IpcError,
+      );
+      assertEquals(error.code, "ESRCH");
+      assertEquals(other.tryReceive(), undefined);
+    },
+  );
+
+  leakTest(`${name} refuses credentials that cannot be`, () => {
+    using sockets = Kind.pair();
+    const [one, other] = sockets;
+    for (
+      const credentials of [
+        { pid: 0 },
+        { pid: -1 },
+        { pid: 2 ** 31 },
+        { uid: -1 },
+        { uid: 2 ** 32 - 1 },
+        { gid: 0.5 },
+        { gid: NaN },
+      ]
+    ) {
+      assertThrows(() => one.trySend(bytes(1), { credentials }), RangeError);
+    }
+    for (const credentials of [null, 1, "root", { pid: "1" }, { uid: 1n }]) {
+      const options = { credentials: credentials as never };
+      assertThrows(() => one.sendSync(bytes(1), options), TypeError);
+    }
+    assertEquals(other.tryReceive(), undefined);
+  });
+
+  const needs = [noPassRights];
+  leakTest(`${name}.passDescriptors refuses descriptors`, { needs }, () => {
+    using sockets = Kind.pair();
+    const [one, other] = sockets;
+    using ends = pipe();
+    assertEquals(other.passDescriptors, true);
+    one.sendSync(bytes(1), { descriptors: [ends.reader] });
+    other.passDescriptors = false;
+    assertEquals([other.passDescriptors, one.passDescriptors], [false, true]);
+    const send = () => one.sendSync(bytes(2), { descriptors: [ends.reader] });
+    assertEquals(assertThrows(send, IpcError).code, "EPERM");
+    one.sendSync(bytes(3)); // without descriptors
+    const values = Array.from({ length: 2 }, () => {
+      using message = other.receiveSync({ maxSize: 1, maxDescriptors: 1 })!;
+      return [message.data[0], message.descriptors.length];
+    });
+    assertEquals(values, [[1, 1], [3, 0]]); // what was sent before is there
+    other.passDescriptors = true;
+    send();
+    assertEquals(other.receiveSync()!.descriptorsTruncated, true);
+  });
+}
+
+leakTest(
+  "UnixStream sends credentials with bytes only, with all of them",
+  async () => {
+    using sockets = UnixStream.pair();
+    const [one, other] = sockets;
+    other.passCredentials = true;
+    assertThrows(() => one.sendSync(bytes(), { credentials: {} }), RangeError);
+    const pid = noSecondId === null ? 1 : Deno.pid;
+    const large = new Uint8Array(1_000_000);
+    const sending = one.send(large, { credentials: { pid } });
+    for (let total = 0; total < large.length;) {
+      const message = (await other.receive())!;
+      total += message.size;
+      assertEquals(message.credentials?.pid, pid);
+    }
+    await sending;
+  },
+);
+
+leakTest(
+  "another user may not send the credentials of others",
+  { needs: [noOtherUser] },
+  async () => {
+    const ended = await runAsNobody(`
+      import { UnixStream } from "@linux/ipc/socket";
+      using sockets = UnixStream.pair();
+      sockets[0].sendSync(Uint8Array.of(1), { credentials: {} });
+      for (const credentials of [{ pid: 1 }, { uid: 0 }, { gid: 0 }]) {
+        try {
+          sockets[0].sendSync(Uint8Array.of(1), { credentials });
+        } catch (error) {
+          console.log(error.code);
+        }
+      }`);
+    assertPrinted(ended, "EPERM\nEPERM\nEPERM");
+  },
+);
+
+const needs = [noPassRights];
+leakTest("passDescriptors is inherited by connections", { needs }, () => {
+  const refused = (socket: UnixStream | UnixDatagram) =>
+    assertThrows(
+      () => socket.sendSync(bytes(1), { descriptors: [0] }),
+      IpcError,
+    ).code;
+  using listener = UnixListener.listen(null, { passDescriptors: false });
+  assertEquals(listener.passDescriptors, false);
+  using client = UnixStream.connectSync(listener.localAddress!);
+  assertEquals(refused(client), "EPERM"); // before it is accepted
+  using server = listener.acceptSync();
+  assertEquals([server.passDescriptors, client.passDescriptors], [false, true]);
+  assertEquals(refused(client), "EPERM");
+  using receiver = UnixDatagram.create(null, { passDescriptors: false });
+  using sender = UnixDatagram.connectSync(receiver.localAddress!);
+  assertEquals(refused(sender), "EPERM");
+});
+
+leakTest(
+  "passDescriptors of a kernel without it names the option",
+  { needs: [noCompiler] },
+  async () => {
+    const wrapper = await refusing({
+      call: "setsockopt",
+      argument: 2,
+      value: 83, // SO_PASSRIGHTS
+      error: "ENOPROTOOPT",
+    });
+    const errors = await inChild(async () => {
+      const { UnixListener, UnixStream } = await import("../ffi/socket.ts");
+      using sockets = UnixStream.pair();
+      const calls = [
+        () => sockets[0].passDescriptors = false,
+        () => UnixListener.listen(null, { passDescriptors: false }),
+      ];
+      return calls.map((call) => {
+        try {
+          return String(call());
+        } catch (error) {
+          return String(error);
+        }
+      });
+    }, { wrapper });
+    for (const error of errors) {
+      assert(error.includes("SO_PASSRIGHTS (since Linux 6.16)"), error);
+      assert(error.includes("(ENOPROTOOPT)"), error);
+    }
+  },
+);
+
+for (const Kind of [UnixStream, UnixSeqpacket, UnixDatagram]) {
+  leakTest(`${Kind.name} of a pair tells the child that sends`, async () => {
+    const [mine, its] = Kind.pair();
+    using _ = mine;
+    mine.passCredentials = true;
+    const child = its.inherit((fd) =>
+      spawn("bash", { args: ["-c", `echo a >&${fd}; read; echo b >&${fd}`] })
+    );
+    await using __ = child;
+    its.close();
+    const own = { uid: Deno.uid()!, gid: Deno.gid()! };
+    using peeked = (await mine.peek({ timeout: 20_000 }))!;
+    assertEquals(peeked.credentials, { pid: child.pid, ...own });
+    for (const text of ["a\n", "b\n"]) {
+      const { data, credentials } = (await mine.receive({ timeout: 20_000 }))!;
+      assertEquals(new TextDecoder().decode(data), text);
+      assertEquals(credentials, { pid: child.pid, ...own });
+      if (text === "a\n") await child.send("");
+    }
+    // The kernel recorded this process, which made the pair.
+    if (!(mine instanceof UnixDatagram)) {
+      assertEquals(mine.peerCredentials.pid, Deno.pid);
+      using pidfd = mine.peerPidfd();
+      const info = Deno.readTextFileSync(`/proc/self/fdinfo/${pidfd.fd}`);
+      assertEquals(Number(info.match(/^Pid:\s*(\d+)/m)?.[1]), Deno.pid);
+    }
+    assertEquals((await child.ended()).code, 0);
+  });
+}

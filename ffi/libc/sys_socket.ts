@@ -62,6 +62,8 @@ export const SO_ACCEPTCONN = 30;
 export const SO_DOMAIN = 39;
 /** Of <asm/socket.h>, since Linux 6.5; older headers lack it. */
 export const SO_PEERPIDFD = 77;
+/** Of <asm/socket.h>, since Linux 6.16; older headers lack it. */
+export const SO_PASSRIGHTS = 83;
 
 export const MSG_PEEK = 2;
 export const MSG_CTRUNC = 8;

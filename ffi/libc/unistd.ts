@@ -25,6 +25,10 @@ export const unistd = header({
   getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // off_t lseek(int fd, off_t offset, int whence)
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  // uid_t getuid(void)
+  getuid: { parameters: [], result: "u32" },
+  // gid_t getgid(void)
+  getgid: { parameters: [], result: "u32" },
   // uid_t geteuid(void)
   geteuid: { parameters: [], result: "u32" },
   // long sysconf(int name)

@@ -21,7 +21,9 @@ export interface AbstractAddress {
   readonly path?: undefined;
 }
 
-/** A path that a string cannot represent: one that is not UTF-8. */
+/**
+ * A path that a string cannot represent: one that is not UTF-8, or that begins with "@".
+ */
 export interface PathAddress {
   /** The path, of 1 to 4095 bytes of any value but NUL. */
   readonly path: Uint8Array<ArrayBuffer>;
@@ -40,6 +42,21 @@ export interface PathAddress {
  * for processes of the same user. This module translates it back. If NAME has more than
  * 80 bytes, its peers see an address that they cannot reply to. Where /proc is not mounted,
  * a long path fails with ENOENT.
+ *
+ * A string that begins with "@" is an abstract name, as `ss(8)`, systemd and the errors of
+ * this module write it: "@name" is `{ abstract: "name" }`. A file whose name begins with
+ * "@" needs its directory: "./@name".
+ *
+ * @example Both forms of an abstract name
+ * ```ts
+ * import { UnixListener, UnixStream } from "@linux/ipc/socket";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using listener = UnixListener.listen(`@echo-${Deno.pid}`);
+ * assertEquals(listener.localAddress, { abstract: `echo-${Deno.pid}` });
+ * using client = UnixStream.connectSync({ abstract: `echo-${Deno.pid}` });
+ * assertEquals(client.remoteAddress, listener.localAddress);
+ * ```
  *
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
@@ -115,11 +132,17 @@ function abstractName(name: unknown): Uint8Array {
   return encoder.encode(name);
 }
 
+/** Whether a string is an abstract name, as ss(8) writes it. */
+function isAbstract(address: unknown): address is string {
+  return typeof address === "string" && address.startsWith("@");
+}
+
 /**
  * Encodes an address as a sockaddr_un, without unused bytes at its end. That of a long
  * path is too long for the kernel: see {@linkcode isTooLong}.
  */
 export function encodeAddress(address: UnixAddress): Uint8Array<ArrayBuffer> {
+  if (isAbstract(address)) address = { abstract: address.slice(1) };
   if (typeof address !== "object" || address === null) {
     return encodePath(cPath(address, "address").subarray(0, -1));
   }
@@ -151,7 +174,8 @@ export function decodeAddress(
   if (name[0] !== 0) {
     const end = name.indexOf(0); // -1 for a path of 108 bytes
     const path = realPath(end === -1 ? name : name.slice(0, end));
-    return textOf(path) ?? { path };
+    const text = textOf(path);
+    return text === undefined || isAbstract(text) ? { path } : text;
   }
   const abstract = name.slice(1);
   return { abstract: textOf(abstract) ?? abstract };
@@ -197,7 +221,10 @@ function describeAddress(address: UnixAddress | null): string {
   if (address === null) return "Unix socket";
   if (typeof address !== "object") return String(address);
   const { path, abstract } = address;
-  if (path !== undefined) return lenient.decode(path);
+  if (path !== undefined) {
+    const text = lenient.decode(path);
+    return isAbstract(text) ? `./${text}` : text;
+  }
   return `@${
     typeof abstract === "string" ? abstract : lenient.decode(abstract)
   }`;

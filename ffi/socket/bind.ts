@@ -43,11 +43,15 @@ import {
   type UnixAddress,
 } from "./address.ts";
 import { bindLong, reach } from "./long_path.ts";
-import { openSocket, type SocketDescriptor } from "./socket.ts";
+import {
+  openSocket,
+  type SocketDescriptor,
+  type UnixPassOptions,
+} from "./socket.ts";
 import { SocketFile } from "./socket_file.ts";
 
-/** How a socket is bound to its address. */
-export interface UnixBindOptions {
+/** How a socket is bound to its address, and what may accompany its messages. */
+export interface UnixBindOptions extends UnixPassOptions {
   /**
    * The permission bits of the socket file. The umask does not apply; the file never
    * has more permissions. To connect or send requires write permission. An abstract
@@ -66,13 +70,6 @@ export interface UnixBindOptions {
    * @default {false}
    */
   reclaim?: boolean | undefined;
-  /**
-   * Whether received messages have credentials, from the first one on; connections of
-   * a listener inherit it. See {@linkcode UnixStream.passCredentials}.
-   *
-   * @default {false}
-   */
-  passCredentials?: boolean | undefined;
 }
 
 /** An address to bind to, checked. */

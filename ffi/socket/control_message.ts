@@ -22,6 +22,7 @@ import { passed, PassedDescriptor } from "./passed_descriptor.ts";
 
 const SIZEOF_INT = 4;
 const CREDENTIALS_SPACE = CMSG_SPACE(ucred.size);
+const MAX_ID = 0xffff_fffe; // -1 means "no change" to chown(2) and its siblings
 
 /** The size of the longest control buffer, in bytes. */
 export const MAX_CONTROL = CREDENTIALS_SPACE +
@@ -50,24 +51,44 @@ export function numbersOf(
   });
 }
 
+/** Checks the caller's credentials to send; what is left out is that of this process. */
+export function credentialsOf(given: Partial<Credentials>): Credentials {
+  if (typeof given !== "object" || given === null) {
+    throw new TypeError('Argument "credentials" must be an object');
+  }
+  const { getuid, getgid } = unistd();
+  const { pid = Deno.pid, uid = getuid(), gid = getgid() } = given;
+  checkInteger("credentials.pid", pid, 1, 0x7fff_ffff, "pid_t");
+  checkInteger("credentials.uid", uid, 0, MAX_ID, "uid_t, without -1");
+  checkInteger("credentials.gid", gid, 0, MAX_ID, "gid_t, without -1");
+  return { pid, uid, gid };
+}
+
 /** Checks the maximum number of descriptors to receive. */
 export function checkMaxDescriptors(count: unknown): asserts count is number {
   checkInteger("maxDescriptors", count, 0, SCM_MAX_FD, "0 to SCM_MAX_FD");
 }
 
-/** Writes an SCM_RIGHTS message; returns msg_controllen. */
-export function writeRights(
+/** Writes SCM_RIGHTS and SCM_CREDENTIALS messages; returns msg_controllen. */
+export function writeControl(
   control: Uint8Array<ArrayBuffer>,
-  numbers: Int32Array<ArrayBuffer>,
+  numbers: Int32Array<ArrayBuffer> | null,
+  credentials: Credentials | null,
 ): number {
-  const length = CMSG_LEN(numbers.byteLength);
-  cmsghdr.write(control, {
-    cmsg_len: BigInt(length),
-    cmsg_level: SOL_SOCKET,
-    cmsg_type: SCM_RIGHTS,
-  });
-  control.set(new Uint8Array(numbers.buffer), cmsghdr.size);
-  return CMSG_SPACE(numbers.byteLength);
+  let end = 0;
+  const write = (cmsg_type: number, data: Uint8Array) => {
+    const cmsg_len = BigInt(CMSG_LEN(data.length));
+    cmsghdr.write(
+      control,
+      { cmsg_len, cmsg_level: SOL_SOCKET, cmsg_type },
+      end,
+    );
+    control.set(data, end + cmsghdr.size);
+    end += CMSG_SPACE(data.length);
+  };
+  if (numbers !== null) write(SCM_RIGHTS, new Uint8Array(numbers.buffer));
+  if (credentials !== null) write(SCM_CREDENTIALS, ucred.encode(credentials));
+  return end;
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Liveness } from "../kernel/liveness.ts";
 import { POLLOUT } from "../libc/poll.ts";
 import {
   MSG_DONTWAIT,
+  MSG_PEEK,
   MSG_TRUNC,
   SOCK_DGRAM,
   sysSocket,
@@ -49,7 +50,7 @@ import {
   chmod,
   descriptorOf,
   openSocket,
-  setPassCredentials,
+  passingOf,
   type SocketDescriptor,
   socketPair,
   UnixChannel,
@@ -86,16 +87,18 @@ function outgoingTo(
 function receiving(
   socket: SocketDescriptor,
   options: UnixReceiveOptions | undefined,
+  peek = 0,
 ): TryWith<UnixMessage> {
   const incoming = incomingOf(options, longestMessage());
-  return (flags) => receiveOnce(socket, incoming, flags | MSG_TRUNC, true);
+  return (flags) =>
+    receiveOnce(socket, incoming, flags | peek | MSG_TRUNC, true);
 }
 
 /**
  * Opens a socket that is connected to a receiver: it is writable when the queue of the
  * receiver has room. A socket that is not connected does not tell.
  */
-function connectedTo(
+export function connectedTo(
   to: Uint8Array<ArrayBuffer>,
   subject: string,
 ): SocketDescriptor {
@@ -218,14 +221,14 @@ let make: (descriptor: SocketDescriptor, file?: SocketFile) => UnixDatagram;
 /** Opens a socket, and binds and connects it if wanted. */
 function open(
   subject: string,
-  passCredentials: boolean | undefined,
+  pass: (socket: SocketDescriptor) => void,
   binding: Binding | undefined,
   to?: Uint8Array<ArrayBuffer>,
 ): UnixDatagram {
   const descriptor = openSocket(SOCK_DGRAM, subject);
   let file: SocketFile | undefined;
   try {
-    if (passCredentials) setPassCredentials(descriptor, true); // of the first message, too
+    pass(descriptor); // before a message can arrive
     file = binding && bind(descriptor, binding);
     if (to !== undefined) connectOnce(descriptor, to);
     return make(descriptor, file);
@@ -242,9 +245,10 @@ function connectTo(
   options: UnixDatagramConnectOptions | undefined,
 ): UnixDatagram {
   const address = encodeAddress(to);
-  const { from, passCredentials } = options ?? {};
+  const from = options?.from;
+  const pass = passingOf(options);
   const binding = from === undefined ? undefined : bindingOf(from, options);
-  return open(describeName(address), passCredentials, binding, address);
+  return open(describeName(address), pass, binding, address);
 }
 
 /**
@@ -304,7 +308,7 @@ export class UnixDatagram extends UnixChannel {
    * @param address A path, an abstract name, or null for a free abstract name, which
    * `localAddress` returns. Do not change the working directory while a socket with a
    * relative path is open: `close()` could not find the file.
-   * @param options `mode` and `reclaim`, for a path, and `passCredentials`.
+   * @param options `mode` and `reclaim`, for a path; `passCredentials`, `passDescriptors`.
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If the path is empty or contains NUL, or a mode is given with an
    * abstract name.
@@ -317,9 +321,9 @@ export class UnixDatagram extends UnixChannel {
     address: UnixAddress | null,
     options?: UnixBindOptions,
   ): UnixDatagram {
-    const passCredentials = options?.passCredentials;
+    const pass = passingOf(options);
     const binding = bindingOf(address, options);
-    return open(binding.subject, passCredentials, binding);
+    return open(binding.subject, pass, binding);
   }
 
   /**
@@ -328,7 +332,7 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param to The address of the receiver.
    * @param options `from`, the address of this socket; `mode` and `reclaim`, if `from` is
-   * a path; `passCredentials`; and `timeout` in milliseconds.
+   * a path; `passCredentials`, `passDescriptors`; and `timeout` in milliseconds.
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If a path is empty or contains NUL.
    * @throws {RangeError} If a path or name is too long, or the mode out of range.
@@ -355,7 +359,7 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param to The address of the receiver.
    * @param options `from`, the address of this socket; `mode` and `reclaim`, if `from` is
-   * a path; `passCredentials`; `timeout` in milliseconds, and `signal`.
+   * a path; `passCredentials`, `passDescriptors`, `timeout` in milliseconds, and `signal`.
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If a path is empty or contains NUL.
    * @throws {RangeError} If a path or name is too long, or the mode out of range.
@@ -430,8 +434,10 @@ export class UnixDatagram extends UnixChannel {
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The message; it may be empty.
-   * @param options `to`, `descriptors`, and `timeout` in milliseconds.
-   * @throws {RangeError} If there are more than 253 descriptors.
+   * @param options `to`, `descriptors`, `credentials`, and `timeout` in milliseconds.
+   * @throws {TypeError} If `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
+   * out of range.
    * @throws {Error} If an asynchronous send to the same address is pending.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
@@ -442,7 +448,9 @@ export class UnixDatagram extends UnixChannel {
    * connected to another socket; ENOENT, ENOTDIR, ELOOP, EACCES and EPROTOTYPE for the path
    * `to`, as of {@linkcode UnixDatagram.connectSync}; EBADF if a descriptor is not open;
    * ETOOMANYREFS if too many descriptors are in flight; EMFILE or ENFILE if a send with
-   * `to` has to wait, which takes a descriptor.
+   * `to` has to wait, which takes a descriptor; EPERM
+   * also if the receiver refuses descriptors (`passDescriptors`), or if this process may
+   * not send these `credentials`; ESRCH if there is no process with that id.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -470,10 +478,12 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param data The message; it may be empty. Do not change it, and keep the descriptors
    * open, until the promise is settled.
-   * @param options `to`, `descriptors`, `timeout` in milliseconds, and `signal`.
+   * @param options `to`, `descriptors`, `credentials`, `timeout` in milliseconds,
+   * and `signal`.
    * @throws {TypeError} If the memory of the message is closed or truncated before it is
-   * sent.
-   * @throws {RangeError} If there are more than 253 descriptors.
+   * sent, or `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
+   * out of range.
    * @throws {ClosedError} If this socket is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
@@ -501,10 +511,12 @@ export class UnixDatagram extends UnixChannel {
    * `send(2)` or `sendmsg(2)` with `MSG_DONTWAIT`, of one message.
    *
    * @param data The message; it may be empty.
-   * @param options `to`, `descriptors`.
+   * @param options `to`, `descriptors`, `credentials`.
    * @returns Whether the message was sent: false if there is no room now, or while an
    * asynchronous send to the same address is pending.
-   * @throws {RangeError} If there are more than 253 descriptors.
+   * @throws {TypeError} If `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
+   * out of range.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixDatagram.sendSync}.
    *
@@ -529,6 +541,7 @@ export class UnixDatagram extends UnixChannel {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
    * @returns The message; its `from` is the address of the sender.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty.
    * @throws {ClosedError} If this socket is closed.
@@ -551,6 +564,7 @@ export class UnixDatagram extends UnixChannel {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns The message; its `from` is the address of the sender.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty or becomes so during the wait.
    * @throws {ClosedError} If this socket is closed, now or during the wait.
@@ -575,6 +589,7 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns The message, or undefined if there is none now.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty.
    * @throws {ClosedError} If this socket is closed.
@@ -586,6 +601,72 @@ export class UnixDatagram extends UnixChannel {
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | undefined {
     return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixDatagram.receiveSync}, and
+   * leaves the message for the next call.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
+   * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
+   * milliseconds.
+   * @returns The message. Its `size` is
+   * that of the whole message, however small `maxSize` is. Its descriptors are
+   * duplicates, which the caller closes, too. Without `maxDescriptors` its
+   * `descriptorsTruncated` tells whether it has descriptors.
+   * @throws {IpcError} As {@linkcode UnixDatagram.receiveSync}, as all other errors.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  peekSync(options?: UnixReceiveOptions & SyncWaitOptions): UnixMessage {
+    const deadline = deadlineOf(options);
+    const socket = descriptorOf(this);
+    return receiveSync(socket, deadline, receiving(socket, options, MSG_PEEK));
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixDatagram.receive}, and
+   * leaves the message for the next call.
+   *
+   * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
+   * milliseconds, and `signal`.
+   * @returns As {@linkcode UnixDatagram.peekSync}.
+   * @throws {IpcError} As {@linkcode UnixDatagram.receive}, as all other errors.
+   *
+   * @example A buffer of the size of the next message
+   * ```ts
+   * import { UnixDatagram } from "@linux/ipc/socket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using ends = UnixDatagram.pair();
+   * const [one, other] = ends;
+   * one.sendSync(new Uint8Array(1000));
+   * const { size } = (await other.peek({ maxSize: 1 }));
+   * const message = await other.receive({ buffer: new Uint8Array(size) });
+   * assertEquals(message.truncated, false);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  async peek(options?: UnixReceiveOptions & WaitOptions): Promise<UnixMessage> {
+    const limits = limitsOf(options);
+    const socket = descriptorOf(this);
+    return await receive(socket, limits, receiving(socket, options, MSG_PEEK));
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT`: as
+   * {@linkcode UnixDatagram.tryReceive}, and leaves the message for the next call.
+   *
+   * @param options `maxSize` or `buffer`, and `maxDescriptors`.
+   * @returns As {@linkcode UnixDatagram.peekSync}, or undefined if there is none now.
+   * @throws {IpcError} As {@linkcode UnixDatagram.tryReceive}, as all other errors.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  tryPeek(options?: UnixReceiveOptions): UnixMessage | undefined {
+    return receiving(descriptorOf(this), options, MSG_PEEK)(MSG_DONTWAIT);
   }
 
   /** Receives messages until this socket is closed; not until the peer is. */

@@ -47,7 +47,7 @@ import {
   chmod,
   descriptorOf,
   openSocket,
-  setPassCredentials,
+  passingOf,
   SocketDescriptor,
   UnixSocket,
 } from "./socket.ts";
@@ -233,7 +233,8 @@ export class UnixListener<
    * @param address A path, an abstract name, or null for a free abstract name, which
    * `localAddress` returns. Do not change the working directory while a listener with a
    * relative path is open: `close()` could not find the file.
-   * @param options `type`, `mode`, `reclaim`, `backlog`, `passCredentials`.
+   * @param options `type`, `mode`, `reclaim`, `backlog`, `passCredentials`,
+   * `passDescriptors`.
    * @returns The listener; its `close()` removes the file.
    * @throws {TypeError} If the path is empty or contains NUL, or a mode is given with
    * an abstract name.
@@ -259,7 +260,8 @@ export class UnixListener<
    * `bind(fd, address, length)`, then `listen(fd, backlog)`, for streams.
    *
    * @param address A path, an abstract name, or null.
-   * @param options `mode`, `reclaim`, `backlog`, `passCredentials`.
+   * @param options `mode`, `reclaim`, `backlog`, `passCredentials`,
+   * `passDescriptors`.
    * @returns The listener; its `close()` removes the file.
    */
   static listen(
@@ -271,13 +273,15 @@ export class UnixListener<
     options?: UnixListenOptions,
   ): UnixListener<Accepted> {
     const { type, over } = kindOf(options);
-    const { backlog = SOMAXCONN, passCredentials } = options ?? {};
+    const { backlog = SOMAXCONN } = options ?? {};
+    const pass = passingOf(options);
     checkInteger("backlog", backlog, 1, 0x7fffffff, "int");
     const binding = bindingOf(address, options);
     const { subject } = binding;
     const descriptor = openSocket(type, subject);
     let file;
     try {
+      pass(descriptor);
       file = bind(descriptor, binding);
       const listener = new UnixListener<Accepted>(
         internal,
@@ -285,7 +289,6 @@ export class UnixListener<
         over,
         file,
       );
-      if (passCredentials) setPassCredentials(descriptor, true);
       check(sysSocket().listen(descriptor.fd, backlog), "listen", subject);
       return listener;
     } catch (error) {

@@ -43,11 +43,12 @@ import {
   checkMaxDescriptors,
   type Control,
   controlRoom,
+  credentialsOf,
   descriptorsOf,
   MAX_CONTROL,
   numbersOf,
   readControl,
-  writeRights,
+  writeControl,
 } from "./control_message.ts";
 import type { Credentials } from "./credentials.ts";
 import { reach } from "./long_path.ts";
@@ -59,12 +60,21 @@ import { option } from "./socket_option.ts";
 export interface UnixSendOptions {
   /**
    * Descriptors to pass, at most 253. The receiver gets duplicates; these stay open
-   * here. Those of objects of this module arrive blocking (without `O_NONBLOCK`),
-   * others unchanged.
+   * here. Those of objects of this module arrive blocking (without `O_NONBLOCK`);
+   * others, and a {@linkcode PassedDescriptor}, arrive unchanged.
    *
    * @default {[]}
    */
   descriptors?: readonly DescriptorLike[] | undefined;
+  /**
+   * `SCM_CREDENTIALS`: the process, user and group that a receiver with `passCredentials`
+   * sees, such as those of the client of a proxy. What is left out is that of this
+   * process (its real user and group). Another process requires CAP_SYS_ADMIN, another
+   * user CAP_SETUID, another group CAP_SETGID; without them the send fails with EPERM.
+   *
+   * @default {those of this process}
+   */
+  credentials?: Partial<Credentials> | undefined;
 }
 
 /** How a message is received. */
@@ -236,6 +246,7 @@ export interface Outgoing {
   readonly length: number;
   /** Their numbers are read on each try. */
   readonly descriptors: readonly DescriptorLike[] | null;
+  readonly credentials: Credentials | null;
   readonly to: Uint8Array<ArrayBuffer> | null;
   /** A short name of the receiver, if `to` is too long for the kernel. */
   readonly via?: Uint8Array<ArrayBuffer>;
@@ -248,9 +259,15 @@ export function outgoingOf(
   to: Uint8Array<ArrayBuffer> | null = null,
 ): Outgoing {
   checkBytes("data", data);
-  const given = options?.descriptors;
-  const descriptors = given === undefined ? null : descriptorsOf(given);
-  return { data, length: byteLengthOf(data), descriptors, to };
+  const passed = options?.descriptors;
+  const own = options?.credentials;
+  return {
+    data,
+    descriptors: passed === undefined ? null : descriptorsOf(passed),
+    credentials: own === undefined ? null : credentialsOf(own),
+    length: byteLengthOf(data), // last: a getter of the caller may have changed it
+    to,
+  };
 }
 
 /** The number of bytes for one call. */
@@ -260,7 +277,7 @@ function lengthToSend({ data, length }: Outgoing): number {
 }
 
 function sendmsg(socket: SocketDescriptor, message: Outgoing, flags: number) {
-  const { data, descriptors } = message;
+  const { data, descriptors, credentials } = message;
   const to = message.via ?? message.to;
   // First: this may run a getter of the caller. Nothing below does.
   const numbers = descriptors === null ? null : numbersOf(descriptors);
@@ -270,7 +287,7 @@ function sendmsg(socket: SocketDescriptor, message: Outgoing, flags: number) {
     pointerTo(data),
     lengthToSend(message),
     to === null ? 0 : to.length,
-    numbers === null ? 0 : writeRights(call.control, numbers),
+    writeControl(call.control, numbers, credentials),
   );
   const { fd } = socket;
   const count = sysSocket().sendmsg(fd, call.header, flags | MSG_NOSIGNAL);
@@ -298,7 +315,7 @@ export function sendOnce(
   message: Outgoing,
   flags: number,
 ): number | undefined {
-  const { to } = message;
+  const { descriptors, credentials, to } = message;
   if (to !== null && message.via === undefined && isTooLong(to)) {
     socket.checkOpen();
     const subject = subjectOf(socket, message);
@@ -306,7 +323,7 @@ export function sendOnce(
       sendOnce(socket, { ...message, via }, flags);
     return reach(to, subject, sendVia);
   }
-  const plain = message.descriptors === null && to === null;
+  const plain = descriptors === null && credentials === null && to === null;
   for (;;) {
     const count = plain
       ? send(socket, message, flags)

@@ -4,7 +4,12 @@ import { internal } from "../internal.ts";
 import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
 import { pollfd, POLLRDHUP } from "../libc/poll.ts";
 import { FIONREAD } from "../libc/sys_ioctl.ts";
-import { MSG_DONTWAIT, MSG_TRUNC, SOCK_SEQPACKET } from "../libc/sys_socket.ts";
+import {
+  MSG_DONTWAIT,
+  MSG_PEEK,
+  MSG_TRUNC,
+  SOCK_SEQPACKET,
+} from "../libc/sys_socket.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
@@ -73,10 +78,16 @@ function messageOrEnd(
 function receiving(
   socket: SocketDescriptor,
   options: UnixReceiveOptions | undefined,
+  peek = 0,
 ): TryWith<UnixMessage | null> {
   const incoming = incomingOf(options, longestMessage());
   return (flags) => {
-    const message = receiveOnce(socket, incoming, flags | MSG_TRUNC, false);
+    const message = receiveOnce(
+      socket,
+      incoming,
+      flags | peek | MSG_TRUNC,
+      false,
+    );
     return messageOrEnd(socket, message);
   };
 }
@@ -226,15 +237,20 @@ export class UnixSeqpacket extends UnixConnection {
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param data The message; it may be empty.
-   * @param options `descriptors`, and `timeout` in milliseconds.
-   * @throws {RangeError} If there are more than 253 descriptors.
+   * @param options `descriptors`, `credentials`, and `timeout` in milliseconds.
+   * @throws {TypeError} If `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
+   * out of range.
    * @throws {Error} If an asynchronous send is pending.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EMSGSIZE if the message does not fit into the send
    * buffer (the error has the limit); EPIPE if the peer has closed; ECONNRESET, once, if
    * it closed with unreceived messages; ENOBUFS above about 4 MiB; EBADF if a descriptor
-   * is not open; ETOOMANYREFS if too many descriptors are in flight.
+   * is not open; ETOOMANYREFS if too many descriptors are in flight,
+   * EPERM if
+   * the peer refuses descriptors (`passDescriptors`), or if this process may not send
+   * these `credentials`, ESRCH if there is no process with that id.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -255,10 +271,12 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @param data The message; it may be empty. Do not change it, and keep the descriptors
    * open, until the promise is settled.
-   * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
+   * @param options `descriptors`, `credentials`, `timeout` in milliseconds,
+   * and `signal`.
    * @throws {TypeError} If the memory of the message is closed or truncated before it is
-   * sent.
-   * @throws {RangeError} If there are more than 253 descriptors.
+   * sent, or `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
+   * out of range.
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
@@ -281,10 +299,12 @@ export class UnixSeqpacket extends UnixConnection {
    * `send(2)` or `sendmsg(2)` with `MSG_DONTWAIT`, of one message.
    *
    * @param data The message; it may be empty.
-   * @param options `descriptors`.
+   * @param options `descriptors`, `credentials`.
    * @returns Whether the message was sent: false if there is no room now, or while an
    * asynchronous send is pending.
-   * @throws {RangeError} If there are more than 253 descriptors.
+   * @throws {TypeError} If `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
+   * out of range.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixSeqpacket.sendSync}.
    *
@@ -305,6 +325,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
    * @returns The message, or null at the end: the peer has closed.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty.
    * @throws {ClosedError} If this side is closed.
@@ -328,6 +349,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns The message, or null at the end: the peer has closed.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty or becomes so during the wait.
    * @throws {ClosedError} If this side is closed, now or during the wait.
@@ -352,6 +374,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns The message, undefined if there is none now, or null at the end: the peer
    * has closed.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty.
    * @throws {ClosedError} If this side is closed.
@@ -362,6 +385,74 @@ export class UnixSeqpacket extends UnixConnection {
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
     return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixSeqpacket.receiveSync}, and
+   * leaves the message for the next call.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
+   * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
+   * milliseconds.
+   * @returns The message, or null at the end: the peer has closed. Its `size` is
+   * that of the whole message, however small `maxSize` is. Its descriptors are
+   * duplicates, which the caller closes, too. Without `maxDescriptors` its
+   * `descriptorsTruncated` tells whether it has descriptors.
+   * @throws {IpcError} As {@linkcode UnixSeqpacket.receiveSync}, as all other errors.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  peekSync(options?: UnixReceiveOptions & SyncWaitOptions): UnixMessage | null {
+    const deadline = deadlineOf(options);
+    const socket = descriptorOf(this);
+    return receiveSync(socket, deadline, receiving(socket, options, MSG_PEEK));
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixSeqpacket.receive}, and
+   * leaves the message for the next call.
+   *
+   * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
+   * milliseconds, and `signal`.
+   * @returns As {@linkcode UnixSeqpacket.peekSync}.
+   * @throws {IpcError} As {@linkcode UnixSeqpacket.receive}, as all other errors.
+   *
+   * @example A buffer of the size of the next message
+   * ```ts
+   * import { UnixSeqpacket } from "@linux/ipc/socket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using ends = UnixSeqpacket.pair();
+   * const [one, other] = ends;
+   * one.sendSync(new Uint8Array(1000));
+   * const { size } = (await other.peek({ maxSize: 1 }))!;
+   * const message = await other.receive({ buffer: new Uint8Array(size) });
+   * assertEquals(message?.truncated, false);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  async peek(
+    options?: UnixReceiveOptions & WaitOptions,
+  ): Promise<UnixMessage | null> {
+    const limits = limitsOf(options);
+    const socket = descriptorOf(this);
+    return await receive(socket, limits, receiving(socket, options, MSG_PEEK));
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT`: as
+   * {@linkcode UnixSeqpacket.tryReceive}, and leaves the message for the next call.
+   *
+   * @param options `maxSize` or `buffer`, and `maxDescriptors`.
+   * @returns As {@linkcode UnixSeqpacket.peekSync}, or undefined if there is none now.
+   * @throws {IpcError} As {@linkcode UnixSeqpacket.tryReceive}, as all other errors.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  tryPeek(options?: UnixReceiveOptions): UnixMessage | null | undefined {
+    return receiving(descriptorOf(this), options, MSG_PEEK)(MSG_DONTWAIT);
   }
 
   /**

@@ -21,6 +21,7 @@ import {
   SO_ACCEPTCONN,
   SO_DOMAIN,
   SO_PASSCRED,
+  SO_PASSRIGHTS,
   SO_RCVBUF,
   SO_SNDBUF,
   SO_TYPE,
@@ -93,12 +94,49 @@ export function chmod(
 }
 
 /** setsockopt(fd, SOL_SOCKET, SO_PASSCRED, ...) */
-export function setPassCredentials(
-  socket: SocketDescriptor,
-  value: boolean,
-): void {
+function setPassCredentials(socket: SocketDescriptor, value: boolean): void {
   setOption(socket.fd, SO_PASSCRED, value ? 1 : 0, socket.subject);
   socket.passCredentials = value;
+}
+
+/** setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, ...) */
+function setPassDescriptors(socket: SocketDescriptor, value: boolean): void {
+  const { fd } = socket;
+  setOption(fd, SO_PASSRIGHTS, value ? 1 : 0, passRights(socket));
+}
+
+/** Name used in error messages: the reason of ENOPROTOOPT. */
+function passRights({ subject }: SocketDescriptor): string {
+  return `SO_PASSRIGHTS (since Linux 6.16) of ${subject}`;
+}
+
+/** What may accompany the messages that a socket receives. */
+export interface UnixPassOptions {
+  /**
+   * Whether received messages have credentials, from the first one on; connections of
+   * a listener inherit it. See {@linkcode UnixSocket.passCredentials}.
+   *
+   * @default {false}
+   */
+  passCredentials?: boolean | undefined;
+  /**
+   * Whether peers may pass descriptors, from the first message on; connections of a
+   * listener inherit it. See {@linkcode UnixSocket.passDescriptors}.
+   *
+   * @default {true}
+   */
+  passDescriptors?: boolean | undefined;
+}
+
+/** Reads the options of a socket that is made; returns what applies them. */
+export function passingOf(
+  options: UnixPassOptions | undefined,
+): (socket: SocketDescriptor) => void {
+  const { passCredentials = false, passDescriptors = true } = options ?? {};
+  return (socket) => {
+    if (passCredentials) setPassCredentials(socket, true);
+    if (!passDescriptors) setPassDescriptors(socket, false);
+  };
 }
 
 /** shutdown(fd, SHUT_WR) */
@@ -223,6 +261,22 @@ export abstract class UnixSocket extends DescriptorOwner {
    * An unnamed socket with this option gets an abstract name when it connects or sends.
    *
    * @throws {ClosedError} If this socket is closed.
+   *
+   * @example Which process has the other end
+   * ```ts ignore
+   * import { UnixStream } from "@linux/ipc/socket";
+   *
+   * const [mine, its] = UnixStream.pair();
+   * mine.passCredentials = true;
+   * const child = its.inherit((fd) =>
+   *   new Deno.Command("bash", { args: ["-c", `echo ready >&${fd}`] }).spawn()
+   * );
+   * its.close();
+   * const message = await mine.receive();
+   * console.log(message?.credentials?.pid === child.pid); // true
+   * console.log(mine.peerCredentials.pid === Deno.pid); // true: it made the pair
+   * mine.close();
+   * ```
    */
   get passCredentials(): boolean {
     const { fd, subject } = descriptorOf(this);
@@ -231,6 +285,26 @@ export abstract class UnixSocket extends DescriptorOwner {
 
   set passCredentials(value: boolean) {
     setPassCredentials(descriptorOf(this), Boolean(value));
+  }
+
+  /**
+   * `SO_PASSRIGHTS`: whether peers may pass descriptors. If it is false, a message with
+   * descriptors is refused: its sender gets EPERM. Descriptors that were sent before can
+   * still be received. Connections inherit it from their listener.
+   *
+   * (Without it a receiver is safe, too: it gets no more descriptors than its
+   * `maxDescriptors`, which is 0 by default.)
+   *
+   * @throws {ClosedError} If this socket is closed.
+   * @throws {IpcError} ENOPROTOOPT before Linux 6.16.
+   */
+  get passDescriptors(): boolean {
+    const socket = descriptorOf(this);
+    return option(socket.fd, SO_PASSRIGHTS, passRights(socket)) !== 0;
+  }
+
+  set passDescriptors(value: boolean) {
+    setPassDescriptors(descriptorOf(this), Boolean(value));
   }
 
   /**
@@ -357,6 +431,11 @@ export abstract class UnixConnection extends UnixChannel {
    * this connection, when it called `listen`. The process may have ended since, and its
    * id may be reused; {@linkcode UnixConnection.peerPidfd} does not have that race.
    *
+   * Both ends of a `pair()` have the process that made the pair, also after a child has
+   * inherited one. To learn which process sends, set
+   * {@linkcode UnixSocket.passCredentials}: each message has the credentials of its
+   * sender. Or let the child connect to a listener.
+   *
    * @throws {ClosedError} If this socket is closed.
    */
   get peerCredentials(): Credentials {
@@ -367,7 +446,8 @@ export abstract class UnixConnection extends UnixChannel {
    * `getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, ...)`: opens a process descriptor
    * (pidfd) of the peer, the process of {@linkcode UnixConnection.peerCredentials}. It
    * refers to that process even if the id is reused, and is readable when the process
-   * has ended.
+   * has ended. Of a `pair()` it is the process that made the pair, not a child that has
+   * inherited an end.
    *
    * @returns The descriptor, which the caller closes or detaches.
    * @throws {ClosedError} If this socket is closed.

@@ -4,7 +4,12 @@ import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
 import { internal } from "../internal.ts";
 import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
 import { EAGAIN, ECONNRESET, EINTR, errno, ipcError } from "../libc/errno.ts";
-import { MSG_DONTWAIT, SOCK_STREAM, sysSocket } from "../libc/sys_socket.ts";
+import {
+  MSG_DONTWAIT,
+  MSG_PEEK,
+  SOCK_STREAM,
+  sysSocket,
+} from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import {
   deadlineOf,
@@ -84,18 +89,18 @@ function read(
   });
 }
 
-/** Reads and checks what to send: descriptors need at least 1 byte. */
+/** Reads and checks what to send: what accompanies bytes needs at least 1 byte. */
 function checkedOutgoing(
   data: Uint8Array,
   options: UnixSendOptions | undefined,
 ): Outgoing {
   const outgoing = outgoingOf(data, options);
-  if (outgoing.descriptors !== null && byteLengthOf(data) === 0) {
-    throw new RangeError(
-      'Argument "data" must have at least 1 byte to pass descriptors with',
-    );
-  }
-  return outgoing;
+  const { descriptors, credentials, length } = outgoing;
+  if (length > 0 || (descriptors ?? credentials) === null) return outgoing;
+  throw new RangeError(
+    'Argument "data" must have at least 1 byte, ' +
+      "which descriptors and credentials accompany",
+  );
 }
 
 const LARGE = 8; // a write to a full socket counts as this many deliveries
@@ -105,14 +110,14 @@ function sendingAll(
   socket: SocketDescriptor,
   outgoing: Outgoing,
 ): TryWith<number> {
-  const { data, length } = outgoing;
+  const { data, length, credentials } = outgoing;
   let sent = 0;
   return (flags) => {
     for (;;) {
       checkKept("data", data, length);
       const rest = sent === 0
         ? outgoing // descriptors are passed with the first byte
-        : plain(viewOf(data, sent, length));
+        : { ...plain(viewOf(data, sent, length)), credentials };
       const count = sendOnce(socket, rest, flags);
       if (count === undefined) return undefined;
       sent += count;
@@ -130,10 +135,10 @@ function sendNow(
   return trySend(socket, (flags) => sendOnce(socket, outgoing, flags));
 }
 
-/** Bytes without descriptors. */
-function plain(data: Uint8Array): Outgoing {
-  checkBytes("bytes", data);
-  return { data, length: byteLengthOf(data), descriptors: null, to: null };
+/** Bytes alone. */
+function plain(bytes: Uint8Array): Outgoing {
+  checkBytes("bytes", bytes);
+  return outgoingOf(bytes, undefined);
 }
 
 /** Writes all bytes, in the order of the calls. */
@@ -152,10 +157,11 @@ function write(
 function receiving(
   socket: SocketDescriptor,
   options: UnixReceiveOptions | undefined,
+  peek = 0,
 ): TryWith<UnixMessage | null> {
   const incoming = incomingOf(options, STREAM_SIZE);
   return (flags) => {
-    const message = receiveOnce(socket, incoming, flags, false);
+    const message = receiveOnce(socket, incoming, flags | peek, false);
     if (message?.size !== 0) return message;
     socket.throwReset("recvmsg");
     return null;
@@ -455,17 +461,21 @@ export class UnixStream extends UnixConnection {
    * `sendmsg(2)`: as {@linkcode UnixStream.writeSync}, and passes descriptors. They
    * arrive with the first byte.
    *
-   * @param data The bytes to send; with descriptors at least 1 byte.
-   * @param options `descriptors`, and `timeout` in milliseconds.
+   * @param data The bytes to send; with descriptors or credentials at least 1 byte.
+   * @param options `descriptors`, `credentials`, and `timeout` in milliseconds.
    * @returns The number of bytes sent: all of them.
-   * @throws {RangeError} If there are more than 253 descriptors, or descriptors
-   * without a byte.
+   * @throws {TypeError} If `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or descriptors or
+   * credentials without a byte, or credentials that are out of range.
    * @throws {Error} If an asynchronous write or send is pending.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
    * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many descriptors are in flight.
+   * open, ETOOMANYREFS if too many descriptors are in flight,
+   * EPERM if
+   * the peer refuses descriptors (`passDescriptors`), or if this process may not send
+   * these `credentials`, ESRCH if there is no process with that id.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
@@ -483,20 +493,24 @@ export class UnixStream extends UnixConnection {
    * `sendmsg(2)`: as {@linkcode UnixStream.write}, and passes descriptors. They arrive
    * with the first byte.
    *
-   * @param data The bytes to send; with descriptors at least 1 byte. Do not change them,
-   * and keep the descriptors open, until the promise is settled.
-   * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
+   * @param data The bytes to send; with descriptors or credentials at least 1 byte. Do
+   * not change them, and keep the descriptors open, until the promise is settled.
+   * @param options `descriptors`, `credentials`, `timeout` in milliseconds,
+   * and `signal`.
    * @returns The number of bytes sent: all of them.
    * @throws {TypeError} If the memory of the bytes is closed or truncated before they are
-   * sent.
-   * @throws {RangeError} If there are more than 253 descriptors, or descriptors
-   * without a byte.
+   * sent, or `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or descriptors or
+   * credentials without a byte, or credentials that are out of range.
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
    * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many descriptors are in flight.
+   * open, ETOOMANYREFS if too many descriptors are in flight,
+   * EPERM if
+   * the peer refuses descriptors (`passDescriptors`), or if this process may not send
+   * these `credentials`, ESRCH if there is no process with that id.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
@@ -515,15 +529,19 @@ export class UnixStream extends UnixConnection {
    * `sendmsg(2)` with `MSG_DONTWAIT`: as {@linkcode UnixStream.tryWrite}, and passes
    * descriptors. They are sent if at least 1 byte is.
    *
-   * @param data The bytes to send; with descriptors at least 1 byte.
-   * @param options `descriptors`.
+   * @param data The bytes to send; with descriptors or credentials at least 1 byte.
+   * @param options `descriptors`, `credentials`.
    * @returns The number of bytes sent, or undefined if there is no room now, or while an
    * asynchronous write or send is pending.
-   * @throws {RangeError} If there are more than 253 descriptors, or descriptors
-   * without a byte.
+   * @throws {TypeError} If `credentials` is not an object.
+   * @throws {RangeError} If there are more than 253 descriptors, or descriptors or
+   * credentials without a byte, or credentials that are out of range.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many descriptors are in flight.
+   * open, ETOOMANYREFS if too many descriptors are in flight,
+   * EPERM if
+   * the peer refuses descriptors (`passDescriptors`), or if this process may not send
+   * these `credentials`, ESRCH if there is no process with that id.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
@@ -544,6 +562,7 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
    * milliseconds.
    * @returns The bytes and what they came with, or null at the end: the peer has closed.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty.
    * @throws {ClosedError} If this side is closed.
@@ -571,6 +590,7 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns The bytes and what they came with, or null at the end: the peer has closed.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty or becomes so during the wait.
    * @throws {ClosedError} If this side is closed, now or during the wait.
@@ -596,6 +616,7 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns The bytes and what they came with, undefined if there are none now, or null
    * at the end: the peer has closed.
+   * @throws {TypeError} If `buffer` is not a Uint8Array.
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty.
    * @throws {ClosedError} If this side is closed.
@@ -606,6 +627,74 @@ export class UnixStream extends UnixConnection {
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
     return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK`: as {@linkcode UnixStream.receiveSync}, and leaves the
+   * bytes and what they came with for the next call.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
+   * @param options `maxSize` or `buffer`, `maxDescriptors`, and `timeout` in
+   * milliseconds.
+   * @returns The bytes that are available now, or null at the end: the peer has closed.
+   * Its descriptors are duplicates, which the caller closes, too. Without
+   * `maxDescriptors` its `descriptorsTruncated` tells whether descriptors accompany them.
+   * @throws {IpcError} As {@linkcode UnixStream.receiveSync}, as all other errors.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  peekSync(
+    options?: UnixReceiveOptions & SyncWaitOptions,
+  ): UnixMessage | null {
+    const deadline = deadlineOf(options);
+    const socket = descriptorOf(this);
+    return receiveSync(socket, deadline, receiving(socket, options, MSG_PEEK));
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK`: as {@linkcode UnixStream.receive}, and leaves the
+   * bytes and what they came with for the next call.
+   *
+   * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
+   * milliseconds, and `signal`.
+   * @returns As {@linkcode UnixStream.peekSync}.
+   * @throws {IpcError} As {@linkcode UnixStream.receive}, as all other errors.
+   *
+   * @example The first byte decides who reads the rest
+   * ```ts
+   * import { UnixStream } from "@linux/ipc/socket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using sides = UnixStream.pair();
+   * const [one, other] = sides;
+   * one.writeSync(Uint8Array.of(1, 2, 3));
+   * assertEquals((await other.peek({ maxSize: 1 }))?.data, Uint8Array.of(1));
+   * assertEquals(await other.read(new Uint8Array(8)), 3);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  async peek(
+    options?: UnixReceiveOptions & WaitOptions,
+  ): Promise<UnixMessage | null> {
+    const limits = limitsOf(options);
+    const socket = descriptorOf(this);
+    return await receive(socket, limits, receiving(socket, options, MSG_PEEK));
+  }
+
+  /**
+   * `recvmsg(2)` with `MSG_PEEK | MSG_DONTWAIT`: as {@linkcode UnixStream.tryReceive},
+   * and leaves the bytes and what they came with for the next call.
+   *
+   * @param options `maxSize` or `buffer`, and `maxDescriptors`.
+   * @returns As {@linkcode UnixStream.peekSync}, or undefined if there are none now.
+   * @throws {IpcError} As {@linkcode UnixStream.tryReceive}, as all other errors.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
+   */
+  tryPeek(options?: UnixReceiveOptions): UnixMessage | null | undefined {
+    return receiving(descriptorOf(this), options, MSG_PEEK)(MSG_DONTWAIT);
   }
 
   /**

@@ -1,7 +1,25 @@
-// Socket activation: the descriptors that systemd passes, as sd_listen_fds(3).
+// What a service says to systemd, and gets from it: sd_listen_fds(3), sd_notify(3),
+// sd_watchdog_enabled(3).
 
-import { checkInteger } from "../arguments.ts";
-import { closeOnExec } from "../kernel/descriptor.ts";
+import { checkInteger, cString } from "../arguments.ts";
+import { closeOnExec, Descriptor } from "../kernel/descriptor.ts";
+import { check } from "../libc/errno.ts";
+import { O_CLOEXEC } from "../libc/fcntl.ts";
+import { monotonicIn, timespec } from "../libc/time.ts";
+import { unistd } from "../libc/unistd.ts";
+import type { DescriptorLike } from "../wait/descriptors.ts";
+import {
+  deadlineOf,
+  limitsOf,
+  type SyncWaitOptions,
+  timeoutUntil,
+  type WaitOptions,
+} from "../wait/options.ts";
+import { read, readSync } from "../wait/transfer.ts";
+import { describeName, encodeAddress } from "./address.ts";
+import { connectedTo } from "./datagram.ts";
+import { type Outgoing, outgoingOf, sendOnce } from "./message.ts";
+import { send, sendSync } from "./transfer.ts";
 
 /** A descriptor that the service manager has passed. */
 export interface ListenFd {
@@ -65,6 +83,242 @@ export function listenFds(): ListenFd[] {
   });
 }
 
+/** What is sent along with a notification. */
+export interface SdNotifyOptions {
+  /**
+   * Descriptors for the service manager to store, with `FDSTORE=1`; at most 253. They
+   * stay open here.
+   *
+   * @default {[]}
+   */
+  descriptors?: readonly DescriptorLike[] | undefined;
+}
+
+const MAX_STATE = 4096; // bytes: systemd ignores longer notifications
+const BARRIER = "BARRIER=1";
+
+/** A notification, checked, and where it is sent to. */
+interface Notification {
+  readonly outgoing: Outgoing;
+  readonly address: Uint8Array<ArrayBuffer>;
+  /** The pipe whose write end a barrier passes. */
+  readonly pipe: readonly [Descriptor, Descriptor] | undefined;
+}
+
+/** pipe2(pipefd, O_CLOEXEC) */
+function barrierPipe(): readonly [Descriptor, Descriptor] {
+  const fds = new Int32Array(2);
+  check(unistd().pipe2(fds, O_CLOEXEC), "pipe2", BARRIER);
+  return [new Descriptor(fds[0]!, BARRIER), new Descriptor(fds[1]!, BARRIER)];
+}
+
+/** Checks a state; returns its assignments. */
+function assignmentsOf(state: string): Map<string, string> {
+  const { length } = cString("state", state); // with its NUL
+  checkInteger("state.length", length - 1, 1, MAX_STATE, "bytes of UTF-8");
+  const lines = state.replace(/\n$/, "").split("\n");
+  return new Map(lines.map((line) => {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(line) ?? [];
+    if (name !== undefined) return [name, value!];
+    throw new TypeError(
+      `Argument "state" must have lines of the form NAME=VALUE: ${
+        JSON.stringify(line)
+      }`,
+    );
+  }));
+}
+
+/** The state to send: a reload has the time at which it began. */
+function completed(state: string, assignments: Map<string, string>): string {
+  const reloads = assignments.get("RELOADING") === "1";
+  if (!reloads || assignments.has("MONOTONIC_USEC")) return state;
+  const { tv_sec, tv_nsec } = timespec.decode(monotonicIn(0));
+  const usec = tv_sec * 1_000_000n + tv_nsec / 1000n;
+  return `MONOTONIC_USEC=${usec}\n${state}`;
+}
+
+/** Checks a notification. Undefined without a service manager. */
+function notificationOf(
+  state: string,
+  options: SdNotifyOptions | undefined,
+): Notification | undefined {
+  const assignments = assignmentsOf(state);
+  const isBarrier = assignments.has("BARRIER");
+  const stores = assignments.get("FDSTORE") === "1";
+  const fdName = assignments.get("FDNAME");
+  const isAlone = assignments.size === 1 && assignments.get("BARRIER") === "1";
+  if (isBarrier && !isAlone) {
+    throw new TypeError(
+      'Argument "state" must be "BARRIER=1" alone, without another assignment',
+    );
+  }
+  if (fdName !== undefined && !/^[ -9;-~]{0,255}$/.test(fdName)) {
+    throw new TypeError(
+      'Argument "state" must have an FDNAME of at most 255 printable ASCII ' +
+        `characters without ":": ${JSON.stringify(fdName)}`,
+    );
+  }
+  const data = new TextEncoder().encode(completed(state, assignments));
+  const given = outgoingOf(data, options);
+  if (stores !== (given.descriptors !== null)) {
+    throw new TypeError(
+      'Argument "descriptors" must be passed with FDSTORE=1, and not without',
+    );
+  }
+  const path = Deno.env.get("NOTIFY_SOCKET");
+  if (path === undefined || path === "") return undefined;
+  if (!/^[/@]/.test(path)) {
+    throw new TypeError(
+      'Variable "NOTIFY_SOCKET" must be an absolute path, or an abstract name ' +
+        `after "@": ${path}`,
+    );
+  }
+  const address = encodeAddress(path);
+  if (!isBarrier) return { outgoing: given, address, pipe: undefined };
+  const pipe = barrierPipe();
+  const outgoing = outgoingOf(data, { descriptors: [pipe[1]] });
+  return { outgoing, address, pipe };
+}
+
+function closePipe({ pipe }: Notification): void {
+  for (const end of pipe ?? []) end.close();
+}
+
+/**
+ * `sd_notify(0, state)`: tells the service manager about the state of this service,
+ * waiting without blocking the thread while its queue is full. The socket of the service
+ * manager is that of the variable `NOTIFY_SOCKET`: a path, or an abstract name after "@".
+ *
+ * The usual assignments are `READY=1`, `STOPPING=1`, `RELOADING=1`, `STATUS=text`,
+ * `MAINPID=pid` and `WATCHDOG=1` (see {@linkcode watchdogTimeout}). Three have an effect
+ * here, too:
+ *
+ * - `FDSTORE=1`, with `descriptors`: the service manager keeps the descriptors until the
+ *   next start of the service, which {@linkcode listenFds} then returns, under the name
+ *   of `FDNAME=name`.
+ * - `BARRIER=1`, alone: waits until the service manager has processed all earlier
+ *   notifications. It closes a descriptor that comes with this one. A short-lived process
+ *   needs it before it ends, or its notifications may be ignored.
+ * - `RELOADING=1`: `MONOTONIC_USEC=`, which systemd requires with it, is added.
+ *
+ * Requires `--allow-env` for `NOTIFY_SOCKET`. The variable stays set, and child processes
+ * inherit it.
+ *
+ * @param state Assignments, one a line; at most 4096 bytes.
+ * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
+ * @returns Whether there is a service manager: false if `NOTIFY_SOCKET` is not set.
+ * @throws {TypeError} If `state` is not a list of assignments, has `BARRIER` among others
+ * or a malformed `FDNAME`; if there are descriptors without `FDSTORE=1` or the reverse; or
+ * if `NOTIFY_SOCKET` is of another kind, such as `vsock:`.
+ * @throws {RangeError} If `state` is empty or too long, there are more than 253
+ * descriptors, or the address in `NOTIFY_SOCKET` is too long.
+ * @throws {ClosedError} If an object with a descriptor is closed.
+ * @throws {DOMException} `TimeoutError` if the timeout has passed.
+ * @throws {IpcError} ENOENT, ECONNREFUSED or EACCES if the service manager does not
+ * receive at that address, EBADF if a descriptor is not open, EMFILE.
+ * @throws The reason of the signal, if it is aborted.
+ *
+ * @example A service that tells when it is ready
+ * ```ts
+ * import { sdNotify } from "@linux/ipc/socket";
+ *
+ * await sdNotify("READY=1\nSTATUS=Accepting connections");
+ * ```
+ *
+ * @see {@link https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html | sd_notify(3)}
+ */
+export async function sdNotify(
+  state: string,
+  options?: SdNotifyOptions & WaitOptions,
+): Promise<boolean> {
+  const limits = limitsOf(options);
+  const notification = notificationOf(state, options);
+  if (notification === undefined) return false;
+  const { outgoing, address, pipe } = notification;
+  try {
+    using socket = connectedTo(address, describeName(address));
+    await send(socket, limits, (flags) => sendOnce(socket, outgoing, flags));
+    if (pipe === undefined) return true;
+    const [reader, writer] = pipe;
+    writer.close();
+    const { deadline, signal } = limits;
+    const left = { timeout: timeoutUntil(deadline), signal };
+    await read(reader, new Uint8Array(1), left); // the end
+    return true;
+  } finally {
+    closePipe(notification);
+  }
+}
+
+/**
+ * `sd_notify(0, state)`: as {@linkcode sdNotify}, blocking this thread while the queue of
+ * the service manager is full, and with `BARRIER=1` until it has processed all earlier
+ * notifications.
+ *
+ * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+ *
+ * @param state Assignments, one a line; at most 4096 bytes.
+ * @param options `descriptors`, and `timeout` in milliseconds.
+ * @returns Whether there is a service manager: false if `NOTIFY_SOCKET` is not set.
+ * @throws As {@linkcode sdNotify}.
+ *
+ * @see {@link https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html | sd_notify(3)}
+ */
+export function sdNotifySync(
+  state: string,
+  options?: SdNotifyOptions & SyncWaitOptions,
+): boolean {
+  const deadline = deadlineOf(options);
+  const notification = notificationOf(state, options);
+  if (notification === undefined) return false;
+  const { outgoing, address, pipe } = notification;
+  try {
+    using socket = connectedTo(address, describeName(address));
+    sendSync(socket, deadline, (flags) => sendOnce(socket, outgoing, flags));
+    if (pipe === undefined) return true;
+    const [reader, writer] = pipe;
+    writer.close();
+    const left = { timeout: timeoutUntil(deadline) };
+    readSync(reader, new Uint8Array(1), left); // the end
+    return true;
+  } finally {
+    closePipe(notification);
+  }
+}
+
+/**
+ * `sd_watchdog_enabled(0, &usec)`: the time after which the service manager considers
+ * this service as hung, unless it is told `WATCHDOG=1` before. Tell it twice as often.
+ *
+ * Requires `--allow-env` for `WATCHDOG_USEC` and `WATCHDOG_PID`.
+ *
+ * @returns Milliseconds; undefined if the service manager does not watch this process.
+ * @throws {TypeError} If a variable is malformed.
+ * @throws {RangeError} If a variable is out of range.
+ *
+ * @example Tell that the event loop runs
+ * ```ts
+ * import { sdNotify, watchdogTimeout } from "@linux/ipc/socket";
+ *
+ * const timeout = watchdogTimeout();
+ * if (timeout !== undefined) {
+ *   setInterval(() => sdNotify("WATCHDOG=1"), timeout / 2);
+ * }
+ * ```
+ *
+ * @see {@link https://www.freedesktop.org/software/systemd/man/latest/sd_watchdog_enabled.html | sd_watchdog_enabled(3)}
+ */
+export function watchdogTimeout(): number | undefined {
+  const usec = Deno.env.get("WATCHDOG_USEC");
+  const pid = Deno.env.get("WATCHDOG_PID");
+  if (usec === undefined) return undefined;
+  const { MAX_SAFE_INTEGER } = Number;
+  const timeout = integer("WATCHDOG_USEC", usec, 1, MAX_SAFE_INTEGER);
+  const isOther = pid !== undefined &&
+    integer("WATCHDOG_PID", pid, 1) !== Deno.pid;
+  return isOther ? undefined : timeout / 1000;
+}
+
 const INT_MAX = 0x7fff_ffff;
 
 function integer(
@@ -76,6 +330,9 @@ function integer(
   if (!/^\d+$/.test(text)) {
     throw new TypeError(`Variable "${name}" must be a number: ${text}`);
   }
-  checkInteger(name, Number(text), min, max, "int");
-  return Number(text);
+  const value = Number(text);
+  if (value >= min && value <= max) return value;
+  throw new RangeError(
+    `Variable "${name}" must be an integer from ${min} to ${max}: ${text}`,
+  );
 }

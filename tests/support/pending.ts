@@ -402,6 +402,19 @@ export const KINDS: Record<string, () => Pending> = {
       dispose: () => listener.close(),
     };
   },
+  "UnixStream.peek"() {
+    const [one, two] = UnixStream.pair();
+    return {
+      wait: (options) => one.peek(options),
+      quick: async () => {
+        two.writeSync(ONE);
+        await one.peek();
+        one.readSync(new Uint8Array(1));
+      },
+      close: () => one.close(),
+      dispose: () => (one.close(), two.close()),
+    };
+  },
   "UnixStream.drained"() {
     const [one, two] = UnixStream.pair();
     one.tryWrite(ONE);

@@ -67,7 +67,23 @@ const receiving = {
   maxSize,
   maxDescriptors: number(0, 1, 2, 253, 254),
 };
-const binding = { mode, reclaim: bool };
+const binding = {
+  mode,
+  reclaim: bool,
+  passCredentials: bool,
+  passDescriptors: bool,
+};
+const credentials = options({
+  pid: number(1, Deno.pid, 0, -1),
+  uid: number(0, 65534, -1),
+  gid: number(0, 65534, 2 ** 32),
+});
+const passing = { descriptors, credentials };
+const peeking = {
+  peekSync: [syncWait(receiving)],
+  peek: [wait(receiving)],
+  tryPeek: [options(receiving)],
+};
 const sizes = options({
   send: number(1, 2048, 4608, 65536, 0),
   receive: number(2048, 0),
@@ -78,7 +94,12 @@ const socket = {
   close: [],
   "@@dispose": [],
 };
-const socketGetters = ["fd", "localAddress", "passCredentials"];
+const socketGetters = [
+  "fd",
+  "localAddress",
+  "passCredentials",
+  "passDescriptors",
+];
 const channel = { ...socket, isDrained: [], drained: [wait()] };
 const channelGetters = [
   ...socketGetters,
@@ -88,7 +109,11 @@ const channelGetters = [
 ];
 const connection = { ...channel, closeWrite: [], peerPidfd: [] };
 const connectionGetters = [...channelGetters, "peerCredentials"];
-const setters = { bufferSizes: sizes, passCredentials: oneOf(true, false, 1) };
+const setters = {
+  bufferSizes: sizes,
+  passCredentials: oneOf(true, false, 1),
+  passDescriptors: oneOf(true, false, 1),
+};
 const enders = ["close", "@@dispose", "closeWrite"];
 const data = bytes(0, 1, 8, 100, 4096, 65536, 300_000);
 const message = bytes(0, 1, 8, 100, 4096, 65536);
@@ -106,6 +131,7 @@ const frameStream: Gen = (fuzz): Arg => {
   const value = {
     read: later,
     readSync: lie,
+    tryRead: lie,
     write: later,
     writeSync: lie,
     tryWrite: lie,
@@ -115,7 +141,15 @@ const frameStream: Gen = (fuzz): Arg => {
 };
 
 export const SOCKET: Mechanism = {
-  functions: { listenFds: [] },
+  functions: {
+    listenFds: [],
+    sdNotify: [
+      oneOf("READY=1", "BARRIER=1", "FDSTORE=1", "", "x"),
+      wait({ descriptors }),
+    ],
+    sdNotifySync: [oneOf("READY=1", "BARRIER=1", ""), syncWait()],
+    watchdogTimeout: [],
+  },
   classes: {
     UnixStream: {
       make: () => UnixStream.pair(),
@@ -133,12 +167,13 @@ export const SOCKET: Mechanism = {
         writeSync: [data, syncWait()],
         write: [data, wait()],
         tryWrite: [data],
-        sendSync: [data, syncWait({ descriptors })],
-        send: [data, wait({ descriptors })],
-        trySend: [data, options({ descriptors })],
+        sendSync: [data, syncWait(passing)],
+        send: [data, wait(passing)],
+        trySend: [data, options(passing)],
         receiveSync: [syncWait(receiving)],
         receive: [wait(receiving)],
         tryReceive: [options(receiving)],
+        ...peeking,
       },
       enders,
       getters: [...connectionGetters, "readable", "writable"],
@@ -155,12 +190,13 @@ export const SOCKET: Mechanism = {
       },
       methods: {
         ...connection,
-        sendSync: [message, syncWait({ descriptors })],
-        send: [message, wait({ descriptors })],
-        trySend: [message, options({ descriptors })],
+        sendSync: [message, syncWait(passing)],
+        send: [message, wait(passing)],
+        trySend: [message, options(passing)],
         receiveSync: [syncWait(receiving)],
         receive: [wait(receiving)],
         tryReceive: [options(receiving)],
+        ...peeking,
         "@@asyncIterator": [],
       },
       enders,
@@ -173,7 +209,7 @@ export const SOCKET: Mechanism = {
         random.chance(0.5) ? UnixDatagram.pair() : UnixDatagram.create(null),
       statics: {
         pair: [],
-        create: [maybeAddress, options({ ...binding, passCredentials: bool })],
+        create: [maybeAddress, options(binding)],
         connect: [peer, wait({ ...binding, from: maybeAddress })],
         connectSync: [peer, syncWait({ ...binding, from: maybeAddress })],
         fromFd: [foreignFd("UnixDatagram")],
@@ -181,12 +217,13 @@ export const SOCKET: Mechanism = {
       methods: {
         ...channel,
         chmod: [mode],
-        sendSync: [message, syncWait({ descriptors, to: peer })],
-        send: [message, wait({ descriptors, to: peer })],
-        trySend: [message, options({ descriptors, to: peer })],
+        sendSync: [message, syncWait({ ...passing, to: peer })],
+        send: [message, wait({ ...passing, to: peer })],
+        trySend: [message, options({ ...passing, to: peer })],
         receiveSync: [syncWait(receiving)],
         receive: [wait(receiving)],
         tryReceive: [options(receiving)],
+        ...peeking,
         "@@asyncIterator": [],
       },
       enders,
@@ -203,7 +240,6 @@ export const SOCKET: Mechanism = {
             ...binding,
             type: oneOf("stream", "seqpacket", "x"),
             backlog: number(0, 1, 128),
-            passCredentials: bool,
           }),
         ],
         fromFd: [foreignFd("UnixListener"), options({ type: oneOf("stream") })],
@@ -230,20 +266,41 @@ export const SOCKET: Mechanism = {
           fuzz.keep(ends);
           return new FramedStream(ends);
         }
+        if (random.chance(0.3)) {
+          const delimiter = "\0";
+          return new FramedStream(one, { delimiter });
+        }
+        if (random.chance(0.3)) {
+          return new FramedStream(one, { maxDescriptors: 2 });
+        }
         if (random.chance(0.5)) one.bufferSizes = { send: 2048 };
         return [new FramedStream(one), new FramedStream(other)];
       },
       methods: {
-        send: [data, wait()],
-        sendSync: [data, syncWait()],
+        send: [data, wait({ descriptors })],
+        sendSync: [data, syncWait({ descriptors })],
         receive: [wait()],
         receiveSync: [syncWait()],
+        tryReceive: [],
+        receiveMessage: [wait()],
+        receiveMessageSync: [syncWait()],
+        tryReceiveMessage: [],
         "@@asyncIterator": [],
         close: [],
         "@@dispose": [],
       },
       enders,
-      construct: [frameStream, options({ maxSize })],
+      construct: [
+        frameStream,
+        options({
+          maxSize,
+          prefixSize: number(1, 2, 4, 8, 3),
+          littleEndian: bool,
+          prefixIncluded: bool,
+          delimiter: oneOf("\n", undefined, undefined, ""),
+          maxDescriptors: number(0, 1, 253, 254),
+        }),
+      ],
     },
     PassedDescriptor: {
       make: (fuzz) => {
