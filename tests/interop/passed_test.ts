@@ -10,7 +10,7 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
-import { makeNonblocking } from "../../ffi/wait/nowait.ts";
+import { F_GETFL, F_SETFL, fcntl, O_NONBLOCK } from "../../ffi/libc/fcntl.ts";
 import { noCompiler } from "../support/c.ts";
 import { leakTest } from "../support/leaks.ts";
 import { scratch } from "../support/names.ts";
@@ -79,7 +79,10 @@ async function used(directory: string) {
     memory,
   };
   // What another program did to it does not travel, either.
-  for (const { fd } of Object.values(objects)) makeNonblocking(fd);
+  const { fcntl: call } = fcntl();
+  for (const { fd } of Object.values(objects)) {
+    call(fd, F_SETFL, call(fd, F_GETFL, 0) | O_NONBLOCK);
+  }
   return {
     objects,
     reader: ends.reader,
