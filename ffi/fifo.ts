@@ -323,7 +323,8 @@ export class Fifo implements Disposable {
     try {
       using scratch = pipe();
       const tryOnce = () => this.#hadWriter(reader, scratch);
-      await attempt(new Backoff(this.#path), tryOnce, limits);
+      const source = new Backoff(this.#path, this.#file.liveness);
+      await attempt(source, tryOnce, limits);
       return reader;
     } catch (error) {
       reader.close();
@@ -368,7 +369,8 @@ export class Fifo implements Disposable {
   async openWriter(options?: WaitOptions): Promise<PipeWriter> {
     const limits = limitsOf(options);
     const tryOnce = () => this.#tryOpenWriter();
-    return await attempt(new Backoff(this.#path), tryOnce, limits);
+    const source = new Backoff(this.#path, this.#file.liveness);
+    return await attempt(source, tryOnce, limits);
   }
 
   /**
@@ -471,6 +473,18 @@ export class Fifo implements Disposable {
       throw ipcError(ENOENT, "unlink", this.#path);
     }
     check(unistd().unlink(bytes), "unlink", this.#path);
+  }
+
+  /**
+   * Has the pending waits of this object, which wait for the other end, keep the program alive. This is the default.
+   */
+  ref(): void {
+    this.#file.liveness.ref();
+  }
+
+  /** Lets the program end while waits of this object, which wait for the other end, are pending. */
+  unref(): void {
+    this.#file.liveness.unref();
   }
 
   /** `close(2)`. Closing twice does nothing. The path and open ends stay. */

@@ -125,6 +125,10 @@ export interface FrameReader {
   receiveSync?(options: FrameReadOptions): FrameBytes | null;
   /** As `receive`, without waiting; undefined if there is no data now. */
   tryReceive?(options: FrameReadOptions): FrameBytes | null | undefined;
+  /** Has its pending waits keep the program alive, if it can. */
+  ref?(): void;
+  /** Lets the program end while its waits are pending, if it can. */
+  unref?(): void;
   /** Closes the stream. */
   close(): void;
 }
@@ -158,6 +162,10 @@ export interface FrameWriter {
   ): number;
   /** Writes as `tryWrite`, and passes descriptors; if it fails, it has written nothing. */
   trySend?(bytes: Uint8Array, options: FramedSendOptions): number | undefined;
+  /** Has its pending waits keep the program alive, if it can. */
+  ref?(): void;
+  /** Lets the program end while its waits are pending, if it can. */
+  unref?(): void;
   /** Closes the stream. */
   close(): void;
 }
@@ -531,6 +539,21 @@ export class FramedStream implements Disposable {
     return untilClosed(async () =>
       dataOf(await this.#receive(NO_LIMITS, false))
     );
+  }
+
+  /**
+   * Has the pending waits of the stream, or of both streams, keep the program alive. This
+   * is the default. Streams without such a method are left alone.
+   */
+  ref(): void {
+    this.#reader.ref?.();
+    this.#writer.ref?.();
+  }
+
+  /** Lets the program end while waits of the stream, or of both streams, are pending. */
+  unref(): void {
+    this.#reader.unref?.();
+    this.#writer.unref?.();
   }
 
   /**

@@ -5,6 +5,7 @@ import { checkFd } from "../arguments.ts";
 import { inspected } from "../inspect_object.ts";
 import { checkInternal, type internal } from "../internal.ts";
 import { type Descriptor, isExclusive, makeBlocking } from "./descriptor.ts";
+import type { Liveness } from "./liveness.ts";
 
 /** How a descriptor is taken over. */
 export interface FromFdOptions {
@@ -48,6 +49,9 @@ export function owning<T extends object>(
 /** The descriptor of an object. For this module alone. */
 export let descriptorOf: (owner: DescriptorOwner) => Descriptor;
 
+/** Whether waits for an object keep the program alive; undefined if it is not ours. */
+export let livenessOf: (target: object) => Liveness | undefined;
+
 /** An object that owns a descriptor: the base of several classes. */
 export abstract class DescriptorOwner implements Disposable {
   readonly #descriptor: Descriptor;
@@ -64,6 +68,8 @@ export abstract class DescriptorOwner implements Disposable {
 
   static {
     descriptorOf = (owner) => owner.#descriptor;
+    livenessOf = (target) =>
+      #descriptor in target ? target.#descriptor.liveness : undefined;
   }
 
   /**

@@ -35,6 +35,11 @@ export class Liveness {
   #refed = true;
   #waits = 0;
 
+  /** Whether the waits keep the program alive. */
+  get refed(): boolean {
+    return this.#refed;
+  }
+
   /** Notes that a wait has begun. */
   begin(): void {
     this.#waits++;

@@ -46,6 +46,18 @@ export abstract class SharedLock implements Disposable {
   }
 
   /**
+   * Has the pending waits of this object keep the program alive. This is the default.
+   */
+  ref(): void {
+    this.#set.closing.liveness.ref();
+  }
+
+  /** Lets the program end while waits of this object are pending. */
+  unref(): void {
+    this.#set.closing.liveness.unref();
+  }
+
+  /**
    * Closes this object. The set stays, and so do the guards. Pending waits end with a
    * ClosedError. Closing twice does nothing.
    */

@@ -591,6 +591,18 @@ export class Memory implements Disposable {
   }
 
   /**
+   * Has the pending waits of this memory keep the program alive. This is the default.
+   */
+  ref(): void {
+    this.#mapping.liveness.ref();
+  }
+
+  /** Lets the program end while waits of this memory are pending. */
+  unref(): void {
+    this.#mapping.liveness.unref();
+  }
+
+  /**
    * `munmap(address, length)`, or `shmdt(address)`: unmaps the memory. All its arrays
    * and views have length 0 from then on. The mapped object stays. Closing twice does
    * nothing.

@@ -745,6 +745,18 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
+   * Has the pending waits of this object keep the program alive. This is the default.
+   */
+  ref(): void {
+    this.#queue.closing.liveness.ref();
+  }
+
+  /** Lets the program end while waits of this object are pending. */
+  unref(): void {
+    this.#queue.closing.liveness.unref();
+  }
+
+  /**
    * Ends the use of this object. Pending waits end with a ClosedError. Closing twice does
    * nothing. There is no system call behind it: the queue and its messages stay, until
    * {@linkcode SysvMessageQueue.remove}.

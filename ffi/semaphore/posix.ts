@@ -571,6 +571,18 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
+   * Has the pending waits of this object keep the program alive. This is the default.
+   */
+  ref(): void {
+    this.#sem.liveness.ref();
+  }
+
+  /** Lets the program end while waits of this object are pending. */
+  unref(): void {
+    this.#sem.liveness.unref();
+  }
+
+  /**
    * `sem_close(sem)` of a named semaphore: closes this object. The semaphore stays.
    * Pending waits end with a ClosedError. Closing twice does nothing.
    *

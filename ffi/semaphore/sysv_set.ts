@@ -717,6 +717,18 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
+   * Has the pending waits of this object and its semaphores keep the program alive. This is the default.
+   */
+  ref(): void {
+    this.#handle.closing.liveness.ref();
+  }
+
+  /** Lets the program end while waits of this object and its semaphores are pending. */
+  unref(): void {
+    this.#handle.closing.liveness.unref();
+  }
+
+  /**
    * Closes this object. The set stays, and so does what this process has taken from
    * it. Pending waits end with a ClosedError. Closing twice does nothing.
    */

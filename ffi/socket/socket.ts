@@ -399,7 +399,8 @@ export abstract class UnixChannel extends UnixSocket {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
     const tryOnce = () => isDrained(socket) || undefined;
-    await attempt(new Backoff(socket.subject), tryOnce, limits);
+    const source = new Backoff(socket.subject, socket.liveness);
+    await attempt(source, tryOnce, limits);
   }
 }
 

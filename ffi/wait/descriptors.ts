@@ -1,6 +1,7 @@
 // How callers name a descriptor: by its number, or by an object that has one.
 
 import { checkFd } from "../arguments.ts";
+import { livenessOf } from "../kernel/descriptor_owner.ts";
 import type { Waitable } from "./reactor.ts";
 
 /** The number of a descriptor, or an object that has one as `fd`. */
@@ -10,5 +11,6 @@ export type DescriptorLike = number | { readonly fd: number };
 export function waitableOf(target: DescriptorLike): Waitable {
   const fd = typeof target === "number" ? target : target?.fd;
   checkFd(fd);
-  return { fd, subject: `descriptor ${fd}` };
+  const liveness = typeof target === "object" ? livenessOf(target) : undefined;
+  return { fd, subject: `descriptor ${fd}`, liveness };
 }

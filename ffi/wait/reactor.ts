@@ -50,7 +50,8 @@ export interface Waitable {
   readonly fd: number;
   /** Name used in error messages. */
   readonly subject: string;
-  readonly liveness?: Liveness;
+  /** Whether waits for it keep the program alive; if absent, they do. */
+  readonly liveness?: Liveness | undefined;
 }
 
 /** One pending wait. */

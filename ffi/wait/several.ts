@@ -1,6 +1,6 @@
 // Waiting for any of several descriptors.
 
-import { alwaysRefed } from "../kernel/liveness.ts";
+import { alwaysRefed, type Liveness } from "../kernel/liveness.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Limits } from "./options.ts";
@@ -15,12 +15,17 @@ export interface Wanted extends Waitable {
 export class SeveralSource implements Source {
   readonly subject: string;
   readonly spins = false;
-  readonly liveness = alwaysRefed;
   /** What is waited for, as the last try has found it. */
   wanted: readonly Wanted[] = [];
 
   constructor(subject: string) {
     this.subject = subject;
+  }
+
+  /** That of a descriptor which keeps the program alive, if there is one. */
+  get liveness(): Liveness {
+    const all = this.wanted.map(({ liveness }) => liveness ?? alwaysRefed);
+    return all.find(({ refed }) => refed) ?? all[0] ?? alwaysRefed;
   }
 
   isDeferred(): boolean {

@@ -29,6 +29,12 @@ import {
 const ONE = Uint8Array.of(1);
 const buffer = new Uint8Array(64);
 
+/** What has `ref` and `unref`. */
+interface Living {
+  ref(): void;
+  unref(): void;
+}
+
 /** A wait that nothing ends but its options and `close`. */
 export interface Pending {
   /** Waits. */
@@ -37,6 +43,8 @@ export interface Pending {
   quick(): Promise<unknown>;
   /** Closes the object that is waited for. */
   close(): void;
+  /** The objects whose pending waits keep the program alive. */
+  readonly waits: readonly Living[];
   /** Removes what is left. */
   dispose(): void;
 }
@@ -67,6 +75,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => reader.read(buffer, options),
       quick: () => (writer.tryWrite(ONE), reader.read(buffer)),
       close: () => reader.close(),
+      waits: [reader],
       dispose: () => (reader.close(), writer.close()),
     };
   },
@@ -77,6 +86,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => writer.write(PAGE, options),
       quick: () => (reader.tryRead(PAGE), writer.write(PAGE)),
       close: () => writer.close(),
+      waits: [writer],
       dispose: () => (reader.close(), writer.close()),
     };
   },
@@ -89,6 +99,7 @@ export const KINDS: Record<string, () => Pending> = {
           to.reader.tryRead(buffer),
           splice(from.reader, to.writer, 1)),
       close: () => from.reader.close(),
+      waits: [from.reader, to.writer],
       dispose: () => (from[Symbol.dispose](), to[Symbol.dispose]()),
     };
   },
@@ -100,6 +111,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => splice(from.reader, to.writer, 1, options),
       quick: () => waitReadable(from.reader),
       close: () => to.writer.close(),
+      waits: [from.reader, to.writer],
       dispose: () => (from[Symbol.dispose](), to[Symbol.dispose]()),
     };
   },
@@ -111,6 +123,7 @@ export const KINDS: Record<string, () => Pending> = {
         waitReadable(from.reader)
           .then(() => from.reader.tryRead(buffer))),
       close: () => from.reader.close(),
+      waits: [from.reader, to.writer],
       dispose: () => (from[Symbol.dispose](), to[Symbol.dispose]()),
     };
   },
@@ -120,6 +133,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => waitAny([one.reader, two.reader], options),
       quick: () => waitAny([one.reader, { writable: two.writer }]),
       close: () => two.reader.close(),
+      waits: [one.reader, two.reader],
       dispose: () => (one[Symbol.dispose](), two[Symbol.dispose]()),
     };
   },
@@ -130,6 +144,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => waitWritable(writer, options),
       quick: () => waitReadable(reader),
       close: () => writer.close(),
+      waits: [writer],
       dispose: () => (reader.close(), writer.close()),
     };
   },
@@ -141,6 +156,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => (both[Symbol.dispose](), fifo.openWriter(options)),
       quick: async () => (await fifo.openWriter()).close(),
       close: () => fifo.close(),
+      waits: [fifo],
       dispose() {
         fifo.close();
         both[Symbol.dispose]();
@@ -156,6 +172,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => (both[Symbol.dispose](), fifo.openReader(options)),
       quick: async () => (await fifo.openReader()).close(),
       close: () => fifo.close(),
+      waits: [fifo],
       dispose() {
         fifo.close();
         both[Symbol.dispose]();
@@ -169,6 +186,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => queue.receive({ type: 2, ...options }),
       quick: () => (queue.trySend(ONE), queue.receive()),
       close: () => queue.close(),
+      waits: [queue],
       dispose: () => removeQueue(queue),
     };
   },
@@ -179,6 +197,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => queue.send(KILOBYTE, options),
       quick: () => (queue.tryReceive(), queue.send(KILOBYTE)),
       close: () => queue.close(),
+      waits: [queue],
       dispose: () => removeQueue(queue),
     };
   },
@@ -188,6 +207,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => queue.request(ONE, options),
       quick: () => (queue.trySend(ONE), queue.receive()),
       close: () => queue.close(),
+      waits: [queue],
       dispose: () => removeQueue(queue),
     };
   },
@@ -198,6 +218,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => queue.receive(options),
       quick: () => (queue.trySend(ONE), queue.receive()),
       close: () => queue.close(),
+      waits: [queue],
       dispose: () => queue.close(),
     };
   },
@@ -209,6 +230,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => queue.send(ONE, options),
       quick: () => (queue.tryReceive(), queue.send(ONE)),
       close: () => queue.close(),
+      waits: [queue],
       dispose: () => queue.close(),
     };
   },
@@ -219,6 +241,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => queue.notified(options),
       quick: () => (queue.trySend(ONE), queue.receive()),
       close: () => queue.close(),
+      waits: [queue],
       dispose: () => queue.close(),
     };
   },
@@ -228,6 +251,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => map.wait(0, 0, options),
       quick: () => map.wait(4, 1),
       close: () => map.close(),
+      waits: [map],
       dispose: () => map.close(),
     };
   },
@@ -238,6 +262,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => semaphore.acquire(options),
       quick: () => (semaphore.release(), semaphore.acquire()),
       close: () => semaphore.close(),
+      waits: [semaphore],
       dispose: () => semaphore.close(),
     };
   },
@@ -248,6 +273,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => semaphore.acquire(options),
       quick: () => (semaphore.release(), semaphore.acquire()),
       close: () => map.close(),
+      waits: [semaphore],
       dispose: () => map.close(),
     };
   },
@@ -258,6 +284,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => semaphore.acquire(options),
       quick: () => (semaphore.release(), semaphore.acquire()),
       close: () => set.close(),
+      waits: [set],
       dispose: () => removeSet(set),
     };
   },
@@ -267,6 +294,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => set.operate([{ index: 0, delta: -1 }], options),
       quick: () => set.operate([{ index: 0, delta: 0 }]),
       close: () => set.close(),
+      waits: [set],
       dispose: () => removeSet(set),
     };
   },
@@ -283,6 +311,7 @@ export const KINDS: Record<string, () => Pending> = {
       },
       quick: async () => (await mutex.lock()).release(),
       close: () => mutex.close(),
+      waits: [mutex],
       dispose: () => removeLock(mutex, SharedMutex.fromId),
     };
   },
@@ -299,6 +328,7 @@ export const KINDS: Record<string, () => Pending> = {
       },
       quick: async () => (await lock.lockWrite()).release(),
       close: () => lock.close(),
+      waits: [lock],
       dispose: () => removeLock(lock, SharedRwLock.fromId),
     };
   },
@@ -310,6 +340,7 @@ export const KINDS: Record<string, () => Pending> = {
       quick: async () =>
         (await condition.lockWhen(mutex, () => true)).release(),
       close: () => condition.close(),
+      waits: [condition, mutex],
       dispose() {
         removeLock(condition, SharedCondition.fromId);
         removeLock(mutex, SharedMutex.fromId);
@@ -324,6 +355,7 @@ export const KINDS: Record<string, () => Pending> = {
       quick: async () =>
         (await condition.lockWhen(mutex, () => true)).release(),
       close: () => mutex.close(),
+      waits: [condition, mutex],
       dispose() {
         removeLock(condition, SharedCondition.fromId);
         removeLock(mutex, SharedMutex.fromId);
@@ -336,6 +368,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => one.read(buffer, options),
       quick: () => (two.tryWrite(ONE), one.read(buffer)),
       close: () => one.close(),
+      waits: [one],
       dispose: () => (one.close(), two.close()),
     };
   },
@@ -346,6 +379,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => one.write(KILOBYTE, options),
       quick: () => (two.tryRead(KILOBYTE), one.write(KILOBYTE)),
       close: () => one.close(),
+      waits: [one],
       dispose: () => (one.close(), two.close()),
     };
   },
@@ -355,6 +389,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => one.receive(options),
       quick: () => (two.trySend(ONE), one.receive()),
       close: () => one.close(),
+      waits: [one],
       dispose: () => (one.close(), two.close()),
     };
   },
@@ -365,6 +400,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => one.send(KILOBYTE, options),
       quick: () => (two.tryReceive(), one.send(KILOBYTE)),
       close: () => one.close(),
+      waits: [one],
       dispose: () => (one.close(), two.close()),
     };
   },
@@ -374,6 +410,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => one.receive(options),
       quick: () => (two.trySend(ONE), one.receive()),
       close: () => one.close(),
+      waits: [one],
       dispose: () => (one.close(), two.close()),
     };
   },
@@ -386,6 +423,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => sender.send(ONE, { to, ...options }),
       quick: () => (receiver.tryReceive(), sender.send(ONE, { to })),
       close: () => sender.close(),
+      waits: [sender],
       dispose: () => (sender.close(), receiver.close()),
     };
   },
@@ -399,6 +437,7 @@ export const KINDS: Record<string, () => Pending> = {
         client.close();
       },
       close: () => listener.close(),
+      waits: [listener],
       dispose: () => listener.close(),
     };
   },
@@ -412,6 +451,7 @@ export const KINDS: Record<string, () => Pending> = {
         one.readSync(new Uint8Array(1));
       },
       close: () => one.close(),
+      waits: [one],
       dispose: () => (one.close(), two.close()),
     };
   },
@@ -422,6 +462,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => one.drained(options),
       quick: () => two.drained(),
       close: () => one.close(),
+      waits: [one],
       dispose: () => (one.close(), two.close()),
     };
   },
@@ -432,6 +473,7 @@ export const KINDS: Record<string, () => Pending> = {
       wait: (options) => frames.receive(options),
       quick: async () => (await others.send(ONE), await frames.receive()),
       close: () => frames.close(),
+      waits: [frames],
       dispose: () => (frames.close(), others.close()),
     };
   },
