@@ -38,7 +38,7 @@ await main(async () => {
   const path = flag("path") ?? NAME;
   const signal = interrupt();
   removeAbandoned(path);
-  using fifo = Fifo.create(path, { mode: 0o666 });
+  using fifo = Fifo.create(path, { mode: 0o666 & ~Deno.umask() });
   try {
     // With a write end of its own, the server never sees the end of the stream:
     // it goes on when a client leaves and before the next one comes.

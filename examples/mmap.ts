@@ -21,7 +21,7 @@ await main(() => {
     read: true,
     write: true,
     create: true,
-    mode: 0o644,
+    mode: 0o644 & ~Deno.umask(),
   });
   const { size, isFile } = file.statSync();
   if (!isFile) throw new Error(`${path}: not a regular file`);

@@ -137,8 +137,8 @@ leakTest(
         NUL: "a\0b",
         "NUL in front": "\0a",
         surrogate: "a\ud800b",
-        "108 letters": "a".repeat(108),
-        "36 syllables": "한".repeat(36), // 3 bytes each
+        "4096 letters": "a".repeat(4096),
+        "1366 syllables": "한".repeat(1366), // 3 bytes each
         number: 5,
         undefined: undefined,
         object: {},
@@ -157,15 +157,16 @@ leakTest(
       return outcomes;
     });
     const refused = 'TypeError: Argument "path" must';
-    const long = 'RangeError: Argument "path" must be at most 107 bytes of ' +
-      "UTF-8 (sun_path of sockaddr_un): 108 bytes";
+    const long = (bytes: number) =>
+      'RangeError: Argument "path" must be at most 4095 bytes of UTF-8 (PATH_MAX): ' +
+      `${bytes} bytes`;
     assertAll(outcomes, {
       empty: `${refused} not be empty`,
       NUL: `${refused} not contain NUL: "a\\u0000b"`,
       "NUL in front": `${refused} not contain NUL: "\\u0000a"`,
       surrogate: `${refused} not contain lone surrogates: "a\\ud800b"`,
-      "108 letters": long,
-      "36 syllables": long,
+      "4096 letters": long(4096),
+      "1366 syllables": long(4098),
       number: "TypeError: Argument ...",
       undefined: "TypeError: Argument ...",
       object: "TypeError: Argument ...",
@@ -901,7 +902,7 @@ leakTest("what returns a promise rejects, and never throws", async () => {
   const calls: (() => Promise<unknown>)[] = [
     () => UnixStream.connect(""),
     () => UnixStream.connect("\0"),
-    () => UnixStream.connect("a".repeat(108)),
+    () => UnixStream.connect("a".repeat(4096)),
     () => UnixStream.connect(`${dir.path}/socket`, timeout),
     () => ends.reader.read(bad),
     () => ends.reader.read(bytes, timeout),

@@ -214,7 +214,7 @@ const CASES: readonly Case[] = [
       Deno.removeSync(path);
       say(() => map.lock());
       say(() => map.lock());`,
-    says: Array(2).fill("ENOMEM mlock none"),
+    says: Array(2).fill("EFAULT madvise none"),
   },
   {
     name: "msgmax and msg_qbytes",

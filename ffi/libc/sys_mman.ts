@@ -27,8 +27,6 @@ export const sysMman = header({
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int mlock(const void *addr, size_t len)
   mlock: { parameters: ["usize", "usize"], result: "i32" },
-  // int mlock2(const void *addr, size_t len, unsigned int flags)
-  mlock2: { parameters: ["usize", "usize", "u32"], result: "i32" },
   // int munlock(const void *addr, size_t len)
   munlock: { parameters: ["usize", "usize"], result: "i32" },
   // int mincore(void *addr, size_t length, unsigned char *vec)
@@ -53,7 +51,6 @@ export const MAP_POPULATE = 0x8000;
 export const MAP_HUGETLB = 0x40000;
 export const MAP_FIXED_NOREPLACE = 0x100000;
 export const MREMAP_MAYMOVE = 1;
-export const MLOCK_ONFAULT = 1;
 export const MS_SYNC = 4;
 
 export const MADV_NORMAL = 0;

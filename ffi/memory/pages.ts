@@ -16,7 +16,6 @@ import {
   MADV_RANDOM,
   MADV_SEQUENTIAL,
   MADV_WILLNEED,
-  MLOCK_ONFAULT,
   sysMman,
 } from "../libc/sys_mman.ts";
 import { resourceLimit, RLIMIT_MEMLOCK } from "../libc/sys_resource.ts";
@@ -98,24 +97,13 @@ export function lock(pages: Pages): void {
   const { mapping, start, span } = pages;
   if (sysMman().mlock(start, span) !== -1) return;
   const error = errno();
-  // mlock says ENOMEM of a page beyond the end of a file, too.
+  // mlock says ENOMEM also of pages that cannot be loaded, such as those beyond the end
+  // of a file.
   if (error === ENOMEM) madvise(pages, MADV_POPULATE_READ);
-  const limit = isOverLockLimit(error, pages)
+  const limit = error === ENOMEM || error === EPERM
     ? resourceLimit("RLIMIT_MEMLOCK", RLIMIT_MEMLOCK)
     : undefined;
   throw ipcError(error, "mlock", mapping.subject, limit);
-}
-
-/**
- * Whether mlock failed because of RLIMIT_MEMLOCK. ENOMEM has another reason: pages that
- * cannot be loaded, such as those behind the end of a file. `MLOCK_ONFAULT` loads none.
- */
-function isOverLockLimit(error: number, { start, span }: Pages): boolean {
-  if (error !== ENOMEM) return error === EPERM;
-  const { mlock2, munlock } = sysMman();
-  if (mlock2(start, span, MLOCK_ONFAULT) === -1) return true;
-  munlock(start, span);
-  return false;
 }
 
 /** `munlock` */
