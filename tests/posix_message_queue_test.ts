@@ -1078,8 +1078,8 @@ leakTest(
     }, { wrapper: mounted(null) });
     assertEquals(
       told,
-      "NotSupported: Cannot list message queues: the mqueue file system is not " +
-        "mounted; root mounts it with: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue",
+      "NotSupported: Cannot list message queues: /dev/mqueue is not mounted; root " +
+        "mounts it with: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue",
     );
   },
 );
