@@ -29,8 +29,9 @@ export interface BlockingCall {
 
 // Of the 32 threads of the pool, for each thread of JavaScript.
 const MAX_BLOCKED = 4;
-// The longest that an abandoned call keeps its thread.
+// The longest that an abandoned call keeps its thread: at first, and when it waited long.
 const SLICE = 50; // ms
+const LONGEST_SLICE = 1000; // ms
 const INTERRUPT_AGAIN = 5; // ms: the thread may be on its way into the call
 let blocked = 0;
 
@@ -46,6 +47,7 @@ export class PoolSource implements Source {
   readonly #closing: Closing;
   readonly #callOf: () => BlockingCall | undefined;
   readonly #backoff: Backoff;
+  #slice = SLICE;
 
   /** `callOf` is asked when the wait blocks; undefined where that could not be ended. */
   constructor(
@@ -74,7 +76,7 @@ export class PoolSource implements Source {
     return cancellable(limits, ({ resolve }) => {
       const wait = call === undefined ? pause(this.#backoff, retry) : block(
         call,
-        Math.min(remaining(limits.deadline), call.slice ?? SLICE),
+        Math.min(remaining(limits.deadline), this.#sliceOf(call)),
       );
       const unlisten = this.#closing.listen(() => {
         end().then(resolve);
@@ -91,6 +93,14 @@ export class PoolSource implements Source {
         if (call?.interrupt !== undefined) await wait.over;
       }
     });
+  }
+
+  #sliceOf(call: BlockingCall): number {
+    if (call.slice !== undefined) return call.slice;
+    if (call.interrupt === undefined) return SLICE;
+    const slice = this.#slice;
+    this.#slice = Math.min(2 * slice, LONGEST_SLICE);
+    return slice;
   }
 }
 
