@@ -18,7 +18,13 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { FUTEX_CMP_REQUEUE, linuxFutex } from "../libc/linux_futex.ts";
+import {
+  FUTEX_CMP_REQUEUE,
+  FUTEX_OP_ADD,
+  FUTEX_OP_OR,
+  FUTEX_WAKE_OP,
+  linuxFutex,
+} from "../libc/linux_futex.ts";
 import { pointerTo } from "../libc/string.ts";
 import { SYS_futex } from "../libc/sys_syscall.ts";
 import { sysUio } from "../libc/sys_uio.ts";
@@ -91,18 +97,41 @@ export function wordIs(
   value: number,
   subject: string,
 ): boolean {
-  const { futex_requeue: call } = linuxFutex();
-  const word = value >>> 0;
+  return futex(address, FUTEX_CMP_REQUEUE, value >>> 0, subject);
+}
+
+/** An operation on a word. */
+export type WordOperation = "or" | "add";
+
+const OPERATIONS = { or: FUTEX_OP_OR, add: FUTEX_OP_ADD };
+const OPERATION_SHIFT = 28;
+const OPERAND_SHIFT = 12; // as the macro FUTEX_OP of <linux/futex.h>
+
+/**
+ * Changes the 32-bit word at an address atomically: a FUTEX_WAKE_OP. It may wake a
+ * waiter of the word.
+ */
+export function changeWord(
+  address: bigint,
+  operation: WordOperation,
+  operand: number,
+  subject: string,
+): void {
+  const code = OPERATIONS[operation] << OPERATION_SHIFT |
+    operand << OPERAND_SHIFT;
+  while (!futex(address, FUTEX_WAKE_OP, code, subject));
+}
+
+/** A call with two words, which are the same here. Returns false for EAGAIN. */
+function futex(
+  address: bigint,
+  operation: number,
+  value: number,
+  subject: string,
+): boolean {
+  const { futex_two: call } = linuxFutex();
   for (;;) {
-    const result = call(
-      FUTEX,
-      address,
-      FUTEX_CMP_REQUEUE,
-      0,
-      0n,
-      address,
-      word,
-    );
+    const result = call(FUTEX, address, operation, 0, 0n, address, value);
     if (result !== -1n) return true;
     const error = errno();
     if (error === EAGAIN) return false;

@@ -5,7 +5,8 @@ import { Liveness } from "./liveness.ts";
 
 /** Whether an object is closed, for its waits. */
 export class Closing {
-  readonly liveness: Liveness = new Liveness();
+  /** Of the waits. Replaced by that of the object that this one takes the place of. */
+  liveness: Liveness = new Liveness();
   readonly #subject: string;
   readonly #listeners = new Set<() => void>();
   #closed = false;

@@ -12,9 +12,14 @@ import { viewError } from "../libc/library.ts";
 import { copyFrom, findIn, pointerTo } from "../libc/string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
-import { readMemory, wordIs, writeMemory } from "./checked_copy.ts";
+import {
+  changeWord,
+  readMemory,
+  wordIs,
+  type WordOperation,
+  writeMemory,
+} from "./checked_copy.ts";
 import { Closing } from "./closing.ts";
-import { Liveness } from "./liveness.ts";
 import { retire, retireHole } from "./retired.ts";
 
 /**
@@ -85,8 +90,6 @@ function munmap({ start, extent }: Mapping): void {
  * A mapping that is garbage-collected is not unmapped: views of it may be in use.
  */
 export class Mapping {
-  /** Of the waits in this memory. */
-  liveness: Liveness = new Liveness();
   readonly address: bigint;
   readonly length: number;
   readonly subject: string;
@@ -285,11 +288,17 @@ export class Mapping {
     return Atomics.load(this.#words!, index);
   }
 
-  /** `atomic_store`: sets the word at an offset. */
-  store(offset: number, value: number): void {
+  /**
+   * `atomic_fetch_or`, `atomic_fetch_add`: changes the word at an offset. What another
+   * process has truncated is EFAULT.
+   */
+  change(offset: number, operation: WordOperation, operand: number): void {
     const index = this.#wordAt(offset);
     void this.bytes; // throws for read-only memory
-    Atomics.store(this.#words!, index, value);
+    if (this.truncatable) {
+      const address = this.address + BigInt(offset);
+      changeWord(address, operation, operand, this.subject);
+    } else Atomics[operation](this.#words!, index, operand);
   }
 
   /**

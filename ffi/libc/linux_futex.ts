@@ -12,7 +12,7 @@ export const linuxFutex = header({
     result: "i64",
   },
   // long syscall(long number, unsigned int *uaddr, int futex_op, unsigned int val, unsigned long val2, unsigned int *uaddr2, unsigned int val3)
-  futex_requeue: {
+  futex_two: {
     name: "syscall",
     parameters: ["i64", "usize", "i32", "u32", "usize", "usize", "u32"],
     result: "i64",
@@ -43,6 +43,9 @@ export const linuxFutex = header({
 export const FUTEX_WAIT = 0;
 export const FUTEX_WAKE = 1;
 export const FUTEX_CMP_REQUEUE = 4;
+export const FUTEX_WAKE_OP = 5;
+export const FUTEX_OP_ADD = 1;
+export const FUTEX_OP_OR = 2;
 /** FUTEX2_SIZE_U32: a word of 32 bits, of processes. */
 export const FUTEX_32 = 2;
 /** The most words of one futex_waitv. */

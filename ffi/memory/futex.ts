@@ -80,9 +80,9 @@ export async function wait(
   value: number,
   limits: Limits,
 ): Promise<number> {
-  const { subject, liveness, closing } = at.mapping;
+  const { subject, closing } = at.mapping;
   const wordOf = () => futexWord(at, value);
-  const source = new FutexSource(subject, wordOf, liveness, closing);
+  const source = new FutexSource(subject, wordOf, closing);
   try {
     return await attempt(source, () => changed(at, value), limits);
   } catch (error) {

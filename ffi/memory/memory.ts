@@ -129,7 +129,7 @@ export class Memory implements Disposable {
     };
     replaceMapping = (memory, mapping) => {
       const old = memory.#mapping;
-      mapping.liveness = old.liveness;
+      mapping.closing.liveness = old.closing.liveness;
       memory.#mapping = mapping;
       memory.#atomics = undefined;
       old.close();
@@ -594,12 +594,12 @@ export class Memory implements Disposable {
    * Has the pending waits of this memory keep the program alive. This is the default.
    */
   ref(): void {
-    this.#mapping.liveness.ref();
+    this.#mapping.closing.liveness.ref();
   }
 
   /** Lets the program end while waits of this memory are pending. */
   unref(): void {
-    this.#mapping.liveness.unref();
+    this.#mapping.closing.liveness.unref();
   }
 
   /**

@@ -1,12 +1,6 @@
 // The sequence lock of a cell: one writer, and readers that never see half of a write.
 
-import {
-  byteLengthOf,
-  checkInteger,
-  checkSize,
-  setBytes,
-  viewOf,
-} from "../arguments.ts";
+import { byteLengthOf, checkInteger, checkSize, viewOf } from "../arguments.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { sched } from "../libc/sched.ts";
 import { fence } from "../libc/stdatomic.ts";
@@ -54,41 +48,41 @@ export class Sequence {
 
   /** The present sequence. */
   get value(): number {
-    return this.#mapping().load(this.offset) >>> 0;
+    return this.#mapping().loadChecked(this.offset) >>> 0;
   }
 
   /** The fields that Deno.inspect() shows. */
   get shown(): Record<string, unknown> {
-    const mapping = mappingOf(this.#memory);
-    const closed = mapping.closed || mapping.transferred;
-    const sequence = closed ? undefined : mapping.load(this.offset) >>> 0;
-    return { offset: this.offset, sequence, closed };
+    const { closed, transferred } = mappingOf(this.#memory);
+    const isClosed = closed || transferred;
+    return {
+      offset: this.offset,
+      sequence: this.#shownValue,
+      closed: isClosed,
+    };
   }
 
   /** Writes all bytes of the value, and wakes the waiters. */
   write(value: Uint8Array): void {
     const mapping = this.#mapping();
-    const { bytes } = mapping;
-    const before = mapping.load(this.offset);
     // It is odd already if a writer died during a write.
-    const during = before + 1 + (before & 1);
-    mapping.store(this.offset, during);
+    mapping.change(this.offset, "or", 1);
     fence(); // the sequence is odd before any byte of the value is written
-    setBytes(bytes, value, this.offset + HEAD);
-    mapping.store(this.offset, during + 1); // and even after the last one
+    mapping.writeChecked(this.offset + HEAD, value);
+    mapping.change(this.offset, "add", 1); // and even after the last one
     if (mapping.access === "shared") wake(mapping, this.offset, ALL);
   }
 
   /** Copies the value; false if there was a write meanwhile. */
   tryRead(target: Uint8Array<ArrayBuffer>): boolean {
     const mapping = this.#mapping();
-    const before = mapping.load(this.offset);
+    const before = mapping.loadChecked(this.offset);
     if ((before & 1) !== 0) return false;
     const start = this.offset + HEAD;
-    if (this.size <= CHUNK) mapping.read(start, target);
+    if (this.size <= CHUNK) mapping.readChecked(start, target);
     else if (!this.#readChunks(mapping, before, target)) return false;
     fence(); // no byte of the value is read after the sequence
-    return mapping.load(this.offset) === before;
+    return mapping.hasWord(this.offset, before);
   }
 
   /** Calls `tryOnce` until it succeeds, blocking this thread. */
@@ -108,17 +102,16 @@ export class Sequence {
   /** Calls `tryOnce` until it succeeds, without blocking the thread. */
   read<T>(tryOnce: () => T | undefined, limits: Limits): Promise<T> {
     const word = wordOf(this.#memory, this.offset);
-    const { liveness, closing } = mappingOf(this.#memory);
+    const { closing } = mappingOf(this.#memory);
     const ended = new FutexSource(
       this.#subject,
       () => futexWord(word, this.value | 0),
-      liveness,
       closing,
     );
     const source: Source = {
       subject: this.#subject,
       spins: true,
-      liveness,
+      liveness: closing.liveness,
       isDeferred: () => false,
       served: () => {},
       ready: async (limits, retry) => {
@@ -140,6 +133,15 @@ export class Sequence {
     return present;
   }
 
+  /** Undefined if the memory is closed or truncated. */
+  get #shownValue(): number | undefined {
+    try {
+      return this.value;
+    } catch {
+      return undefined;
+    }
+  }
+
   get #subject(): string {
     return `a value in ${mappingOf(this.#memory).subject}`;
   }
@@ -151,9 +153,9 @@ export class Sequence {
   ): boolean {
     const start = this.offset + HEAD;
     for (let at = 0; at < this.size; at += CHUNK) {
-      if (mapping.load(this.offset) !== before) return false;
+      if (!mapping.hasWord(this.offset, before)) return false;
       const end = Math.min(at + CHUNK, byteLengthOf(target));
-      mapping.read(start + at, viewOf(target, at, end));
+      mapping.readChecked(start + at, viewOf(target, at, end));
     }
     return true;
   }

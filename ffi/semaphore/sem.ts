@@ -155,12 +155,7 @@ export class Sem {
   source(): Source {
     if (this.#words.wake) {
       const wordOf = () => this.#word();
-      return new FutexSource(
-        this.subject,
-        wordOf,
-        this.liveness,
-        this.#closing,
-      );
+      return new FutexSource(this.subject, wordOf, this.#closing);
     }
     return new PoolSource(this.subject, this.#closing, () => undefined);
   }

@@ -190,20 +190,17 @@ export class FutexSource implements Source {
   readonly subject: string;
   readonly spins = true;
   readonly #wordOf: () => FutexWord;
-  readonly liveness: Liveness;
   readonly #closing: Closing;
 
   /** `wordOf` is asked for each wait: the memory may be resized in between. */
-  constructor(
-    subject: string,
-    wordOf: () => FutexWord,
-    liveness: Liveness,
-    closing: Closing,
-  ) {
+  constructor(subject: string, wordOf: () => FutexWord, closing: Closing) {
     this.subject = subject;
     this.#wordOf = wordOf;
     this.#closing = closing;
-    this.liveness = liveness;
+  }
+
+  get liveness(): Liveness {
+    return this.#closing.liveness;
   }
 
   isDeferred(): boolean {
