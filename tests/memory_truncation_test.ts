@@ -4,6 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { MemoryMap } from "../ffi/memory_map.ts";
+import { SequenceBytes } from "../ffi/shared_memory.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
@@ -25,9 +26,17 @@ const KINDS = [
 async function outcomesOf(
   { kind, path, name }: { kind: string; path: string; name: string },
 ): Promise<Record<string, string>> {
-  const { Memory, MemoryFile, MemoryMap, PosixSharedMemory } = await import(
-    "../mod.ts"
-  );
+  const {
+    Memory,
+    MemoryFile,
+    MemoryMap,
+    PosixSemaphore,
+    PosixSharedMemory,
+    SequenceBytes,
+    SequenceCell,
+    u32,
+    struct,
+  } = await import("../mod.ts");
   const { unistd } = await import("../ffi/libc/unistd.ts");
   const { outcome } = await import("./support/child.ts");
   const size = 3 * 65536 + 5;
@@ -52,6 +61,15 @@ async function outcomesOf(
   using other = MemoryMap.open(path);
   using target = MemoryMap.create(`${path}.other`, size);
   if (how.private) memory.bytes.fill(0); // a truncation takes these pages, too
+  const layout = struct({ value: u32 });
+  const cell = new SequenceCell(memory, 64, layout);
+  const values = new SequenceBytes(memory, 64, size - 80);
+  const part = how.readonly ? undefined : memory.bytes.subarray(128, 192);
+  const semaphore = part && PosixSemaphore.init(part, 0);
+  const free = part && PosixSemaphore.init(part.subarray(32), 1);
+  const changed = how.private ? undefined : cell.changed(0);
+  const acquired = how.private ? undefined : semaphore?.acquire();
+  for (const wait of [changed, acquired]) wait?.catch(() => {}); // looked at below
   const waiting = how.private ? undefined : memory.wait(0, 0);
   waiting?.catch(() => {}); // looked at below
   Deno.truncateSync(path, 0);
@@ -88,7 +106,30 @@ async function outcomesOf(
     pageout: () => memory.advise("pageout"),
     share: () => Memory.adopt(memory.share()).close(),
     inspect: () => Deno.inspect(memory),
+    cellChanged: () => changed,
+    cellSequence: () => cell.sequence,
+    cellTryRead: () => cell.tryRead(),
+    cellReadSync: () => cell.readSync(),
+    cellRead: () => cell.read(),
+    cellWrite: () => cell.write({ value: 1 }),
+    cellInspect: () => Deno.inspect(cell),
+    valuesTryRead: () => values.tryRead(),
+    valuesReadInto: () =>
+      values.tryRead({ buffer: target.bytes.subarray(0, size - 80) }),
+    valuesWrite: () => values.write(new Uint8Array(size - 80)),
   };
+  if (part !== undefined) {
+    for (const [name, object] of Object.entries({ semaphore, free })) {
+      calls[`${name}Value`] = () => object!.value;
+      calls[`${name}Release`] = () => object!.release();
+      calls[`${name}Try`] = () => object!.tryAcquire();
+      calls[`${name}Sync`] = () => object!.acquireSync();
+      calls[`${name}Async`] = () => object!.acquire();
+    }
+    calls.semaphoreAcquired = () => acquired;
+    calls.semaphoreAt = () => PosixSemaphore.at(part);
+    calls.semaphoreInit = () => PosixSemaphore.init(part, 1);
+  }
   if (memory instanceof MemoryMap) {
     calls.flush = () => memory.flush();
     calls.flushSync = () => memory.flushSync();
@@ -144,12 +185,24 @@ const EXPECTED: Record<string, string | undefined> = {
   flushSync: "returns",
   append: READ,
   moveTo: "RangeError",
+  cellChanged: FUTEX,
+  cellSequence: READ,
+  cellTryRead: READ,
+  cellReadSync: READ,
+  cellRead: READ,
+  cellWrite: FUTEX,
+  cellInspect: "returns",
+  valuesTryRead: READ,
+  valuesReadInto: READ,
+  valuesWrite: FUTEX,
 };
 
 const OF_READONLY = {
   write: "TypeError",
   writeAll: "TypeError",
   writeFromPlain: "TypeError",
+  cellWrite: "TypeError",
+  valuesWrite: "TypeError",
 };
 
 const OF_PRIVATE = {
@@ -160,6 +213,8 @@ const OF_PRIVATE = {
   waitSyncOther: "TypeError",
   notify: "TypeError",
   share: "TypeError",
+  cellChanged: "returns",
+  semaphoreAcquired: "returns",
 };
 
 for (const kind of KINDS) {
@@ -176,7 +231,9 @@ for (const kind of KINDS) {
       };
       if (kind === "memory file") expected.moveTo = "TypeError"; // not resizable
       for (const [call, outcome] of Object.entries(told)) {
-        assertEquals(`${call} ${outcome}`, `${call} ${expected[call]}`);
+        const isOfSemaphore = /^(semaphore|free)/.test(call);
+        const one = expected[call] ?? (isOfSemaphore ? FUTEX : undefined);
+        assertEquals(`${call} ${outcome}`, `${call} ${one}`);
       }
     },
   );
@@ -185,13 +242,15 @@ for (const kind of KINDS) {
 leakTest("A truncation during a call is EFAULT, not SIGBUS", async () => {
   using dir = scratch();
   const told = await inChild(async (path: string) => {
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap, SequenceBytes } = await import("../mod.ts");
     const { outcome } = await import("./support/child.ts");
     const size = 1 << 18;
     Deno.writeFileSync(path, new Uint8Array(size));
     using map = MemoryMap.open(path);
     using source = MemoryMap.open(path);
     using plain = MemoryMap.anonymous(size);
+    const values = new SequenceBytes(map, 0, 8192);
+    const bytes = new Uint8Array(8192);
     const text = `self.onmessage = ({ data: [path, size, state] }) => {
       while (Atomics.load(state, 0) === 0) {
         Deno.truncateSync(path, 0);
@@ -216,6 +275,9 @@ leakTest("A truncation during a call is EFAULT, not SIGBUS", async () => {
       () => map.waitSync(size - 4, 1),
       () => map.wait(size - 4, 0, { timeout: 0 }),
       () => map.notify(size - 4),
+      () => values.write(bytes),
+      () => values.tryRead(),
+      () => values.sequence,
     ];
     const told = new Set<string>();
     const isDone = () => told.has("EFAULT") && told.has("returns");
@@ -233,6 +295,45 @@ leakTest("A truncation during a call is EFAULT, not SIGBUS", async () => {
   }, { argument: dir.file("data") });
   assertEquals(told, ["EFAULT", "returns"]);
 });
+
+leakTest(
+  "SequenceBytes in memory that can be truncated is never torn",
+  async () => {
+    using dir = scratch();
+    using map = MemoryMap.create(dir.file("data"), 8192);
+    const values = new SequenceBytes(map, 0, 1000);
+    using reader = MemoryMap.open(dir.file("data"), { readonly: true });
+    const text = `import { Memory, SequenceBytes } from "${
+      import.meta.resolve("../ffi/shared_memory.ts")
+    }";
+    self.onmessage = ({ data }) => {
+      const memory = Memory.adopt(data);
+      const values = new SequenceBytes(memory, 0, 1000);
+      const end = memory.atomics.int32.subarray(1024, 1025);
+      for (let n = 0; Atomics.load(end, 0) === 0; n++) {
+        values.write(new Uint8Array(1000).fill(n));
+      }
+      memory.close();
+      self.postMessage(0);
+      self.close();
+    };`;
+    const url = `data:text/javascript,${encodeURIComponent(text)}`;
+    const worker = new Worker(url, { type: "module" });
+    const ended = new Promise((resolve) => worker.onmessage = resolve);
+    worker.postMessage(map.share());
+    await values.changed(0);
+    const other = new SequenceBytes(reader, 0, 1000);
+    const seen = new Set<number>();
+    for (let read = 0; read < 20_000 || seen.size < 3; read++) {
+      const value = other.readSync();
+      seen.add(value[0]!);
+      assertEquals(value.indexOf(value[0]! ^ 1), -1);
+      assertEquals(value[0], value[999]);
+    }
+    Atomics.store(map.atomics.int32, 1024, 1);
+    await ended;
+  },
+);
 
 const COPIES = ["process_vm_readv", "process_vm_writev"];
 

@@ -477,6 +477,36 @@ for (const call of ["mutex.lockSync()", "await mutex.lock()"]) {
   );
 }
 
+for (const call of ["mutex.lockSync(limit)", "await mutex.lock(limit)"]) {
+  leakTest(
+    `SharedMutex: ${call} that lost its turn does not give it away`,
+    async () => {
+      using place = new Place();
+      using set = SysvSemaphoreSet.fromId(place.mutex.id);
+      using guard = place.mutex.lockSync();
+      await using first = await place.start(`
+        const limit = { timeout: 2_000 };
+        try {
+          ${call};
+        } catch {
+          console.log("over");
+        }`);
+      const hasTurn = () => set.lastPid(TURN) === first.pid;
+      await first.until(hasTurn, "the turn");
+      set.setValue(TURN, 0); // what other waiters do if the turn is not used
+      await using second = await waiter(place, "mutex.lockSync()", "turn");
+      await first.expect("over\n");
+      assertEquals((await first.ended()).code, 0);
+      assertEquals([set.getValue(TURN), set.lastPid(TURN)], [1, second.pid]);
+      guard.release();
+      assertEquals(await second.line(), "locked");
+      await second.send("");
+      assertEquals((await second.ended()).code, 0);
+      place.assertFree();
+    },
+  );
+}
+
 leakTest(
   "SharedMutex: a thread that blocks gets the turn of its tasks",
   async () => {

@@ -80,6 +80,20 @@ class RwPlace extends Place<SharedRwLock> {
   }
 }
 
+const NOW = { timeout: 0 };
+
+/** What a call returns; undefined if its timeout has passed. */
+async function unlessOver<T>(
+  call: () => T | Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await call();
+  } catch (error) {
+    if ((error as Error).name !== "TimeoutError") throw error;
+    return undefined;
+  }
+}
+
 /** The ways to take the lock, in this process. */
 const READS: Record<string, (lock: SharedRwLock) => Promise<ReadGuard>> = {
   lockReadSync: (lock) => Promise.resolve(lock.lockReadSync(LIMITED)),
@@ -544,16 +558,29 @@ leakTest(
     await using reader = await place.holder("lock.lockReadSync()");
     await using writer = await waitingWriter(place, "lock.lockWriteSync()");
     writer.kill("SIGSTOP");
-    for (const read of Object.values(READS)) {
+    const { lockReadSync, lockRead } = READS;
+    for (const read of [lockReadSync!, lockRead!]) {
       using guard = await read(lock);
       assertEquals(guard.previousOwnerDied, false);
     }
-    // After its timeout it has no priority any more.
-    for (const timeout of [0, 5]) {
-      lock.lockReadSync({ timeout }).release();
-      assertEquals(await outcome(lock.lockRead({ timeout })), "locked");
-    }
     assertEquals([lock.readers, lock.waitingWriters], [1, 1]);
+    const timeout = 5;
+    const tries: Record<string, () => Promise<ReadGuard | undefined>> = {
+      tryLockRead: () => Promise.resolve(lock.tryLockRead()),
+      atOnceSync: async () => await unlessOver(() => lock.lockReadSync(NOW)),
+      atOnce: () => unlessOver(() => lock.lockRead(NOW)),
+      shortlySync: () => unlessOver(() => lock.lockReadSync({ timeout })),
+      shortly: () => unlessOver(() => lock.lockRead({ timeout })),
+    };
+    for (const [name, attempt] of Object.entries(tries)) {
+      const start = performance.now();
+      assertEquals(await attempt(), undefined, `${name} goes first`);
+      let guard;
+      while ((guard = await attempt()) === undefined) await null;
+      guard.release();
+      const elapsed = performance.now() - start;
+      assert(elapsed >= COURTESY, `${name} goes first, after ${elapsed} ms`);
+    }
     writer.kill("SIGCONT");
     await reader.send("");
     await writer.expect("written\n");

@@ -79,6 +79,41 @@ export function readMemory(
   return move("process_vm_readv", target, address, subject);
 }
 
+// Three struct iovec each: a word, the bytes of the caller, and the word once more.
+const localVectors = new BigUint64Array(6);
+const memoryVectors = new BigUint64Array(6);
+const localBytes = new Uint8Array(localVectors.buffer);
+const memoryBytes = new Uint8Array(memoryVectors.buffer);
+const words = new Int32Array(2);
+const WORD = 4n; // bytes
+
+/**
+ * Fills bytes with the memory at an address, and reads a word before that and after it, in
+ * this order. Returns the two, until the next call; undefined if not all could be read.
+ */
+export function readBetween(
+  word: bigint,
+  address: bigint,
+  target: Uint8Array<ArrayBuffer>,
+): Int32Array | undefined {
+  if (!permitted) return undefined;
+  bufferOf(target); // the bytes of a small array without a buffer can move
+  const length = BigInt(byteLengthOf(target));
+  const start = pointerTo(new Uint8Array(words.buffer));
+  localVectors.set([
+    start,
+    WORD,
+    pointerTo(target),
+    length,
+    start + WORD,
+    WORD,
+  ]);
+  memoryVectors.set([word, WORD, address, length, word, WORD]);
+  const { process_vm_readv } = sysUio();
+  const count = process_vm_readv(pid, localBytes, 3n, memoryBytes, 3n, 0n);
+  return BigInt(count) === length + 2n * WORD ? words : undefined;
+}
+
 /** Copies bytes to an address. Returns false if that is not permitted. */
 export function writeMemory(
   address: bigint,

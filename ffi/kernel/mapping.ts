@@ -14,6 +14,7 @@ import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
 import {
   changeWord,
+  readBetween,
   readMemory,
   wordIs,
   type WordOperation,
@@ -226,6 +227,24 @@ export class Mapping {
     }
   }
 
+  /**
+   * The same, and reads the word at an offset before that and after it: in one system
+   * call, where it takes any. Returns the two; undefined if that is not possible.
+   */
+  readBetween(
+    word: number,
+    offset: number,
+    target: Uint8Array<ArrayBuffer>,
+  ): Int32Array | undefined {
+    if (!this.truncatable || mappings.has(bufferOf(target))) return undefined;
+    const { address } = this;
+    return readBetween(
+      address + BigInt(word),
+      address + BigInt(offset),
+      target,
+    );
+  }
+
   /** Copies bytes into the memory. What another process has truncated is EFAULT. */
   writeChecked(offset: number, source: Uint8Array): void {
     const { bytes } = this; // throws for read-only memory
@@ -262,6 +281,11 @@ export class Mapping {
       if (found !== 0n) return at + Number(BigInt(found) - start);
       if (at + part.length === this.length) return -1;
     }
+  }
+
+  /** EFAULT if another process has truncated the word at an address. */
+  checkWord(address: bigint): void {
+    if (this.truncatable) wordIs(address, 0, this.subject);
   }
 
   /** Whether the word at an offset has this value. */

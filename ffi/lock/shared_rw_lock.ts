@@ -57,10 +57,9 @@ class ReadAcquisition extends LockAcquisition<ReaderGuard> {
   readonly entry = READ;
   readonly #prefersOthersUntil: number;
 
-  constructor(set: LockSet, deadline: number) {
+  constructor(set: LockSet, prefersOthersUntil: number) {
     super(set);
-    const end = performance.now() + PREFERENCE;
-    this.#prefersOthersUntil = Math.min(deadline, end);
+    this.#prefersOthersUntil = prefersOthersUntil;
   }
 
   guard(previousOwnerDied: boolean): ReaderGuard {
@@ -183,6 +182,7 @@ export class SharedRwLock extends SharedLock {
   // waits to write.
   readonly #readers = new WaiterQueue();
   readonly #writers = new WaiterQueue();
+  #refusedAt: number | undefined; // the first reader since one has locked
 
   private constructor(token: symbol, set: LockSet) {
     super(token, "SharedRwLock", set);
@@ -313,8 +313,8 @@ export class SharedRwLock extends SharedLock {
 
   /**
    * `semop(id, ...)`: locks to read, blocking this thread while there is a writer. It
-   * also waits for waiting writers, for at most a second, unless this thread holds a
-   * guard already, for which they wait.
+   * also waits for waiting writers, for at most a second since calls through this object
+   * fail, unless this thread holds a guard already, for which they wait.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -349,16 +349,20 @@ export class SharedRwLock extends SharedLock {
   lockReadSync(options?: SyncWaitOptions): ReadGuard {
     const deadline = deadlineOf(options);
     const set = setOf(this);
-    using acquisition = new ReadAcquisition(set, isRead(set) ? 0 : deadline);
-    return acquisition.waitSync(deadline);
+    const until = isRead(set) ? 0 : this.#prefersOthersUntil();
+    using acquisition = new ReadAcquisition(set, until);
+    const guard = acquisition.waitSync(deadline);
+    this.#refusedAt = undefined;
+    return guard;
   }
 
   /**
-   * `semop(id, ...)` with `IPC_NOWAIT`: locks to read if there is no writer. It does not
-   * prefer waiting writers: overlapping calls can starve them.
+   * `semop(id, ...)` with `IPC_NOWAIT`: locks to read if there is no writer. It fails for
+   * waiting writers, too, unless this thread holds a guard to read, or the calls through
+   * this object have failed for a second.
    *
    * @returns The guard, which unlocks and tells whether a writer died; undefined when
-   * there is a writer.
+   * there is a writer or one waits, or when it is the turn of another process.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed; EACCES if it may not be written
    * to; ERANGE if there are 32767 readers; ENOMEM; E2BIG if the system allows fewer than 4
@@ -368,16 +372,19 @@ export class SharedRwLock extends SharedLock {
    */
   tryLockRead(): ReadGuard | undefined {
     const set = setOf(this);
-    const died = set.tryLock(READ.regardless);
-    return died === undefined
-      ? undefined
-      : new ReaderGuard(internal, set, died);
+    const isNested = isRead(set);
+    const until = isNested ? 0 : this.#prefersOthersUntil();
+    const isImpatient = performance.now() >= until;
+    const died = set.tryLock(isImpatient ? READ.regardless : READ.freely);
+    if (died === undefined) return undefined;
+    if (!isNested) this.#refusedAt = undefined;
+    return new ReaderGuard(internal, set, died);
   }
 
   /**
    * `semop(id, ...)`: locks to read, waiting without blocking the thread while there is
-   * a writer. It also waits for waiting writers, for at most a second. Calls through one
-   * object are served in their order.
+   * a writer. It also waits for waiting writers, for at most a second since calls through
+   * this object fail. Calls through one object are served in their order.
    *
    * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
    * the timeout and `close()` end a wait at once. At most four waits of this kind have a
@@ -396,8 +403,17 @@ export class SharedRwLock extends SharedLock {
    */
   async lockRead(options?: WaitOptions): Promise<ReadGuard> {
     const limits = limitsOf(options);
-    using acquisition = new ReadAcquisition(setOf(this), limits.deadline);
-    return await acquisition.wait(limits, this.#readers);
+    const until = this.#prefersOthersUntil();
+    using acquisition = new ReadAcquisition(setOf(this), until);
+    const guard = await acquisition.wait(limits, this.#readers);
+    this.#refusedAt = undefined;
+    return guard;
+  }
+
+  /** Notes that a reader asks, and returns how long it prefers others. */
+  #prefersOthersUntil(): number {
+    this.#refusedAt ??= performance.now();
+    return this.#refusedAt + PREFERENCE;
   }
 
   /**

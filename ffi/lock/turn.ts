@@ -133,14 +133,19 @@ export abstract class LockAcquisition<Guard> extends Acquisition<Guard>
   }
 
   #tryInTurn(): boolean | undefined {
-    if (!this.#hasTurn) return undefined;
+    if (!this.#checkTurn()) return undefined;
     const died = this.set.tryLock(this.entry.inTurn);
     if (died !== undefined) this.#hasTurn = false;
     return died;
   }
 
+  /** Another process may have taken the turn away: it must not be given twice. */
+  #checkTurn(): boolean {
+    return this.#hasTurn &&= this.set.hasOwnTurn;
+  }
+
   #giveTurn(): void {
-    if (this.#hasTurn) this.set.withdraw(WITHDRAW_TURN);
+    if (this.#checkTurn()) this.set.withdraw(WITHDRAW_TURN);
     this.#hasTurn = false;
   }
 }

@@ -79,11 +79,11 @@ const WORD = 8; // bytes: the widest word of Atomics
  * running after that, under `ulimit -v`, or with larger mappings.
  *
  * **Truncation.** If another process truncates the file of a mapping, an access of
- * JavaScript beyond its new end (through `bytes`, `view`, `atomics`, a
- * {@linkcode SequenceCell}, or a semaphore in the memory) ends this process with SIGBUS.
- * The same happens where a hole of the file is accessed and there is no space left, or
- * where its device fails. The methods that copy, search, wait or load throw an
- * `IpcError` instead, EFAULT. Before that they may have copied a part.
+ * JavaScript beyond its new end (through `bytes`, `view` or `atomics`) ends this process
+ * with SIGBUS. The same happens where a hole of the file is accessed and there is no space
+ * left, or where its device fails. The methods that copy, search, wait or load throw an
+ * `IpcError` instead, EFAULT. Before that they may have copied a part. So do a
+ * {@linkcode SequenceCell} and a semaphore in the memory.
  *
  * For that the kernel copies, which takes a few microseconds more, and about twice the
  * time for large copies. Memory that cannot be truncated is copied as fast as `memmove`:

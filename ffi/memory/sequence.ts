@@ -76,9 +76,13 @@ export class Sequence {
   /** Copies the value; false if there was a write meanwhile. */
   tryRead(target: Uint8Array<ArrayBuffer>): boolean {
     const mapping = this.#mapping();
-    const before = mapping.loadChecked(this.offset);
-    if ((before & 1) !== 0) return false;
     const start = this.offset + HEAD;
+    const words = this.size <= CHUNK
+      ? mapping.readBetween(this.offset, start, target)
+      : undefined;
+    if (words !== undefined) return !isOdd(words[0]!) && words[0] === words[1];
+    const before = mapping.loadChecked(this.offset);
+    if (isOdd(before)) return false;
     if (this.size <= CHUNK) mapping.readChecked(start, target);
     else if (!this.#readChunks(mapping, before, target)) return false;
     fence(); // no byte of the value is read after the sequence
@@ -92,8 +96,8 @@ export class Sequence {
     const pause = (deadline: number) => {
       const present = this.value;
       // The same write for so long: its writer is stopped, or dead.
-      if ((present & 1) !== 0 && present === last) sleep(deadline);
-      else for (let i = 0; i < 100 && (this.value & 1) !== 0; i++) yieldNow();
+      if (isOdd(present) && present === last) sleep(deadline);
+      else for (let i = 0; i < 100 && isOdd(this.value); i++) yieldNow();
       last = present;
     };
     return attemptSync(this.#subject, tryOnce, pause, deadline);
@@ -115,7 +119,7 @@ export class Sequence {
       isDeferred: () => false,
       served: () => {},
       ready: async (limits, retry) => {
-        if ((this.value & 1) !== 0) return await ended.ready(limits, retry);
+        if (isOdd(this.value)) return await ended.ready(limits, retry);
         await yieldToEventLoop();
         return true;
       },
@@ -127,7 +131,7 @@ export class Sequence {
   async changed(since: number, limits: Limits): Promise<number> {
     const word = wordOf(this.#memory, this.offset);
     let present = since;
-    while (present === since || (present & 1) !== 0) {
+    while (present === since || isOdd(present)) {
       present = await wait(word, present | 0, limits) >>> 0;
     }
     return present;
@@ -167,6 +171,11 @@ export class Sequence {
     if (this.offset + HEAD + this.size <= mapping.length) return mapping;
     throw new RangeError("Cannot use the cell: its memory has become smaller");
   }
+}
+
+/** Whether the sequence is that of a write in progress. */
+function isOdd(sequence: number): boolean {
+  return (sequence & 1) !== 0;
 }
 
 function yieldNow(): void {

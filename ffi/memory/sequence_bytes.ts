@@ -96,6 +96,7 @@ export class SequenceBytes {
    * one.
    *
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    */
   get sequence(): number {
     return this.#sequence.value;
@@ -109,6 +110,7 @@ export class SequenceBytes {
    * @throws {TypeError} If it is not a Uint8Array, or if the memory is read-only.
    * @throws {RangeError} If its length is not the size of the value. Nothing is written.
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    */
   write(bytes: Uint8Array): void {
     checkBytes("bytes", bytes);
@@ -124,6 +126,7 @@ export class SequenceBytes {
    * @throws {TypeError} If the buffer is not a Uint8Array.
    * @throws {RangeError} If its length is not the size of the value.
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    */
   tryRead(
     options?: SequenceBytesReadOptions,
@@ -139,6 +142,7 @@ export class SequenceBytes {
    * @throws {TypeError} If the buffer is not a Uint8Array.
    * @throws {RangeError} If its length is not the size of the value.
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    */
   readSync(
@@ -157,6 +161,7 @@ export class SequenceBytes {
    * private memory.
    * @throws {RangeError} If its length is not the size of the value.
    * @throws {ClosedError} If the memory is closed, now or during the wait.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
    */
@@ -178,6 +183,7 @@ export class SequenceBytes {
    * @throws {RangeError} If `since` is not an unsigned 32-bit integer.
    * @throws {TypeError} If the memory is private: no other process can write to it.
    * @throws {ClosedError} If the memory is closed, now or during the wait.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
    *

@@ -88,6 +88,7 @@ export class SequenceCell<F extends Fields> {
    * one.
    *
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    */
   get sequence(): number {
     return this.#sequence.value;
@@ -101,6 +102,7 @@ export class SequenceCell<F extends Fields> {
    * the memory is read-only. Nothing is written then.
    * @throws {RangeError} If the value of a field does not fit. Nothing is written.
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    */
   write(value: FieldInputs<F>): void {
     const copy = this.#take();
@@ -114,6 +116,7 @@ export class SequenceCell<F extends Fields> {
    *
    * @returns A copy of the value; undefined if a write is in progress.
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    */
   tryRead(): FieldValues<F> | undefined {
     return this.#tryRead();
@@ -125,6 +128,7 @@ export class SequenceCell<F extends Fields> {
    * @param options `timeout` in milliseconds.
    * @returns A copy of the value.
    * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    */
   readSync(options?: SyncWaitOptions): FieldValues<F> {
@@ -138,6 +142,7 @@ export class SequenceCell<F extends Fields> {
    * @returns A copy of the value.
    * @throws {TypeError} If a write is in progress in private memory.
    * @throws {ClosedError} If the memory is closed, now or during the wait.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
    */
@@ -156,6 +161,7 @@ export class SequenceCell<F extends Fields> {
    * @throws {RangeError} If `since` is not an unsigned 32-bit integer.
    * @throws {TypeError} If the memory is private: no other process can write to it.
    * @throws {ClosedError} If the memory is closed, now or during the wait.
+   * @throws {IpcError} EFAULT if another process has truncated the file of the memory.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws The reason of the signal, if it is aborted.
    *

@@ -71,8 +71,6 @@ export interface PosixSemaphoreEntry {
   readonly gid: number;
 }
 
-// glibc keeps the semaphore /name in this file. It maps the file without a check of its
-// size.
 /** The names of the files there. */
 function filesInDirectory(): string[] {
   try {
@@ -82,6 +80,8 @@ function filesInDirectory(): string[] {
     throw notMounted("list semaphores", SHM_DIRECTORY);
   }
 }
+// glibc keeps the semaphore /name in the file sem.name. It maps the file without a check
+// of its size.
 const PREFIX = "sem.";
 const CREATE = O_CREAT | O_EXCL;
 const DEFAULT_MODE = 0o600;
@@ -160,7 +160,10 @@ function randomName(): string {
  * have another layout, and their names other files.
  *
  * Do not truncate the file of a named semaphore while it is open: the next use raises
- * SIGBUS, which ends the process.
+ * SIGBUS, which ends the process. The calls on a semaphore in memory that another process
+ * has truncated fail with EFAULT, except where the truncation comes during the call. For
+ * that each takes a system call, unless the memory cannot be truncated: a System V
+ * segment, memory without a file, or a `MemoryFile` that was sealed against shrinking.
  *
  * @example Guard a counter in shared memory
  * ```ts
@@ -473,7 +476,8 @@ export class PosixSemaphore implements Disposable {
    * by the time it is returned.
    *
    * @throws {ClosedError} If this object or its memory is closed.
-   * @throws {IpcError} EINVAL if the semaphore was overwritten.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten, EFAULT if another
+   * process has truncated its memory.
    */
   get value(): number {
     return this.#sem.value;
@@ -491,7 +495,8 @@ export class PosixSemaphore implements Disposable {
    * @throws {RangeError} If the timeout is negative or NaN.
    * @throws {ClosedError} If this object or its memory is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EINVAL if the semaphore was overwritten.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten, EFAULT if another
+   * process has truncated its memory.
    *
    * @example With a timeout
    * ```ts
@@ -515,7 +520,8 @@ export class PosixSemaphore implements Disposable {
    *
    * @returns The permit; undefined when the value is 0.
    * @throws {ClosedError} If this object or its memory is closed.
-   * @throws {IpcError} EINVAL if the semaphore was overwritten.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten, EFAULT if another
+   * process has truncated its memory.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
@@ -538,7 +544,8 @@ export class PosixSemaphore implements Disposable {
    * {@linkcode PosixSemaphore.release}, in this or another process.
    * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EINVAL if the semaphore was overwritten.
+   * @throws {IpcError} EINVAL if the semaphore was overwritten, EFAULT if another
+   * process has truncated its memory.
    * @throws The reason of the signal, if it is aborted.
    *
    * @example Wait for a permit

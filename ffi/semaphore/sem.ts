@@ -63,11 +63,13 @@ export class Sem {
 
   /** Why processes cannot share it; undefined if they can. */
   get fault(): string | undefined {
+    this.#mapping?.checkWord(this.#address);
     return this.#words.fault;
   }
 
   /** `sem_init(sem, 1, value)` */
   init(value: number): void {
+    this.#mapping?.checkWord(this.#address);
     check(libc().sem_init(this.#address, 1, value), "sem_init", this.subject);
   }
 
@@ -166,10 +168,10 @@ export class Sem {
     if (!this.#words.wake) return unpin;
     this.#words.enter();
     return () => {
-      this.#words.leave();
+      if (this.#isThere) this.#words.leave();
       lastLeft = performance.now();
       // This wait may have consumed the wake-up of another waiter.
-      if (this.#words.value > 0) wakeOne(this.#address);
+      if (this.#isThere && this.#words.value > 0) wakeOne(this.#address);
       unpin();
     };
   }
@@ -194,10 +196,21 @@ export class Sem {
     return this.#closing.closed || this.#mapping?.closed === true;
   }
 
+  /** Whether another process has not truncated the memory. */
+  get #isThere(): boolean {
+    try {
+      this.#mapping?.checkWord(this.#address);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Throws unless libc may be called. */
   #check(syscall: string): void {
     this.#closing.checkOpen();
     if (this.#mapping?.closed) throw new ClosedError(this.#mapping.subject);
+    this.#mapping?.checkWord(this.#address);
     if (!this.isSound) throw ipcError(EINVAL, syscall, this.subject);
   }
 
@@ -205,7 +218,8 @@ export class Sem {
   #letOthersGo(deadline: number): void {
     if (this.#isGone || this.#queue.busy) return;
     const words = this.#words;
-    const isTaken = () => words.value === 0 || !words.haveWaiters;
+    const isTaken = () =>
+      !this.#isThere || words.value === 0 || !words.haveWaiters;
     this.#courtesy.pay(isTaken, deadline);
   }
 
@@ -213,7 +227,7 @@ export class Sem {
     return {
       address: this.#address,
       value: 0,
-      changed: () => this.#isGone || this.#words.value !== 0,
+      changed: () => this.#isGone || !this.#isThere || this.#words.value !== 0,
       pin: () => this.#pin(),
     };
   }

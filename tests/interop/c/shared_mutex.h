@@ -4,6 +4,7 @@
 
 #include <sys/sem.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "peer.h"
 
@@ -46,6 +47,7 @@ static inline int lock(int mutex) {
   if (result != EBUSY) return result;
   wait_for(mutex, wait, 2, 2);
   for (int has_turn = 0;;) {
+    has_turn = has_turn && semctl(mutex, TURN, GETPID) == getpid(); /* not taken away */
     result = has_turn ? try_lock_in(mutex, 1) : EBUSY;
     if (result == EBUSY) result = try_lock(mutex);
     if (result != EBUSY) return result;

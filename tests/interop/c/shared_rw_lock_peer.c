@@ -6,6 +6,7 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "peer.h"
 
@@ -87,6 +88,7 @@ static int lock_in_turn(int (*try_in)(int), struct sembuf *wait, int few, int al
   if (result != EBUSY) return result;
   wait_for(wait, all, 2);
   for (int has_turn = 0;;) {
+    has_turn = has_turn && semctl(lock, TURN, GETPID) == getpid(); /* not taken away */
     result = has_turn ? try_in(1) : EBUSY;
     if (result == EBUSY) result = try_in(0);
     if (result != EBUSY) return result;
@@ -110,9 +112,24 @@ static int write_lock(void) {
   return result;
 }
 
+static double impatient_at;
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+/* A reader lets others go first for a second. */
+static int try_read_politely(int has_turn) {
+  int result = try_read_in(has_turn);
+  return result == EBUSY && now() >= impatient_at ? try_read() : result;
+}
+
 static int read_lock(void) {
   struct sembuf wait[] = {{LOCK, 0, 0}, {TURN, 0, 0}, {WAITING, 0, 0}};
-  return lock_in_turn(try_read_in, wait, 1, 3);
+  impatient_at = now() + 1;
+  return lock_in_turn(try_read_politely, wait, 1, 3);
 }
 
 static void unlock_write(int consistent) {
