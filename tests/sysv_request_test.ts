@@ -391,6 +391,27 @@ leakTest(
   },
 );
 
+leakTest(
+  "SysvMessageQueue.request() takes what is above msgmax for an error, also while the queue is full",
+  async () => {
+    const name = "/proc/sys/kernel/msgmax";
+    const value = Number(Deno.readTextFileSync(name));
+    using own = new OwnQueue();
+    const { maxBytes } = own.queue.stat();
+    if (value > maxBytes / 2) own.queue.change({ maxBytes: 2 * value });
+    const limit = { name, value };
+    for (const isFull of [false, true]) {
+      while (isFull && own.queue.trySend(new Uint8Array(1), { type: 1 }));
+      const data = new Uint8Array(value - 7); // and 8 bytes for the type of the reply
+      const refused = await assertRejects(
+        () => own.queue.request(data, { timeout: 10_000 }),
+        IpcError,
+      );
+      assertEquals([refused.code, refused.limit], ["EINVAL", limit]);
+    }
+  },
+);
+
 leakTest("SysvMessageQueue.request() has types below 2^32 only", async () => {
   using own = new OwnQueue();
   for (const type of [0, -1, 2 ** 32, 2n ** 40n]) {

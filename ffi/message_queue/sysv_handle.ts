@@ -248,6 +248,10 @@ export class QueueHandle extends SysvObject {
 
   /** Rejects a message that the queue can never hold: msgsnd would wait for ever. */
   checkFits(size: number): void {
+    const msgmax = systemLimit(MSGMAX);
+    if (msgmax !== undefined && size > msgmax.value) {
+      throw ipcError(EINVAL, "msgsnd", this.subject, msgmax);
+    }
     const bytes = this.#statNow();
     if (bytes === undefined) return; // with write permission only, or removed
     const maxBytes = Number(msqidDs.decode(bytes).msg_qbytes);
