@@ -9,6 +9,7 @@ import { IpcError, SysvMessageQueue } from "../ffi/message_queue.ts";
 import { SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import { SysvSharedMemory, type SysvTarget } from "../ffi/shared_memory.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
+import { spawnCall } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
@@ -229,5 +230,58 @@ leakTest(
     const { removed, attachments } = SysvSharedMemory.stat({ id });
     assertEquals([removed, attachments], [true, 1]);
     memory.bytes[0] = 1;
+  },
+);
+
+leakTest(
+  "openOrCreate() and open() go on where an object is removed in between",
+  async () => {
+    const keys = Array.from({ length: 6 }, () => uniqueKey());
+    const race = () =>
+      spawnCall(async (keys) => {
+        const ipc = await import("../mod.ts");
+        const [messages, memory, set, ...locks] = keys;
+        const calls: [open: () => unknown, make: () => Removable][] = [
+          [
+            () => ipc.SysvMessageQueue.open(messages),
+            () => ipc.SysvMessageQueue.openOrCreate(messages),
+          ],
+          [() => {}, () => ipc.SysvSharedMemory.openOrCreate(memory, 64)],
+          [() => {}, () => ipc.SysvSemaphoreSet.openOrCreate(set, [1])],
+          ...[ipc.SharedMutex, ipc.SharedRwLock, ipc.SharedCondition]
+            .map((lock, index): [() => unknown, () => Removable] => [
+              () => lock.open(locks[index]),
+              () => lock.openOrCreate(locks[index]),
+            ]),
+        ];
+        interface Removable {
+          remove(): void;
+          close(): void;
+        }
+        /** What a call returns; undefined if it fails with this code. */
+        function unless<T>(code: string, call: () => T): T | undefined {
+          try {
+            return call();
+          } catch (error) {
+            if ((error as { code?: string }).code === code) return undefined;
+            throw error;
+          }
+        }
+        for (let round = 0; round < 1_000; round++) {
+          for (const [open, make] of calls) {
+            unless("ENOENT", open);
+            const object = make();
+            unless("EIDRM", () => object.remove());
+            object.close();
+          }
+        }
+        console.log("done");
+      }, { argument: keys });
+    await using first = race();
+    await using second = race();
+    await using third = race();
+    for (const child of [first, second, third]) {
+      assertPrinted(await child.ended(), "done");
+    }
   },
 );

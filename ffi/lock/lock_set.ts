@@ -4,7 +4,7 @@
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import type { IpcError } from "../errors.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
-import { EINVAL, EPERM } from "../libc/errno.ts";
+import { EIDRM, EINVAL, EPERM } from "../libc/errno.ts";
 import { IPC_CREAT, IPC_EXCL, IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import {
   GETALL,
@@ -16,6 +16,7 @@ import {
 } from "../libc/sys_sem.ts";
 import { type Operation, Operations } from "../semaphore/operations.ts";
 import { getId, SetHandle, subjectOf } from "../semaphore/sysv_handle.ts";
+import { unless } from "../semaphore/sysv_open.ts";
 import { SEMAPHORE_SETS, statOf } from "../semaphore/sysv_stat.ts";
 
 /** How a lock is created. */
@@ -111,9 +112,7 @@ export class LockSet extends SetHandle {
 
   /** `semget(key, size, 0)` */
   static open(kind: LockKind, key: number): LockSet {
-    const number = cKey(key, false);
-    const id = lockId(kind, number, 0);
-    return existing(kind, id, subjectOf(kind.name, number));
+    return withKey(kind, cKey(key, false), 0);
   }
 
   /** `semget(key, size, IPC_CREAT | mode)` */
@@ -123,8 +122,7 @@ export class LockSet extends SetHandle {
     options?: LockCreateOptions,
   ): LockSet {
     const number = cKey(key, false);
-    const id = lockId(kind, number, IPC_CREAT | modeOf(options));
-    return existing(kind, id, subjectOf(kind.name, number));
+    return withKey(kind, number, IPC_CREAT | modeOf(options));
   }
 
   /** `semctl(id, 0, IPC_STAT, ...)` */
@@ -216,6 +214,18 @@ function lockId(kind: LockKind, key: number, flags: number): number {
       if (id !== -1) existing(kind, id, subject);
     }
     throw error;
+  }
+}
+
+/** The set with this key. Once more, if it is removed before it is read. */
+function withKey(kind: LockKind, key: number, flags: number): LockSet {
+  const subject = subjectOf(kind.name, key);
+  for (;;) {
+    const set = unless(
+      EIDRM,
+      () => existing(kind, lockId(kind, key, flags), subject),
+    );
+    if (set !== undefined) return set;
   }
 }
 

@@ -31,7 +31,7 @@ export interface Initialisation {
 }
 
 /** What a call returns; undefined if it fails with this error number. */
-function unless<T>(code: number, call: () => T): T | undefined {
+export function unless<T>(code: number, call: () => T): T | undefined {
   try {
     return call();
   } catch (error) {
@@ -82,7 +82,7 @@ export function openOrCreateSet(
 ): SetHandle {
   for (;;) {
     const set = unless(ENOENT, () => getSet(key, values.length, mode, wait)) ??
-      unless(EEXIST, () => createSet(key, values, mode));
+      unless(EEXIST, () => unless(EIDRM, () => createSet(key, values, mode)));
     if (set !== undefined) return set;
   }
 }

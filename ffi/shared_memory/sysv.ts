@@ -357,6 +357,7 @@ export class SysvSharedMemory extends Memory {
       try {
         return SysvSharedMemory.#create(ckey, size, flags);
       } catch (error) {
+        if (isError(error, EIDRM)) continue; // removed in between
         if (!isError(error, EEXIST)) throw error;
       }
       try {
