@@ -444,7 +444,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    * @returns The queue.
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
    * @throws {TypeError} If `fd` is not a number, if the descriptor is not a POSIX message
-   * queue, or if an object of this module owns it. It stays open.
+   * queue, or if an object of this module on this thread owns it. It stays open.
    * @throws {IpcError} EBADF if the descriptor is not open; ENOENT if /proc, which has
    * the name, is not mounted.
    *

@@ -240,7 +240,7 @@ export class MemoryFile extends DescriptorOwner {
    * @returns The file.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is not a memory file, if a seal is missing, or if an
-   * object of this package owns the descriptor. The caller keeps ownership then.
+   * object of this package on this thread owns the descriptor. The caller keeps ownership then.
    * @throws {IpcError} EBADF if the descriptor is not open.
    *
    * @example A file that its creator can still shrink

@@ -388,7 +388,7 @@ export class PosixSharedMemory extends Memory {
    * @param options `offset`, `length`, `private`, `readonly`, `populate`.
    * @returns The object, mapped. Its `name` is the one in /proc/self/fd.
    * @throws {TypeError} If it is not a shared memory object, or if an object of this
-   * package owns the descriptor. The caller keeps ownership then.
+   * package on this thread owns the descriptor. The caller keeps ownership then.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647, if the object
    * is empty, or if the range does not lie inside it.
    * @throws {IpcError} EBADF if the descriptor is not open, EACCES if it is not open for

@@ -218,7 +218,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @returns The socket, with close-on-exec set.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is anything else, such as a listening socket, or belongs
-   * to an object of this module; it is not closed.
+   * to an object of this module on this thread; it is not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}
