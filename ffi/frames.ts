@@ -40,7 +40,8 @@ import {
   type Prefix,
 } from "./frames/length_prefix.ts";
 import { inspected } from "./inspect_object.ts";
-import { owning } from "./kernel/descriptor_owner.ts";
+import { livenessOf, owning } from "./kernel/descriptor_owner.ts";
+import { alwaysRefed } from "./kernel/liveness.ts";
 import { POLLOUT } from "./libc/poll.ts";
 import {
   checkMaxDescriptors,
@@ -699,7 +700,7 @@ export class FramedStream implements Disposable {
       if (written === length) return;
       for (step of this.#steps(frame, first, written)) {
         if ("fd" in step) {
-          if (!await ready(step, POLLOUT, limits)) throw timeoutError(SUBJECT);
+          if (!await writable(step, limits)) throw timeoutError(SUBJECT);
         } else {
           const left = { timeout: timeoutUntil(deadline), signal };
           const writer = step.begins ? first : this.#writer;
@@ -753,7 +754,7 @@ export class FramedStream implements Disposable {
     const fd = written === 0 ? this.#writer.fd : undefined;
     if (fd !== undefined) {
       checkFd(fd);
-      yield { fd, subject: SUBJECT };
+      yield { fd, subject: SUBJECT, liveness: livenessOf(this.#writer) };
       written = this.#tryWrite(frame, first);
     }
     if (written === 0) {
@@ -969,6 +970,17 @@ interface Piece {
 }
 
 type Step = Waitable | Piece;
+
+/** Waits for room; false when the deadline has passed. */
+async function writable(target: Waitable, limits: Limits): Promise<boolean> {
+  const { liveness = alwaysRefed } = target;
+  liveness.begin();
+  try {
+    return await ready(target, POLLOUT, limits);
+  } finally {
+    liveness.end();
+  }
+}
 
 function isEnded(signal: AbortSignal | undefined): boolean {
   return signal !== undefined && isAborted(signal);

@@ -160,6 +160,10 @@ let makeWriter: (descriptor: Descriptor) => PipeWriter;
 /**
  * The read end of a pipe or FIFO.
  *
+ * Asynchronous reads get what arrives in the order of their calls. `readSync`, `tryRead`
+ * and {@linkcode splice} do not queue: they take what is there before the asynchronous
+ * reads that wait.
+ *
  * @example Read to the end
  * ```ts
  * import { pipe } from "@linux/ipc/pipe";
@@ -338,6 +342,10 @@ export class PipeReader extends DescriptorOwner {
 /**
  * The write end of a pipe or FIFO.
  *
+ * Asynchronous writes are done in the order of their calls, each as a whole: while one
+ * waits, `tryWrite` returns undefined, and `writeSync` throws. ({@linkcode splice} does
+ * not queue.)
+ *
  * @example All readers have closed
  * ```ts
  * import { IpcError, pipe } from "@linux/ipc/pipe";
@@ -392,6 +400,7 @@ export class PipeWriter extends DescriptorOwner {
    * @param bytes The bytes to write; up to {@linkcode PIPE_BUF} are written atomically.
    * @param options `timeout` in milliseconds.
    * @returns The number of bytes written: all of them.
+   * @throws {Error} If an asynchronous write is pending.
    * @throws {ClosedError} If this end is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; of more
    * than {@linkcode PIPE_BUF} bytes a part may have been written.
@@ -406,8 +415,7 @@ export class PipeWriter extends DescriptorOwner {
   /**
    * `write(2)` of all the bytes, waiting without blocking the thread.
    *
-   * Concurrent calls write in the order of the calls. {@linkcode PipeWriter.writeSync}
-   * and {@linkcode PipeWriter.tryWrite} do not wait for them.
+   * Concurrent calls write in the order of the calls, each as a whole.
    *
    * @param bytes The bytes to write; up to {@linkcode PIPE_BUF} are written atomically.
    * Do not change them until the promise is settled.
@@ -430,7 +438,8 @@ export class PipeWriter extends DescriptorOwner {
    * bytes are written completely or not at all.
    *
    * @param bytes The bytes to write.
-   * @returns The number of bytes written, or undefined if there is no room now.
+   * @returns The number of bytes written, or undefined if there is no room now, or an
+   * asynchronous write is pending.
    * @throws {ClosedError} If this end is closed.
    * @throws {IpcError} EPIPE if all readers have closed. (Deno ignores SIGPIPE.)
    *

@@ -823,6 +823,26 @@ leakTest(
   },
 );
 
+leakTest("PipeWriter writes nothing into the middle of a write()", async () => {
+  using ends = pipe();
+  const { reader, writer } = ends;
+  const one = Uint8Array.of(1);
+  const pending = writer.write(new Uint8Array(200_000));
+  assertEquals(reader.tryRead(new Uint8Array(100_000)), 65536); // there is room
+  assertEquals(writer.tryWrite(one), undefined);
+  assertThrows(() => writer.writeSync(one), Error, "pending");
+  assertThrows(() => writer.writeSync(one, { timeout: 0 }), Error, "pending");
+  const all = readAll(reader);
+  await soon(pending);
+  assertEquals(writer.tryWrite(one), 1);
+  const refused = writer.write(new Uint8Array(200_000)).catch((error) => error);
+  writer.close();
+  assertThrows(() => writer.tryWrite(one), ClosedError);
+  assertThrows(() => writer.writeSync(one), ClosedError);
+  assertInstanceOf(await soon(refused), ClosedError);
+  await soon(all);
+});
+
 leakTest(
   "PipeWriter.write() goes on after one that was aborted in the middle",
   async () => {

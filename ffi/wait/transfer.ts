@@ -125,6 +125,13 @@ export function read(
   });
 }
 
+/** Whether a write would go into the middle of one that waits. */
+function mustQueue(target: Descriptor): boolean {
+  if (!sources.get(target)?.get(POLLOUT)?.queue.busy) return false;
+  target.checkOpen(); // writes that were pending at close() may not have ended yet
+  return true;
+}
+
 /** Writes all the bytes, blocking this thread while there is no room. */
 export function writeSync(
   target: Descriptor,
@@ -133,6 +140,9 @@ export function writeSync(
 ): number {
   checkBytes("bytes", bytes);
   const deadline = deadlineOf(options);
+  if (mustQueue(target)) {
+    throw new Error("Cannot write now: an asynchronous write is pending");
+  }
   const call = deadline === Infinity ? unistd().write : writeNow;
   return attemptSync(
     target.subject,
@@ -142,12 +152,13 @@ export function writeSync(
   );
 }
 
-/** Writes as many bytes as there is room for; undefined when there is none. */
+/** Writes as many bytes as there is room for; undefined while another write waits, too. */
 export function tryWrite(
   target: Descriptor,
   bytes: Uint8Array,
 ): number | undefined {
   checkBytes("bytes", bytes);
+  if (mustQueue(target)) return undefined;
   return transferOnce(writeNow, "write", target, bytes);
 }
 

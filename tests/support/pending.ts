@@ -466,6 +466,18 @@ export const KINDS: Record<string, () => Pending> = {
       dispose: () => (one.close(), two.close()),
     };
   },
+  "FramedStream.send"() {
+    const [one, two] = UnixStream.pair();
+    fill(() => one.tryWrite(KILOBYTE));
+    const frames = new FramedStream(one);
+    return {
+      wait: (options) => frames.send(ONE, options),
+      quick: () => (two.tryRead(KILOBYTE), frames.send(ONE)),
+      close: () => frames.close(),
+      waits: [frames],
+      dispose: () => (frames.close(), two.close()),
+    };
+  },
   "FramedStream.receive"() {
     const [one, two] = UnixStream.pair();
     const frames = new FramedStream(one), others = new FramedStream(two);
