@@ -27,7 +27,11 @@
 import { EBADF, ipcError } from "./libc/errno.ts";
 import { pollfd, POLLIN, POLLNVAL, POLLOUT } from "./libc/poll.ts";
 import { attempt } from "./wait/attempt.ts";
-import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
+import {
+  type DescriptorLike,
+  noDescriptor,
+  waitableOf,
+} from "./wait/descriptors.ts";
 import { limitsOf, type WaitOptions } from "./wait/options.ts";
 import { pollNow } from "./wait/reactor.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
@@ -47,14 +51,6 @@ function wantedOf(target: WaitTarget): Wanted {
   const { writable } = target;
   if (writable === undefined) throw noDescriptor(target);
   return { ...waitableOf(writable), events: POLLOUT };
-}
-
-function noDescriptor(target: object): TypeError {
-  const name = target.constructor?.name ?? "object";
-  return new TypeError(
-    `Cannot wait for ${name}: it has no descriptor; use its own asynchronous methods ` +
-      "(System V objects, semaphores and locks have none)",
-  );
 }
 
 /** The index of the first that is ready now; -1 when none is. */

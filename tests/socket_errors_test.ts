@@ -2,7 +2,7 @@
  * Every errno that the documentation of the sockets names: a call that fails with it, or
  * the reason why there is none here.
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   IpcError,
   UnixDatagram,
@@ -42,7 +42,6 @@ interface Group {
 const GLOBAL = "the table of the whole system would have to be full";
 const BY_FILTER = "only a filter refuses it: see below";
 const ELSEWHERE = "tests/socket_rights_test.ts does it, as another user";
-const WITHOUT_PROC = "Deno itself needs /proc";
 const MOUNTED = "a file system is mounted for it: see below";
 const MOMENT = "the peer must close in the middle of the call";
 
@@ -212,7 +211,6 @@ const GROUPS: Group[] = [
       EROFS: MOUNTED,
       ENOSPC: MOUNTED,
       EDQUOT: "it takes a file system with quotas",
-      EOPNOTSUPP: WITHOUT_PROC,
       ENFILE: GLOBAL,
       ENOBUFS: BY_FILTER,
       ENOMEM: BY_FILTER,
@@ -243,7 +241,6 @@ const GROUPS: Group[] = [
         await asNobody(() => call(socket, 0o600));
       }),
       EROFS: MOUNTED,
-      EOPNOTSUPP: WITHOUT_PROC,
     },
   },
   {
@@ -630,4 +627,40 @@ leakTest("what the file system refuses is reported", {
     return codes;
   }, { argument: dir.path, wrapper: ["unshare", ...mounting!] });
   assertEquals(seen, ["ENOSPC", "ENOSPC", "EROFS", "EROFS", "EROFS"]);
+});
+
+leakTest("what needs /proc names it where it is not mounted", {
+  needs: [mounting !== undefined ? null : "nothing can be mounted"],
+}, async () => {
+  using dir = scratch();
+  const seen = await inChild(async (directory: string) => {
+    const { UnixDatagram, UnixListener } = await import("../ffi/socket.ts");
+    const path = `${directory}/socket`;
+    const long = `${directory}/${"x".repeat(120)}`;
+    using listener = UnixListener.listen(path);
+    using there = UnixListener.listen(long);
+    using socket = UnixDatagram.create(null);
+    new Deno.Command("umount", { args: ["-l", "/proc"] }).outputSync();
+    const said: string[] = [];
+    const calls = [
+      () => listener.chmod(0o666),
+      () => UnixListener.listen(`${long}2`),
+      () => UnixDatagram.create(`${long}3`),
+      () => UnixDatagram.connectSync(long),
+      () => socket.trySend(Uint8Array.of(1), { to: long }),
+    ];
+    for (const call of calls) {
+      try {
+        call();
+        said.push("no error");
+      } catch (error) {
+        const { name, message } = error as Error;
+        said.push(/\/proc is not mounted/.test(message) ? name : message);
+      }
+    }
+    return said;
+  }, { argument: dir.path, wrapper: ["unshare", ...mounting!] });
+  // The first one needs it only before Linux 6.6 and glibc 2.39.
+  assertEquals(seen.slice(1), Array(4).fill("NotSupported"));
+  assert(["NotSupported", "no error"].includes(seen[0]!), seen[0]);
 });

@@ -215,6 +215,26 @@ leakTest("sdNotify() waits while the queue is full", async () => {
   assertEquals(textOf(it.socket.receiveSync(WAIT).data), "READY=1");
 });
 
+leakTest("sdNotify() keeps the order of the calls", async () => {
+  using manages = manager(`@${uniqueName().slice(1)}`);
+  const states = Array.from({ length: 40 }, (_, n) => `STATUS=${n}`);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const sending = states.map((state) => sdNotify(state));
+  const aborted = sdNotify("STATUS=aborted", { signal });
+  await turns();
+  assertThrows(() => sdNotifySync("STATUS=late", { timeout: 0 }), Error, "pending");
+  controller.abort();
+  await assertRejects(() => aborted);
+  const last = sdNotify("STATUS=last");
+  const received = [];
+  while (received.length <= states.length) {
+    received.push(textOf((await manages.socket.receive(WAIT)).data));
+  }
+  assertEquals(received, [...states, "STATUS=last"]);
+  await Promise.all([...sending, last]);
+});
+
 leakTest("a service notifies its manager, and waits at its end", async () => {
   using dir = scratch();
   using it = manager(dir.file("notify"));

@@ -25,7 +25,9 @@ import {
 } from "../ffi/libc/sys_socket.ts";
 import { POLLIN } from "../ffi/libc/poll.ts";
 import { unistd } from "../ffi/libc/unistd.ts";
-import { type Pipe, pipe } from "../ffi/pipe.ts";
+import { FramedStream } from "../ffi/frames.ts";
+import { type Pipe, pipe, splice, tee } from "../ffi/pipe.ts";
+import { UnixStream } from "../ffi/socket.ts";
 import {
   ClosedError,
   IpcError,
@@ -142,11 +144,27 @@ leakTest("waitAny() refuses what has no descriptor", async () => {
   }
   using semaphore = PosixSemaphore.create(null, 0);
   PosixSemaphore.unlink(semaphore.name!);
-  await assertRejects(
-    () => waitAny([semaphore as unknown as WaitTarget]),
-    TypeError,
-    "Cannot wait for PosixSemaphore: it has no descriptor; use its own asynchronous",
-  );
+  const target = semaphore as unknown as { fd: number };
+  const [one, other] = UnixStream.pair();
+  const uses = [
+    () => waitAny([target]),
+    () => waitAny([{ writable: target }]),
+    () => waitReadable(target),
+    () => waitWritable(target),
+    () => splice(target, ends.writer, 1),
+    () => tee(ends.reader, target, 1),
+    () => one.send(ONE, { descriptors: [target] }),
+    () => new FramedStream(one).send(ONE, { descriptors: [target] }),
+  ];
+  for (const use of uses) {
+    await assertRejects(
+      use,
+      TypeError,
+      "Cannot use PosixSemaphore here: it has no descriptor; wait with its own",
+    );
+  }
+  one.close();
+  other.close();
   for (const fd of [-1, 1.5, NaN, 2 ** 31]) {
     await assertRejects(() => waitAny([ends.reader, fd]), RangeError);
     await assertRejects(() => waitAny([{ writable: fd }]), RangeError);

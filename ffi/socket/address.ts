@@ -41,7 +41,7 @@ export interface PathAddress {
  * in other programs see the address `/proc/PID/fd/N/NAME`, which is valid for that time
  * for processes of the same user. This module translates it back. If NAME has more than
  * 80 bytes, its peers see an address that they cannot reply to. Where /proc is not mounted,
- * a long path fails with ENOENT.
+ * a long path is a `Deno.errors.NotSupported`.
  *
  * A string that begins with "@" is an abstract name, as `ss(8)`, systemd and the errors of
  * this module write it: "@name" is `{ abstract: "name" }`. A file whose name begins with

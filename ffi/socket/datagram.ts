@@ -419,7 +419,9 @@ export class UnixDatagram extends UnixChannel {
    * name, or it was made by `fromFd()` or `pair()`.
    * @throws {ClosedError} If this socket is closed.
    * @throws {IpcError} ENOENT if the path does not name this socket any more; EACCES,
-   * EPERM, EROFS; EOPNOTSUPP if /proc is not mounted, before Linux 6.6.
+   * EPERM, EROFS.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted, before Linux 6.6 or
+   * glibc 2.39.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fchmodat.2.html | fchmodat(2)}
    */

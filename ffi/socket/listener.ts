@@ -246,9 +246,9 @@ export class UnixListener<
    * if it leads through a file or too many links; EACCES if the directory is not
    * writable, or one not searchable; EROFS, ENOSPC, EDQUOT; EPERM if the file system has
    * no sockets; ENAMETOOLONG if the path has a component of more than 255 bytes, or, with
-   * `reclaim`, a last one of more than 247; EOPNOTSUPP if the umask clears bits of the mode
-   * and /proc is not mounted, before Linux 6.6; EMFILE, ENFILE, ENOBUFS, ENOMEM. No file
-   * is left behind.
+   * `reclaim`, a last one of more than 247; EMFILE, ENFILE, ENOBUFS, ENOMEM. No file is left behind.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted, and the path has more
+   * than 108 bytes, or the umask clears bits of the mode.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/listen.2.html | listen(2)}
    */
@@ -348,7 +348,9 @@ export class UnixListener<
    * name, or it was made by `fromFd()`.
    * @throws {ClosedError} If this listener is closed.
    * @throws {IpcError} ENOENT if the path does not name this socket any more; EACCES,
-   * EPERM, EROFS; EOPNOTSUPP if /proc is not mounted, before Linux 6.6.
+   * EPERM, EROFS.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted, before Linux 6.6 or
+   * glibc 2.39.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fchmodat.2.html | fchmodat(2)}
    */
@@ -387,8 +389,9 @@ export class UnixListener<
 
   /**
    * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, waiting without blocking the thread.
-   * Concurrent calls are served in the order of the calls. The listener is made
-   * non-blocking (`O_NONBLOCK`), also for other processes that share it.
+   * Concurrent calls are served in the order of the calls. The listener is non-blocking
+   * (`O_NONBLOCK`) while a connection is accepted, also for other processes that share
+   * it: a blocking accept of one of them in that moment can fail with EAGAIN.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The connection.
@@ -413,8 +416,8 @@ export class UnixListener<
   }
 
   /**
-   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, without waiting. The listener is made
-   * non-blocking, as by {@linkcode UnixListener.accept}.
+   * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, without waiting. The listener is
+   * non-blocking for that time, as by {@linkcode UnixListener.accept}.
    *
    * @returns The connection, or undefined if none waits to be accepted.
    * @throws {ClosedError} If this listener is closed.

@@ -2,6 +2,7 @@
 // whose path is short.
 
 import { Descriptor } from "../kernel/descriptor.ts";
+import { notMounted } from "../kernel/mounts.ts";
 import {
   checkRetrying,
   EADDRINUSE,
@@ -36,8 +37,12 @@ function joined(...parts: (string | Bytes)[]): Bytes {
 }
 
 /** The path of a descriptor, for the processes of this user. */
-function linkTo({ fd }: Descriptor): string {
-  return `/proc/${linkedTo("/proc/self")}/fd/${fd}`;
+function linkTo({ fd, subject }: Descriptor): string {
+  try {
+    return `/proc/${linkedTo("/proc/self")}/fd/${fd}`;
+  } catch {
+    throw notMounted(`use the long path ${subject}`, "/proc");
+  }
 }
 
 /** Calls `call` with an address that the kernel takes for this one. */

@@ -1,6 +1,7 @@
 // The file that bind(2) creates, which is removed when the socket is closed.
 
-import { check, ENOENT, ipcError } from "../libc/errno.ts";
+import { notMounted } from "../kernel/mounts.ts";
+import { ENOENT, EOPNOTSUPP, errno, ipcError } from "../libc/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../libc/fcntl.ts";
 import {
   type FileStatus,
@@ -34,11 +35,13 @@ export class SocketFile {
       throw ipcError(ENOENT, "fchmodat", this.#subject);
     }
     const { fchmodat } = sysStat();
-    check(
-      fchmodat(AT_FDCWD, this.#path, mode, AT_SYMLINK_NOFOLLOW),
-      "fchmodat",
-      this.#subject,
-    );
+    const flags = AT_SYMLINK_NOFOLLOW;
+    if (fchmodat(AT_FDCWD, this.#path, mode, flags) === 0) return;
+    const error = errno();
+    // Without fchmodat2(2), glibc changes the mode through /proc/self/fd.
+    throw error === EOPNOTSUPP
+      ? notMounted(`change the mode of ${this.#subject}`, "/proc")
+      : ipcError(error, "fchmodat", this.#subject);
   }
 
   /** Removes the file, if the path still names it. */

@@ -5,8 +5,10 @@ import { checkInteger, cString } from "../arguments.ts";
 import { closeOnExec, Descriptor } from "../kernel/descriptor.ts";
 import { check } from "../libc/errno.ts";
 import { O_CLOEXEC } from "../libc/fcntl.ts";
+import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
 import { monotonicIn, timespec } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
+import { attempt } from "../wait/attempt.ts";
 import type { DescriptorLike } from "../wait/descriptors.ts";
 import {
   deadlineOf,
@@ -16,10 +18,11 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { read, readSync } from "../wait/transfer.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
 import { describeName, encodeAddress } from "./address.ts";
 import { connectedTo } from "./datagram.ts";
 import { type Outgoing, outgoingOf, sendOnce } from "./message.ts";
-import { send, sendSync } from "./transfer.ts";
+import { sendSync } from "./transfer.ts";
 
 /** A descriptor that the service manager has passed. */
 export interface ListenFd {
@@ -96,6 +99,7 @@ export interface SdNotifyOptions {
 
 const MAX_STATE = 4096; // bytes: systemd ignores longer notifications
 const BARRIER = "BARRIER=1";
+const sends = new WaiterQueue(); // each has its own socket
 
 /** A notification, checked, and where it is sent to. */
 interface Notification {
@@ -186,8 +190,8 @@ function closePipe({ pipe }: Notification): void {
 
 /**
  * `sd_notify(0, state)`: tells the service manager about the state of this service,
- * waiting without blocking the thread while its queue is full. The socket of the service
- * manager is that of the variable `NOTIFY_SOCKET`: a path, or an abstract name after "@".
+ * waiting without blocking the thread while its queue is full. Notifications are sent in
+ * the order of the calls. The socket of the service manager is that of the variable `NOTIFY_SOCKET`: a path, or an abstract name after "@".
  *
  * The usual assignments are `READY=1`, `STOPPING=1`, `RELOADING=1`, `STATUS=text`,
  * `MAINPID=pid` and `WATCHDOG=1` (see {@linkcode watchdogTimeout}). Three have an effect
@@ -237,7 +241,8 @@ export async function sdNotify(
   const { outgoing, address, pipe } = notification;
   try {
     using socket = connectedTo(address, describeName(address));
-    await send(socket, limits, (flags) => sendOnce(socket, outgoing, flags));
+    const tryOnce = () => sendOnce(socket, outgoing, MSG_DONTWAIT);
+    await attempt(socket.sends, tryOnce, limits, sends);
     if (pipe === undefined) return true;
     const [reader, writer] = pipe;
     writer.close();
@@ -260,6 +265,7 @@ export async function sdNotify(
  * @param state Assignments, one a line; at most 4096 bytes.
  * @param options `descriptors`, and `timeout` in milliseconds.
  * @returns Whether there is a service manager: false if `NOTIFY_SOCKET` is not set.
+ * @throws {Error} If an asynchronous notification is pending.
  * @throws As {@linkcode sdNotify}.
  *
  * @see {@link https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html | sd_notify(3)}
@@ -274,7 +280,13 @@ export function sdNotifySync(
   const { outgoing, address, pipe } = notification;
   try {
     using socket = connectedTo(address, describeName(address));
-    sendSync(socket, deadline, (flags) => sendOnce(socket, outgoing, flags));
+    sendSync(
+      socket,
+      deadline,
+      (flags) => sendOnce(socket, outgoing, flags),
+      undefined,
+      sends,
+    );
     if (pipe === undefined) return true;
     const [reader, writer] = pipe;
     writer.close();
