@@ -193,8 +193,8 @@ export class PipeReader extends DescriptorOwner {
   /**
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the read end of a pipe
    * or FIFO that this process has inherited. No other object may own the descriptor:
-   * `close()` closes it. An object that another Worker has made is not noticed; what it
-   * gives away with `detach()` can be taken over here.
+   * `close()` closes it. An object of another Worker is not noticed; what it gives
+   * away with `detach()` can be taken over here.
    *
    * The end stays blocking for other processes that share it, whatever form is used here.
    * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux
@@ -371,8 +371,8 @@ export class PipeWriter extends DescriptorOwner {
   /**
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the write end of a pipe
    * or FIFO that this process has inherited. No other object may own the descriptor:
-   * `close()` closes it. An object that another Worker has made is not noticed; what it
-   * gives away with `detach()` can be taken over here.
+   * `close()` closes it. An object of another Worker is not noticed; what it gives
+   * away with `detach()` can be taken over here.
    *
    * The end stays blocking for other processes that share it, whatever form is used here.
    * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux

@@ -635,11 +635,19 @@ leakTest("what needs /proc names it where it is not mounted", {
   using dir = scratch();
   const seen = await inChild(async (directory: string) => {
     const { UnixDatagram, UnixListener } = await import("../ffi/socket.ts");
+    const { PosixMessageQueue } = await import("../ffi/message_queue.ts");
+    const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
     const path = `${directory}/socket`;
     const long = `${directory}/${"x".repeat(120)}`;
     using listener = UnixListener.listen(path);
     using there = UnixListener.listen(long);
     using socket = UnixDatagram.create(null);
+    const queue = PosixMessageQueue.create(null);
+    PosixMessageQueue.unlink(queue.name);
+    const queueFd = queue.detach();
+    const memory = PosixSharedMemory.create(null, 8);
+    PosixSharedMemory.unlink(memory.name);
+    const memoryFd = memory.fd;
     new Deno.Command("umount", { args: ["-l", "/proc"] }).outputSync();
     const said: string[] = [];
     const calls = [
@@ -648,6 +656,8 @@ leakTest("what needs /proc names it where it is not mounted", {
       () => UnixDatagram.create(`${long}3`),
       () => UnixDatagram.connectSync(long),
       () => socket.trySend(Uint8Array.of(1), { to: long }),
+      () => PosixMessageQueue.fromFd(queueFd),
+      () => PosixSharedMemory.fromFd(memoryFd),
     ];
     for (const call of calls) {
       try {
@@ -661,6 +671,6 @@ leakTest("what needs /proc names it where it is not mounted", {
     return said;
   }, { argument: dir.path, wrapper: ["unshare", ...mounting!] });
   // The first one needs it only before Linux 6.6 and glibc 2.39.
-  assertEquals(seen.slice(1), Array(4).fill("NotSupported"));
+  assertEquals(seen.slice(1), Array(6).fill("NotSupported"));
   assert(["NotSupported", "no error"].includes(seen[0]!), seen[0]);
 });

@@ -223,7 +223,11 @@ leakTest("sdNotify() keeps the order of the calls", async () => {
   const sending = states.map((state) => sdNotify(state));
   const aborted = sdNotify("STATUS=aborted", { signal });
   await turns();
-  assertThrows(() => sdNotifySync("STATUS=late", { timeout: 0 }), Error, "pending");
+  assertThrows(
+    () => sdNotifySync("STATUS=late", { timeout: 0 }),
+    Error,
+    "pending",
+  );
   controller.abort();
   await assertRejects(() => aborted);
   const last = sdNotify("STATUS=last");

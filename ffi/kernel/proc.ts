@@ -1,16 +1,19 @@
 // Files of /proc, read through libc: Deno guards them with a permission of its own.
 
 import { cPath } from "../arguments.ts";
+import type { IpcError } from "../errors.ts";
 import {
   EINTR,
   EMFILE,
   ENFILE,
+  ENOENT,
   ENOMEM,
   errno,
   ipcError,
 } from "../libc/errno.ts";
 import { fcntl, O_CLOEXEC, O_RDONLY } from "../libc/fcntl.ts";
-import { unistd } from "../libc/unistd.ts";
+import { linkedTo, unistd } from "../libc/unistd.ts";
+import { notMounted } from "./mounts.ts";
 
 const CHUNK = 4096;
 
@@ -37,6 +40,16 @@ export function readProc(path: string): string | undefined {
     }
   } finally {
     close(fd);
+  }
+}
+
+/** What a link of /proc names, which an action needs. */
+export function linkInProc(path: string, action: string): string {
+  try {
+    return linkedTo(path);
+  } catch (error) {
+    if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
+    throw notMounted(action, "/proc");
   }
 }
 

@@ -17,6 +17,7 @@ import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
 import { systemLimit } from "../kernel/limits.ts";
+import { linkInProc } from "../kernel/proc.ts";
 import {
   check,
   EAGAIN,
@@ -46,7 +47,7 @@ import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { setMode, statusOfFd } from "../libc/sys_stat.ts";
 import { timespec } from "../libc/time.ts";
-import { linkedTo, unistd } from "../libc/unistd.ts";
+import { unistd } from "../libc/unistd.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
@@ -249,7 +250,8 @@ function statOf({ fd, subject }: Descriptor): PosixMessageQueueStat {
 
 /** The name of an open queue, also after it was unlinked. */
 function nameOf(fd: number, subject: string): string {
-  const path = linkedTo(`/proc/self/fd/${fd}`); // with the mount point, or without
+  const link = `/proc/self/fd/${fd}`; // with the mount point, or without
+  const path = linkInProc(link, `tell the name of ${subject}`);
   const name = path.slice(path.lastIndexOf("/"));
   const { stx_nlink } = statusOfFd(fd, subject);
   return stx_nlink > 0 ? name : name.replace(/ \(deleted\)$/, "");
@@ -436,7 +438,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the descriptor of a queue that
    * this process inherited, or received over a socket. It needs neither the name, which
    * may be unlinked, nor the permission. No other object of this process may own the
-   * descriptor: `close()` closes it.
+   * descriptor: `close()` closes it. An object of another Worker is not noticed.
    *
    * The access mode is that of the descriptor.
    *
@@ -445,8 +447,8 @@ export class PosixMessageQueue extends DescriptorOwner {
    * @throws {RangeError} If `fd` is no integer from 0 to 2147483647.
    * @throws {TypeError} If `fd` is not a number, if the descriptor is not a POSIX message
    * queue, or if an object of this module on this thread owns it. It stays open.
-   * @throws {IpcError} EBADF if the descriptor is not open; ENOENT if /proc, which has
-   * the name, is not mounted.
+   * @throws {IpcError} EBADF if the descriptor is not open.
+   * @throws {Deno.errors.NotSupported} If /proc, which has the name, is not mounted.
    *
    * @example Pass a queue over a socket
    * ```ts

@@ -232,7 +232,8 @@ export class MemoryFile extends DescriptorOwner {
   /**
    * `fcntl(fd, F_GET_SEALS)`: takes ownership of a memory file that came from another
    * process, after checking that it has the required seals. Nothing else in this
-   * process may use the descriptor, because `close()` closes it.
+   * process may use the descriptor, because `close()` closes it. An object of another
+   * Worker is not noticed.
    *
    * @param fd The number of the descriptor: one that was passed through a socket, or
    * that this process has inherited.

@@ -15,6 +15,7 @@ import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { notMounted } from "../kernel/mounts.ts";
+import { linkInProc } from "../kernel/proc.ts";
 import { namesIn } from "../libc/dirent.ts";
 import { check, checkRetrying, EEXIST, ENOENT, ENOSPC } from "../libc/errno.ts";
 import {
@@ -33,7 +34,6 @@ import {
   statusOfFd,
   statusOfPath,
 } from "../libc/sys_stat.ts";
-import { linkedTo } from "../libc/unistd.ts";
 import {
   type CreateRequest,
   createRequest,
@@ -112,7 +112,8 @@ function openFor({ access }: MapRequest, name: string): Descriptor {
 
 /** The name of the object that a descriptor refers to. */
 function nameOf(fd: number, { stx_nlink }: FileStatus): string {
-  const path = linkedTo(`/proc/self/fd/${fd}`);
+  const action = `tell the name of descriptor ${fd}`;
+  const path = linkInProc(`/proc/self/fd/${fd}`, action);
   const name = path.slice(DIRECTORY.length);
   if (!path.startsWith(DIRECTORY) || name.includes("/")) {
     throw new TypeError(
@@ -381,7 +382,7 @@ export class PosixSharedMemory extends Memory {
   /**
    * `fstat(fd, ...)`, `mmap(...)`: takes ownership of an object that came from another
    * process. Nothing else in this process may use the descriptor, because `close()`
-   * closes it.
+   * closes it. An object of another Worker is not noticed.
    *
    * @param fd The number of the descriptor: one that was passed through a socket, or
    * that this process has inherited.
@@ -392,8 +393,8 @@ export class PosixSharedMemory extends Memory {
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647, if the object
    * is empty, or if the range does not lie inside it.
    * @throws {IpcError} EBADF if the descriptor is not open, EACCES if it is not open for
-   * reading and writing (with `private` or `readonly`: reading), ENOMEM; ENOENT if /proc
-   * is not mounted.
+   * reading and writing (with `private` or `readonly`: reading), ENOMEM.
+   * @throws {Deno.errors.NotSupported} If /proc, which has the name, is not mounted.
    *
    * @example A child process that needs neither the name nor a permission
    * ```ts ignore

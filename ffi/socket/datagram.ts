@@ -393,7 +393,8 @@ export class UnixDatagram extends UnixChannel {
   /**
    * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a Unix datagram
    * socket that a parent, a peer or a service manager has passed. No other object may
-   * own the descriptor: `close()` closes it, and does not remove its file.
+   * own the descriptor: `close()` closes it, and does not remove its file. An object of
+   * another Worker is not noticed.
    *
    * @param fd The number of the descriptor.
    * @param options `name`.

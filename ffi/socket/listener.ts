@@ -302,14 +302,15 @@ export class UnixListener<
    * `getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ...)`: takes ownership of a listening
    * socket that a parent or a service manager has passed; see {@linkcode listenFds}. No
    * other object may own the descriptor: `close()` closes it, and does not remove its
-   * file.
+   * file. An object of another Worker is not noticed.
    *
    * @param fd The number of the descriptor.
    * @param options `type` and `name`.
    * @returns The listener, with close-on-exec set.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is anything else, such as a connection or a listener of
-   * the other type, or belongs to an object of this module on this thread; it is not closed.
+   * the other type, or belongs to an object of this module on this thread; it is
+   * not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html | socket(7)}

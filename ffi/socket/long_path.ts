@@ -2,7 +2,7 @@
 // whose path is short.
 
 import { Descriptor } from "../kernel/descriptor.ts";
-import { notMounted } from "../kernel/mounts.ts";
+import { linkInProc } from "../kernel/proc.ts";
 import {
   checkRetrying,
   EADDRINUSE,
@@ -12,7 +12,7 @@ import {
 } from "../libc/errno.ts";
 import { fcntl, O_CLOEXEC, O_DIRECTORY, O_PATH } from "../libc/fcntl.ts";
 import { statusOfPath } from "../libc/sys_stat.ts";
-import { linkedTo, unistd } from "../libc/unistd.ts";
+import { unistd } from "../libc/unistd.ts";
 import { encodePath, isTooLong, pathOf } from "./address.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -38,11 +38,8 @@ function joined(...parts: (string | Bytes)[]): Bytes {
 
 /** The path of a descriptor, for the processes of this user. */
 function linkTo({ fd, subject }: Descriptor): string {
-  try {
-    return `/proc/${linkedTo("/proc/self")}/fd/${fd}`;
-  } catch {
-    throw notMounted(`use the long path ${subject}`, "/proc");
-  }
+  const pid = linkInProc("/proc/self", `use the long path ${subject}`);
+  return `/proc/${pid}/fd/${fd}`;
 }
 
 /** Calls `call` with an address that the kernel takes for this one. */
