@@ -1,6 +1,6 @@
 /** What keeps a program alive: the pending waits of objects, unless they are unref'd. */
 import { assertEquals } from "@std/assert";
-import { inChild } from "./support/child.ts";
+import { inChild, runCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { KINDS } from "./support/pending.ts";
 
@@ -28,22 +28,55 @@ leakTest("a timeout of an unref'd wait keeps nothing alive", async () => {
   });
 });
 
-for (const name of Object.keys(KINDS)) {
-  leakTest(`${name}() keeps the program alive after ref()`, async () => {
-    const ended = await inChild(async (name: string) => {
+/**
+ * How a wait of a kind ends in a program that nothing else keeps alive, after a change of
+ * the objects during the wait. (Deno does not end during an await of the main module.)
+ */
+async function endWithout(
+  argument: {
+    name: string;
+    before: number[];
+    during: ["ref" | "unref", number];
+  },
+): Promise<string> {
+  const ended = await runCall((given: typeof argument) => {
+    (async () => {
+      const { name, before, during: [change, which] } = given;
       const { endOf, KINDS } = await import("./support/pending.ts");
       const kind = KINDS[name]!();
-      for (const object of kind.waits) object.unref();
+      for (const index of before) kind.waits[index]?.unref();
       const waiting = kind.wait();
       await new Promise((resolve) => setTimeout(resolve, 5)); // it waits
-      for (const object of kind.waits) object.ref();
+      kind.waits[which]![change]();
       // Without the wait the program would end before this.
-      const timer = setTimeout(() => kind.close(), 20);
-      Deno.unrefTimer(timer);
-      const end = await endOf(waiting);
+      Deno.unrefTimer(setTimeout(() => kind.close(), 20));
+      console.log(await endOf(waiting));
       kind.dispose();
-      return end;
-    }, { argument: name });
-    assertEquals(ended, "ClosedError");
+    })();
+  }, { argument });
+  return ended.stdout;
+}
+
+for (const name of Object.keys(KINDS)) {
+  leakTest(`${name}() keeps the program alive after ref()`, async () => {
+    const ended = await endWithout({
+      name,
+      before: [0, 1],
+      during: ["ref", 0],
+    });
+    assertEquals(ended, "ClosedError\n");
   });
+}
+
+// One of several objects is enough, whichever it is.
+for (const name of ["splice", "splice to a full pipe", "tee", "waitAny"]) {
+  for (const which of [0, 1]) {
+    leakTest(`${name}() ends with unref() of the last: ${which}`, async () => {
+      const during: ["unref", number] = ["unref", which];
+      const both = await endWithout({ name, before: [], during });
+      assertEquals(both, "ClosedError\n"); // the other one keeps it alive
+      const last = await endWithout({ name, before: [1 - which], during });
+      assertEquals(last, "");
+    });
+  }
 }

@@ -30,23 +30,24 @@ function add(handle: Handle): void {
   if (refed === 0) handle.unref();
 }
 
+/** What is told of a wait. */
+export interface WaitLiveness {
+  /** Notes that a wait has begun. */
+  begin(): void;
+  /** Notes that a wait has ended. */
+  end(): void;
+}
+
 /** Whether the pending waits of one object keep the program alive. */
-export class Liveness {
+export class Liveness implements WaitLiveness {
   #refed = true;
   #waits = 0;
 
-  /** Whether the waits keep the program alive. */
-  get refed(): boolean {
-    return this.#refed;
-  }
-
-  /** Notes that a wait has begun. */
   begin(): void {
     this.#waits++;
     if (this.#refed) count(1);
   }
 
-  /** Notes that a wait has ended. */
   end(): void {
     this.#waits--;
     if (this.#refed) count(-1);

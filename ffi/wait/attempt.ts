@@ -6,7 +6,7 @@
 // the call itself. After a try that succeeded nothing is checked any more: what was
 // taken is delivered.
 
-import type { Liveness } from "../kernel/liveness.ts";
+import type { WaitLiveness } from "../kernel/liveness.ts";
 import { isOver, type Limits, timeoutError } from "./options.ts";
 import { throwIfAborted } from "./signal.ts";
 import { spin } from "./spin.ts";
@@ -20,7 +20,7 @@ export interface Source {
   /** Whether the first try is repeated on this thread for some microseconds. */
   readonly spins: boolean;
   /** Whether the wait keeps the program alive. */
-  readonly liveness: Liveness;
+  readonly liveness: WaitLiveness;
   /** Whether others wait that were not served since this one was. */
   isDeferred(): boolean;
   /** Notes that a try has succeeded. */

@@ -1,6 +1,6 @@
 // Waiting for any of several descriptors.
 
-import { alwaysRefed, type Liveness } from "../kernel/liveness.ts";
+import { alwaysRefed, type WaitLiveness } from "../kernel/liveness.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Limits } from "./options.ts";
@@ -22,10 +22,13 @@ export class SeveralSource implements Source {
     this.subject = subject;
   }
 
-  /** That of a descriptor which keeps the program alive, if there is one. */
-  get liveness(): Liveness {
+  /** One descriptor that keeps the program alive is enough. */
+  get liveness(): WaitLiveness {
     const all = this.wanted.map(({ liveness }) => liveness ?? alwaysRefed);
-    return all.find(({ refed }) => refed) ?? all[0] ?? alwaysRefed;
+    return {
+      begin: () => all.forEach((one) => one.begin()),
+      end: () => all.forEach((one) => one.end()),
+    };
   }
 
   isDeferred(): boolean {
