@@ -91,7 +91,7 @@ function watchProgress(
 ) {
   const begun = performance.now();
   let size = 0;
-  let moved = begun;
+  let moved = Infinity; // the start takes as long as the machine is busy
   let why: string | undefined;
   const timer = setInterval(() => {
     const now = performance.now();
