@@ -91,6 +91,10 @@ export abstract class DescriptorOwner implements Disposable {
    * `fcntl(fd, F_SETFD, 0)` while `spawn` runs: processes that it starts inherit the
    * descriptor, under the same number, and blocking.
    *
+   * It stays blocking there, whatever form is used here. (FIFOs and listeners are
+   * non-blocking during a call here that does not wait: a call of the other process that
+   * begins in that moment can fail with EAGAIN.)
+   *
    * A process that another thread starts in that moment inherits it, too. Close this
    * object afterwards if only the child is to have the descriptor: as long as this
    * process keeps it open, the peer does not see the end.

@@ -184,6 +184,9 @@ export function streamOver(descriptor: SocketDescriptor): UnixStream {
  * return undefined, and `writeSync` and `sendSync` throw. A synchronous read and `tryRead`
  * do not queue: they take what is there before the asynchronous reads that wait.
  *
+ * The read methods and `readable` discard descriptors and credentials that accompany
+ * bytes; the receive methods return them.
+ *
  * @example Send and receive
  * ```ts
  * import { UnixListener, UnixStream } from "@linux/ipc/socket";
@@ -552,7 +555,7 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `recvmsg(2)`: receives bytes with their descriptors and credentials, blocking this
-   * thread until there are any. (The read methods discard descriptors.)
+   * thread until there are any.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -582,7 +585,7 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `recvmsg(2)`: receives bytes with their descriptors and credentials, waiting without
-   * blocking the thread. (The read methods discard descriptors.)
+   * blocking the thread.
    *
    * One call never returns bytes that were sent with descriptors together with bytes
    * that were sent later.
