@@ -640,7 +640,7 @@ leakTest("what needs /proc names it where it is not mounted", {
     const path = `${directory}/socket`;
     const long = `${directory}/${"x".repeat(120)}`;
     using listener = UnixListener.listen(path);
-    using there = UnixListener.listen(long);
+    using _there = UnixListener.listen(long);
     using socket = UnixDatagram.create(null);
     const queue = PosixMessageQueue.create(null);
     PosixMessageQueue.unlink(queue.name);
