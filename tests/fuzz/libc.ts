@@ -37,7 +37,12 @@ export function exhaustDescriptors(fd: number): () => void {
   libc.getrlimit(RLIMIT_NOFILE, limit);
   const before = limit[0]!;
   const taken: number[] = [];
-  limit[0] = 128n;
+  // Above all numbers in use: one that is closed meanwhile can be used again.
+  const used = Array.from(
+    Deno.readDirSync("/proc/self/fd"),
+    (entry) => Number(entry.name),
+  );
+  limit[0] = BigInt(Math.max(...used, 127) + 1);
   libc.setrlimit(RLIMIT_NOFILE, limit);
   for (let copy; (copy = duplicate(fd)) !== -1;) taken.push(copy);
   return () => {
