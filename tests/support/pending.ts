@@ -470,9 +470,10 @@ export const KINDS: Record<string, () => Pending> = {
     const [one, two] = UnixStream.pair();
     fill(() => one.tryWrite(KILOBYTE));
     const frames = new FramedStream(one);
+    const message = KILOBYTE.subarray(4); // with its prefix a kilobyte
     return {
-      wait: (options) => frames.send(ONE, options),
-      quick: () => (two.tryRead(KILOBYTE), frames.send(ONE)),
+      wait: (options) => frames.send(message, options),
+      quick: () => (two.tryRead(KILOBYTE), frames.send(message)),
       close: () => frames.close(),
       waits: [frames],
       dispose: () => (frames.close(), two.close()),
