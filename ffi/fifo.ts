@@ -40,7 +40,7 @@
  */
 
 import { checkMode, cPath } from "./arguments.ts";
-import { inspected } from "./inspect_object.ts";
+import { inspectAs } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
 import { Descriptor, makeExclusive } from "./kernel/descriptor.ts";
 import { descriptorOf, owning } from "./kernel/descriptor_owner.ts";
@@ -497,10 +497,11 @@ export class Fifo implements Disposable {
     this.#file.close();
   }
 
-  /** What `Deno.inspect` shows. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { closed } = this.#file;
-    return inspected("Fifo", { path: this.#path, closed });
+  static {
+    inspectAs(this, (fifo) => ({
+      path: fifo.#path,
+      closed: fifo.#file.closed,
+    }));
   }
 
   #reader(fd: number | undefined): PipeReader {

@@ -39,7 +39,7 @@ import {
   longestWith,
   type Prefix,
 } from "./frames/length_prefix.ts";
-import { inspected } from "./inspect_object.ts";
+import { inspectAs } from "./inspect_object.ts";
 import { livenessOf, owning } from "./kernel/descriptor_owner.ts";
 import { alwaysRefed } from "./kernel/liveness.ts";
 import { POLLOUT } from "./libc/poll.ts";
@@ -576,9 +576,8 @@ export class FramedStream implements Disposable {
     this.close();
   }
 
-  /** What `Deno.inspect` shows. */
-  [Symbol.for("Deno.customInspect")](): string {
-    return inspected("FramedStream", { maxSize: this.#maxSize });
+  static {
+    inspectAs(this, (stream) => ({ maxSize: stream.#maxSize }));
   }
 
   async #receive(

@@ -2,21 +2,32 @@
 
 const HEXADECIMAL = /^0x[0-9a-f]+$/;
 
+const { defineProperty, entries, hasOwn } = Object;
+
 function show(value: unknown): string {
   const isNumber = typeof value === "string" && HEXADECIMAL.test(value);
   return isNumber ? value : Deno.inspect(value);
 }
 
 /**
- * Returns `Name { field: value, ... }`. Fields that are undefined are absent, and
- * hexadecimal numbers, which are strings here, have no quotes.
+ * Makes `Deno.inspect` show objects of a class as `Name { field: value, ... }`. Fields
+ * that are undefined are absent, and hexadecimal numbers, which are strings here, have
+ * no quotes. A method in the class would not do: its name is computed, which projects
+ * with `isolatedDeclarations` do not accept.
  */
-export function inspected(
-  name: string,
-  fields: Record<string, unknown>,
-): string {
-  const shown = Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([field, value]) => `${field}: ${show(value)}`);
-  return `${name} { ${shown.join(", ")} }`;
+export function inspectAs<T extends object>(
+  type: { readonly prototype: T },
+  fieldsOf: (object: T) => object,
+  nameOf: (object: T) => string = ({ constructor }) => constructor.name,
+): void {
+  function text(this: T): string {
+    if (hasOwn(this, "constructor")) return `${this.constructor.name} {}`;
+    const shown = entries(fieldsOf(this))
+      .filter(([, value]) => value !== undefined)
+      .map(([field, value]) => `${field}: ${show(value)}`);
+    return `${nameOf(this)} { ${shown.join(", ")} }`;
+  }
+  defineProperty(type.prototype, Symbol.for("Deno.customInspect"), {
+    value: text,
+  });
 }

@@ -34,7 +34,7 @@
  */
 
 import { checkBytes, checkFd, checkSize, cPath, viewOf } from "./arguments.ts";
-import { inspected } from "./inspect_object.ts";
+import { inspectAs } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
 import { checkMemory } from "./kernel/cgroup.ts";
 import { Descriptor } from "./kernel/descriptor.ts";
@@ -748,16 +748,15 @@ export class MemoryMap extends Memory {
     super.close();
   }
 
-  /** Shows what is mapped, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { subject, closed } = mappingOf(this);
-    const { byteLength } = this;
-    const offset = this.#offset;
-    return inspected("MemoryMap", {
-      file: subject === ANONYMOUS ? undefined : subject,
-      offset,
-      byteLength,
-      closed,
+  static {
+    inspectAs(this, (map) => {
+      const { subject, closed } = mappingOf(map);
+      return {
+        file: subject === ANONYMOUS ? undefined : subject,
+        offset: map.#offset,
+        byteLength: map.byteLength,
+        closed,
+      };
     });
   }
 

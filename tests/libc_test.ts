@@ -252,7 +252,7 @@ function fieldName(struct: string, path: string): string {
 /** C's name of a layout: it is the doc comment. */
 function structName(module: string, layout: string): string {
   const pattern = new RegExp(
-    `/\\*\\* (struct \\w+)[^*]*\\*/\\s*export const ${layout} = `,
+    `/\\*\\* (struct \\w+)[^*]*\\*/\\s*export const ${layout}[ :]`,
   );
   const name = TEXTS.get(module)!.match(pattern)?.[1];
   assert(name, `${module}: ${layout} has no doc comment that begins "struct"`);

@@ -15,7 +15,7 @@ export interface Framing {
 }
 
 /** Bytes to read ahead. */
-export const CHUNK = 64 * 1024;
+export const CHUNK = 65536;
 
 /** The error of a message that is too long. */
 export function tooLong(size: number, maxSize: number): Error {

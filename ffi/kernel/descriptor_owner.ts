@@ -2,7 +2,7 @@
 // handing over descriptors has in common.
 
 import { checkFd } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, type internal } from "../internal.ts";
 import { type Descriptor, isExclusive, makeBlocking } from "./descriptor.ts";
 import type { Liveness } from "./liveness.ts";
@@ -142,12 +142,12 @@ export abstract class DescriptorOwner implements Disposable {
     this.#descriptor.close();
   }
 
-  /** What `Deno.inspect` shows. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { closed, subject: name } = this.#descriptor;
-    const fields = closed
-      ? { name, closed }
-      : { name, fd: this.#descriptor.fd, closed };
-    return inspected(this.constructor.name, fields);
+  static {
+    inspectAs(this, (owner) => {
+      const { closed, subject: name } = owner.#descriptor;
+      return closed
+        ? { name, closed }
+        : { name, fd: owner.#descriptor.fd, closed };
+    });
   }
 }

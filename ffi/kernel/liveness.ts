@@ -69,7 +69,7 @@ export class Liveness implements WaitLiveness {
 }
 
 /** Of waits that always keep the program alive. */
-export const alwaysRefed = new Liveness();
+export const alwaysRefed: Liveness = new Liveness();
 
 /** Undefined in a runtime that does not tell; a call keeps the program alive there. */
 function core(): Core | undefined {

@@ -1,18 +1,22 @@
 // <dirent.h>
 
-import { bytes, i64, struct, u16, u64, u8 } from "../struct.ts";
 import { checkRetrying } from "./errno.ts";
 import { fcntl, O_CLOEXEC, O_DIRECTORY } from "./fcntl.ts";
 import { unistd } from "./unistd.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
+
+const dirent64Fields = {
+  d_ino: "u64",
+  d_off: "i64",
+  d_reclen: "u16",
+  d_type: "u8",
+  d_name: 256,
+} as const;
 
 /** struct dirent64; one in a directory's bytes ends after the NUL of its name. */
-export const dirent64 = struct({
-  d_ino: u64,
-  d_off: i64,
-  d_reclen: u16,
-  d_type: u8,
-  d_name: bytes(256),
-});
+export const dirent64: CStruct<typeof dirent64Fields> = cStruct(
+  dirent64Fields,
+);
 
 const COUNT = 8192; // bytes of one getdents64
 

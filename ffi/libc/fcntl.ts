@@ -1,9 +1,9 @@
 // <fcntl.h>
 
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 import { machine } from "./machine.ts";
 
-export const fcntl = header({
+const functions = {
   // int open(const char *pathname, int flags, mode_t mode)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   // int openat(int dirfd, const char *pathname, int flags, mode_t mode)
@@ -19,7 +19,9 @@ export const fcntl = header({
   },
   // ssize_t tee(int fd_in, int fd_out, size_t len, unsigned int flags)
   tee: { parameters: ["i32", "i32", "u32", "u32"], result: "i32" },
-});
+} as const;
+
+export const fcntl: Header<typeof functions> = header(functions);
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
@@ -32,7 +34,9 @@ export const O_APPEND = 0x400;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
 export const O_PATH = 0x200000;
-export const { O_DIRECT, O_DIRECTORY, O_NOFOLLOW } = machine;
+export const O_DIRECT: number = machine.O_DIRECT;
+export const O_DIRECTORY: number = machine.O_DIRECTORY;
+export const O_NOFOLLOW: number = machine.O_NOFOLLOW;
 
 export const F_GETFD = 1;
 export const F_SETFD = 2;

@@ -19,8 +19,12 @@ const DIRECTORIES = [
 ];
 
 /** The functions of one C header. */
-export type Symbols<S extends Deno.ForeignLibraryInterface> =
-  Deno.DynamicLibrary<S>["symbols"];
+type Symbols<S extends Deno.ForeignLibraryInterface> = Deno.DynamicLibrary<
+  S
+>["symbols"];
+
+/** Returns the functions of one C header; {@linkcode header} makes it. */
+export type Header<S extends Deno.ForeignLibraryInterface> = () => Symbols<S>;
 
 // deno-lint-ignore no-explicit-any -- its declaration says what it takes and returns
 type Call = (...parameters: any[]) => any;
@@ -230,7 +234,7 @@ function openErrno(): void {
  */
 export function header<const S extends Deno.ForeignLibraryInterface>(
   symbols: S,
-): () => Symbols<S> {
+): Header<S> {
   let table: Symbols<S> | undefined;
   return () => {
     if (table !== undefined) return table;

@@ -1,10 +1,10 @@
 // <linux/futex.h>
 
-import { struct, u32, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
 // Without FUTEX_PRIVATE_FLAG, so that other processes are in it.
-export const linuxFutex = header({
+const functions = {
   // long syscall(long number, unsigned int *uaddr, int futex_op, unsigned int val, const struct timespec *timeout)
   futex: {
     name: "syscall",
@@ -38,7 +38,9 @@ export const linuxFutex = header({
     result: "i64",
     nonblocking: true,
   },
-});
+} as const;
+
+export const linuxFutex: Header<typeof functions> = header(functions);
 
 export const FUTEX_WAIT = 0;
 export const FUTEX_WAKE = 1;
@@ -51,10 +53,14 @@ export const FUTEX_32 = 2;
 /** The most words of one futex_waitv. */
 export const FUTEX_WAITV_MAX = 128;
 
+const futexWaitvFields = {
+  val: "u64",
+  uaddr: "u64",
+  flags: "u32",
+  __reserved: "u32",
+} as const;
+
 /** struct futex_waitv */
-export const futexWaitv = struct({
-  val: u64,
-  uaddr: u64,
-  flags: u32,
-  __reserved: u32,
-});
+export const futexWaitv: CStruct<typeof futexWaitvFields> = cStruct(
+  futexWaitvFields,
+);

@@ -30,4 +30,6 @@ const aarch64: typeof x86_64 = {
 };
 
 // Elsewhere libc is never opened (library.ts), so the choice has no effect.
-export const machine = Deno.build.arch === "aarch64" ? aarch64 : x86_64;
+export const machine: typeof x86_64 = Deno.build.arch === "aarch64"
+  ? aarch64
+  : x86_64;

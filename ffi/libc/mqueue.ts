@@ -1,9 +1,9 @@
 // <mqueue.h>
 
-import { bytes, i64, struct } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const mqueue = header({
+const functions = {
   // mqd_t mq_open(const char *name, int oflag, mode_t mode, struct mq_attr *attr)
   mq_open: { parameters: ["buffer", "i32", "u32", "buffer"], result: "i32" },
   // int mq_unlink(const char *name)
@@ -24,16 +24,22 @@ export const mqueue = header({
     parameters: ["i32", "buffer", "u32", "buffer", "buffer"],
     result: "i32",
   },
-});
+} as const;
+
+export const mqueue: Header<typeof functions> = header(functions);
 
 /** One more than the highest priority. */
 export const MQ_PRIO_MAX = 32768;
 
+const mqAttrFields = {
+  mq_flags: "i64",
+  mq_maxmsg: "i64",
+  mq_msgsize: "i64",
+  mq_curmsgs: "i64",
+  __pad: 32,
+} as const;
+
 /** struct mq_attr */
-export const mqAttr = struct({
-  mq_flags: i64,
-  mq_maxmsg: i64,
-  mq_msgsize: i64,
-  mq_curmsgs: i64,
-  __pad: bytes(32),
-});
+export const mqAttr: CStruct<typeof mqAttrFields> = cStruct(
+  mqAttrFields,
+);

@@ -1,12 +1,14 @@
 // <poll.h>
 
-import { i16, i32, struct } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const poll = header({
+const functions = {
   // int poll(struct pollfd *fds, nfds_t nfds, int timeout)
   poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
-});
+} as const;
+
+export const poll: Header<typeof functions> = header(functions);
 
 // EPOLLIN and the others of <sys/epoll.h> have the same values.
 export const POLLIN = 1;
@@ -16,5 +18,9 @@ export const POLLHUP = 16;
 export const POLLNVAL = 32;
 export const POLLRDHUP = 0x2000;
 
+const pollfdFields = { fd: "i32", events: "i16", revents: "i16" } as const;
+
 /** struct pollfd */
-export const pollfd = struct({ fd: i32, events: i16, revents: i16 });
+export const pollfd: CStruct<typeof pollfdFields> = cStruct(
+  pollfdFields,
+);

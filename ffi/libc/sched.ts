@@ -1,8 +1,10 @@
 // <sched.h>
 
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 
-export const sched = header({
+const functions = {
   // int sched_yield(void)
   sched_yield: { parameters: [], result: "i32" },
-});
+} as const;
+
+export const sched: Header<typeof functions> = header(functions);

@@ -1,8 +1,8 @@
 // <semaphore.h>
 
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 
-export const semaphore = header({
+const functions = {
   // sem_t *sem_open(const char *name, int oflag, mode_t mode, unsigned int value)
   sem_open: { parameters: ["buffer", "i32", "u32", "u32"], result: "usize" },
   // int sem_close(sem_t *sem)
@@ -21,7 +21,9 @@ export const semaphore = header({
   sem_post: { parameters: ["usize"], result: "i32" },
   // int sem_getvalue(sem_t *sem, int *sval)
   sem_getvalue: { parameters: ["usize", "buffer"], result: "i32" },
-});
+} as const;
+
+export const semaphore: Header<typeof functions> = header(functions);
 
 /** sizeof (sem_t) */
 export const SIZEOF_SEM_T = 32;

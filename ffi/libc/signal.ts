@@ -1,9 +1,9 @@
 // <signal.h>
 
-import { bytes, i32, struct, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const signal = header({
+const functions = {
   // int sigaction(int signum, const struct sigaction *act, struct sigaction *oldact)
   sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // int kill(pid_t pid, int sig)
@@ -14,14 +14,20 @@ export const signal = header({
   __libc_current_sigrtmax: { parameters: [], result: "i32" },
   // void *dlsym(void *handle, const char *symbol)
   dlsym: { parameters: ["usize", "buffer"], result: "usize" },
-});
+} as const;
+
+export const signal: Header<typeof functions> = header(functions);
 
 export const SA_RESTART = 0x10000000;
 
+const sigactionFields = {
+  sa_handler: "u64",
+  sa_mask: 128,
+  sa_flags: "i32",
+  sa_restorer: "u64",
+} as const;
+
 /** struct sigaction */
-export const sigaction = struct({
-  sa_handler: u64,
-  sa_mask: bytes(128),
-  sa_flags: i32,
-  sa_restorer: u64,
-});
+export const sigaction: CStruct<typeof sigactionFields> = cStruct(
+  sigactionFields,
+);

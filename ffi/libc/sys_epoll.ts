@@ -1,10 +1,10 @@
 // <sys/epoll.h>
 
-import { struct, u32, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 import { machine } from "./machine.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysEpoll = header({
+const functions = {
   // int epoll_create1(int flags)
   epoll_create1: { parameters: ["i32"], result: "i32" },
   // int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
@@ -18,15 +18,22 @@ export const sysEpoll = header({
     result: "i32",
     nonblocking: true,
   },
-});
+} as const;
+
+export const sysEpoll: Header<typeof functions> = header(functions);
 
 export const EPOLL_CLOEXEC = 0x80000;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
-export const EPOLLET = 2 ** 31;
+export const EPOLLET = 0x8000_0000;
+
+const epollEventFields = { events: "u32", data: "u64" } as const;
 
 /** struct epoll_event; `data` is ours to use: the descriptor's number. */
-export const epollEvent = struct({ events: u32, data: u64 }, {
-  packed: machine.EPOLL_EVENT_PACKED,
-});
+export const epollEvent: CStruct<typeof epollEventFields> = cStruct(
+  epollEventFields,
+  {
+    packed: machine.EPOLL_EVENT_PACKED,
+  },
+);

@@ -1,11 +1,13 @@
 // <sys/ioctl.h>
 
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 
-export const sysIoctl = header({
+const functions = {
   // int ioctl(int fd, unsigned long op, int *argp)
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
-});
+} as const;
+
+export const sysIoctl: Header<typeof functions> = header(functions);
 
 /** Bytes that can be read. */
 export const FIONREAD = 0x541b;

@@ -1,13 +1,16 @@
 // <sys/ipc.h>
 
-import { i32, struct, u16, u32, u64, type ViewOf } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 import { checkInteger, checkMode } from "../arguments.ts";
+import type { ViewOf } from "../struct.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysIpc = header({
+const functions = {
   // key_t ftok(const char *pathname, int proj_id)
   ftok: { parameters: ["buffer", "i32"], result: "i32" },
-});
+} as const;
+
+export const sysIpc: Header<typeof functions> = header(functions);
 
 export const IPC_CREAT = 0o1000;
 export const IPC_EXCL = 0o2000;
@@ -18,19 +21,23 @@ export const IPC_STAT = 2;
 export const IPC_INFO = 3;
 export const IPC_PRIVATE = 0;
 
+const ipcPermFields = {
+  key: "i32",
+  uid: "u32",
+  gid: "u32",
+  cuid: "u32",
+  cgid: "u32",
+  mode: "u32",
+  seq: "u16",
+  pad: "u16",
+  reserved1: "u64",
+  reserved2: "u64",
+} as const;
+
 /** struct ipc_perm */
-export const ipcPerm = struct({
-  key: i32,
-  uid: u32,
-  gid: u32,
-  cuid: u32,
-  cgid: u32,
-  mode: u32,
-  seq: u16,
-  pad: u16,
-  reserved1: u64,
-  reserved2: u64,
-});
+export const ipcPerm: CStruct<typeof ipcPermFields> = cStruct(
+  ipcPermFields,
+);
 
 /** The fields that IPC_SET sets in every System V object; undefined leaves one as it is. */
 export interface PermChange {

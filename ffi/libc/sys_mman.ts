@@ -1,8 +1,8 @@
 // <sys/mman.h>
 
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 
-export const sysMman = header({
+const functions = {
   // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
   mmap: {
     parameters: ["usize", "usize", "i32", "i32", "i32", "i64"],
@@ -37,7 +37,9 @@ export const sysMman = header({
   shm_open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   // int shm_unlink(const char *name)
   shm_unlink: { parameters: ["buffer"], result: "i32" },
-});
+} as const;
+
+export const sysMman: Header<typeof functions> = header(functions);
 
 export const PROT_NONE = 0;
 export const PROT_READ = 1;

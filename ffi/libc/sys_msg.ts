@@ -1,10 +1,10 @@
 // <sys/msg.h>
 
-import { i32, i64, struct, u16, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 import { ipcPerm } from "./sys_ipc.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysMsg = header({
+const functions = {
   // int msgget(key_t key, int msgflg)
   msgget: { parameters: ["i32", "i32"], result: "i32" },
   // int msgsnd(int msqid, const void *msgp, size_t msgsz, int msgflg)
@@ -29,7 +29,9 @@ export const sysMsg = header({
   },
   // int msgctl(int msqid, int op, struct msqid_ds *buf)
   msgctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
-});
+} as const;
+
+export const sysMsg: Header<typeof functions> = header(functions);
 
 export const MSG_NOERROR = 0o10000;
 export const MSG_EXCEPT = 0o20000;
@@ -38,29 +40,37 @@ export const MSG_COPY = 0o40000;
 export const MSG_STAT_ANY = 13;
 export const MSG_INFO = 12;
 
+const msqidDsFields = {
+  msg_perm: ipcPerm as typeof ipcPerm,
+  msg_stime: "i64",
+  msg_rtime: "i64",
+  msg_ctime: "i64",
+  msg_cbytes: "u64",
+  msg_qnum: "u64",
+  msg_qbytes: "u64",
+  msg_lspid: "i32",
+  msg_lrpid: "i32",
+  reserved4: "u64",
+  reserved5: "u64",
+} as const;
+
 /** struct msqid_ds */
-export const msqidDs = struct({
-  msg_perm: ipcPerm,
-  msg_stime: i64,
-  msg_rtime: i64,
-  msg_ctime: i64,
-  msg_cbytes: u64,
-  msg_qnum: u64,
-  msg_qbytes: u64,
-  msg_lspid: i32,
-  msg_lrpid: i32,
-  reserved4: u64,
-  reserved5: u64,
-});
+export const msqidDs: CStruct<typeof msqidDsFields> = cStruct(
+  msqidDsFields,
+);
+
+const msginfoFields = {
+  msgpool: "i32",
+  msgmap: "i32",
+  msgmax: "i32",
+  msgmnb: "i32",
+  msgmni: "i32",
+  msgssz: "i32",
+  msgtql: "i32",
+  msgseg: "u16",
+} as const;
 
 /** struct msginfo */
-export const msginfo = struct({
-  msgpool: i32,
-  msgmap: i32,
-  msgmax: i32,
-  msgmnb: i32,
-  msgmni: i32,
-  msgssz: i32,
-  msgtql: i32,
-  msgseg: u16,
-});
+export const msginfo: CStruct<typeof msginfoFields> = cStruct(
+  msginfoFields,
+);

@@ -1,8 +1,8 @@
 // <sys/resource.h>
 
 import type { SystemLimit } from "../errors.ts";
-import { struct, u64 } from "../struct.ts";
 import { header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
 const sysResource = header({
   // int getrlimit(unsigned resource, struct rlimit *rlim)
@@ -15,8 +15,12 @@ export const RLIMIT_MEMLOCK = 8;
 export const RLIMIT_AS = 9;
 export const RLIMIT_MSGQUEUE = 12;
 
+const rlimitFields = { rlim_cur: "u64", rlim_max: "u64" } as const;
+
 /** struct rlimit */
-export const rlimit = struct({ rlim_cur: u64, rlim_max: u64 });
+export const rlimit: CStruct<typeof rlimitFields> = cStruct(
+  rlimitFields,
+);
 
 /** A limit of this process, under the name that C has for it. */
 export function resourceLimit(name: string, resource: number): SystemLimit {

@@ -1,11 +1,11 @@
 // <sys/sem.h>
 
-import { i16, i32, i64, struct, u16, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 import { machine } from "./machine.ts";
 import { ipcPerm } from "./sys_ipc.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysSem = header({
+const functions = {
   // int semget(key_t key, int nsems, int semflg)
   semget: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // int semop(int semid, struct sembuf *sops, size_t nsops)
@@ -44,7 +44,9 @@ export const sysSem = header({
     parameters: ["i32", "i32", "i32", "buffer"],
     result: "i32",
   },
-});
+} as const;
+
+export const sysSem: Header<typeof functions> = header(functions);
 
 export const SEM_UNDO = 0x1000;
 export const GETPID = 11;
@@ -59,42 +61,54 @@ export const SEM_STAT_ANY = 20;
 /** The highest value of a semaphore, from <linux/sem.h>. */
 export const SEMVMX = 32767;
 /** The most that is undone for a process, from <linux/sem.h>. */
-export const SEMAEM = SEMVMX;
+export const SEMAEM = 32767;
+
+const sembufFields = { sem_num: "u16", sem_op: "i16", sem_flg: "i16" } as const;
 
 /** struct sembuf */
-export const sembuf = struct({ sem_num: u16, sem_op: i16, sem_flg: i16 });
+export const sembuf: CStruct<typeof sembufFields> = cStruct(
+  sembufFields,
+);
+
+const semidDsFields = {
+  sem_perm: ipcPerm as typeof ipcPerm,
+  sem_otime: "i64",
+  sem_ctime: "i64",
+  sem_nsems: "u64",
+  __glibc_reserved3: "u64",
+  __glibc_reserved4: "u64",
+} as const;
+
+const paddedSemidDsFields = {
+  sem_perm: ipcPerm,
+  sem_otime: "i64",
+  __sem_otime_high: "u64",
+  sem_ctime: "i64",
+  __sem_ctime_high: "u64",
+  sem_nsems: "u64",
+  __glibc_reserved3: "u64",
+  __glibc_reserved4: "u64",
+} as const;
 
 /** struct semid_ds */
-export const semidDs = machine.SEMID_DS_PADDED
-  ? struct({
-    sem_perm: ipcPerm,
-    sem_otime: i64,
-    __sem_otime_high: u64,
-    sem_ctime: i64,
-    __sem_ctime_high: u64,
-    sem_nsems: u64,
-    __glibc_reserved3: u64,
-    __glibc_reserved4: u64,
-  })
-  : struct({
-    sem_perm: ipcPerm,
-    sem_otime: i64,
-    sem_ctime: i64,
-    sem_nsems: u64,
-    __glibc_reserved3: u64,
-    __glibc_reserved4: u64,
-  });
+export const semidDs: CStruct<typeof semidDsFields> = cStruct(
+  machine.SEMID_DS_PADDED ? paddedSemidDsFields : semidDsFields,
+);
+
+const seminfoFields = {
+  semmap: "i32",
+  semmni: "i32",
+  semmns: "i32",
+  semmnu: "i32",
+  semmsl: "i32",
+  semopm: "i32",
+  semume: "i32",
+  semusz: "i32",
+  semvmx: "i32",
+  semaem: "i32",
+} as const;
 
 /** struct seminfo */
-export const seminfo = struct({
-  semmap: i32,
-  semmni: i32,
-  semmns: i32,
-  semmnu: i32,
-  semmsl: i32,
-  semopm: i32,
-  semume: i32,
-  semusz: i32,
-  semvmx: i32,
-  semaem: i32,
-});
+export const seminfo: CStruct<typeof seminfoFields> = cStruct(
+  seminfoFields,
+);

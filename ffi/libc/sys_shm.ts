@@ -1,10 +1,10 @@
 // <sys/shm.h>
 
-import { i32, i64, struct, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 import { ipcPerm } from "./sys_ipc.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysShm = header({
+const functions = {
   // int shmget(key_t key, size_t size, int shmflg)
   shmget: { parameters: ["i32", "usize", "i32"], result: "i32" },
   // void *shmat(int shmid, const void *shmaddr, int shmflg)
@@ -13,7 +13,9 @@ export const sysShm = header({
   shmdt: { parameters: ["usize"], result: "i32" },
   // int shmctl(int shmid, int op, struct shmid_ds *buf)
   shmctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
-});
+} as const;
+
+export const sysShm: Header<typeof functions> = header(functions);
 
 export const SHM_RDONLY = 0o10000;
 export const SHM_HUGETLB = 0o4000;
@@ -24,39 +26,51 @@ export const SHM_UNLOCK = 12;
 export const SHM_INFO = 14;
 export const SHM_STAT_ANY = 15;
 
+const shmidDsFields = {
+  shm_perm: ipcPerm as typeof ipcPerm,
+  shm_segsz: "u64",
+  shm_atime: "i64",
+  shm_dtime: "i64",
+  shm_ctime: "i64",
+  shm_cpid: "i32",
+  shm_lpid: "i32",
+  shm_nattch: "u64",
+  reserved4: "u64",
+  reserved5: "u64",
+} as const;
+
 /** struct shmid_ds */
-export const shmidDs = struct({
-  shm_perm: ipcPerm,
-  shm_segsz: u64,
-  shm_atime: i64,
-  shm_dtime: i64,
-  shm_ctime: i64,
-  shm_cpid: i32,
-  shm_lpid: i32,
-  shm_nattch: u64,
-  reserved4: u64,
-  reserved5: u64,
-});
+export const shmidDs: CStruct<typeof shmidDsFields> = cStruct(
+  shmidDsFields,
+);
+
+const shminfoFields = {
+  shmmax: "u64",
+  shmmin: "u64",
+  shmmni: "u64",
+  shmseg: "u64",
+  shmall: "u64",
+  reserved1: "u64",
+  reserved2: "u64",
+  reserved3: "u64",
+  reserved4: "u64",
+} as const;
 
 /** struct shminfo */
-export const shminfo = struct({
-  shmmax: u64,
-  shmmin: u64,
-  shmmni: u64,
-  shmseg: u64,
-  shmall: u64,
-  reserved1: u64,
-  reserved2: u64,
-  reserved3: u64,
-  reserved4: u64,
-});
+export const shminfo: CStruct<typeof shminfoFields> = cStruct(
+  shminfoFields,
+);
+
+const shmInfoFields = {
+  used_ids: "i32",
+  shm_tot: "u64",
+  shm_rss: "u64",
+  shm_swp: "u64",
+  swap_attempts: "u64",
+  swap_successes: "u64",
+} as const;
 
 /** struct shm_info */
-export const shmInfo = struct({
-  used_ids: i32,
-  shm_tot: u64,
-  shm_rss: u64,
-  shm_swp: u64,
-  swap_attempts: u64,
-  swap_successes: u64,
-});
+export const shmInfo: CStruct<typeof shmInfoFields> = cStruct(
+  shmInfoFields,
+);

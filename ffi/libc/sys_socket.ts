@@ -1,9 +1,9 @@
 // <sys/socket.h>
 
-import { i32, struct, u32, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysSocket = header({
+const functions = {
   // int socket(int domain, int type, int protocol)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // int socketpair(int domain, int type, int protocol, int sv[2])
@@ -40,7 +40,9 @@ export const sysSocket = header({
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   // ssize_t recvmsg(int sockfd, struct msghdr *msg, int flags)
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-});
+} as const;
+
+export const sysSocket: Header<typeof functions> = header(functions);
 
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
@@ -79,26 +81,36 @@ export const SCM_PIDFD = 4;
 /** The maximum number of descriptors in one message, see unix(7); in no header. */
 export const SCM_MAX_FD = 253;
 
+const msghdrFields = {
+  msg_name: "u64",
+  msg_namelen: "u32",
+  msg_iov: "u64",
+  msg_iovlen: "u64",
+  msg_control: "u64",
+  msg_controllen: "u64",
+  msg_flags: "i32",
+} as const;
+
 /** struct msghdr */
-export const msghdr = struct({
-  msg_name: u64,
-  msg_namelen: u32,
-  msg_iov: u64,
-  msg_iovlen: u64,
-  msg_control: u64,
-  msg_controllen: u64,
-  msg_flags: i32,
-});
+export const msghdr: CStruct<typeof msghdrFields> = cStruct(
+  msghdrFields,
+);
+
+const cmsghdrFields = {
+  cmsg_len: "u64",
+  cmsg_level: "i32",
+  cmsg_type: "i32",
+} as const;
 
 /** struct cmsghdr; its data follow. */
-export const cmsghdr = struct({
-  cmsg_len: u64,
-  cmsg_level: i32,
-  cmsg_type: i32,
-});
+export const cmsghdr: CStruct<typeof cmsghdrFields> = cStruct(
+  cmsghdrFields,
+);
+
+const ucredFields = { pid: "i32", uid: "u32", gid: "u32" } as const;
 
 /** struct ucred */
-export const ucred = struct({ pid: i32, uid: u32, gid: u32 });
+export const ucred: CStruct<typeof ucredFields> = cStruct(ucredFields);
 
 /** CMSG_ALIGN(len) */
 export function CMSG_ALIGN(length: number): number {

@@ -1,11 +1,11 @@
 // <sys/stat.h>
 
-import { bytes, i64, struct, u16, u32, u64 } from "../struct.ts";
 import { check, type Subject } from "./errno.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "./fcntl.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysStat = header({
+const functions = {
   // int mkfifo(const char *pathname, mode_t mode)
   mkfifo: { parameters: ["buffer", "u32"], result: "i32" },
   // int chmod(const char *pathname, mode_t mode)
@@ -19,7 +19,9 @@ export const sysStat = header({
     parameters: ["i32", "buffer", "i32", "u32", "buffer"],
     result: "i32",
   },
-});
+} as const;
+
+export const sysStat: Header<typeof functions> = header(functions);
 
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
@@ -27,31 +29,36 @@ export const S_IFREG = 0o100000;
 export const S_IFIFO = 0o010000;
 export const STATX_BASIC_STATS = 0x7ff;
 
-const statxTimestamp = struct({ tv_sec: i64, tv_nsec: u32 });
+const statxTimestampFields = { tv_sec: "i64", tv_nsec: "u32" } as const;
+const statxTimestamp: CStruct<typeof statxTimestampFields> = cStruct(
+  statxTimestampFields,
+);
+
+const statxFields = {
+  stx_mask: "u32",
+  stx_blksize: "u32",
+  stx_attributes: "u64",
+  stx_nlink: "u32",
+  stx_uid: "u32",
+  stx_gid: "u32",
+  stx_mode: "u16",
+  stx_ino: "u64",
+  stx_size: "u64",
+  stx_blocks: "u64",
+  stx_attributes_mask: "u64",
+  stx_atime: statxTimestamp as typeof statxTimestamp,
+  stx_btime: statxTimestamp as typeof statxTimestamp,
+  stx_ctime: statxTimestamp as typeof statxTimestamp,
+  stx_mtime: statxTimestamp as typeof statxTimestamp,
+  stx_rdev_major: "u32",
+  stx_rdev_minor: "u32",
+  stx_dev_major: "u32",
+  stx_dev_minor: "u32",
+  stx_spare: 112, // newer kernels put more fields here
+} as const;
 
 /** struct statx: the one stat of Linux with the same layout on every machine. */
-export const statx = struct({
-  stx_mask: u32,
-  stx_blksize: u32,
-  stx_attributes: u64,
-  stx_nlink: u32,
-  stx_uid: u32,
-  stx_gid: u32,
-  stx_mode: u16,
-  stx_ino: u64,
-  stx_size: u64,
-  stx_blocks: u64,
-  stx_attributes_mask: u64,
-  stx_atime: statxTimestamp,
-  stx_btime: statxTimestamp,
-  stx_ctime: statxTimestamp,
-  stx_mtime: statxTimestamp,
-  stx_rdev_major: u32,
-  stx_rdev_minor: u32,
-  stx_dev_major: u32,
-  stx_dev_minor: u32,
-  stx_spare: bytes(112), // newer kernels put more fields here
-});
+export const statx: CStruct<typeof statxFields> = cStruct(statxFields);
 
 /** What a file is: its statx, of which mostly a field or two are read. */
 export type FileStatus = ReturnType<typeof statx.view>;

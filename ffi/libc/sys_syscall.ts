@@ -2,7 +2,10 @@
 
 import { machine } from "./machine.ts";
 
-export const { SYS_read, SYS_futex, SYS_msgsnd, SYS_msgrcv, SYS_semtimedop } =
-  machine;
+export const SYS_read: number = machine.SYS_read;
+export const SYS_futex: number = machine.SYS_futex;
+export const SYS_msgsnd: number = machine.SYS_msgsnd;
+export const SYS_msgrcv: number = machine.SYS_msgrcv;
+export const SYS_semtimedop: number = machine.SYS_semtimedop;
 /** Since Linux 5.16; older headers do not have it. */
 export const SYS_futex_waitv = 449;

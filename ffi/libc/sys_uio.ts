@@ -1,9 +1,9 @@
 // <sys/uio.h>
 
-import { struct, u64 } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
-export const sysUio = header({
+const functions = {
   // ssize_t preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
   preadv2: {
     parameters: ["i32", "buffer", "i32", "i64", "i32"],
@@ -24,10 +24,14 @@ export const sysUio = header({
     parameters: ["i32", "buffer", "usize", "buffer", "usize", "usize"],
     result: "i32",
   },
-});
+} as const;
+
+export const sysUio: Header<typeof functions> = header(functions);
 
 /** Fails with EAGAIN instead of blocking, with or without O_NONBLOCK. */
 export const RWF_NOWAIT = 8;
 
+const iovecFields = { iov_base: "u64", iov_len: "u64" } as const;
+
 /** struct iovec */
-export const iovec = struct({ iov_base: u64, iov_len: u64 });
+export const iovec: CStruct<typeof iovecFields> = cStruct(iovecFields);

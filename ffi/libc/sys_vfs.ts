@@ -1,13 +1,15 @@
 // <sys/vfs.h>
 
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 
-export const sysVfs = header({
+const functions = {
   // int fstatfs(int fd, struct statfs *buf)
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
   // int statfs(const char *path, struct statfs *buf)
   statfs: { parameters: ["buffer", "buffer"], result: "i32" },
-});
+} as const;
+
+export const sysVfs: Header<typeof functions> = header(functions);
 
 /**
  * sizeof (struct statfs), an array of longs: f_type, f_bsize, f_blocks, f_bfree,

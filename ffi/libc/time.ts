@@ -1,19 +1,25 @@
 // <time.h>
 
-import { i64, struct } from "../struct.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
+import { type CStruct, cStruct } from "./c_struct.ts";
 
 const SECOND = 1_000_000_000n; // nanoseconds
 
-/** struct timespec */
-export const timespec = struct({ tv_sec: i64, tv_nsec: i64 });
+const timespecFields = { tv_sec: "i64", tv_nsec: "i64" } as const;
 
-export const time = header({
+/** struct timespec */
+export const timespec: CStruct<typeof timespecFields> = cStruct(
+  timespecFields,
+);
+
+const functions = {
   // int clock_gettime(clockid_t clockid, struct timespec *tp)
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   // int nanosleep(const struct timespec *duration, struct timespec *rem)
   nanosleep: { parameters: ["buffer", "buffer"], result: "i32" },
-});
+} as const;
+
+export const time: Header<typeof functions> = header(functions);
 
 /** A clock that is never set. */
 export const CLOCK_MONOTONIC = 1;

@@ -2,9 +2,9 @@
 
 import { cPath, PATH_MAX } from "../arguments.ts";
 import { check } from "./errno.ts";
-import { header } from "./library.ts";
+import { type Header, header } from "./library.ts";
 
-export const unistd = header({
+const functions = {
   // ssize_t read(int fd, void *buf, size_t count)
   read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // ssize_t write(int fd, const void *buf, size_t count)
@@ -33,7 +33,9 @@ export const unistd = header({
   geteuid: { parameters: [], result: "u32" },
   // long sysconf(int name)
   sysconf: { parameters: ["i32"], result: "i64" },
-});
+} as const;
+
+export const unistd: Header<typeof functions> = header(functions);
 
 /**
  * The most that one read or write moves: larger requests are cut by the kernel

@@ -1,7 +1,7 @@
 // Guards: what a thread holds while it has a lock.
 
 import { ClosedError } from "../errors.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal } from "../internal.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
@@ -102,11 +102,11 @@ class Guard implements ReadGuard {
     this.#release();
   }
 
-  [Symbol.for("Deno.customInspect")](): string {
-    return inspected(this instanceof OwnerGuard ? "LockGuard" : "ReadGuard", {
-      previousOwnerDied: this.#previousOwnerDied,
-      released: this.#unlock === undefined,
-    });
+  static {
+    inspectAs(this, (guard) => ({
+      previousOwnerDied: guard.#previousOwnerDied,
+      released: guard.#unlock === undefined,
+    }), (guard) => guard instanceof OwnerGuard ? "LockGuard" : "ReadGuard");
   }
 
   #release(): void {

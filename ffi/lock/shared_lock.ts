@@ -1,6 +1,6 @@
 // What the three locks have in common: a semaphore set, found by its identifier.
 
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal } from "../internal.ts";
 import type { LockSet } from "./lock_set.ts";
 
@@ -12,13 +12,11 @@ export let setOf: (lock: SharedLock) => LockSet;
  * {@linkcode SharedCondition} have in common: a System V semaphore set.
  */
 export abstract class SharedLock implements Disposable {
-  readonly #name: string;
   readonly #set: LockSet;
 
   /** Made by this module alone. */
   protected constructor(token: symbol, name: string, set: LockSet) {
     checkInternal(token, name, "create() or open()");
-    this.#name = name;
     this.#set = set;
   }
 
@@ -70,8 +68,7 @@ export abstract class SharedLock implements Disposable {
     this.#set.closing.close();
   }
 
-  /** Shows the identifier, the key, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    return inspected(this.#name, this.#set.shown);
+  static {
+    inspectAs(this, (lock) => lock.#set.shown);
   }
 }

@@ -6,7 +6,7 @@ import {
   checkBytes,
   checkInteger,
 } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { copyChecked, type Mapping } from "../kernel/mapping.ts";
 import type { Fields, FieldViews, Struct } from "../struct.ts";
@@ -361,7 +361,7 @@ export class Memory implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
    */
-  notify(offset: number, count = Infinity): number {
+  notify(offset: number, count: number = Infinity): number {
     if (count !== Infinity) checkInteger("count", count, 0, INT_MAX, "int");
     return wake(this.#mapping, offset, Math.min(count, INT_MAX));
   }
@@ -621,9 +621,8 @@ export class Memory implements Disposable {
     this.close();
   }
 
-  /** Shows the size, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    return inspected("Memory", this.#state);
+  static {
+    inspectAs(this, (memory) => memory.#state);
   }
 
   get #state(): { byteLength: number; closed: boolean } {

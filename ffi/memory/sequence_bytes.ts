@@ -6,7 +6,7 @@ import {
   checkInteger,
   viewOf,
 } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -194,9 +194,8 @@ export class SequenceBytes {
     return await this.#sequence.changed(since, limitsOf(options));
   }
 
-  /** Shows the sequence; undefined if the memory is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    return inspected("SequenceBytes", this.#sequence.shown);
+  static {
+    inspectAs(this, (bytes) => bytes.#sequence.shown);
   }
 
   /** One try to read into the buffer of a caller, or a new one. */

@@ -1,7 +1,7 @@
 // A struct that is written while others read it, and is never read half-written.
 
 import { checkInteger } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import type { FieldInputs, Fields, FieldValues, Struct } from "../struct.ts";
 import {
   deadlineOf,
@@ -189,9 +189,8 @@ export class SequenceCell<F extends Fields> {
     return await this.#sequence.changed(since, limitsOf(options));
   }
 
-  /** Shows the sequence; undefined if the memory is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    return inspected("SequenceCell", this.#sequence.shown);
+  static {
+    inspectAs(this, (cell) => cell.#sequence.shown);
   }
 
   /** Private, because a caller can replace public methods. */

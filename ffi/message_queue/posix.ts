@@ -12,7 +12,7 @@ import {
   viewOf,
 } from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
@@ -843,13 +843,12 @@ export class PosixMessageQueue extends DescriptorOwner {
     super.close();
   }
 
-  /** What `Deno.inspect` shows. */
-  [Symbol.for("Deno.customInspect")](): string {
-    if (!(#name in this)) return inspected("PosixMessageQueue", {}); // prototype
-    const { closed } = descriptorOf(this);
-    const fd = closed ? undefined : this.fd;
-    const fields = { name: this.#name, fd, maxSize: this.#maxSize, closed };
-    return inspected("PosixMessageQueue", fields);
+  static {
+    inspectAs(this, (queue) => {
+      const { closed } = descriptorOf(queue);
+      const fd = closed ? undefined : queue.fd;
+      return { name: queue.#name, fd, maxSize: queue.#maxSize, closed };
+    });
   }
 
   /** Checks a message to send. */

@@ -7,7 +7,7 @@ import {
   showKey,
   unsignedKey,
 } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import {
   rowsOfTable,
@@ -770,11 +770,11 @@ export class SysvMessageQueue implements Disposable {
     this.close();
   }
 
-  /** What `Deno.inspect` shows. */
-  [Symbol.for("Deno.customInspect")](): string {
-    if (!(#queue in this)) return inspected("SysvMessageQueue", {}); // prototype
-    const { id, key, closing: { closed } } = this.#queue;
-    const shown = key === undefined ? undefined : showKey(key);
-    return inspected("SysvMessageQueue", { id, key: shown, closed });
+  static {
+    inspectAs(this, (queue) => {
+      const { id, key, closing: { closed } } = queue.#queue;
+      const shown = key === undefined ? undefined : showKey(key);
+      return { id, key: shown, closed };
+    });
   }
 }

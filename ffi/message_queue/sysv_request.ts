@@ -8,7 +8,7 @@
 
 import { byteLengthOf, copyOf, setBytes, viewOf } from "../arguments.ts";
 import { IpcError } from "../errors.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { errno, ESRCH } from "../libc/errno.ts";
 import { signal as libc } from "../libc/signal.ts";
@@ -411,11 +411,12 @@ export class SysvRequest {
     );
   }
 
-  /** What `Deno.inspect` shows. */
-  [Symbol.for("Deno.customInspect")](): string {
-    if (!(#type in this)) return inspected("SysvRequest", {}); // prototype
-    const { type, pid } = this;
-    return inspected("SysvRequest", { type, pid, bytes: this.#data.length });
+  static {
+    inspectAs(this, (request) => ({
+      type: request.type,
+      pid: request.pid,
+      bytes: request.#data.length,
+    }));
   }
 }
 

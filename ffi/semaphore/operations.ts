@@ -26,7 +26,7 @@ export interface SysvSemaphoreOperation {
 export type Operation = readonly [index: number, delta: number, flags: number];
 
 /** struct sembuf is three 16-bit numbers. */
-export const SHORTS = sembuf.size / 2;
+export const SHORTS: number = sembuf.size / 2;
 
 /** Operations that the kernel does together: all or none. */
 export class Operations {

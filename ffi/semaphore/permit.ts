@@ -1,6 +1,6 @@
 // The permit that a semaphore hands out.
 
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal } from "../internal.ts";
 
 /** What was taken from a semaphore. Disposing of it gives it back, once. */
@@ -32,9 +32,10 @@ export class Permit implements SemaphorePermit {
     this.#release();
   }
 
-  [Symbol.for("Deno.customInspect")](): string {
-    const released = this.#giveBack === undefined;
-    return inspected("SemaphorePermit", { released });
+  static {
+    inspectAs(this, (permit) => ({
+      released: permit.#giveBack === undefined,
+    }), () => "SemaphorePermit");
   }
 
   #release(): void {

@@ -9,7 +9,7 @@ import {
   cPath,
 } from "../arguments.ts";
 import type { IpcError } from "../errors.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { namesIn } from "../libc/dirent.ts";
 import {
   check,
@@ -604,9 +604,10 @@ export class PosixSemaphore implements Disposable {
     this.#sem.close();
   }
 
-  /** Shows the name, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const fields = { name: this.#name, closed: this.#sem.closed };
-    return inspected("PosixSemaphore", fields);
+  static {
+    inspectAs(this, (semaphore) => ({
+      name: semaphore.#name,
+      closed: semaphore.#sem.closed,
+    }));
   }
 }

@@ -1,6 +1,6 @@
 // One semaphore of a System V semaphore set, with permits.
 
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { GETNCNT, GETVAL, SEM_UNDO, sysSem } from "../libc/sys_sem.ts";
 import {
@@ -202,11 +202,11 @@ export class SysvSemaphore {
     this.#giveBack();
   }
 
-  /** Shows the identifier of the set, the index, and whether the set is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { id, closing } = this.#handle;
-    const fields = { set: id, index: this.#index, closed: closing.closed };
-    return inspected("SysvSemaphore", fields);
+  static {
+    inspectAs(this, (semaphore) => {
+      const { id, closing } = semaphore.#handle;
+      return { set: id, index: semaphore.#index, closed: closing.closed };
+    });
   }
 
   /**

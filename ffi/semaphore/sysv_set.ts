@@ -1,7 +1,7 @@
 // System V semaphore sets: several semaphores on which operations are done together.
 
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { SysvObject, type SysvTarget } from "../kernel/sysv_object.ts";
 import { checkPermChange, type PermChange } from "../libc/sys_ipc.ts";
@@ -741,10 +741,11 @@ export class SysvSemaphoreSet implements Disposable {
     this.#handle.closing.close();
   }
 
-  /** Shows the identifier, the key, the size, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { shown, size } = this.#handle;
-    return inspected("SysvSemaphoreSet", { ...shown, size });
+  static {
+    inspectAs(this, (set) => ({
+      ...set.#handle.shown,
+      size: set.#handle.size,
+    }));
   }
 
   #get(index: number, operation: number): number {

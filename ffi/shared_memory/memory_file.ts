@@ -1,7 +1,7 @@
 // Memory files: memory that has a descriptor, but no name.
 
 import { checkFd, checkInteger, checkSize, cString } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
@@ -367,10 +367,11 @@ export class MemoryFile extends DescriptorOwner {
     return construct(MemoryMap, [internal, mapping, undefined, offset]);
   }
 
-  /** Shows the descriptor, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { closed, subject } = descriptorOf(this);
-    const fd = closed ? undefined : this.fd;
-    return inspected("MemoryFile", { file: subject, fd, closed });
+  static {
+    inspectAs(this, (file) => {
+      const { closed, subject } = descriptorOf(file);
+      const fd = closed ? undefined : file.fd;
+      return { file: subject, fd, closed };
+    });
   }
 }

@@ -9,7 +9,7 @@ import {
   NAME_MAX,
 } from "../arguments.ts";
 import { IpcError, type SystemLimit } from "../errors.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
 import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
@@ -684,10 +684,11 @@ export class PosixSharedMemory extends Memory {
     super.close();
   }
 
-  /** Shows the name and size, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { name, byteLength } = this;
-    const closed = this.#descriptor.closed;
-    return inspected("PosixSharedMemory", { name, byteLength, closed });
+  static {
+    inspectAs(this, (memory) => ({
+      name: memory.name,
+      byteLength: memory.byteLength,
+      closed: memory.#descriptor.closed,
+    }));
   }
 }

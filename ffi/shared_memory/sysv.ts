@@ -8,7 +8,7 @@ import {
   unsignedKey,
 } from "../arguments.ts";
 import { IpcError, type SystemLimit } from "../errors.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { segmentUse, systemLimit } from "../kernel/limits.ts";
 import { Mapping } from "../kernel/mapping.ts";
@@ -612,12 +612,13 @@ export class SysvSharedMemory extends Memory {
     super.close();
   }
 
-  /** Shows the id, the key if it is known, and the size, and whether this object is closed. */
-  [Symbol.for("Deno.customInspect")](): string {
-    const { id, byteLength } = this;
-    const { closed } = mappingOf(this);
-    const key = this.#key ? showKey(this.#key) : undefined;
-    return inspected("SysvSharedMemory", { id, key, byteLength, closed });
+  static {
+    inspectAs(this, (memory) => {
+      const { id, byteLength } = memory;
+      const { closed } = mappingOf(memory);
+      const key = memory.#key ? showKey(memory.#key) : undefined;
+      return { id, key, byteLength, closed };
+    });
   }
 
   #control(operation: number, locks = false): void {

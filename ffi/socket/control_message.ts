@@ -25,7 +25,7 @@ const CREDENTIALS_SPACE = CMSG_SPACE(ucred.size);
 const MAX_ID = 0xffff_fffe; // -1 means "no change" to chown(2) and its siblings
 
 /** The size of the longest control buffer, in bytes. */
-export const MAX_CONTROL = CREDENTIALS_SPACE +
+export const MAX_CONTROL: number = CREDENTIALS_SPACE +
   CMSG_SPACE(SCM_MAX_FD * SIZEOF_INT);
 
 /** Copies and checks the caller's array of descriptors to pass; null for none. */

@@ -8,7 +8,7 @@ import {
   setBytes,
   viewOf,
 } from "../arguments.ts";
-import { inspected } from "../inspect_object.ts";
+import { inspectAs } from "../inspect_object.ts";
 import { handOn } from "../kernel/descriptor.ts";
 import { systemLimit } from "../kernel/limits.ts";
 import {
@@ -187,10 +187,11 @@ class Message implements UnixMessage {
     this.close();
   }
 
-  [Symbol.for("Deno.customInspect")](): string {
-    const { data, size, descriptors, credentials, from } = this;
-    const fields = { data, size, descriptors, credentials, from };
-    return inspected("UnixMessage", fields);
+  static {
+    inspectAs(this, (message) => {
+      const { data, size, descriptors, credentials, from } = message;
+      return { data, size, descriptors, credentials, from };
+    }, () => "UnixMessage");
   }
 }
 

@@ -109,13 +109,17 @@ export class Live {
     return this.#type.get(this.#memory, this.#offset);
   }
 
-  [CUSTOM_INSPECT](
-    inspect: (value: unknown, options: unknown) => string,
-    options: unknown,
-  ): string {
-    // Printing a view never throws.
-    if (isDetached(this.#memory.buffer)) return "[detached]";
-    return inspect(this.#type.get(this.#memory, this.#offset), options);
+  static {
+    const value = function (
+      this: Live,
+      inspect: (value: unknown, options: unknown) => string,
+      options: unknown,
+    ): string {
+      // Printing a view never throws.
+      if (isDetached(this.#memory.buffer)) return "[detached]";
+      return inspect(this.#type.get(this.#memory, this.#offset), options);
+    };
+    Object.defineProperty(this.prototype, CUSTOM_INSPECT, { value });
   }
 }
 

@@ -21,7 +21,10 @@ let late = 0;
  * 200, or until the deadline; does nothing where spinning was in vain lately. Between
  * two tries it yields the processor: a peer on the same one can answer only then.
  */
-export function spin(tryOnce: () => boolean, deadline = Infinity): boolean {
+export function spin(
+  tryOnce: () => boolean,
+  deadline: number = Infinity,
+): boolean {
   if (skip > 0) {
     skip--;
     return false;
