@@ -4,8 +4,8 @@
  *
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
- * `/memory-map`, `/semaphore`, `/socket`, `/struct`, `/wait` and `/limits`. This one
- * has all.
+ * `/memory-map`, `/semaphore`, `/lock`, `/socket`, `/frames`, `/struct`, `/wait` and
+ * `/limits`. This one has all.
  *
  * ```ts
  * import { pipe } from "@linux/ipc";
@@ -111,7 +111,6 @@ export {
   type MemoryHandle,
   MemoryMap,
   type MemoryMapAnonymousOptions,
-  type NameOptions,
   type RangeOptions,
   type ResizableOptions,
   type ResizeOptions,

@@ -103,7 +103,7 @@ export type {
   WaitOptions,
 } from "./pipe.ts";
 
-/** How a FIFO is created. */
+/** Options of {@linkcode Fifo.create}. */
 export interface FifoCreateOptions {
   /**
    * The permission bits. The umask of the process does not apply to them: it is as if
@@ -476,7 +476,8 @@ export class Fifo implements Disposable {
   }
 
   /**
-   * Has the pending waits of this object, which wait for the other end, keep the program alive. This is the default.
+   * Keeps the program alive while waits of this object, which wait for the other end,
+   * are pending. This is the default.
    */
   ref(): void {
     this.#file.liveness.ref();

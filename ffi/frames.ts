@@ -71,7 +71,7 @@ export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 
-/** What is sent along with a message. */
+/** Options of {@linkcode FramedStream.send} and its siblings. */
 export interface FramedSendOptions {
   /**
    * Descriptors to pass, at most 253, over a stream that can carry them. The receiver
@@ -82,7 +82,7 @@ export interface FramedSendOptions {
   descriptors?: readonly DescriptorLike[] | undefined;
 }
 
-/** How bytes are read with their descriptors. */
+/** Options of the `receive` methods of a {@linkcode FrameReader}. */
 export interface FrameReadOptions extends WaitOptions {
   /** Where the bytes are stored, from its start. */
   readonly buffer: Uint8Array<ArrayBuffer>;
@@ -171,7 +171,7 @@ export interface FrameWriter {
   close(): void;
 }
 
-/** How messages are framed. */
+/** Options of a {@linkcode FramedStream}. */
 export interface FramedStreamOptions {
   /**
    * The maximum length of a message that is sent or received, in bytes; up to 2 GiB, and
@@ -543,8 +543,8 @@ export class FramedStream implements Disposable {
   }
 
   /**
-   * Has the pending waits of the stream, or of both streams, keep the program alive. This
-   * is the default. Streams without such a method are left alone.
+   * Keeps the program alive while waits of the stream, or of both streams, are pending.
+   * This is the default. Streams without such a method are left alone.
    */
   ref(): void {
     this.#reader.ref?.();

@@ -102,7 +102,7 @@ export interface PosixMessageQueueLimits {
   readonly maxBytes: number;
 }
 
-/** What {@linkcode ipcLimits} returns. */
+/** The limits that {@linkcode ipcLimits} returns. */
 export interface IpcLimits {
   /** `sysconf(_SC_PAGESIZE)`: the number of bytes in a page of memory. */
   readonly pageSize: number;

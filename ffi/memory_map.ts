@@ -33,11 +33,12 @@
  * @module
  */
 
-import { checkBytes, checkFd, checkSize, cPath, viewOf } from "./arguments.ts";
+import { checkBytes, checkSize, cPath, viewOf } from "./arguments.ts";
 import { inspectAs } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
 import { checkMemory } from "./kernel/cgroup.ts";
 import { Descriptor } from "./kernel/descriptor.ts";
+import { type FromFdOptions, subjectOf } from "./kernel/descriptor_owner.ts";
 import { type Access, copyChecked, Mapping } from "./kernel/mapping.ts";
 import { readProc } from "./kernel/proc.ts";
 import {
@@ -103,6 +104,7 @@ import { limitsOf, NO_LIMITS, type WaitOptions } from "./wait/options.ts";
 import { WaiterQueue } from "./wait/waiters.ts";
 
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export type { FromFdOptions } from "./kernel/descriptor_owner.ts";
 export type {
   MapCreateOptions,
   MapOpenOptions,
@@ -127,7 +129,7 @@ export type {
 } from "./struct.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 
-/** Whether a memory map can be resized. */
+/** Options of the methods that open a {@linkcode MemoryMap}. */
 export interface ResizableOptions {
   /**
    * Keeps a descriptor of the file, which `resize`, `append`, `moveTo` and `size` need.
@@ -137,17 +139,7 @@ export interface ResizableOptions {
   resizable?: boolean | undefined;
 }
 
-/** The name of a descriptor in error messages. */
-export interface NameOptions {
-  /**
-   * Name used in error messages, such as the path of the file.
-   *
-   * @default {`descriptor ${fd}`}
-   */
-  name?: string | undefined;
-}
-
-/** How memory without a file is mapped. */
+/** Options of {@linkcode MemoryMap.anonymous}. */
 export interface MemoryMapAnonymousOptions {
   /**
    * `MAP_PRIVATE`: the memory can be resized, but not shared with a Worker.
@@ -390,14 +382,11 @@ export class MemoryMap extends Memory {
    */
   static fromFd(
     fd: number,
-    options?: MapOptions & ResizableOptions & NameOptions,
+    options?: MapOptions & ResizableOptions & FromFdOptions,
   ): MemoryMap {
-    checkFd(fd);
+    const subject = subjectOf(fd, options);
     const request = mapRequest(options);
-    const { resizable, name: subject = `descriptor ${fd}` } = options ?? {};
-    if (typeof subject !== "string") {
-      throw new TypeError('Argument "name" must be a string');
-    }
+    const resizable = options?.resizable;
     return MemoryMap.#map({ fd, subject }, request, resizable);
   }
 

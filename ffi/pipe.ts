@@ -537,7 +537,7 @@ export interface Pipe extends Disposable {
   close(): void;
 }
 
-/** How a pipe is made. */
+/** Options of {@linkcode pipe}. */
 export interface PipeOptions {
   /**
    * `O_DIRECT`, packet mode: each write of up to {@linkcode PIPE_BUF} bytes is a

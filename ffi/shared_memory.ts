@@ -52,7 +52,10 @@ export type {
 } from "./struct.ts";
 export { ftok } from "./ftok.ts";
 export type { SysvTarget } from "./kernel/sysv_object.ts";
-export type { DescriptorOwner } from "./kernel/descriptor_owner.ts";
+export type {
+  DescriptorOwner,
+  FromFdOptions,
+} from "./kernel/descriptor_owner.ts";
 export type {
   MapCreateOptions,
   MapOpenOptions,
@@ -71,7 +74,6 @@ export type { MemoryHandle } from "./memory/share.ts";
 export {
   MemoryMap,
   type MemoryMapAnonymousOptions,
-  type NameOptions,
   type ResizableOptions,
 } from "./memory_map.ts";
 export {

@@ -19,7 +19,7 @@ import { limitsOf, type WaitOptions } from "./wait/options.ts";
 import { pollNow, type Waitable } from "./wait/reactor.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
 
-/** Where {@linkcode splice} reads and writes in a file, and what ends its wait. */
+/** Options of {@linkcode splice}. */
 export interface SpliceOptions extends WaitOptions {
   /**
    * `off_in`: the position in the source, in bytes. The position of the file itself is

@@ -87,7 +87,7 @@ function sysvRest(
   error: (syscall: string) => string,
 ): Row[] {
   return [
-    ["peek()", () => queue.peek(0), error("msgrcv")],
+    ["tryPeek()", () => queue.tryPeek(0), error("msgrcv")],
     ["request()", () => queue.request(new Uint8Array(1)), error("msgctl")],
     ["stat()", () => queue.stat(), error("msgctl")],
     ["change()", () => queue.change({ mode: 0o600 }), error("msgctl")],
@@ -139,8 +139,8 @@ leakTest("SysvMessageQueue: errors of messages, in all forms", async () => {
     ...sysvSends(queue, "RangeError", data, { type: 0 }),
     ...sysvSends(queue, "RangeError", data, { type: 2n ** 63n }),
     ...sysvSends(queue, "TypeError", data, { type: "1" }),
-    ["peek(-1)", () => queue.peek(-1), "RangeError"],
-    ["peek(text)", () => queue.peek("0" as never), "TypeError"],
+    ["tryPeek(-1)", () => queue.tryPeek(-1), "RangeError"],
+    ["tryPeek(text)", () => queue.tryPeek("0" as never), "TypeError"],
     ["change(mode)", () => queue.change({ mode: -1 }), "RangeError"],
     ["change(maxBytes)", () => queue.change({ maxBytes: -1 }), "RangeError"],
   ]);
@@ -213,7 +213,7 @@ leakTest(
         () => SysvMessageQueue.openOrCreate(${key}),
         () => queue.send(data), () => queue.sendSync(data), () => queue.trySend(data),
         () => queue.receive(), () => queue.receiveSync(), () => queue.tryReceive(),
-        () => queue.peek(0), () => queue.request(data), () => queue.stat(),
+        () => queue.tryPeek(0), () => queue.request(data), () => queue.stat(),
         () => queue.messages().next(), () => queue.requests().next(),
         () => queue.change({ mode: 0o666 }),
         () => queue.change({ uid: 1, gid: 1, mode: 0o666, maxBytes: 1 }),

@@ -294,13 +294,13 @@ leakTest(
   },
 );
 
-leakTest("SysvMessageQueue.peek() leaves the message", () => {
+leakTest("SysvMessageQueue.tryPeek() leaves the message", () => {
   using own = new OwnQueue();
   own.queue.sendSync(bytes(1), { type: 5 });
   own.queue.sendSync(bytes(2), { type: 6 });
-  assertEquals(own.queue.peek(1), { type: 6, data: bytes(2) });
-  assertEquals(own.queue.peek(0), { type: 5, data: bytes(1) });
-  assertEquals(own.queue.peek(2), undefined);
+  assertEquals(own.queue.tryPeek(1), { type: 6, data: bytes(2) });
+  assertEquals(own.queue.tryPeek(0), { type: 5, data: bytes(1) });
+  assertEquals(own.queue.tryPeek(2), undefined);
   assertEquals(own.queue.stat().messages, 2);
 });
 

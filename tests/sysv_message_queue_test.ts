@@ -939,7 +939,7 @@ const noCopies: string | null = findNoCopies();
 function findNoCopies(): string | null {
   using queue = SysvMessageQueue.create(null);
   try {
-    queue.peek(0);
+    queue.tryPeek(0);
     return null;
   } catch (error) {
     return String(error);
@@ -948,27 +948,27 @@ function findNoCopies(): string | null {
   }
 }
 
-leakTest("SysvMessageQueue.peek() leaves the message", {
+leakTest("SysvMessageQueue.tryPeek() leaves the message", {
   needs: [noCopies],
 }, () => {
   using queue = newQueue();
-  assertEquals(queue.peek(0), undefined);
+  assertEquals(queue.tryPeek(0), undefined);
   queue.sendSync(bytes(1, 2), { type: LONG_MAX });
   queue.sendSync(bytes(), { type: 3 });
   for (let round = 0; round < 2; round++) {
-    assertMessage(queue.peek(0), LONG_MAX, bytes(1, 2));
-    assertMessage(queue.peek(1), 3, bytes());
-    assertEquals([queue.peek(2), queue.peek(2 ** 31 - 1)], [
+    assertMessage(queue.tryPeek(0), LONG_MAX, bytes(1, 2));
+    assertMessage(queue.tryPeek(1), 3, bytes());
+    assertEquals([queue.tryPeek(2), queue.tryPeek(2 ** 31 - 1)], [
       undefined,
       undefined,
     ]);
   }
   for (const index of [-1, 1.5, NaN, 2 ** 31]) {
-    assertThrows(() => queue.peek(index), RangeError, '"index"');
+    assertThrows(() => queue.tryPeek(index), RangeError, '"index"');
   }
   assertEquals(queue.stat().messages, 2);
   queue.remove();
-  assertRefused(() => queue.peek(0), "EIDRM", "msgrcv");
+  assertRefused(() => queue.tryPeek(0), "EIDRM", "msgrcv");
 });
 
 leakTest("SysvMessageQueue.change() changes what it is told to", () => {
@@ -1505,7 +1505,7 @@ leakTest(
 );
 
 leakTest(
-  "SysvMessageQueue.peek() says EACCES to another user",
+  "SysvMessageQueue.tryPeek() says EACCES to another user",
   { needs: [noOtherUser, noCopies] },
   async () => {
     const key = uniqueKey();
@@ -1513,7 +1513,7 @@ leakTest(
     assertPrinted(
       await nobodys(
         `using queue = SysvMessageQueue.open(Number(Deno.args[0]));
-        console.log(told(() => queue.peek(0)));`,
+        console.log(told(() => queue.tryPeek(0)));`,
         key,
       ),
       "IpcError EACCES msgrcv",

@@ -7,7 +7,7 @@ import { checkInternal, type internal } from "../internal.ts";
 import { type Descriptor, isExclusive, makeBlocking } from "./descriptor.ts";
 import type { Liveness } from "./liveness.ts";
 
-/** How a descriptor is taken over. */
+/** Options of `fromFd()`. */
 export interface FromFdOptions {
   /**
    * Name used in error messages, such as the path of a FIFO.
@@ -122,7 +122,9 @@ export abstract class DescriptorOwner implements Disposable {
     return this.#descriptor.detach();
   }
 
-  /** Has the pending waits of this object keep the program alive. This is the default. */
+  /**
+   * Keeps the program alive while waits of this object are pending. This is the default.
+   */
   ref(): void {
     this.#descriptor.liveness.ref();
   }

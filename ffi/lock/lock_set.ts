@@ -19,7 +19,7 @@ import { getId, SetHandle, subjectOf } from "../semaphore/sysv_handle.ts";
 import { unless } from "../semaphore/sysv_open.ts";
 import { SEMAPHORE_SETS, statOf } from "../semaphore/sysv_stat.ts";
 
-/** How a lock is created. */
+/** Options of `create()` and `openOrCreate()` of the locks. */
 export interface LockCreateOptions {
   /**
    * The permission bits. All users of the lock, readers included, need permission to

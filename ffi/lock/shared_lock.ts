@@ -44,7 +44,7 @@ export abstract class SharedLock implements Disposable {
   }
 
   /**
-   * Has the pending waits of this object keep the program alive. This is the default.
+   * Keeps the program alive while waits of this object are pending. This is the default.
    */
   ref(): void {
     this.#set.closing.liveness.ref();

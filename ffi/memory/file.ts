@@ -42,7 +42,7 @@ import { Backoff, sleepSync } from "../wait/backoff.ts";
 import { deadlineOf, type Limits } from "../wait/options.ts";
 import { checkRange, type Range, rangeIn, type RangeOptions } from "./range.ts";
 
-/** How a file is mapped, and which part of it. */
+/** Options of a mapping: its range of the file, and its access. */
 export interface MapOptions extends RangeOptions {
   /**
    * `MAP_PRIVATE`: writes stay in this process and never reach the file. The file
@@ -68,7 +68,7 @@ export interface MapOptions extends RangeOptions {
   populate?: boolean | undefined;
 }
 
-/** How an existing file is opened, and which part of it is mapped. */
+/** Options of `open()` of {@linkcode MemoryMap} and {@linkcode PosixSharedMemory}. */
 export interface MapOpenOptions extends MapOptions {
   /**
    * The most milliseconds to wait while the file is empty: a file is empty for a moment
@@ -81,7 +81,9 @@ export interface MapOpenOptions extends MapOptions {
   timeout?: number | undefined;
 }
 
-/** How a file is created that is then mapped. */
+/**
+ * Options of `create()` of {@linkcode MemoryMap} and {@linkcode PosixSharedMemory}.
+ */
 export interface MapCreateOptions {
   /**
    * The permission bits. The umask of the process does not apply to them: it is as if
@@ -106,7 +108,7 @@ export interface MapCreateOptions {
   reserve?: boolean | undefined;
 }
 
-/** How the size of a file is changed. */
+/** Options of `resize()`. */
 export interface ResizeOptions {
   /**
    * Whether the file may become smaller. A process that accesses a mapped page beyond

@@ -591,7 +591,7 @@ export class Memory implements Disposable {
   }
 
   /**
-   * Has the pending waits of this memory keep the program alive. This is the default.
+   * Keeps the program alive while waits of this memory are pending. This is the default.
    */
   ref(): void {
     this.#mapping.closing.liveness.ref();

@@ -16,7 +16,7 @@ import {
 import type { Memory } from "./memory.ts";
 import { checkedSize, HEAD, Sequence } from "./sequence.ts";
 
-/** Where {@linkcode SequenceBytes} is read to. */
+/** Options of {@linkcode SequenceBytes.read} and its siblings. */
 export interface SequenceBytesReadOptions {
   /**
    * The array to fill, as long as the value. Its bytes are undefined while the read is

@@ -71,7 +71,7 @@ interface Outgoing {
   readonly priority: number;
 }
 
-/** The options of a POSIX message queue to open. */
+/** Options of {@linkcode PosixMessageQueue.open}. */
 export interface PosixMessageQueueOpenOptions {
   /**
    * The access mode: `"receive"` is `O_RDONLY`, `"send"` is `O_WRONLY`, `"both"` is
@@ -82,7 +82,7 @@ export interface PosixMessageQueueOpenOptions {
   access?: "both" | "receive" | "send" | undefined;
 }
 
-/** The options of a POSIX message queue to create. */
+/** Options of {@linkcode PosixMessageQueue.create} and `openOrCreate()`. */
 export interface PosixMessageQueueCreateOptions
   extends PosixMessageQueueOpenOptions {
   /**
@@ -109,7 +109,7 @@ export interface PosixMessageQueueCreateOptions
   maxSize?: number | undefined;
 }
 
-/** The options of a message to send. */
+/** Options of {@linkcode PosixMessageQueue.send} and its siblings. */
 export interface PosixSendOptions {
   /**
    * 0 to 32767. Messages of a higher priority are received first.
@@ -127,7 +127,7 @@ export interface PosixMessage {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
-/** The options of a receive. */
+/** Options of {@linkcode PosixMessageQueue.receive} and its siblings. */
 export interface PosixReceiveOptions {
   /**
    * Receives the data, in place of a new array: `data` is then the part of the buffer
@@ -138,7 +138,7 @@ export interface PosixReceiveOptions {
   buffer?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** The state of a POSIX message queue: `struct mq_attr`. */
+/** The status of a POSIX message queue: `struct mq_attr`. */
 export interface PosixMessageQueueStat {
   /** The number of messages in the queue. */
   readonly messages: number;
@@ -578,7 +578,7 @@ export class PosixMessageQueue extends DescriptorOwner {
   }
 
   /**
-   * `mq_getattr(fd, ...)`: returns the state of the queue.
+   * `mq_getattr(fd, ...)`: returns the status of the queue.
    *
    * @returns The number of messages, and the limits of the queue.
    * @throws {ClosedError} If this object is closed.

@@ -10,7 +10,7 @@ import { statusOfPath } from "../libc/sys_stat.ts";
 const MOUNTS = "/proc/self/mounts";
 const LIST = "list message queues";
 
-/** A queue in the list of {@linkcode PosixMessageQueue.list}. */
+/** An entry of {@linkcode PosixMessageQueue.list}. */
 export interface PosixMessageQueueEntry {
   /** The name, with its slash. */
   readonly name: string;

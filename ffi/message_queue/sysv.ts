@@ -47,7 +47,7 @@ import {
   typeToSend,
 } from "./sysv_selection.ts";
 
-/** The options of a System V message queue to create. */
+/** Options of {@linkcode SysvMessageQueue.create} and `openOrCreate()`. */
 export interface SysvMessageQueueCreateOptions {
   /**
    * The permission bits: read permission is to receive, write permission is to send. The
@@ -58,7 +58,7 @@ export interface SysvMessageQueueCreateOptions {
   mode?: number | undefined;
 }
 
-/** The state of a System V message queue: `struct msqid_ds`. */
+/** The status of a System V message queue: `struct msqid_ds`. */
 export interface SysvMessageQueueStat {
   /** The key, from 0 to 0xffffffff; 0 of a private queue. */
   readonly key: number;
@@ -106,7 +106,7 @@ export interface SysvMessageQueueChange {
   maxBytes?: number | undefined;
 }
 
-/** A queue in the list of {@linkcode SysvMessageQueue.list}. */
+/** An entry of {@linkcode SysvMessageQueue.list}. */
 export interface SysvMessageQueueEntry {
   /** The key, from 0 to 0xffffffff; 0 of a private queue. */
   readonly key: number;
@@ -315,7 +315,7 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgctl(id, MSG_STAT_ANY, ...)`: returns the state of a queue, which needs no
+   * `msgctl(id, MSG_STAT_ANY, ...)`: returns the status of a queue, which needs no
    * permission.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
@@ -383,7 +383,7 @@ export class SysvMessageQueue implements Disposable {
     return new SysvMessageQueue(internal, QueueHandle.get(key, flags));
   }
 
-  /** The identifier, which is the same in every process. It is not the key. */
+  /** The identifier: the same in every process. It is not the key. */
   get id(): number {
     return this.#queue.id;
   }
@@ -560,7 +560,7 @@ export class SysvMessageQueue implements Disposable {
 
   /**
    * `msgrcv(id, message, size, index, MSG_COPY | IPC_NOWAIT)`: copies a message without
-   * removing it from the queue.
+   * removing it from the queue, and without waiting.
    *
    * @param index The position in the queue, from 0.
    * @returns The message; undefined if the queue has no more than `index` messages.
@@ -577,17 +577,17 @@ export class SysvMessageQueue implements Disposable {
    *
    * using queue = SysvMessageQueue.create(null);
    * queue.sendSync(Uint8Array.of(1, 2, 3), { type: 7 });
-   * assertEquals(queue.peek(0)?.type, 7);
-   * assertEquals(queue.peek(1), undefined);
+   * assertEquals(queue.tryPeek(0)?.type, 7);
+   * assertEquals(queue.tryPeek(1), undefined);
    * assertEquals(queue.stat().messages, 1);
    * queue.remove();
    * ```
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
-  peek(index: number): SysvMessage | undefined {
+  tryPeek(index: number): SysvMessage | undefined {
     checkInteger("index", index, 0, 0x7fffffff, "int");
-    return this.#queue.peek(index);
+    return this.#queue.tryPeek(index);
   }
 
   /**
@@ -698,7 +698,7 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgctl(id, IPC_STAT, ...)`: returns the state of the queue.
+   * `msgctl(id, IPC_STAT, ...)`: returns the status of the queue.
    *
    * @returns Counts, sizes in bytes, permissions, process ids and times.
    * @throws {ClosedError} If this object is closed.
@@ -745,7 +745,7 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * Has the pending waits of this object keep the program alive. This is the default.
+   * Keeps the program alive while waits of this object are pending. This is the default.
    */
   ref(): void {
     this.#queue.closing.liveness.ref();

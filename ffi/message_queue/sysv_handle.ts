@@ -169,7 +169,7 @@ export class QueueHandle extends SysvObject {
   }
 
   /** Copies the message at an index, and leaves it in the queue. */
-  peek(index: number): SysvMessage | undefined {
+  tryPeek(index: number): SysvMessage | undefined {
     const selection = { ...FIRST, type: BigInt(index), flags: MSG_COPY };
     return this.receiveNow(selection, IPC_NOWAIT);
   }

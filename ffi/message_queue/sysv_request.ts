@@ -134,7 +134,7 @@ function messagesIn(queue: QueueHandle): SysvMessage[] {
   const messages: SysvMessage[] = [];
   try {
     while (messages.length < MAX_PEEKS) {
-      const message = queue.peek(messages.length);
+      const message = queue.tryPeek(messages.length);
       if (message === undefined) break;
       messages.push(message);
     }

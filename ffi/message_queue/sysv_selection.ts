@@ -3,7 +3,7 @@
 import { byteLengthOf, checkBytes, checkInteger } from "../arguments.ts";
 import { MSG_EXCEPT, MSG_NOERROR } from "../libc/sys_msg.ts";
 
-/** The options of a message to send. */
+/** Options of {@linkcode SysvMessageQueue.send} and its siblings. */
 export interface SysvSendOptions {
   /**
    * C's `mtype`: a `long` of at least 1.
@@ -13,7 +13,7 @@ export interface SysvSendOptions {
   type?: number | bigint | undefined;
 }
 
-/** The options that select the message to receive. */
+/** Options of {@linkcode SysvMessageQueue.receive} and its siblings. */
 export interface SysvReceiveOptions {
   /**
    * `msgtyp`: 0 selects the first message, n the first of type n, and -n the first of

@@ -47,7 +47,7 @@ import {
 import { Permit, type SemaphorePermit } from "./permit.ts";
 import { Sem } from "./sem.ts";
 
-/** How a named POSIX semaphore is created. */
+/** Options of {@linkcode PosixSemaphore.create} and `openOrCreate()`. */
 export interface PosixSemaphoreCreateOptions {
   /**
    * The permission bits. Users of the semaphore need permission to read and to write.
@@ -59,7 +59,7 @@ export interface PosixSemaphoreCreateOptions {
   mode?: number | undefined;
 }
 
-/** One of the semaphores that {@linkcode PosixSemaphore.list} finds. */
+/** An entry of {@linkcode PosixSemaphore.list}. */
 export interface PosixSemaphoreEntry {
   /** The name, beginning with a slash. */
   readonly name: string;
@@ -309,10 +309,10 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `readdir` of /dev/shm, where glibc keeps them: lists all named semaphores, whether
-   * or not this process may use them.
+   * `readdir(3)` of /dev/shm: lists the named semaphores of this system, also those that
+   * this process has no permission for.
    *
-   * @returns One entry per semaphore, in no order.
+   * @returns The semaphores, in no particular order.
    * @throws {Deno.errors.NotSupported} If /dev/shm is not mounted.
    * @throws {IpcError} EACCES if the directory cannot be read; EMFILE or ENFILE if there
    * are too many descriptors.
@@ -578,7 +578,7 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * Has the pending waits of this object keep the program alive. This is the default.
+   * Keeps the program alive while waits of this object are pending. This is the default.
    */
   ref(): void {
     this.#sem.liveness.ref();

@@ -15,7 +15,7 @@ import { Operations } from "./operations.ts";
 import { Permit, type SemaphorePermit } from "./permit.ts";
 import type { SetHandle } from "./sysv_handle.ts";
 
-/** How one semaphore of a set is used. */
+/** Options of {@linkcode SysvSemaphoreSet.semaphore}. */
 export interface SysvSemaphoreOptions {
   /**
    * `SEM_UNDO`: when this process ends, also when it is killed, the kernel gives back

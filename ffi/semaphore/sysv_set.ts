@@ -43,7 +43,7 @@ import {
   tableEntries,
 } from "./sysv_stat.ts";
 
-/** How a System V semaphore set is created. */
+/** Options of {@linkcode SysvSemaphoreSet.create} and `openOrCreate()`. */
 export interface SysvSemaphoreSetCreateOptions {
   /**
    * The permission bits: read permits looking and waiting for zero, write permits
@@ -54,7 +54,7 @@ export interface SysvSemaphoreSetCreateOptions {
   mode?: number | undefined;
 }
 
-/** How a System V semaphore set is opened. */
+/** Options of {@linkcode SysvSemaphoreSet.open}. */
 export interface SysvSemaphoreSetOpenOptions {
   /**
    * The most milliseconds to wait, blocking this thread, until another process that is
@@ -73,7 +73,7 @@ export interface SysvSemaphoreSetOpenOptions {
   untouched?: boolean | undefined;
 }
 
-/** What {@linkcode SysvSemaphoreSet.change} changes; what is absent stays. */
+/** The fields that {@linkcode SysvSemaphoreSet.change} sets; absent ones stay. */
 export interface SysvSemaphoreSetChange {
   /** The user id of the owner. */
   uid?: number | undefined;
@@ -324,12 +324,13 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * `/proc/sysvipc/sem`: lists all sets of this system, or of this IPC namespace,
-   * whether or not this process may use them.
+   * `/proc/sysvipc/sem`: lists the sets of this IPC namespace, like `ipcs -s`, also those
+   * that this process has no permission for.
    *
-   * @returns One entry per set.
-   * @throws {Deno.errors.NotSupported} If there is no such file.
-   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors.
+   * @returns The sets, roughly in the order of their creation.
+   * @throws {Deno.errors.NotSupported} If the file cannot be read: /proc is not mounted,
+   * or the kernel has no System V IPC.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
    *
    * @example The size of a set
    * ```ts
@@ -342,7 +343,7 @@ export class SysvSemaphoreSet implements Disposable {
    * set.remove();
    * ```
    *
-   * @see {@link https://man7.org/linux/man-pages/man5/proc.5.html | proc(5)}
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
    */
   static list(): SysvSemaphoreSetEntry[] {
     return tableEntries();
@@ -675,7 +676,7 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * `semctl(id, 0, IPC_STAT, ...)`: returns what the kernel tells of the set.
+   * `semctl(id, 0, IPC_STAT, ...)`: returns the status of the set.
    *
    * @returns Permissions, size and times.
    * @throws {ClosedError} If this object is closed.
@@ -717,7 +718,8 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * Has the pending waits of this object and its semaphores keep the program alive. This is the default.
+   * Keeps the program alive while waits of this object or its semaphores are pending.
+   * This is the default.
    */
   ref(): void {
     this.#handle.closing.liveness.ref();

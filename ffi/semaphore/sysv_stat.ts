@@ -10,9 +10,9 @@ import {
 import { SEM_STAT_ANY, semidDs, sysSem } from "../libc/sys_sem.ts";
 import { dateOf } from "../libc/time.ts";
 
-/** What the kernel tells of a System V semaphore set: `struct semid_ds`. */
+/** The status of a System V semaphore set: `struct semid_ds`. */
 export interface SysvSemaphoreSetStat {
-  /** The key, unsigned; 0 for a private set. */
+  /** The key, from 0 to 0xffffffff; 0 of a private set. */
   readonly key: number;
   /** The number of semaphores. */
   readonly size: number;
@@ -26,13 +26,13 @@ export interface SysvSemaphoreSetStat {
   readonly creatorUid: number;
   /** The group id of the creator. */
   readonly creatorGid: number;
-  /** The time of the last `semop`; null if there was none. To the second. */
+  /** The time of the last `semop`; in whole seconds; null before the first. */
   readonly operated: Date | null;
-  /** The time of the creation, or of the last change by `semctl`. To the second. */
+  /** The time of the creation, or of the last change by `semctl`, in whole seconds. */
   readonly changed: Date;
 }
 
-/** One of the sets that {@linkcode SysvSemaphoreSet.list} finds. */
+/** An entry of {@linkcode SysvSemaphoreSet.list}. */
 export interface SysvSemaphoreSetEntry extends SysvSemaphoreSetStat {
   /** The identifier, for {@linkcode SysvSemaphoreSet.fromId}. */
   readonly id: number;

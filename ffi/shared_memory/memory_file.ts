@@ -70,7 +70,7 @@ const SEALS: Record<Seal, number> = {
   exec: F_SEAL_EXEC,
 };
 
-/** How a memory file is created. */
+/** Options of {@linkcode MemoryFile.create}. */
 export interface MemoryFileCreateOptions {
   /**
    * `MFD_HUGETLB`: uses huge pages, from those reserved in /proc/sys/vm/nr_hugepages.
@@ -81,7 +81,7 @@ export interface MemoryFileCreateOptions {
   hugePages?: boolean | undefined;
 }
 
-/** The conditions for taking ownership of a memory file. */
+/** Options of {@linkcode MemoryFile.fromFd}. */
 export interface MemoryFileFromFdOptions {
   /**
    * The seals that it must have. Without `shrink` its sender can end this process with

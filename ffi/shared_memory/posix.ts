@@ -451,13 +451,14 @@ export class PosixSharedMemory extends Memory {
   }
 
   /**
-   * `readdir("/dev/shm")`: the objects of this system, whether or not this process may
-   * open them, and those of 0 bytes, too. POSIX semaphores, whose files have the prefix
-   * `sem.`, are left out.
+   * `readdir(3)` of /dev/shm: lists the objects of this system, also those that this
+   * process has no permission for, and those of 0 bytes. POSIX semaphores, whose files
+   * have the prefix `sem.`, are left out.
    *
    * @returns The objects, in no particular order.
-   * @throws {Deno.errors.NotSupported} If there is no /dev/shm.
-   * @throws {IpcError} EACCES if /dev/shm cannot be read; EMFILE, ENFILE.
+   * @throws {Deno.errors.NotSupported} If /dev/shm is not mounted.
+   * @throws {IpcError} EACCES if the directory cannot be read; EMFILE or ENFILE if there
+   * are too many descriptors; ENOMEM.
    *
    * @example Find an object
    * ```ts
@@ -558,7 +559,7 @@ export class PosixSharedMemory extends Memory {
   }
 
   /**
-   * `fstat(fd, ...)`: the status of the object.
+   * `fstat(fd, ...)`: returns the status of the object.
    *
    * @returns Its present size, permissions and owner.
    * @throws {ClosedError} If this object is closed.

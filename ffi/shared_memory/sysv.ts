@@ -52,7 +52,7 @@ import { dateOf } from "../libc/time.ts";
 import { pageSize } from "../libc/unistd.ts";
 import { mappingOf, Memory } from "../memory/memory.ts";
 
-/** How a System V shared memory segment is created. */
+/** Options of {@linkcode SysvSharedMemory.create} and `openOrCreate()`. */
 export interface SysvSharedMemoryCreateOptions {
   /**
    * The permission bits. The umask does not apply to System V objects.
@@ -69,7 +69,7 @@ export interface SysvSharedMemoryCreateOptions {
   hugePages?: boolean | undefined;
 }
 
-/** How a System V shared memory segment is attached. */
+/** Options of {@linkcode SysvSharedMemory.open} and `fromId()`. */
 export interface SysvSharedMemoryOpenOptions {
   /**
    * `SHM_RDONLY`: attaches the segment for reading, which needs no permission to write.
@@ -88,7 +88,7 @@ export interface SysvSharedMemoryOpenOptions {
 
 /** The status of a System V shared memory segment: `struct shmid_ds`. */
 export interface SysvSharedMemoryStat {
-  /** The key, unsigned; 0 for a private segment, and after a removal. */
+  /** The key, from 0 to 0xffffffff; 0 of a private segment, and after a removal. */
   readonly key: number;
   /** The size in bytes, as requested by its creator. */
   readonly size: number;
@@ -132,7 +132,7 @@ export interface SysvSharedMemoryChange {
 
 /** An entry of {@linkcode SysvSharedMemory.list}. */
 export interface SysvSharedMemoryEntry {
-  /** The key, unsigned; 0 for a private segment, and after a removal. */
+  /** The key, from 0 to 0xffffffff; 0 of a private segment, and after a removal. */
   readonly key: number;
   /** The identifier, for {@linkcode SysvSharedMemory.fromId}. */
   readonly id: number;
@@ -409,11 +409,13 @@ export class SysvSharedMemory extends Memory {
   }
 
   /**
-   * `/proc/sysvipc/shm`: the segments of the system, like `ipcs -m`.
+   * `/proc/sysvipc/shm`: lists the segments of this IPC namespace, like `ipcs -m`, also
+   * those that this process has no permission for.
    *
-   * @returns The segments, approximately in the order of their creation.
-   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
-   * @throws {IpcError} EMFILE, ENFILE.
+   * @returns The segments, roughly in the order of their creation.
+   * @throws {Deno.errors.NotSupported} If the file cannot be read: /proc is not mounted,
+   * or the kernel has no System V IPC.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
    *
    * @example Find a segment
    * ```ts
@@ -521,13 +523,13 @@ export class SysvSharedMemory extends Memory {
     }
   }
 
-  /** The identifier: the same in every process, and different from the key. */
+  /** The identifier: the same in every process. It is not the key. */
   get id(): number {
     return this.#segment.id;
   }
 
   /**
-   * `shmctl(id, IPC_STAT, ...)`: the status of the segment.
+   * `shmctl(id, IPC_STAT, ...)`: returns the status of the segment.
    *
    * @returns Its size, attachments, permissions, owner, process ids and times.
    * @throws {ClosedError} If this object is closed.

@@ -50,7 +50,7 @@ import {
 } from "./socket.ts";
 import { SocketFile } from "./socket_file.ts";
 
-/** How a socket is bound to its address, and what may accompany its messages. */
+/** Options of a socket that is bound to an address. */
 export interface UnixBindOptions extends UnixPassOptions {
   /**
    * The permission bits of the socket file. The umask does not apply; the file never

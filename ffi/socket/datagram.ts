@@ -56,7 +56,7 @@ import {
   UnixChannel,
 } from "./socket.ts";
 
-/** How a datagram socket is connected. */
+/** Options of {@linkcode UnixDatagram.connect}. */
 export interface UnixDatagramConnectOptions extends UnixBindOptions {
   /**
    * The address of this socket, which replies are sent to: a path, an abstract name, or
@@ -65,7 +65,7 @@ export interface UnixDatagramConnectOptions extends UnixBindOptions {
   from?: UnixAddress | null | undefined;
 }
 
-/** The receiver of a datagram, and what is sent along with its bytes. */
+/** Options of {@linkcode UnixDatagram.send} and its siblings. */
 export interface UnixSendToOptions extends UnixSendOptions {
   /**
    * The address of the receiver, such as the `from` of a message. The default is the

@@ -54,7 +54,7 @@ import {
 import type { SocketFile } from "./socket_file.ts";
 import { streamOver, type UnixStream } from "./stream.ts";
 
-/** How a listening socket is made. */
+/** Options of {@linkcode UnixListener.listen}. */
 export interface UnixListenOptions extends UnixBindOptions {
   /**
    * Whether the connections carry a stream of bytes or messages.

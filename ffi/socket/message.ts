@@ -56,7 +56,7 @@ import type { PassedDescriptor } from "./passed_descriptor.ts";
 import type { SocketDescriptor } from "./socket.ts";
 import { option } from "./socket_option.ts";
 
-/** What is sent along with the bytes of a message. */
+/** Options of `send()` of the sockets, and of its siblings. */
 export interface UnixSendOptions {
   /**
    * Descriptors to pass, at most 253. The receiver gets duplicates; these stay open
@@ -77,7 +77,7 @@ export interface UnixSendOptions {
   credentials?: Partial<Credentials> | undefined;
 }
 
-/** How a message is received. */
+/** Options of `receive()` and `peek()` of the sockets, and of their siblings. */
 export interface UnixReceiveOptions {
   /**
    * Where the bytes are stored, of at least 1 byte: `data` is then a view of this buffer,

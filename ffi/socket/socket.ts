@@ -110,7 +110,7 @@ function passRights({ subject }: SocketDescriptor): string {
   return `SO_PASSRIGHTS (since Linux 6.16) of ${subject}`;
 }
 
-/** What may accompany the messages that a socket receives. */
+/** Options of a socket that receives messages: what may accompany them. */
 export interface UnixPassOptions {
   /**
    * Whether received messages have credentials, from the first one on; connections of

@@ -86,7 +86,7 @@ export function listenFds(): ListenFd[] {
   });
 }
 
-/** What is sent along with a notification. */
+/** Options of {@linkcode sdNotify}. */
 export interface SdNotifyOptions {
   /**
    * Descriptors for the service manager to store, with `FDSTORE=1`; at most 253. They

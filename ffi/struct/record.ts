@@ -47,7 +47,7 @@ export interface StructOptions {
    *
    * @default {false}
    */
-  readonly packed?: boolean;
+  packed?: boolean | undefined;
 }
 
 /**

@@ -3,7 +3,7 @@
 import { checkSignal, throwIfAborted } from "./signal.ts";
 
 /**
- * What ends a wait that does not block the thread.
+ * Options of a wait that does not block the thread.
  *
  * All waits for descriptors on a thread share two more descriptors, which are opened
  * with the first wait, and closed when the last descriptor that was waited for is:
@@ -24,7 +24,7 @@ export interface WaitOptions {
 }
 
 /**
- * What ends a wait that blocks the thread.
+ * Options of a wait that blocks the thread.
  *
  * Nothing else does: a Worker that blocks cannot be ended by `terminate()`, and while
  * it blocks, the process ends only by `Deno.exit()`. Give a `timeout` there.

@@ -64,7 +64,7 @@ export const QUEUE: Mechanism = {
         receiveSync: [syncWait(receiving)],
         receive: [wait(receiving)],
         tryReceive: [options(receiving)],
-        peek: [number(0, 1, 5)],
+        tryPeek: [number(0, 1, 5)],
         messages: [wait(receiving)],
         "@@asyncIterator": [],
         request: [small, wait({ type })],
