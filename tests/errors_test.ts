@@ -28,6 +28,7 @@ import { noCompiler, runC } from "./support/c.ts";
 import { callText, inChild, outcome, spawnCall } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey, uniqueName } from "./support/names.ts";
+import { reasonAgainst } from "./support/namespaces.ts";
 import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
 
 /** The fields of an IpcError. */
@@ -654,22 +655,9 @@ leakTest(
 
 // --- The system's limits -----------------------------------------------------
 
-const noNamespace = findNamespace();
-
-/** Why no child can have System V objects and limits of its own, or null. */
-function findNamespace(): string | null {
-  try {
-    const { success } = new Deno.Command("unshare", {
-      args: ["--ipc", "--", "sh", "-c", "echo 2 >/proc/sys/kernel/msgmni"],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).outputSync();
-    return success ? null : "no IPC namespace for this user";
-  } catch {
-    return "no unshare command";
-  }
-}
+const noNamespace = reasonAgainst("make an IPC namespace", [
+  ...["unshare", "--ipc", "sh", "-c", "echo 2 >/proc/sys/kernel/msgmni"],
+]);
 
 /** Runs a command where a limit of the kernel is set, for it alone. */
 function withLimit(name: string, value: number): string[] {

@@ -22,18 +22,19 @@ import {
 } from "../ffi/fifo.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../ffi/libc/fcntl.ts";
 import { pendingWaits } from "../ffi/wait/reactor.ts";
-import { assertRefused, assertSucceeded } from "./support/asserts.ts";
+import { assertRefused, assertSucceeded, outcome } from "./support/asserts.ts";
+import { utf8 } from "./support/bytes.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
 import { duplicate, flagsOf, Raw } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { type Scratch, scratch } from "./support/names.ts";
+import { reasonAgainst } from "./support/namespaces.ts";
 import {
   type Child,
   exists,
   spawn,
   spawnDeno,
-  succeeds,
   until,
 } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
@@ -43,10 +44,6 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 // --- Helpers ----------------------------------------------------------------
 
-function bytes(text: string): Bytes {
-  return new TextEncoder().encode(text);
-}
-
 /** One read, as text; null at the end. */
 async function say(reader: PipeReader): Promise<string | null> {
   const buffer = new Uint8Array(4096);
@@ -54,10 +51,6 @@ async function say(reader: PipeReader): Promise<string | null> {
   return count === null
     ? null
     : new TextDecoder().decode(buffer.subarray(0, count));
-}
-
-function outcome(promise: Promise<unknown>): Promise<unknown> {
-  return promise.catch((error) => error);
 }
 
 /** Still pending, also after the longest pause between two looks. */
@@ -111,10 +104,9 @@ async function opening(child: Child): Promise<void> {
 }
 
 /** Why nothing can be mounted here, or null. */
-const noMounts =
-  succeeds("unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt")
-    ? null
-    : "no right to mount";
+const noMounts = reasonAgainst("mount", [
+  ...["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"],
+]);
 
 // --- Fifo.create() ----------------------------------------------------------
 
@@ -427,7 +419,7 @@ leakTest("Fifo.open() finds a FIFO, also through a link", () => {
     using fifo = Fifo.open(dir.file(name));
     assertEquals(fifo.path, dir.file(name));
     using ends = fifo.openBoth();
-    ends.writer.writeSync(bytes("x"));
+    ends.writer.writeSync(utf8("x"));
     assertEquals(ends.reader.readSync(new Uint8Array(8)), 1);
   }
 });
@@ -473,11 +465,11 @@ leakTest(
     Deno.renameSync(path, dir.file("moved"));
     const precious = dir.file("fifo", "precious");
     using ends = fifo.openBoth();
-    await ends.writer.write(bytes("to the FIFO"));
+    await ends.writer.write(utf8("to the FIFO"));
     assertEquals(await say(ends.reader), "to the FIFO");
     assertEquals(Deno.readTextFileSync(precious), "precious");
     using moved = Fifo.open(dir.file("moved"));
-    await ends.writer.write(bytes("the same one"));
+    await ends.writer.write(utf8("the same one"));
     using other = moved.openReaderSync();
     assertEquals(await say(other), "the same one");
   },
@@ -491,7 +483,7 @@ leakTest(
     fifo.unlink();
     assertEquals(dir.list(), []);
     using ends = fifo.openBoth();
-    await ends.writer.write(bytes("x"));
+    await ends.writer.write(utf8("x"));
     assertEquals(await say(ends.reader), "x");
   },
 );
@@ -504,7 +496,7 @@ leakTest("Fifo works with a relative path, in any script", async () => {
     using fifo = Fifo.create("이름 있는 파이프 ✉");
     Deno.chdir("/");
     using ends = fifo.openBoth(); // from elsewhere
-    await ends.writer.write(bytes("안녕"));
+    await ends.writer.write(utf8("안녕"));
     assertEquals(await say(ends.reader), "안녕");
     assertEquals(dir.list(), ["이름 있는 파이프 ✉"]);
     assertRefused(() => fifo.unlink(), "ENOENT", "statx"); // the name is relative
@@ -524,7 +516,7 @@ leakTest("Fifo.unlink() removes the name; open ends go on", async () => {
   using ends = fifo.openBoth();
   fifo.unlink();
   assertEquals(dir.list(), []);
-  await ends.writer.write(bytes("still here"));
+  await ends.writer.write(utf8("still here"));
   assertEquals(await say(ends.reader), "still here");
   const error = assertThrows(() => fifo.unlink(), IpcError);
   assertEquals(error.code, "ENOENT");
@@ -571,7 +563,7 @@ leakTest("Fifo.close() leaves the name and the open ends", async () => {
   fifo[Symbol.dispose]();
   assert(exists(path));
   assertEquals(opened(path), 2);
-  await ends.writer.write(bytes("x"));
+  await ends.writer.write(utf8("x"));
   assertEquals(await say(ends.reader), "x");
 });
 
@@ -628,7 +620,7 @@ leakTest("Fifo.tryOpenWriter() is undefined without a reader", () => {
   {
     using _ends = fifo.openBoth();
     using writer = fifo.tryOpenWriter();
-    assertEquals(writer!.writeSync(bytes("x")), 1);
+    assertEquals(writer!.writeSync(utf8("x")), 1);
   }
   assertStrictEquals(fifo.tryOpenWriter(), undefined);
 });
@@ -665,7 +657,7 @@ leakTest(
     {
       using writer = fifo.openWriterSync({ timeout: 10_000 });
       assertEquals(flagsOf(writer.fd) & (O_CLOEXEC | O_NONBLOCK), O_CLOEXEC);
-      writer.writeSync(bytes("x"));
+      writer.writeSync(utf8("x"));
     }
     assertEquals((await reading.status).success, true);
   },
@@ -691,7 +683,7 @@ leakTest("Fifo.openBoth() never reads the end", async () => {
   await assertWaits(reading);
   {
     using writer = fifo.openWriterSync();
-    writer.writeSync(bytes("hello"));
+    writer.writeSync(utf8("hello"));
   }
   assertEquals(await soon(reading), 5);
   assertStrictEquals(ends.reader.tryRead(buffer), undefined);
@@ -709,7 +701,7 @@ leakTest(
     let writer: PipeWriter = await fifo.openWriter();
     using reader = await opening;
     for (const word of ["first", "second", "third"]) {
-      await writer.write(bytes(word));
+      await writer.write(utf8(word));
       assertEquals(await say(reader), word);
       assertStrictEquals(reader.tryRead(new Uint8Array(8)), undefined);
       const end = reader.read(new Uint8Array(8));
@@ -731,11 +723,11 @@ leakTest("PipeWriter of a FIFO reports EPIPE, with the path", async () => {
   const ends = fifo.openBoth();
   using writer = ends.writer;
   ends.reader.close();
-  assertRefused(() => writer.writeSync(bytes("x")), "EPIPE", "write", path);
-  const error = await assertRejects(() => writer.write(bytes("x")), IpcError);
+  assertRefused(() => writer.writeSync(utf8("x")), "EPIPE", "write", path);
+  const error = await assertRejects(() => writer.write(utf8("x")), IpcError);
   assertEquals(error.message, `write ${path}: Broken pipe (EPIPE)`);
   using _reader = await fifo.openReader(); // a reader again
-  assertEquals(writer.writeSync(bytes("x")), 1);
+  assertEquals(writer.writeSync(utf8("x")), 1);
 });
 
 // --- Waiting for the other side ---------------------------------------------
@@ -759,7 +751,7 @@ leakTest("Fifo.openReader() and Fifo.openWriter() meet", async () => {
         PipeReader,
         PipeWriter,
       ];
-    await writer.write(bytes(order));
+    await writer.write(utf8(order));
     assertEquals(await say(reader), order);
     reader.close();
     writer.close();
@@ -867,7 +859,7 @@ leakTest(
       await using _child = child;
       using writer = await soon(opened, 10 * SECOND);
       assertEquals(await child.line(), "open");
-      await writer.write(bytes("hello"));
+      await writer.write(utf8("hello"));
       await child.expect("hello");
       writer.close();
       await child.expect("end\n");
@@ -893,7 +885,7 @@ leakTest(
     }
     await using child = await peer("read", path);
     using writer = fifo.openWriterSync();
-    writer.writeSync(bytes("hello"));
+    writer.writeSync(utf8("hello"));
     await child.expect("hello");
     writer.close();
     await assertSucceeded(child);
@@ -924,7 +916,7 @@ leakTest(
     const next = fifo.openReader();
     await turns();
     using writer = fifo.tryOpenWriter()!;
-    writer.writeSync(bytes("words"));
+    writer.writeSync(utf8("words"));
     writer.close();
     using nextReader = await soon(next);
     assertEquals(await say(nextReader), "words"); // none was taken by the waiting
@@ -958,7 +950,7 @@ leakTest("Fifo.openReader() serves one writer after another", async () => {
   let next = fifo.openReader();
   for (const word of ["one", "two", "three"]) {
     using writer = await soon(fifo.openWriter());
-    await writer.write(bytes(word));
+    await writer.write(utf8(word));
     writer.close();
     using reader = await soon(next);
     assertEquals(await say(reader), word);
@@ -1028,7 +1020,7 @@ leakTest("Fifo works with the shell's tools", async () => {
   reader.close();
   await using receiver = spawn("cat", { args: [path] });
   using writer = await soon(fifo.openWriter(), 10 * SECOND);
-  await writer.write(bytes("done\n"));
+  await writer.write(utf8("done\n"));
   assertEquals(await receiver.line(), "done");
   writer.close();
   await assertSucceeded(receiver);
@@ -1044,7 +1036,7 @@ leakTest(
       spawn("cat", { args: [`/proc/self/fd/${fd}`] })
     );
     ends.reader.close();
-    await ends.writer.write(bytes("for the child\n"));
+    await ends.writer.write(utf8("for the child\n"));
     assertEquals(await child.line(), "for the child");
     ends.writer.close();
     await assertSucceeded(child);
@@ -1195,7 +1187,7 @@ leakTest(
     const buffer = new Uint8Array(8);
     const brief = { timeout: 3 };
     assertStrictEquals(reader.tryRead(buffer), undefined); // before
-    assertEquals(writer.tryWrite(bytes("x")), 1);
+    assertEquals(writer.tryWrite(utf8("x")), 1);
     const heirs = [reader, writer].map((end) =>
       new Raw(end.inherit((fd) => duplicate(fd)))
     );
@@ -1211,7 +1203,7 @@ leakTest(
       () => writer.write(new Uint8Array(100_000), brief),
       DOMException,
     );
-    assertStrictEquals(writer.tryWrite(bytes("x")), undefined);
+    assertStrictEquals(writer.tryWrite(utf8("x")), undefined);
     assertBlocking();
     for (const heir of heirs) heir[Symbol.dispose]();
   },
@@ -1226,7 +1218,7 @@ leakTest(
     const buffer = new Uint8Array(8);
     assertStrictEquals(ends.reader.tryRead(buffer), undefined);
     assertEquals(flagsOf(ends.reader.fd) & O_NONBLOCK, 0);
-    assertEquals(ends.writer.tryWrite(bytes("x")), 1);
+    assertEquals(ends.writer.tryWrite(utf8("x")), 1);
     using writer = new Raw(ends.writer.detach());
     assertEquals(flagsOf(writer.fd) & O_NONBLOCK, 0);
   },

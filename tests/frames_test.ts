@@ -8,11 +8,12 @@ import {
 import { pipe } from "@linux/ipc/pipe";
 import { ClosedError, UnixStream } from "@linux/ipc/socket";
 import { FramedStream, type FramedStreamOptions } from "@linux/ipc/frames";
+import { failure } from "./support/asserts.ts";
+import { bytes } from "./support/bytes.ts";
 import { inChild } from "./support/child.ts";
+import { descriptorCount } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { turns } from "./support/waits.ts";
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
 
 /** A framed stream, and the raw other side. */
 function framed(options?: FramedStreamOptions) {
@@ -26,10 +27,6 @@ function framed(options?: FramedStreamOptions) {
       other.close();
     },
   };
-}
-
-function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(() => undefined, (error) => error);
 }
 
 leakTest("FramedStream puts the length in front, high byte first", async () => {
@@ -718,8 +715,6 @@ leakTest("FramedStream receives lines from a pipe", async () => {
 });
 
 // --- Descriptors -------------------------------------------------------------
-
-const descriptorCount = () => [...Deno.readDirSync("/proc/self/fd")].length;
 
 /** Sends bytes one by one, with a descriptor at one of them. */
 function sendWith(raw: UnixStream, data: number[], at: number, fd: number) {

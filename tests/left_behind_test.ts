@@ -8,18 +8,13 @@ import { O_CREAT, O_RDONLY } from "../ffi/libc/fcntl.ts";
 import { LOCK_EX, LOCK_NB, sysFile } from "../ffi/libc/sys_file.ts";
 import { noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
-import { openRaw } from "./support/descriptors.ts";
+import { openRaw, stale } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
 import { type Refusal, refusing } from "./support/seccomp.ts";
 
 const needs = [noCompiler];
-
-/** A socket file as a killed server leaves it: the socket is gone, its file stays. */
-function stale(path: string): void {
-  UnixListener.fromFd(UnixListener.listen(path).detach()).close();
-}
 
 // --- Calls that are refused --------------------------------------------------
 

@@ -38,6 +38,7 @@ import {
   uniqueKey,
   uniqueName,
 } from "./support/names.ts";
+import { reasonAgainst } from "./support/namespaces.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 const CYCLES = 1_000;
@@ -1257,22 +1258,9 @@ leakTest(
   },
 );
 
-const noMount = findMount();
-
-/** Why no child can have a file system of its own, or null. */
-function findMount(): string | null {
-  try {
-    const { success } = new Deno.Command("unshare", {
-      args: ["--mount", "--", "mount", "-t", "tmpfs", "none", "/tmp"],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).outputSync();
-    return success ? null : "this user may not mount";
-  } catch {
-    return "no unshare command";
-  }
-}
+const noMount = reasonAgainst("mount", [
+  ...["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/tmp"],
+]);
 
 leakTest(
   "MemoryMap.create() on a full file system fails, and does not crash later",

@@ -35,6 +35,7 @@ import {
 import { O_NONBLOCK } from "../ffi/libc/fcntl.ts";
 import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { assertRefused, assertSucceeded } from "./support/asserts.ts";
+import { utf8 } from "./support/bytes.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
 import {
@@ -61,10 +62,6 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const MAX_SIZE = "/proc/sys/fs/pipe-max-size";
 
 // --- Helpers ----------------------------------------------------------------
-
-function bytes(text: string): Bytes {
-  return new TextEncoder().encode(text);
-}
 
 function text(buffer: Uint8Array): string {
   return new TextDecoder().decode(buffer);
@@ -274,7 +271,7 @@ leakTest("PipeReader reads a count, then null at the end", async () => {
   for (const how of ["readSync", "read", "tryRead"] as const) {
     const { reader, writer } = pipe();
     using _reader = reader;
-    writer.writeSync(bytes("hello"));
+    writer.writeSync(utf8("hello"));
     const buffer = new Uint8Array(4).fill(0xff);
     assertEquals(await reader[how](buffer), 4);
     assertEquals(text(buffer), "hell");
@@ -333,7 +330,7 @@ leakTest("PipeReader.read() waits for what comes later", async () => {
   const reading = ends.reader.read(buffer);
   await turns();
   assertEquals(pendingWaits(), 1);
-  ends.writer.writeSync(bytes("late"));
+  ends.writer.writeSync(utf8("late"));
   assertEquals(await soon(reading), 4);
   assertEquals(text(buffer.subarray(0, 4)), "late");
   assertEquals(pendingWaits(), 0);
@@ -724,7 +721,7 @@ leakTest(
     const reason = new Error("never mind");
     const signal = AbortSignal.abort(reason);
     const error = await assertRejects(() =>
-      ends.writer.write(bytes("x"), { signal })
+      ends.writer.write(utf8("x"), { signal })
     );
     assertStrictEquals(error, reason);
     assertEquals(ends.reader.available, 0);
@@ -880,11 +877,11 @@ leakTest(
     using ends = pipe();
     const { reader, writer } = ends;
     const first = writer.write(new Uint8Array(100_000).fill(1));
-    await assertTimesOut(() => writer.write(bytes("x"), { timeout: 0 }), 0);
-    await assertTimesOut(() => writer.write(bytes("x"), { timeout: 10 }), 10);
+    await assertTimesOut(() => writer.write(utf8("x"), { timeout: 0 }), 0);
+    await assertTimesOut(() => writer.write(utf8("x"), { timeout: 10 }), 10);
     const all = readAll(reader);
     assertEquals(await soon(first), 100_000);
-    assertEquals(await soon(writer.write(bytes("y"))), 1); // the lock is free again
+    assertEquals(await soon(writer.write(utf8("y"))), 1); // the lock is free again
     writer.close();
     assertEquals((await all).length, 100_001);
   },
@@ -1010,8 +1007,8 @@ leakTest(
 leakTest("pipe({ packets: true }) keeps each write apart", async () => {
   using ends = pipe({ packets: true });
   const { reader, writer } = ends;
-  for (const packet of ["one", "three", "!"]) writer.writeSync(bytes(packet));
-  assertEquals(writer.tryWrite(bytes("tried")), 5);
+  for (const packet of ["one", "three", "!"]) writer.writeSync(utf8(packet));
+  assertEquals(writer.tryWrite(utf8("tried")), 5);
   assertEquals(await writer.write(new Uint8Array(PIPE_BUF)), PIPE_BUF);
   const buffer = new Uint8Array(PIPE_BUF);
   const next = (count: number) => text(buffer.subarray(0, count));
@@ -1027,8 +1024,8 @@ leakTest(
   "pipe({ packets: true }) loses what the buffer has no room for",
   () => {
     using ends = pipe({ packets: true });
-    ends.writer.writeSync(bytes("a long packet"));
-    ends.writer.writeSync(bytes("next"));
+    ends.writer.writeSync(utf8("a long packet"));
+    ends.writer.writeSync(utf8("next"));
     const buffer = new Uint8Array(PIPE_BUF);
     assertEquals(ends.reader.readSync(buffer.subarray(0, 6)), 6);
     assertEquals(ends.reader.readSync(buffer), 4);
@@ -1060,8 +1057,8 @@ leakTest(
 
 leakTest("pipe({ packets: false }) joins writes", () => {
   using ends = pipe({ packets: false });
-  ends.writer.writeSync(bytes("one"));
-  ends.writer.writeSync(bytes("two"));
+  ends.writer.writeSync(utf8("one"));
+  ends.writer.writeSync(utf8("two"));
   assertEquals(ends.reader.readSync(new Uint8Array(64)), 6);
 });
 
@@ -1120,7 +1117,7 @@ leakTest(
   "PipeReader.readable reads into a buffer of the caller's",
   async () => {
     const { reader, writer } = pipe();
-    writer.writeSync(bytes("hello world"));
+    writer.writeSync(utf8("hello world"));
     const chunks = reader.readable.getReader({ mode: "byob" });
     let view: Bytes = new Uint8Array(5);
     const first = await soon(chunks.read(view));
@@ -1148,7 +1145,7 @@ leakTest(
     await turns();
     first.releaseLock();
     await assertRejects(() => reading, TypeError);
-    writer.writeSync(bytes("kept"));
+    writer.writeSync(utf8("kept"));
     const second = reader.readable.getReader();
     assertEquals(text((await soon(second.read())).value!), "kept");
     await second.cancel();
@@ -1166,7 +1163,7 @@ leakTest(
     await soon(chunks.cancel("enough"));
     assertEquals((await reading).done, true);
     assertThrows(() => reader.fd, ClosedError);
-    assertRefused(() => writer.tryWrite(bytes("x")), "EPIPE", "write");
+    assertRefused(() => writer.tryWrite(utf8("x")), "EPIPE", "write");
     await turns(); // nothing is rejected unseen
     assertEquals(pendingWaits(), 0);
   },
@@ -1177,7 +1174,7 @@ leakTest(
   async () => {
     const { reader, writer } = pipe();
     using _writer = writer;
-    writer.writeSync(bytes("first"));
+    writer.writeSync(utf8("first"));
     for await (const chunk of reader.readable) {
       assertEquals(text(chunk), "first");
       break;
@@ -1222,7 +1219,7 @@ leakTest(
 leakTest("PipeReader.readable decodes as text", async () => {
   const { reader, writer } = pipe();
   const lines = reader.readable.pipeThrough(new TextDecoderStream());
-  const all = bytes("한 줄의 글");
+  const all = utf8("한 줄의 글");
   writer.writeSync(all.subarray(0, 5)); // to the middle of a character
   const chunks = lines.getReader();
   assertEquals((await soon(chunks.read())).value, "한 ");
@@ -1260,7 +1257,7 @@ leakTest("PipeWriter.writable tells by `ready` when to go on", async () => {
   const chunks = writer.writable.getWriter();
   fill(writer);
   assertEquals(chunks.desiredSize, 1);
-  const writing = chunks.write(bytes("waits"));
+  const writing = chunks.write(utf8("waits"));
   assertEquals(chunks.desiredSize, 0);
   let ready = false;
   const isReady = chunks.ready.then(() => ready = true);
@@ -1372,7 +1369,7 @@ leakTest("PipeWriter.writable closes the end when a write fails", async () => {
   reader.close();
   const chunks = writer.writable.getWriter();
   chunks.closed.catch(() => {});
-  await assertRejects(() => chunks.write(bytes("x")), IpcError, "EPIPE");
+  await assertRejects(() => chunks.write(utf8("x")), IpcError, "EPIPE");
   // The stream is no more than an error from here on: nothing else closes it.
   await assertRejects(() => chunks.close());
   assertThrows(() => writer.fd, ClosedError);
@@ -1456,7 +1453,7 @@ leakTest(
 leakTest("splice() moves between pipes, and says null at the end", async () => {
   using one = pipe();
   using two = pipe();
-  one.writer.writeSync(bytes("hello"));
+  one.writer.writeSync(utf8("hello"));
   assertEquals(await splice(one.reader, two.writer, 2), 2);
   assertEquals(await splice(one.reader, two.writer, 65536), 3);
   const buffer = new Uint8Array(8);
@@ -1465,7 +1462,7 @@ leakTest("splice() moves between pipes, and says null at the end", async () => {
   const moving = splice(one.reader, two.writer, 65536);
   await turns();
   assertEquals(pendingWaits(), 1);
-  one.writer.writeSync(bytes("!"));
+  one.writer.writeSync(utf8("!"));
   assertEquals(await soon(moving), 1);
   const last = splice(one.reader, two.writer, 65536);
   await turns();
@@ -1544,7 +1541,7 @@ leakTest(
 leakTest("splice() waits while the target is full", async () => {
   using one = pipe();
   using two = pipe();
-  one.writer.writeSync(bytes("more"));
+  one.writer.writeSync(utf8("more"));
   fill(two.writer);
   let moved = false;
   const moving = splice(one.reader, two.writer, 10).finally(() => moved = true);
@@ -1605,7 +1602,7 @@ leakTest(
     for (const move of [splice, tee]) {
       const one = pipe();
       using two = pipe();
-      one.writer.writeSync(bytes("mine"));
+      one.writer.writeSync(utf8("mine"));
       while (two.writer.tryWrite(new Uint8Array(4096)) !== undefined);
       const moving = assertRejects(
         () => move(one.reader, two.writer, 100),
@@ -1616,7 +1613,7 @@ leakTest(
       one.reader.close();
       using other = pipe();
       assertEquals(other.reader.fd, fd);
-      other.writer.writeSync(bytes("not mine"));
+      other.writer.writeSync(utf8("not mine"));
       const size = two.reader.available;
       two.reader.readSync(new Uint8Array(size));
       await moving;
@@ -1686,7 +1683,7 @@ leakTest("splice() reports EINVAL, EBADF and EPIPE", async () => {
   using appending = openRaw(dir.file("log", ""), 1 | 0x400); // O_WRONLY | O_APPEND
   using one = pipe();
   using two = pipe();
-  one.writer.writeSync(bytes("text"));
+  one.writer.writeSync(utf8("text"));
   const { reader, writer } = one;
   await assertRefusedLater(() => splice(from.fd, to.fd, 1), "EINVAL", "splice");
   await assertRefusedLater(() => splice(reader, writer, 1), "EINVAL", "splice");
@@ -1723,7 +1720,7 @@ leakTest("splice() reports EINVAL, EBADF and EPIPE", async () => {
 leakTest("tee() copies, and leaves what it copied", async () => {
   using one = pipe();
   using copy = pipe();
-  one.writer.writeSync(bytes("hello"));
+  one.writer.writeSync(utf8("hello"));
   assertEquals(await tee(one.reader, copy.writer, 2), 2);
   assertEquals(await tee(one.reader, copy.writer, 65536), 5);
   const buffer = new Uint8Array(16);
@@ -1732,7 +1729,7 @@ leakTest("tee() copies, and leaves what it copied", async () => {
   assertEquals(one.reader.readSync(buffer), 5);
   const copying = tee(one.reader, copy.writer, 65536);
   await turns();
-  one.writer.writeSync(bytes("more"));
+  one.writer.writeSync(utf8("more"));
   assertEquals(await soon(copying), 4);
   assertEquals(one.reader.readSync(buffer), 4);
   one.writer.close();
@@ -1742,7 +1739,7 @@ leakTest("tee() copies, and leaves what it copied", async () => {
 leakTest("tee() waits while the target is full", async () => {
   using one = pipe();
   using copy = pipe();
-  one.writer.writeSync(bytes("more"));
+  one.writer.writeSync(utf8("more"));
   fill(copy.writer);
   const copying = tee(one.reader, copy.writer, 10);
   await turns(5);
@@ -1759,7 +1756,7 @@ leakTest(
     using file = openRaw(dir.file("file", "text"), O_RDWR);
     using one = pipe();
     const { reader, writer } = one;
-    writer.writeSync(bytes("text"));
+    writer.writeSync(utf8("text"));
     await assertRefusedLater(() => tee(file.fd, writer, 1), "EINVAL", "tee");
     await assertRefusedLater(() => tee(reader, file.fd, 1), "EINVAL", "tee");
     await assertRefusedLater(() => tee(reader, writer, 1), "EINVAL", "tee");
@@ -1798,7 +1795,7 @@ leakTest(
     }
     using again = PipeReader.fromFd(fds[0]);
     using out = PipeWriter.fromFd(fds[1]);
-    out.writeSync(bytes("x"));
+    out.writeSync(utf8("x"));
     assertEquals(again.readSync(new Uint8Array(2)), 1);
   },
 );
@@ -1848,7 +1845,7 @@ leakTest("duplexPipe() connects each side with the other", async () => {
     using _here = here;
     const buffer = new Uint8Array(8);
     for (const [from, to] of [[here, there], [there, here]] as [Pipe, Pipe][]) {
-      from.writer.writeSync(bytes("question"));
+      from.writer.writeSync(utf8("question"));
       assertEquals(to.reader.readSync(buffer), 8);
       assertEquals(to.reader.tryRead(buffer), undefined);
       assertEquals(from.reader.tryRead(buffer), undefined); // not its own words
@@ -1856,11 +1853,11 @@ leakTest("duplexPipe() connects each side with the other", async () => {
     const reading = there.reader.read(buffer);
     here.writer.close(); // one direction ends, the other goes on
     assertEquals(await soon(reading), null);
-    there.writer.writeSync(bytes("!"));
+    there.writer.writeSync(utf8("!"));
     assertEquals(here.reader.readSync(buffer), 1);
   }
   assertThrows(() => here.reader.fd, ClosedError);
-  assertRefused(() => there.writer.tryWrite(bytes("x")), "EPIPE", "write");
+  assertRefused(() => there.writer.tryWrite(utf8("x")), "EPIPE", "write");
   there[Symbol.dispose]();
   assertThrows(() => there.reader.fd, ClosedError);
 });
@@ -1890,7 +1887,7 @@ leakTest(
     there[Symbol.dispose]();
     const buffer = new Uint8Array(64);
     for (let round = 0; round < 100; round++) {
-      await here.writer.write(bytes(`question ${round}`));
+      await here.writer.write(utf8(`question ${round}`));
       const count = await here.reader.read(buffer);
       const answer = text(buffer.slice(0, count!).reverse());
       assertEquals(answer, `question ${round}`);
@@ -1917,7 +1914,7 @@ leakTest(
     const writer = PipeWriter.fromFd(to, { name: "the log" });
     assertEquals([reader.fd, writer.fd], [from, to]);
     assert(isCloseOnExec(from) && isCloseOnExec(to));
-    await writer.write(bytes("hello"));
+    await writer.write(utf8("hello"));
     assertEquals(await reader.read(new Uint8Array(8)), 5);
     await assertRejects(
       () => reader.read(new Uint8Array(8), { timeout: 0 }),
@@ -1926,7 +1923,7 @@ leakTest(
     );
     reader.close();
     const error = assertRefused(
-      () => writer.writeSync(bytes("x")),
+      () => writer.writeSync(utf8("x")),
       "EPIPE",
       "write",
     );
@@ -1944,10 +1941,10 @@ leakTest("PipeReader.fromFd() takes over both ways of one descriptor", () => {
     0,
   );
   const { fcntl: call, open } = fcntl();
-  const fd = open(bytes(`${path}\0`), O_RDWR | O_CLOEXEC, 0);
+  const fd = open(utf8(`${path}\0`), O_RDWR | O_CLOEXEC, 0);
   using reader = PipeReader.fromFd(fd);
   using writer = PipeWriter.fromFd(call(fd, 1030, /* F_DUPFD_CLOEXEC */ 0));
-  writer.writeSync(bytes("abc"));
+  writer.writeSync(utf8("abc"));
   assertEquals(reader.readSync(new Uint8Array(8)), 3);
 });
 
@@ -1977,7 +1974,7 @@ leakTest(
     const { reader, writer } = ends;
     assertThrows(() => PipeReader.fromFd(writer.fd), TypeError, "for reading");
     assertThrows(() => PipeWriter.fromFd(reader.fd), TypeError, "for writing");
-    writer.writeSync(bytes("both ends are still open"));
+    writer.writeSync(utf8("both ends are still open"));
     assertEquals(reader.available, 24);
   },
 );
@@ -2101,7 +2098,7 @@ leakTest(
     await using child = await give(reader, "echo");
     assertEquals(await child.line(), "blocking");
     await child.settled(); // in its read
-    writer.writeSync(bytes("for the child"));
+    writer.writeSync(utf8("for the child"));
     assertEquals(await child.line(), "for the child");
     await assertSucceeded(child);
   },
@@ -2120,7 +2117,7 @@ leakTest(
     const reading = reader.read(buffer);
     await turns();
     writer.inherit(() => 0);
-    assertEquals(await writer.write(bytes("abc")), 3);
+    assertEquals(await writer.write(utf8("abc")), 3);
     assertEquals(await soon(reading), 3);
   },
 );
@@ -2164,7 +2161,7 @@ leakTest("PipeReader.inherit() lets `spawn` close the end", () => {
     );
   });
   reused!.close();
-  assertRefused(() => writer.tryWrite(bytes("x")), "EPIPE", "write");
+  assertRefused(() => writer.tryWrite(utf8("x")), "EPIPE", "write");
 });
 
 leakTest(
@@ -2233,7 +2230,7 @@ leakTest(
     }`,
     );
     for (const line of ["one", "둘", "three"]) {
-      await writer.write(bytes(line));
+      await writer.write(utf8(line));
       assertEquals(await child.line(), line);
     }
     writer.close();

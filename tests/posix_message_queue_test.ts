@@ -19,6 +19,7 @@ import { struct, u32 } from "../ffi/struct.ts";
 import { waitAny } from "../ffi/wait.ts";
 import { pendingWaits } from "../ffi/wait/reactor.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
+import { bytes } from "./support/bytes.ts";
 import { inChild, runCall, spawnCall } from "./support/child.ts";
 import {
   duplicate,
@@ -59,10 +60,6 @@ function namedQueue(maxMessages = 4, maxSize = 16) {
     PosixMessageQueue.unlink(name);
   };
   return { name, queue, [Symbol.dispose]: remove };
-}
-
-function bytes(...values: number[]): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(values);
 }
 
 function fill(queue: PosixMessageQueue): number {

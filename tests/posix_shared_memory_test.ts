@@ -15,6 +15,7 @@ import { compile, noCompiler } from "./support/c.ts";
 import { inChild, outcome, runCall, spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { uniqueName } from "./support/names.ts";
+import { unshareFlags } from "./support/namespaces.ts";
 import { exists, run, spawn } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
@@ -50,22 +51,10 @@ function smallShm(kilobytes: number): string[] {
   return ["unshare", ...unshare!, "/bin/sh", "-c", mount];
 }
 
-const unshare: string[] | undefined = [
-  ["--mount"],
-  ["--user", "--map-root-user", "--mount"],
-].find((flags) => {
-  try {
-    const mount = "mount -t tmpfs ipc /dev/shm";
-    return new Deno.Command("unshare", {
-      args: [...flags, "/bin/sh", "-c", mount],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).outputSync().success;
-  } catch {
-    return false;
-  }
-});
+const unshare = unshareFlags(
+  "--mount",
+  ...["sh", "-c", "mount -t tmpfs ipc /dev/shm"],
+);
 const noMounts = unshare === undefined ? "no mount namespace" : null;
 
 // --- Create, open, unlink ----------------------------------------------------

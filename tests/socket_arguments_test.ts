@@ -17,12 +17,11 @@ import {
   UnixConnection,
   UnixSocket,
 } from "../ffi/socket/socket.ts";
+import { bytes } from "./support/bytes.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { turns } from "./support/waits.ts";
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
 
 const KINDS = {
   UnixStream: () => UnixStream.pair(),

@@ -14,6 +14,7 @@ import {
   UnixStream,
 } from "@linux/ipc/socket";
 import { unistd } from "../ffi/libc/unistd.ts";
+import { stale } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { noCompiler } from "./support/c.ts";
@@ -35,11 +36,6 @@ const ONE = Uint8Array.of(1);
 const noStrace = succeeds("strace", "-qq", "-o", "/dev/null", "true")
   ? null
   : "no strace that works";
-
-/** A socket file as a killed server leaves it: the socket is gone, its file stays. */
-function stale(path: string): void {
-  UnixListener.fromFd(UnixListener.listen(path).detach()).close();
-}
 
 leakTest("UnixListener accepts sync, async and by trying", async () => {
   using dir = scratch();

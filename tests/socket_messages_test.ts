@@ -14,16 +14,12 @@ import {
   UnixListener,
   UnixSeqpacket,
 } from "@linux/ipc/socket";
+import { failure } from "./support/asserts.ts";
+import { bytes } from "./support/bytes.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch } from "./support/names.ts";
 import { exists } from "./support/process.ts";
 import { soon, turns } from "./support/waits.ts";
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
-
-function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(() => undefined, (error) => error);
-}
 
 for (const Kind of [UnixSeqpacket, UnixDatagram]) {
   const { name } = Kind;

@@ -6,11 +6,10 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
+import { bytes } from "./support/bytes.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { soon, turns } from "./support/waits.ts";
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
 
 /** A message that has a number. */
 function numbered(value: number, size = 4): Uint8Array<ArrayBuffer> {

@@ -6,10 +6,9 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "@linux/ipc/socket";
+import { bytes } from "./support/bytes.ts";
 import { leakTest } from "./support/leaks.ts";
 import { turns } from "./support/waits.ts";
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
 
 type Kind = typeof UnixStream | typeof UnixSeqpacket | typeof UnixDatagram;
 type Socket = Kind["prototype"];

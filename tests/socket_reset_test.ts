@@ -9,11 +9,10 @@ import {
 } from "@linux/ipc/socket";
 import { sysSocket } from "../ffi/libc/sys_socket.ts";
 import { encodeAddress } from "../ffi/socket/address.ts";
+import { bytes } from "./support/bytes.ts";
 import { spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { soon } from "./support/waits.ts";
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
 
 /** What a receive gives: the first byte, null at the end, or the code of its error. */
 async function outcome(

@@ -10,22 +10,19 @@ import {
   UnixStream,
 } from "@linux/ipc/socket";
 import { setOption } from "../ffi/socket/socket_option.ts";
+import { bytes } from "./support/bytes.ts";
 import { noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
 import { refusing } from "./support/seccomp.ts";
 import { assertPrinted } from "./support/asserts.ts";
-import { isCloseOnExec } from "./support/descriptors.ts";
+import { descriptorCount, isCloseOnExec } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { runDeno, spawn } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { turns } from "./support/waits.ts";
 
-const bytes = (...values: number[]) => Uint8Array.from(values);
-
 const targetOf = (fd: number) => Deno.readLinkSync(`/proc/self/fd/${fd}`);
-const descriptorCount = () => [...Deno.readDirSync("/proc/self/fd")].length;
-
 for (const Kind of [UnixStream, UnixSeqpacket, UnixDatagram]) {
   const { name } = Kind;
 

@@ -20,14 +20,13 @@ import {
   sysSocket,
 } from "../ffi/libc/sys_socket.ts";
 import { pendingWaits } from "../ffi/wait/reactor.ts";
+import { failure } from "./support/asserts.ts";
+import { bytes, utf8 } from "./support/bytes.ts";
 import { Raw } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { PREFIX, scratch } from "./support/names.ts";
 import { spawnDeno } from "./support/process.ts";
 import { soon, turns } from "./support/waits.ts";
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
-const text = (string: string) => new TextEncoder().encode(string);
 
 /** Fills a socket's buffer. */
 function fill(stream: UnixStream): number {
@@ -42,20 +41,16 @@ function fill(stream: UnixStream): number {
 }
 
 /** What an asynchronous call ends with. */
-function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(() => undefined, (error) => error);
-}
-
 leakTest(
   "UnixStream.pair() connects two unnamed sockets, both ways",
   async () => {
     using ends = UnixStream.pair();
     const [one, other] = ends;
     const buffer = new Uint8Array(16);
-    assertEquals(one.writeSync(text("there")), 5);
+    assertEquals(one.writeSync(utf8("there")), 5);
     assertEquals(other.available, 5);
     assertEquals(other.readSync(buffer), 5);
-    assertEquals(await other.write(text("back")), 4);
+    assertEquals(await other.write(utf8("back")), 4);
     assertEquals(await one.read(buffer), 4);
     assertEquals(one.tryRead(buffer), undefined);
     assertEquals(one.readSync(new Uint8Array(0), { timeout: 0 }), 0);
@@ -275,12 +270,12 @@ leakTest("UnixStream.detach() hands over to node:net", async () => {
   const data = new Promise<Uint8Array>((resolve) =>
     socket.once("data", resolve)
   );
-  other.writeSync(text("to node"));
+  other.writeSync(utf8("to node"));
   assertEquals(new TextDecoder().decode(await data), "to node");
   socket.write("from node");
   const buffer = new Uint8Array(16);
   const count = (await other.read(buffer, { timeout: 5000 }))!;
-  assertEquals(buffer.slice(0, count), text("from node"));
+  assertEquals(buffer.slice(0, count), utf8("from node"));
   const closed = new Promise((resolve) => socket.once("close", resolve));
   socket.destroy();
   await closed;

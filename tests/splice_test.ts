@@ -10,6 +10,7 @@ import {
   O_WRONLY,
 } from "../ffi/libc/fcntl.ts";
 import { pipe, splice, tee } from "../ffi/pipe.ts";
+import { utf8 } from "./support/bytes.ts";
 import { inChild } from "./support/child.ts";
 import {
   flagsOf,
@@ -19,8 +20,6 @@ import {
 } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
-
-const bytes = (text: string) => new TextEncoder().encode(text);
 
 leakTest(
   "splice() reads a file at a position, and leaves its own",
@@ -50,7 +49,7 @@ leakTest(
     const path = dir.file("data", "0123456789");
     using file = openRaw(path, O_RDWR);
     using ends = pipe();
-    ends.writer.writeSync(bytes("abcdef"));
+    ends.writer.writeSync(utf8("abcdef"));
     const options = { targetOffset: 6 };
     assertEquals(await splice(ends.reader, file.fd, 2, options), 2);
     assertEquals(
@@ -75,7 +74,7 @@ leakTest("splice() refuses a position that is none", async () => {
       );
     }
   }
-  ends.writer.writeSync(bytes("x"));
+  ends.writer.writeSync(utf8("x"));
   const [a, b] = socketPair();
   using _a = a;
   using _b = b;
@@ -95,7 +94,7 @@ leakTest("splice() says EBADF and EINVAL of the target", async () => {
   using reading = openRaw(path, O_RDONLY);
   using appending = openRaw(path, O_WRONLY | O_APPEND);
   using ends = pipe();
-  ends.writer.writeSync(bytes("x"));
+  ends.writer.writeSync(utf8("x"));
   const into = (fd: number) => splice(ends.reader, fd, 1);
   await assertRejects(() => into(reading.fd), IpcError, "EBADF");
   await assertRejects(() => into(appending.fd), IpcError, "EINVAL");
@@ -147,7 +146,7 @@ leakTest("splice() and tee() leave descriptors blocking", async () => {
   using _a = a;
   using _b = b;
   for (const { fd } of [a, b]) setNonblocking(fd, false);
-  one.writer.writeSync(bytes("123456"));
+  one.writer.writeSync(utf8("123456"));
   await tee(one.reader, two.writer, 2);
   await splice(one.reader, named.writer, 2);
   await splice(named.reader, file.fd, 2);
@@ -165,7 +164,7 @@ leakTest("splice() and tee() leave descriptors blocking", async () => {
     assertEquals(flagsOf(fd) & O_NONBLOCK, 0);
   }
   setNonblocking(a.fd, true);
-  one.writer.writeSync(bytes("12"));
+  one.writer.writeSync(utf8("12"));
   await splice(one.reader, a.fd, 2);
   assertEquals(flagsOf(a.fd) & O_NONBLOCK, O_NONBLOCK); // as it was
 });

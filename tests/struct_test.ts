@@ -27,6 +27,7 @@ import {
   type ValueOf,
   type ViewOf,
 } from "../ffi/struct.ts";
+import { compileText, noCompiler } from "./support/c.ts";
 
 const human = struct({ age: i16, name: cstring(20) });
 const message = struct({ type: i64, data: human });
@@ -1143,47 +1144,26 @@ int main(void) {
 `;
 }
 
-function hasCompiler(): boolean {
-  try {
-    return new Deno.Command("cc", { args: ["--version"] }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
-
-const compiler = hasCompiler();
-
 /** Compiles a C program and runs it. */
 async function runC(source: string, input: Uint8Array<ArrayBuffer>) {
-  const directory = await Deno.makeTempDir({ prefix: "struct_test_" });
-  try {
-    await Deno.writeTextFile(`${directory}/probe.c`, source);
-    const compiled = await new Deno.Command("cc", {
-      args: ["-std=gnu11", "-w", "-o", "probe", "probe.c"],
-      cwd: directory,
-    }).output();
-    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    assert(compiled.success, text(compiled.stderr));
-    const child = new Deno.Command(`${directory}/probe`, {
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const output = child.output();
-    // The program stops reading at the first struct that differs.
-    await new Blob([input]).stream().pipeTo(child.stdin).catch(() => {});
-    const { code, stdout, stderr } = await output;
-    return { code, bytes: stdout, lines: text(stderr).trim().split("\n") };
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  const child = new Deno.Command(await compileText(source, "-w"), {
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const output = child.output();
+  // The program stops reading at the first struct that differs.
+  await new Blob([input]).stream().pipeTo(child.stdin).catch(() => {});
+  const { code, stdout, stderr } = await output;
+  const lines = new TextDecoder().decode(stderr).trim().split("\n");
+  return { code, bytes: stdout, lines };
 }
 
 Deno.test({
   name: `struct() agrees with the C compiler${
-    compiler ? "" : " (ignored: there is no `cc` to ask)"
+    noCompiler === null ? "" : ` (ignored: ${noCompiler})`
   }`,
-  ignore: !compiler,
+  ignore: noCompiler !== null,
   fn: async () => {
     const encoded = CASES.map(({ type, value }) =>
       type.encode(value as ValueOf<typeof type>)

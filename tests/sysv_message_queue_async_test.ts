@@ -13,11 +13,13 @@ import {
   SysvMessageQueue,
 } from "../ffi/message_queue.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
+import { outcome } from "./support/asserts.ts";
+import { bytes } from "./support/bytes.ts";
 import { type Child, until } from "./support/process.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
-import { bytes, outcome, OwnQueue, spawnWith } from "./support/queues.ts";
+import { OwnQueue, spawnWith } from "./support/queues.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled, soon, turns } from "./support/waits.ts";
 

@@ -15,6 +15,7 @@ import {
 import { showKey } from "../ffi/arguments.ts";
 import { cstring, i16, struct } from "../ffi/struct.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
+import { bytes } from "./support/bytes.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { codeWith, TOLD } from "./support/code.ts";
 import { kill, killUsersOf } from "./support/kills.ts";
@@ -68,10 +69,6 @@ function newQueue(): SysvMessageQueue & Disposable {
     queue.close();
   };
   return queue;
-}
-
-function bytes(...values: number[]): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(values);
 }
 
 function assertMessage(

@@ -3,17 +3,13 @@ import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { IpcError, SysvMessageQueue } from "../ffi/message_queue.ts";
 import type { WaitOptions } from "../ffi/wait/options.ts";
+import { outcome } from "./support/asserts.ts";
+import { bytes } from "./support/bytes.ts";
 import { kill, killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { unshareFlags } from "./support/namespaces.ts";
 import { spawn, until } from "./support/process.ts";
-import {
-  bytes,
-  childArgs,
-  outcome,
-  OwnQueue,
-  spawnWith,
-} from "./support/queues.ts";
+import { childArgs, OwnQueue, spawnWith } from "./support/queues.ts";
 
 leakTest("SysvMessageQueue.request() gets the reply to itself", async () => {
   using own = new OwnQueue();

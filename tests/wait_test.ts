@@ -38,6 +38,8 @@ import {
 } from "../ffi/wait.ts";
 import { NO_LIMITS } from "../ffi/wait/options.ts";
 import { pendingWaits, ready } from "../ffi/wait/reactor.ts";
+import { outcome } from "./support/asserts.ts";
+import { utf8 } from "./support/bytes.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { callText, inChild, runCall } from "./support/child.ts";
 import { openRaw, Raw, socketPair } from "./support/descriptors.ts";
@@ -61,10 +63,6 @@ const more = header({
 });
 const SYS_pidfd_open = 434n;
 
-function bytes(text: string): Bytes {
-  return new TextEncoder().encode(text);
-}
-
 function eventfd(): Raw {
   return new Raw(sysEventfd().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
@@ -87,7 +85,7 @@ function listener(path: string): Raw {
   const raw = new Raw(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const address = new Uint8Array(110);
   new Uint16Array(address.buffer)[0] = AF_UNIX;
-  address.set(bytes(path), 2);
+  address.set(utf8(path), 2);
   assertEquals(bind(raw.fd, address, address.length), 0);
   assertEquals(listen(raw.fd, 8), 0);
   return raw;
@@ -116,10 +114,6 @@ async function assertTimesOut(
   assertEquals(error.name, "TimeoutError");
   assert(took >= timeout, `${took} ms is earlier than ${timeout} ms`);
   assert(took < timeout + 10 * SECOND, `${took} ms is late`);
-}
-
-function outcome(promise: Promise<unknown>): Promise<unknown> {
-  return promise.catch((error) => error);
 }
 
 // --- waitAny(): what it takes -----------------------------------------------

@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { assertInterrupted } from "../support/asserts.ts";
+import { assert, assertEquals } from "@std/assert";
+import { assertInterrupted, assertNames } from "../support/asserts.ts";
 import { type Scratch, scratch } from "../support/names.ts";
-import { type Child, type Ended, exists } from "../support/process.ts";
+import { type Child, exists } from "../support/process.ts";
 import {
   exampleTest,
   PAIRS,
@@ -45,14 +45,6 @@ async function abandonedFifo(dir: Scratch): Promise<string> {
   await server.ended();
   assert(Deno.lstatSync(path).isFifo);
   return path;
-}
-
-/** The client said what is wrong with the FIFO, and failed. */
-function assertNames(path: string, ended: Ended): void {
-  assertNotEquals(ended.code, 0, ended.transcript);
-  assertEquals(ended.signal, null, ended.transcript);
-  assert(ended.stderr.includes(path), ended.transcript);
-  assertEquals(ended.stdout, "");
 }
 
 for (const [by, to] of PAIRS) {

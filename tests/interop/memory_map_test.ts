@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assertNames } from "../support/asserts.ts";
 import { scratch } from "../support/names.ts";
 import { denoArgs, type Ended, run, succeeds } from "../support/process.ts";
 import {
@@ -27,13 +28,6 @@ function assertPrints(ended: Ended, expected: string | Uint8Array): void {
   assertEquals(ended.code, 0, ended.transcript);
   assertEquals(ended.bytes, new Uint8Array([...bytes, 10]));
   assertEquals(ended.stderr, "");
-}
-
-/** The program says what is wrong with the file, and fails. */
-function assertNames(path: string, ended: Ended): void {
-  assertNotEquals(ended.code, 0, ended.transcript);
-  assertEquals([ended.signal, ended.stdout], [null, ""], ended.transcript);
-  assert(ended.stderr.includes(path), ended.transcript);
 }
 
 const LONG = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ";

@@ -15,6 +15,7 @@ import {
 } from "../../ffi/shared_memory.ts";
 import { UnixListener, UnixStream } from "../../ffi/socket.ts";
 import { cstring, i16, struct } from "../../ffi/struct.ts";
+import { bytes } from "../support/bytes.ts";
 import { kill } from "../support/kills.ts";
 import { leakTest } from "../support/leaks.ts";
 import { scratch, uniqueKey, uniqueName } from "../support/names.ts";
@@ -30,8 +31,6 @@ const person = struct({ age: i16, name: cstring(20) });
 const ghkim = { age: 80, name: "ghkim" };
 /** What `struct.pack("=h20s", 80, b"ghkim")` is. */
 const PERSON = `struct.pack("=h20s", 80, b"ghkim")`;
-
-const bytes = (...values: number[]) => Uint8Array.from(values);
 
 /** A test with Python's System V module. */
 function sysvTest(name: string, fn: () => Promise<void>): void {

@@ -1,12 +1,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { assertInterrupted } from "../support/asserts.ts";
+import { assertInterrupted, assertNames } from "../support/asserts.ts";
 import { scratch } from "../support/names.ts";
-import {
-  type Child,
-  type Ended,
-  exists,
-  listening,
-} from "../support/process.ts";
+import { type Child, exists, listening } from "../support/process.ts";
 import {
   exampleTest,
   peerTest,
@@ -83,13 +78,6 @@ async function quit(client: Child, server: Child): Promise<void> {
   assertEquals(await server.line(), "quit");
   const { code, stderr, transcript } = await client.ended();
   assertEquals([code, stderr, client.unread], [0, "", ""], transcript);
-}
-
-/** The program said what is wrong with the path, and failed. */
-function assertNames(path: string, ended: Ended): void {
-  assertNotEquals(ended.code, 0, ended.transcript);
-  assertEquals(ended.signal, null, ended.transcript);
-  assert(ended.stderr.includes(path), ended.transcript);
 }
 
 for (const [by, to] of TALKS) {

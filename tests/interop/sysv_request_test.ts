@@ -1,7 +1,8 @@
 /** Requests and replies over a System V queue, with C on the other side. */
 import { assert, assertEquals } from "@std/assert";
 import { SysvMessageQueue } from "../../ffi/message_queue.ts";
-import { outcome, OwnQueue } from "../support/queues.ts";
+import { outcome } from "../support/asserts.ts";
+import { OwnQueue } from "../support/queues.ts";
 import { peerTest, runPeer, startPeer } from "./peers.ts";
 
 async function serve(queue: SysvMessageQueue): Promise<void> {

@@ -1,5 +1,10 @@
 /** What tests of several mechanisms assert: of children, and of refused calls. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertThrows,
+} from "@std/assert";
 import { IpcError } from "../../ffi/errors.ts";
 import { type Child, type Ended, exists } from "./process.ts";
 
@@ -46,4 +51,19 @@ export function assertRefused(
   assertEquals([error.code, error.syscall], [code, syscall], error.message);
   if (subject !== undefined) assertEquals(error.subject, subject);
   return error;
+}
+
+/** What a promise rejects with; undefined if it is fulfilled. */
+export const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(() => undefined, (reason) => reason);
+
+/** What a promise is fulfilled with, or rejects with. */
+export const outcome = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.catch((reason) => reason);
+
+/** A program says what is wrong with the path, and fails. */
+export function assertNames(path: string, ended: Ended): void {
+  assertNotEquals(ended.code, 0, ended.transcript);
+  assertEquals([ended.signal, ended.stdout], [null, ""], ended.transcript);
+  assert(ended.stderr.includes(path), ended.transcript);
 }

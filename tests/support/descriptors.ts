@@ -15,6 +15,7 @@ import {
   sysSocket,
 } from "../../ffi/libc/sys_socket.ts";
 import { unistd } from "../../ffi/libc/unistd.ts";
+import { UnixListener } from "../../ffi/socket.ts";
 
 /** A raw descriptor, closed at the end of the block. */
 export class Raw implements Disposable {
@@ -66,4 +67,13 @@ export function duplicate(fd: number, closeOnExec = true): number {
   assertNotEquals(copy, -1);
   if (!closeOnExec) call(copy, F_SETFD, 0);
   return copy;
+}
+
+/** How many descriptors this process has open. */
+export const descriptorCount = (): number =>
+  [...Deno.readDirSync("/proc/self/fd")].length;
+
+/** Leaves a socket file that has no server. */
+export function stale(path: string): void {
+  UnixListener.fromFd(UnixListener.listen(path).detach()).close();
 }

@@ -40,11 +40,3 @@ export function childArgs(queue: SysvMessageQueue, code: string): string[] {
 export function spawnWith(queue: SysvMessageQueue, code: string): Child {
   return spawn(Deno.execPath(), { args: childArgs(queue, code) });
 }
-
-/** Bytes with these values. */
-export const bytes = (...values: number[]): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(values);
-
-/** What a wait gets, or why it got nothing. */
-export const outcome = (wait: Promise<unknown>): Promise<unknown> =>
-  wait.catch((reason) => reason);
