@@ -26,7 +26,7 @@ export {
 } from "./ffi/errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./ffi/wait/options.ts";
 export type { DescriptorOwner } from "./ffi/kernel/descriptor_owner.ts";
-export type { SysvTarget } from "./ffi/kernel/sysv_object.ts";
+export type { SysvChange, SysvTarget } from "./ffi/kernel/sysv_object.ts";
 
 export {
   type DescriptorLike,
@@ -94,7 +94,6 @@ export {
   type PosixSharedMemoryStat,
   type Seal,
   SysvSharedMemory,
-  type SysvSharedMemoryChange,
   type SysvSharedMemoryCreateOptions,
   type SysvSharedMemoryEntry,
   type SysvSharedMemoryOpenOptions,
@@ -128,7 +127,6 @@ export {
   type SysvSemaphoreOperation,
   type SysvSemaphoreOptions,
   SysvSemaphoreSet,
-  type SysvSemaphoreSetChange,
   type SysvSemaphoreSetCreateOptions,
   type SysvSemaphoreSetEntry,
   type SysvSemaphoreSetOpenOptions,

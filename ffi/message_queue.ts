@@ -51,7 +51,7 @@
 
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
-export type { SysvTarget } from "./kernel/sysv_object.ts";
+export type { SysvChange, SysvTarget } from "./kernel/sysv_object.ts";
 export type { DescriptorOwner } from "./kernel/descriptor_owner.ts";
 export { ftok } from "./ftok.ts";
 export {

@@ -46,7 +46,7 @@
  * @module
  */
 
-export type { SysvTarget } from "./kernel/sysv_object.ts";
+export type { SysvChange, SysvTarget } from "./kernel/sysv_object.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ftok } from "./ftok.ts";
@@ -60,7 +60,6 @@ export type { SysvSemaphoreOperation } from "./semaphore/operations.ts";
 export { SysvSemaphore, type SysvSemaphoreOptions } from "./semaphore/sysv.ts";
 export {
   SysvSemaphoreSet,
-  type SysvSemaphoreSetChange,
   type SysvSemaphoreSetCreateOptions,
   type SysvSemaphoreSetOpenOptions,
   type SysvSemaphoreWaiters,

@@ -51,7 +51,7 @@ export type {
   Struct,
 } from "./struct.ts";
 export { ftok } from "./ftok.ts";
-export type { SysvTarget } from "./kernel/sysv_object.ts";
+export type { SysvChange, SysvTarget } from "./kernel/sysv_object.ts";
 export type {
   DescriptorOwner,
   FromFdOptions,
@@ -89,7 +89,6 @@ export {
 } from "./shared_memory/posix.ts";
 export {
   SysvSharedMemory,
-  type SysvSharedMemoryChange,
   type SysvSharedMemoryCreateOptions,
   type SysvSharedMemoryEntry,
   type SysvSharedMemoryOpenOptions,

@@ -1,17 +1,10 @@
 // What all System V objects have in common: their identifier, what the kernel tells of
 // them, owner and permissions, removal, and the table in /proc.
 
-import { checkInteger, cKey, showKey } from "../arguments.ts";
+import { checkInteger, checkMode, cKey, showKey } from "../arguments.ts";
 import type { IpcError, SystemLimit } from "../errors.ts";
 import { EACCES, EIDRM, EINVAL, errno, ipcError } from "../libc/errno.ts";
-import {
-  changePerm,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
-  ipcPerm,
-  type PermChange,
-} from "../libc/sys_ipc.ts";
+import { IPC_RMID, IPC_SET, IPC_STAT, ipcPerm } from "../libc/sys_ipc.ts";
 import { unistd } from "../libc/unistd.ts";
 import { Closing } from "./closing.ts";
 import { notMounted } from "./mounts.ts";
@@ -44,6 +37,24 @@ export interface SysvFamily {
 
 /** A System V object: by its key, or by its identifier. */
 export type SysvTarget = { readonly key: number } | { readonly id: number };
+
+/** The fields that `change()` of a System V object sets; absent ones stay. */
+export interface SysvChange {
+  /** The user id of the owner. */
+  uid?: number | undefined;
+  /** The group id of the owner. */
+  gid?: number | undefined;
+  /** The permission bits. */
+  mode?: number | undefined;
+}
+
+/** The checked fields of a change. */
+export function changeOf({ uid, gid, mode }: SysvChange): SysvChange {
+  if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
+  if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
+  if (mode !== undefined) checkMode(mode);
+  return { uid, gid, mode };
+}
 
 // Bits of an identifier that are the index of its object, without and with the boot
 // parameter ipcmni_extend.
@@ -119,13 +130,15 @@ export class SysvObject {
    * `IPC_SET` of the fields that are given. Reads the others before, if there are any:
    * that takes a permission, which an owner may lack.
    */
-  set(change: PermChange, more?: MoreChange): void {
-    const { uid, gid, mode } = change;
+  set({ uid, gid, mode }: SysvChange, more?: MoreChange): void {
     const given = [uid, gid, mode].every((field) => field !== undefined);
     const bytes = given && more?.complete !== false
       ? new Uint8Array(this.#family.size)
       : this.#statToChange();
-    changePerm(ipcPerm.view(bytes.subarray(0, ipcPerm.size)), change);
+    const perm = ipcPerm.view(bytes.subarray(0, ipcPerm.size));
+    if (uid !== undefined) perm.uid = uid;
+    if (gid !== undefined) perm.gid = gid;
+    if (mode !== undefined) perm.mode = mode;
     more?.write(bytes);
     this.#control(IPC_SET, bytes, more?.limitOf);
   }

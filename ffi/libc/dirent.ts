@@ -14,9 +14,7 @@ const dirent64Fields = {
 } as const;
 
 /** struct dirent64; one in a directory's bytes ends after the NUL of its name. */
-export const dirent64: CStruct<typeof dirent64Fields> = cStruct(
-  dirent64Fields,
-);
+export const dirent64: CStruct<typeof dirent64Fields> = cStruct(dirent64Fields);
 
 const COUNT = 8192; // bytes of one getdents64
 

@@ -40,6 +40,4 @@ const mqAttrFields = {
 } as const;
 
 /** struct mq_attr */
-export const mqAttr: CStruct<typeof mqAttrFields> = cStruct(
-  mqAttrFields,
-);
+export const mqAttr: CStruct<typeof mqAttrFields> = cStruct(mqAttrFields);

@@ -21,6 +21,4 @@ export const POLLRDHUP = 0x2000;
 const pollfdFields = { fd: "i32", events: "i16", revents: "i16" } as const;
 
 /** struct pollfd */
-export const pollfd: CStruct<typeof pollfdFields> = cStruct(
-  pollfdFields,
-);
+export const pollfd: CStruct<typeof pollfdFields> = cStruct(pollfdFields);

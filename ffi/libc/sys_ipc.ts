@@ -1,8 +1,6 @@
 // <sys/ipc.h>
 
 import { type Header, header } from "./library.ts";
-import { checkInteger, checkMode } from "../arguments.ts";
-import type { ViewOf } from "../struct.ts";
 import { type CStruct, cStruct } from "./c_struct.ts";
 
 const functions = {
@@ -35,30 +33,4 @@ const ipcPermFields = {
 } as const;
 
 /** struct ipc_perm */
-export const ipcPerm: CStruct<typeof ipcPermFields> = cStruct(
-  ipcPermFields,
-);
-
-/** The fields that IPC_SET sets in every System V object; undefined leaves one as it is. */
-export interface PermChange {
-  uid?: number | undefined;
-  gid?: number | undefined;
-  mode?: number | undefined;
-}
-
-/** Checks the fields of a change before any system call. */
-export function checkPermChange({ uid, gid, mode }: PermChange): void {
-  if (uid !== undefined) checkInteger("uid", uid, 0, 0xfffffffe, "uid_t");
-  if (gid !== undefined) checkInteger("gid", gid, 0, 0xfffffffe, "gid_t");
-  if (mode !== undefined) checkMode(mode);
-}
-
-/** Writes a change into the struct that IPC_STAT filled. */
-export function changePerm(
-  perm: ViewOf<typeof ipcPerm>,
-  { uid, gid, mode }: PermChange,
-): void {
-  if (uid !== undefined) perm.uid = uid;
-  if (gid !== undefined) perm.gid = gid;
-  if (mode !== undefined) perm.mode = mode;
-}
+export const ipcPerm: CStruct<typeof ipcPermFields> = cStruct(ipcPermFields);

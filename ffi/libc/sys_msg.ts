@@ -55,9 +55,7 @@ const msqidDsFields = {
 } as const;
 
 /** struct msqid_ds */
-export const msqidDs: CStruct<typeof msqidDsFields> = cStruct(
-  msqidDsFields,
-);
+export const msqidDs: CStruct<typeof msqidDsFields> = cStruct(msqidDsFields);
 
 const msginfoFields = {
   msgpool: "i32",
@@ -71,6 +69,4 @@ const msginfoFields = {
 } as const;
 
 /** struct msginfo */
-export const msginfo: CStruct<typeof msginfoFields> = cStruct(
-  msginfoFields,
-);
+export const msginfo: CStruct<typeof msginfoFields> = cStruct(msginfoFields);

@@ -18,9 +18,7 @@ export const RLIMIT_MSGQUEUE = 12;
 const rlimitFields = { rlim_cur: "u64", rlim_max: "u64" } as const;
 
 /** struct rlimit */
-export const rlimit: CStruct<typeof rlimitFields> = cStruct(
-  rlimitFields,
-);
+export const rlimit: CStruct<typeof rlimitFields> = cStruct(rlimitFields);
 
 /** A limit of this process, under the name that C has for it. */
 export function resourceLimit(name: string, resource: number): SystemLimit {

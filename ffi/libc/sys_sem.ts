@@ -66,9 +66,7 @@ export const SEMAEM = 32767;
 const sembufFields = { sem_num: "u16", sem_op: "i16", sem_flg: "i16" } as const;
 
 /** struct sembuf */
-export const sembuf: CStruct<typeof sembufFields> = cStruct(
-  sembufFields,
-);
+export const sembuf: CStruct<typeof sembufFields> = cStruct(sembufFields);
 
 const semidDsFields = {
   sem_perm: ipcPerm as typeof ipcPerm,
@@ -109,6 +107,4 @@ const seminfoFields = {
 } as const;
 
 /** struct seminfo */
-export const seminfo: CStruct<typeof seminfoFields> = cStruct(
-  seminfoFields,
-);
+export const seminfo: CStruct<typeof seminfoFields> = cStruct(seminfoFields);

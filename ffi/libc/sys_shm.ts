@@ -40,9 +40,7 @@ const shmidDsFields = {
 } as const;
 
 /** struct shmid_ds */
-export const shmidDs: CStruct<typeof shmidDsFields> = cStruct(
-  shmidDsFields,
-);
+export const shmidDs: CStruct<typeof shmidDsFields> = cStruct(shmidDsFields);
 
 const shminfoFields = {
   shmmax: "u64",
@@ -57,9 +55,7 @@ const shminfoFields = {
 } as const;
 
 /** struct shminfo */
-export const shminfo: CStruct<typeof shminfoFields> = cStruct(
-  shminfoFields,
-);
+export const shminfo: CStruct<typeof shminfoFields> = cStruct(shminfoFields);
 
 const shmInfoFields = {
   used_ids: "i32",
@@ -71,6 +67,4 @@ const shmInfoFields = {
 } as const;
 
 /** struct shm_info */
-export const shmInfo: CStruct<typeof shmInfoFields> = cStruct(
-  shmInfoFields,
-);
+export const shmInfo: CStruct<typeof shmInfoFields> = cStruct(shmInfoFields);

@@ -92,9 +92,7 @@ const msghdrFields = {
 } as const;
 
 /** struct msghdr */
-export const msghdr: CStruct<typeof msghdrFields> = cStruct(
-  msghdrFields,
-);
+export const msghdr: CStruct<typeof msghdrFields> = cStruct(msghdrFields);
 
 const cmsghdrFields = {
   cmsg_len: "u64",
@@ -103,9 +101,7 @@ const cmsghdrFields = {
 } as const;
 
 /** struct cmsghdr; its data follow. */
-export const cmsghdr: CStruct<typeof cmsghdrFields> = cStruct(
-  cmsghdrFields,
-);
+export const cmsghdr: CStruct<typeof cmsghdrFields> = cStruct(cmsghdrFields);
 
 const ucredFields = { pid: "i32", uid: "u32", gid: "u32" } as const;
 

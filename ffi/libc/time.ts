@@ -8,9 +8,7 @@ const SECOND = 1_000_000_000n; // nanoseconds
 const timespecFields = { tv_sec: "i64", tv_nsec: "i64" } as const;
 
 /** struct timespec */
-export const timespec: CStruct<typeof timespecFields> = cStruct(
-  timespecFields,
-);
+export const timespec: CStruct<typeof timespecFields> = cStruct(timespecFields);
 
 const functions = {
   // int clock_gettime(clockid_t clockid, struct timespec *tp)

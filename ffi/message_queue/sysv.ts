@@ -10,16 +10,13 @@ import {
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import {
+  changeOf,
   rowsOfTable,
+  type SysvChange,
   SysvObject,
   type SysvTarget,
 } from "../kernel/sysv_object.ts";
-import {
-  checkPermChange,
-  IPC_CREAT,
-  IPC_EXCL,
-  type PermChange,
-} from "../libc/sys_ipc.ts";
+import { IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
 import { msqidDs } from "../libc/sys_msg.ts";
 import { dateOf } from "../libc/time.ts";
 import { untilClosed } from "../wait/iteration.ts";
@@ -95,13 +92,7 @@ export interface SysvMessageQueueStat {
 }
 
 /** The fields that {@linkcode SysvMessageQueue.change} sets; absent ones stay. */
-export interface SysvMessageQueueChange {
-  /** The user id of the owner. */
-  uid?: number | undefined;
-  /** The group id of the owner. */
-  gid?: number | undefined;
-  /** The permission bits. */
-  mode?: number | undefined;
+export interface SysvMessageQueueChange extends SysvChange {
   /** The maximum number of bytes in the queue. */
   maxBytes?: number | undefined;
 }
@@ -132,14 +123,13 @@ function modeOf(options: SysvMessageQueueCreateOptions | undefined): number {
 }
 
 /** The checked fields of a change. */
-function changeOf(
+function queueChangeOf(
   { uid, gid, mode, maxBytes }: SysvMessageQueueChange,
-): [PermChange, number | undefined] {
-  checkPermChange({ uid, gid, mode });
+): [SysvChange, number | undefined] {
   if (maxBytes !== undefined) {
     checkInteger("maxBytes", maxBytes, 0, 0x7fffffff, "int");
   }
-  return [{ uid, gid, mode }, maxBytes];
+  return [changeOf({ uid, gid, mode }), maxBytes];
 }
 
 function statOf(bytes: Uint8Array<ArrayBuffer>): SysvMessageQueueStat {
@@ -358,7 +348,7 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   static change(target: SysvTarget, change: SysvMessageQueueChange): void {
-    const fields = changeOf(change);
+    const fields = queueChangeOf(change);
     changeQueue(SysvObject.at(MESSAGE_QUEUES, target), ...fields);
   }
 
@@ -727,7 +717,7 @@ export class SysvMessageQueue implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/msgctl.2.html | msgctl(2)}
    */
   change(change: SysvMessageQueueChange): void {
-    changeQueue(this.#queue, ...changeOf(change));
+    changeQueue(this.#queue, ...queueChangeOf(change));
   }
 
   /**

@@ -4,7 +4,11 @@ import { byteLengthOf, showKey } from "../arguments.ts";
 import type { IpcError } from "../errors.ts";
 import { systemLimit } from "../kernel/limits.ts";
 import { background } from "../kernel/liveness.ts";
-import { type SysvFamily, SysvObject } from "../kernel/sysv_object.ts";
+import {
+  type SysvChange,
+  type SysvFamily,
+  SysvObject,
+} from "../kernel/sysv_object.ts";
 import {
   E2BIG,
   EACCES,
@@ -18,12 +22,7 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import { pointerTo } from "../libc/string.ts";
-import {
-  IPC_NOWAIT,
-  IPC_PRIVATE,
-  IPC_STAT,
-  type PermChange,
-} from "../libc/sys_ipc.ts";
+import { IPC_NOWAIT, IPC_PRIVATE, IPC_STAT } from "../libc/sys_ipc.ts";
 import {
   MSG_COPY,
   MSG_NOERROR,
@@ -281,7 +280,7 @@ export class QueueHandle extends SysvObject {
 /** `IPC_SET` of the fields that are given. */
 export function changeQueue(
   queue: SysvObject,
-  change: PermChange,
+  change: SysvChange,
   maxBytes: number | undefined,
 ): void {
   queue.set(change, {

@@ -3,8 +3,12 @@
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { SysvObject, type SysvTarget } from "../kernel/sysv_object.ts";
-import { checkPermChange, type PermChange } from "../libc/sys_ipc.ts";
+import {
+  changeOf,
+  type SysvChange,
+  SysvObject,
+  type SysvTarget,
+} from "../kernel/sysv_object.ts";
 import {
   GETNCNT,
   GETPID,
@@ -73,16 +77,6 @@ export interface SysvSemaphoreSetOpenOptions {
   untouched?: boolean | undefined;
 }
 
-/** The fields that {@linkcode SysvSemaphoreSet.change} sets; absent ones stay. */
-export interface SysvSemaphoreSetChange {
-  /** The user id of the owner. */
-  uid?: number | undefined;
-  /** The group id of the owner. */
-  gid?: number | undefined;
-  /** The permission bits. */
-  mode?: number | undefined;
-}
-
 /** The number of waiters of one semaphore of a set, in all processes together. */
 export interface SysvSemaphoreWaiters {
   /** Waiters for a higher value: `semncnt`. */
@@ -119,12 +113,6 @@ function modeOf(options: SysvSemaphoreSetCreateOptions | undefined): number {
   const mode = options?.mode ?? 0o600;
   checkMode(mode);
   return mode;
-}
-
-/** The checked fields of a change. */
-function changeOf({ uid, gid, mode }: SysvSemaphoreSetChange): PermChange {
-  checkPermChange({ uid, gid, mode });
-  return { uid, gid, mode };
 }
 
 function initialisationOf(
@@ -391,7 +379,7 @@ export class SysvSemaphoreSet implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
-  static change(target: SysvTarget, change: SysvSemaphoreSetChange): void {
+  static change(target: SysvTarget, change: SysvChange): void {
     const fields = changeOf(change);
     SysvObject.at(SEMAPHORE_SETS, target).set(fields);
   }
@@ -700,7 +688,7 @@ export class SysvSemaphoreSet implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
-  change(change: SysvSemaphoreSetChange): void {
+  change(change: SysvChange): void {
     this.#handle.set(changeOf(change));
   }
 

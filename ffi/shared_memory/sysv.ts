@@ -13,7 +13,9 @@ import { checkInternal, internal } from "../internal.ts";
 import { segmentUse, systemLimit } from "../kernel/limits.ts";
 import { Mapping } from "../kernel/mapping.ts";
 import {
+  changeOf,
   rowsOfTable,
+  type SysvChange,
   type SysvFamily,
   SysvObject,
   type SysvTarget,
@@ -30,12 +32,7 @@ import {
   ipcError,
   isNoAddress,
 } from "../libc/errno.ts";
-import {
-  checkPermChange,
-  IPC_CREAT,
-  IPC_EXCL,
-  type PermChange,
-} from "../libc/sys_ipc.ts";
+import { IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
 import {
   SHM_DEST,
   SHM_HUGETLB,
@@ -120,16 +117,6 @@ export interface SysvSharedMemoryStat {
   readonly changed: Date;
 }
 
-/** The fields that {@linkcode SysvSharedMemory.change} sets; absent ones stay. */
-export interface SysvSharedMemoryChange {
-  /** The user id of the owner. */
-  uid?: number | undefined;
-  /** The group id of the owner. */
-  gid?: number | undefined;
-  /** The permission bits. */
-  mode?: number | undefined;
-}
-
 /** An entry of {@linkcode SysvSharedMemory.list}. */
 export interface SysvSharedMemoryEntry {
   /** The key, from 0 to 0xffffffff; 0 of a private segment, and after a removal. */
@@ -165,12 +152,6 @@ const FAMILY: SysvFamily = {
   size: shmidDs.size,
   table: "/proc/sysvipc/shm",
 };
-
-/** The checked fields of a change. */
-function changeOf({ uid, gid, mode }: SysvSharedMemoryChange): PermChange {
-  checkPermChange({ uid, gid, mode });
-  return { uid, gid, mode };
-}
 
 function statOf(bytes: Uint8Array<ArrayBuffer>): SysvSharedMemoryStat {
   const ds = shmidDs.decode(bytes);
@@ -491,7 +472,7 @@ export class SysvSharedMemory extends Memory {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
-  static change(target: SysvTarget, change: SysvSharedMemoryChange): void {
+  static change(target: SysvTarget, change: SysvChange): void {
     const fields = changeOf(change);
     SysvObject.at(FAMILY, target).set(fields);
   }
@@ -555,7 +536,7 @@ export class SysvSharedMemory extends Memory {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
-  change(change: SysvSharedMemoryChange): void {
+  change(change: SysvChange): void {
     this.#segment.set(changeOf(change));
   }
 
