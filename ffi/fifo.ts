@@ -106,8 +106,8 @@ export type {
 /** Options of {@linkcode Fifo.create}. */
 export interface FifoCreateOptions {
   /**
-   * The permission bits. The umask of the process does not apply to them: it is as if
-   * `chmod` followed, and at no time are there more permissions than that.
+   * The permission bits. The umask of the process does not apply to a mode that is given: it
+   * is as if `chmod` followed, and at no time are there more permissions than that.
    *
    * @default {0o600, less the umask}
    */

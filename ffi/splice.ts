@@ -25,14 +25,14 @@ export interface SpliceOptions extends WaitOptions {
    * `off_in`: the position in the source, in bytes. The position of the file itself is
    * then neither used nor changed. The source must be a file.
    *
-   * @default {undefined}
+   * @default {the position of the file itself}
    */
   sourceOffset?: number | undefined;
   /**
    * `off_out`: the position in the target, in bytes. The position of the file itself is
    * then neither used nor changed. The target must be a file.
    *
-   * @default {undefined}
+   * @default {the position of the file itself}
    */
   targetOffset?: number | undefined;
 }

@@ -86,8 +86,8 @@ export interface MapOpenOptions extends MapOptions {
  */
 export interface MapCreateOptions {
   /**
-   * The permission bits. The umask of the process does not apply to them: it is as if
-   * `fchmod` followed, and at no time are there more permissions than that.
+   * The permission bits. The umask of the process does not apply to a mode that is given: it
+   * is as if `fchmod` followed, and at no time are there more permissions than that.
    *
    * @default {0o600, less the umask}
    */

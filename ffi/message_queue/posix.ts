@@ -87,8 +87,8 @@ export interface PosixMessageQueueCreateOptions
   extends PosixMessageQueueOpenOptions {
   /**
    * The permission bits: read permission is to receive, write permission is to send. The
-   * umask of the process does not apply to them: it is as if `fchmod` followed, and at no
-   * time are there more permissions than that.
+   * umask of the process does not apply to a mode that is given: it is as if `fchmod`
+   * followed, and at no time are there more permissions than that.
    *
    * @default {0o600, less the umask}
    */

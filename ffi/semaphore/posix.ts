@@ -51,8 +51,8 @@ import { Sem } from "./sem.ts";
 export interface PosixSemaphoreCreateOptions {
   /**
    * The permission bits. Users of the semaphore need permission to read and to write.
-   * The umask of the process does not apply to them: it is as if `chmod` followed, and at
-   * no time are there more permissions than that.
+   * The umask of the process does not apply to a mode that is given: it is as if `chmod`
+   * followed, and at no time are there more permissions than that.
    *
    * @default {0o600, less the umask}
    */

@@ -520,7 +520,7 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * Gives one semaphore of the set, to acquire and release permits as with a POSIX one.
+   * Returns one semaphore of the set, to acquire and release permits as with a POSIX one.
    * The kernel gives back what this process holds when it ends, unless `undo` is false.
    *
    * @param index The index of the semaphore, from 0.

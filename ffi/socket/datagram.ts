@@ -60,7 +60,9 @@ import {
 export interface UnixDatagramConnectOptions extends UnixBindOptions {
   /**
    * The address of this socket, which replies are sent to: a path, an abstract name, or
-   * null for a free abstract name. By default the socket is unnamed.
+   * null for a free abstract name.
+   *
+   * @default {no address: the socket is unnamed}
    */
   from?: UnixAddress | null | undefined;
 }
@@ -68,8 +70,9 @@ export interface UnixDatagramConnectOptions extends UnixBindOptions {
 /** Options of {@linkcode UnixDatagram.send} and its siblings. */
 export interface UnixSendToOptions extends UnixSendOptions {
   /**
-   * The address of the receiver, such as the `from` of a message. The default is the
-   * peer that this socket is connected to.
+   * The address of the receiver, such as the `from` of a message.
+   *
+   * @default {the peer that this socket is connected to}
    */
   to?: UnixAddress | undefined;
 }
@@ -336,6 +339,7 @@ export class UnixDatagram extends UnixChannel {
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If a path is empty or contains NUL.
    * @throws {RangeError} If a path or name is too long, or the mode out of range.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} ENOENT if the path does not exist; ENOTDIR or ELOOP if it leads
    * through a file or too many links; ECONNREFUSED if no socket is bound to the address, or
    * the file is no socket; EACCES if the file is not writable, or a directory not

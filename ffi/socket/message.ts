@@ -82,6 +82,8 @@ export interface UnixReceiveOptions {
   /**
    * Where the bytes are stored, of at least 1 byte: `data` is then a view of this buffer,
    * not a copy. Its length replaces `maxSize`.
+   *
+   * @default {a new array}
    */
   buffer?: Uint8Array<ArrayBuffer> | undefined;
   /**
