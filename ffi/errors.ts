@@ -17,7 +17,7 @@ export interface SystemLimit {
   readonly value: number | bigint;
 }
 
-/** What an {@linkcode IpcError} is made of. */
+/** The fields of a new {@linkcode IpcError}. */
 export interface IpcErrorInit {
   /** The symbolic name of the error number, such as `ENOENT`. */
   readonly code: string;

@@ -660,7 +660,7 @@ export class FramedStream implements Disposable {
     );
   }
 
-  /** What writes the first byte of a frame, and passes the descriptors with it. */
+  /** Returns the writer of the first byte of a frame: it passes the descriptors. */
   #firstWriter(options: FramedSendOptions | undefined): FrameWriter {
     const writer = this.#writer;
     const given = options?.descriptors;

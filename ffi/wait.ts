@@ -40,7 +40,7 @@ export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { WaitOptions } from "./wait/options.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 
-/** What {@linkcode waitAny} waits for: to read from it, or else to write to it. */
+/** A descriptor that {@linkcode waitAny} waits for: to read from it, or else to write to it. */
 export type WaitTarget = DescriptorLike | { readonly writable: DescriptorLike };
 
 function wantedOf(target: WaitTarget): Wanted {

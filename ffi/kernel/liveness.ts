@@ -9,7 +9,7 @@ interface Handle {
   unref(): void;
 }
 
-/** What the runtime has for its own listeners and connections. */
+/** The functions of the runtime for its own listeners and connections. */
 interface Core {
   refOpPromise(promise: Promise<unknown>): void;
   unrefOpPromise(promise: Promise<unknown>): void;

@@ -60,7 +60,7 @@ export function changeOf({ uid, gid, mode }: SysvChange): SysvChange {
 // parameter ipcmni_extend.
 const INDEX_BITS = [15, 24];
 
-/** What `IPC_SET` changes in one family besides the permissions. */
+/** The fields that `IPC_SET` changes in one family besides the permissions. */
 export interface MoreChange {
   /** Writes it into the struct. */
   readonly write: (bytes: Bytes) => void;

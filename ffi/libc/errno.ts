@@ -182,7 +182,7 @@ const libc = header({
   __xpg_strerror_r: { parameters: ["i32", "buffer", "u32"], result: "i32" },
 });
 
-/** What a call was about. Turned into text only when the call has failed. */
+/** The subject of a call. Turned into text only when the call has failed. */
 export type Subject = string | number | undefined;
 
 function describe(number: number): string {

@@ -31,7 +31,7 @@ type Call = (...parameters: any[]) => any;
 
 const { defineProperty, keys } = Object;
 
-/** What the process may open: that file, or without a path any. */
+/** The permission to open that file, or without a path any. */
 function permission(path?: string): Deno.PermissionStatus {
   return Deno.permissions.querySync(
     path === undefined ? { name: "ffi" } : { name: "ffi", path },
@@ -75,7 +75,7 @@ function namesOfLibc(): string[] {
   return namesOf(LIBC);
 }
 
-/** What makes libc available where no name of it may be opened. */
+/** The remedy where no name of libc may be opened. */
 function remedy(): string {
   const { state } = permission();
   if (state === "granted") {

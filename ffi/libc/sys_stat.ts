@@ -60,7 +60,7 @@ const statxFields = {
 /** struct statx: the one stat of Linux with the same layout on every machine. */
 export const statx: CStruct<typeof statxFields> = cStruct(statxFields);
 
-/** What a file is: its statx, of which mostly a field or two are read. */
+/** The status of a file: its statx, of which mostly a field or two are read. */
 export type FileStatus = ReturnType<typeof statx.view>;
 
 /** The status of an open descriptor. */

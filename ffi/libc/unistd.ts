@@ -54,7 +54,7 @@ export function pageSize(): number {
   return size ||= Number(unistd().sysconf(_SC_PAGESIZE));
 }
 
-/** What a symbolic link names. */
+/** The target of a symbolic link. */
 export function linkedTo(path: string): string {
   const target = new Uint8Array(PATH_MAX);
   const { readlink } = unistd();

@@ -75,7 +75,7 @@ export function isRead({ id }: LockSet): boolean {
   return readers.has(id);
 }
 
-/** What the two guards have in common: they unlock once. */
+/** The base class of the two guards: it unlocks once. */
 class Guard implements ReadGuard {
   readonly #previousOwnerDied: boolean;
   #unlock: (() => void) | undefined;

@@ -8,8 +8,8 @@ import type { LockSet } from "./lock_set.ts";
 export let setOf: (lock: SharedLock) => LockSet;
 
 /**
- * What {@linkcode SharedMutex}, {@linkcode SharedRwLock} and
- * {@linkcode SharedCondition} have in common: a System V semaphore set.
+ * The base class of {@linkcode SharedMutex}, {@linkcode SharedRwLock} and
+ * {@linkcode SharedCondition}: a System V semaphore set.
  */
 export abstract class SharedLock implements Disposable {
   readonly #set: LockSet;

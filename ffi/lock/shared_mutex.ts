@@ -43,7 +43,7 @@ class MutexAcquisition extends LockAcquisition<OwnerGuard> {
   }
 }
 
-/** What a mutex does, which callers cannot replace. */
+/** The operations of a mutex, which callers cannot replace. */
 class Mutex {
   readonly set: LockSet;
   readonly #queue = new WaiterQueue();
@@ -70,7 +70,7 @@ class Mutex {
   }
 }
 
-/** What this mutex does. For this module alone. */
+/** The operations of a mutex. For this module alone. */
 export let mutexOf: (mutex: unknown) => Mutex;
 
 /**

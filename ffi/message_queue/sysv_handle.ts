@@ -48,7 +48,7 @@ const MSGMNI = "/proc/sys/kernel/msgmni";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What the calls on message queues are, for SysvObject. */
+/** The calls on message queues, for SysvObject. */
 export const MESSAGE_QUEUES: SysvFamily = {
   kind: "queue",
   plural: "message queues",

@@ -6,7 +6,7 @@ import { sched } from "../libc/sched.ts";
 const LONGEST = 1; // ms
 const MAX_PENALTY = 255;
 
-/** What one object owes to those that waited when it released a permit. */
+/** The courtesy of one object to those that waited when it released a permit. */
 export class Courtesy {
   #isOwed = false;
   // Each time that the permit is not taken doubles the number of times that this object

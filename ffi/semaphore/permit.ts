@@ -3,7 +3,7 @@
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal } from "../internal.ts";
 
-/** What was taken from a semaphore. Disposing of it gives it back, once. */
+/** A permit that was taken from a semaphore. Disposing of it gives it back, once. */
 export interface SemaphorePermit extends Disposable {
   /**
    * `sem_post(sem)` or `semop(id, ...)`: gives the permit back. A second call does

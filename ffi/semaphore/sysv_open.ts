@@ -30,7 +30,7 @@ export interface Initialisation {
   readonly untouched: boolean;
 }
 
-/** What a call returns; undefined if it fails with this error number. */
+/** Returns the result of a call; undefined if it fails with this error number. */
 export function unless<T>(code: number, call: () => T): T | undefined {
   try {
     return call();

@@ -52,7 +52,7 @@ export const SEMAPHORE_SETS: SysvFamily = {
   table: "/proc/sysvipc/sem",
 };
 
-/** What the kernel tells, from the bytes of `struct semid_ds`. */
+/** The status, from the bytes of `struct semid_ds`. */
 export function statOf(bytes: Uint8Array<ArrayBuffer>): SysvSemaphoreSetStat {
   const { sem_perm, sem_nsems, sem_otime, sem_ctime } = semidDs.decode(bytes);
   return {

@@ -34,7 +34,7 @@ export type FieldViews<Declared extends Fields> = {
   -readonly [Name in keyof Declared]: ViewOf<Declared[Name]>;
 };
 
-/** What can be written to a struct with these fields. */
+/** The values that can be written to a struct with these fields. */
 export type FieldInputs<Declared extends Fields> = {
   readonly [Name in keyof Declared]: InputOf<Declared[Name]>;
 };

@@ -18,7 +18,7 @@ type Put<Value> = (
   little: boolean,
 ) => void;
 
-/** What a bit-field needs to know of its type. */
+/** The properties of its type that a bit-field needs. */
 interface Bits {
   readonly signed: boolean;
   /** The most bits of a bit-field. */
@@ -27,7 +27,7 @@ interface Bits {
 
 const bitsOfTypes = new WeakMap<object, Bits>();
 
-/** What types a bit-field can have: those of integers, in the byte order of C. */
+/** The types that a bit-field can have: those of integers, in the byte order of C. */
 export function bitsOfType(type: CType<unknown, unknown>): Bits | undefined {
   return bitsOfTypes.get(type);
 }

@@ -15,7 +15,7 @@ import {
 } from "./record.ts";
 import { bytesOf, cannotWrite, ours, pathTo, wrongType } from "./type.ts";
 
-/** What can be written to a union: one of its members, or a value or view of it. */
+/** A value that can be written to a union: one of its members, or a value or view of it. */
 export type UnionInput<Declared extends Fields> =
   | { [Name in keyof Declared]: Pick<FieldInputs<Declared>, Name> }[
     keyof Declared

@@ -13,7 +13,7 @@ import { spin } from "./spin.ts";
 import type { WaiterQueue } from "./waiters.ts";
 import { isOverdue, yieldToEventLoop } from "./yield.ts";
 
-/** What tells when a try may succeed. */
+/** Tells when a try may succeed. */
 export interface Source {
   /** Name used in error messages. */
   readonly subject: string;

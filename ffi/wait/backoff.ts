@@ -11,7 +11,7 @@ import { isOverdue, yieldToEventLoop } from "./yield.ts";
 const LONGEST = 20; // ms: how late a change may be noticed
 const SHARE = 10; // a sweep that takes long is repeated after this many times as long
 
-/** What tries again when it is due. */
+/** A wait that tries again when it is due. */
 interface Paused {
   due: number;
   readonly backoff: Backoff;

@@ -3,7 +3,7 @@
 import { ClosedError } from "../errors.ts";
 
 /**
- * What `next` gives, again and again: until it gives null, which is the end of the
+ * Yields the results of `next`, until it gives null, which is the end of the
  * other side, or until its object is closed, which is the end of this one.
  */
 export async function* untilClosed<T>(

@@ -40,7 +40,7 @@ export interface SyncWaitOptions {
   timeout?: number | undefined;
 }
 
-/** What ends a wait: the caller's options, read once. */
+/** The end of a wait: the caller's options, read once. */
 export interface Limits {
   /** On the clock of `performance.now()`. */
   readonly deadline: number;
@@ -82,7 +82,7 @@ function deadlineAfter(timeout: unknown): number {
   return performance.now() + timeout;
 }
 
-/** What a wait that took too long ends with. */
+/** The error of a wait that took too long. */
 export function timeoutError(subject: string): DOMException {
   return new DOMException(`Timed out waiting for ${subject}`, "TimeoutError");
 }

@@ -40,7 +40,7 @@ export function blockedCalls(): number {
   return blocked;
 }
 
-/** What has no descriptor, as the source of an attempt. */
+/** An object without a descriptor, as the source of an attempt. */
 export class PoolSource implements Source {
   readonly subject: string;
   readonly spins = true;

@@ -45,7 +45,7 @@ import {
   yieldToEventLoop,
 } from "./yield.ts";
 
-/** What can be waited for: a Descriptor, or the number of a foreign one. */
+/** A descriptor to wait for: a Descriptor, or the number of a foreign one. */
 export interface Waitable {
   readonly fd: number;
   /** Name used in error messages. */
@@ -64,7 +64,7 @@ interface Waiter {
 /** A descriptor that is, or was, waited for. */
 interface Watch {
   readonly fd: number;
-  /** What epoll knows it by: the number of a descriptor may be used again. */
+  /** Its name in epoll: the number of a descriptor may be used again. */
   readonly token: number;
   readonly waiters: Waiter[];
   /**
@@ -101,7 +101,7 @@ const eventView = epollEvent.view(event);
 const one = new Uint8Array(new BigUint64Array([1n]).buffer);
 const drained = new Uint8Array(8);
 
-/** What epoll_wait fills. */
+/** The array that epoll_wait fills. */
 class Events {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly #words: Uint32Array;

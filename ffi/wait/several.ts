@@ -15,7 +15,7 @@ export interface Wanted extends Waitable {
 export class SeveralSource implements Source {
   readonly subject: string;
   readonly spins = false;
-  /** What is waited for, as the last try has found it. */
+  /** The descriptors that are waited for, as the last try has found them. */
   wanted: readonly Wanted[] = [];
 
   constructor(subject: string) {

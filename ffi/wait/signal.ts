@@ -16,7 +16,7 @@ export function isAborted(signal: AbortSignal): boolean {
   return apply(aborted, signal, []) as boolean;
 }
 
-/** What a signal is aborted with. */
+/** The reason of an aborted signal. */
 export function reasonOf(signal: AbortSignal): unknown {
   return apply(reason, signal, []);
 }

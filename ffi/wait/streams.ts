@@ -19,7 +19,7 @@ async function closingOnFailure<T>(
 }
 
 /**
- * What `read` gives, as a stream. Its end, a failure, or its cancellation, calls
+ * Returns the results of `read` as a stream. Its end, a failure, or its cancellation, calls
  * `close`.
  */
 export function readableStream(
@@ -54,7 +54,7 @@ export function readableStream(
 }
 
 /**
- * What `write` takes, as a stream. Its end, a failure, or its abortion, calls
+ * Returns a stream that calls `write`. Its end, a failure, or its abortion, calls
  * `close`.
  */
 export function writableStream(

@@ -9,7 +9,7 @@ const REST = 200; // microseconds: most threads of the pool return within that t
 let deliveries = 0;
 let last = 0;
 
-/** What is not a declared global in every configuration of the type checker. */
+/** Globals that not every configuration of the type checker declares. */
 interface Globals {
   setImmediate?(callback: () => void): unknown;
   process?: { nextTick?(callback: () => void): void };
