@@ -220,7 +220,10 @@ function dispatchAll(events: Events, count: number): number {
   let resolved = 0;
   for (let index = 0; index < count; index++) {
     const token = events.tokenAt(index);
-    if (token === WAKEUP) unistd().read(wakeup, drained, drained.length);
+    // A pass leaves it to the outstanding call, which would go on waiting.
+    if (token === WAKEUP && outstanding === undefined) {
+      unistd().read(wakeup, drained, drained.length);
+    }
     const watch = tokens.get(token); // undefined: closed since it was reported
     if (watch !== undefined) {
       resolved += dispatch(watch, events.eventsAt(index));
