@@ -42,25 +42,31 @@ async function makeSegment(
   size: number,
   value?: number,
 ): Promise<void> {
-  await runC(`
+  const program = `
+    #include <stdlib.h>
     #include <sys/ipc.h>
     #include <sys/shm.h>
-    int main(void) {
-      int id = shmget(${key}, ${size}, IPC_CREAT | IPC_EXCL | 0666);
+    int main(int argc, char **argv) {
+      int id = shmget(atoi(argv[1]), atoi(argv[2]), IPC_CREAT | IPC_EXCL | 0666);
       int *number = shmat(id, 0, 0);
       if (number == (void *)-1) return 1;
-      ${value === undefined ? "" : `*number = ${value};`}
+      if (argc > 3) *number = atoi(argv[3]);
       return 0;
-    }`);
+    }`;
+  const numbers = value === undefined ? [key, size] : [key, size, value];
+  await runC(program, { args: numbers.map(String) });
 }
 
 async function removeSegment(key: number): Promise<void> {
-  await runC(`
+  const program = `
+    #include <stdlib.h>
     #include <sys/ipc.h>
     #include <sys/shm.h>
-    int main(void) {
-      return shmctl(shmget(${key}, 0, 0), IPC_RMID, 0) != 0;
-    }`);
+    int main(int argc, char **argv) {
+      (void)argc;
+      return shmctl(shmget(atoi(argv[1]), 0, 0), IPC_RMID, 0) != 0;
+    }`;
+  await runC(program, { args: [`${key}`] });
 }
 
 for (const last of ["TypeScript", "C"] as const) {

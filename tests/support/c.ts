@@ -1,12 +1,12 @@
 /**
- * C programs for tests: probes and peers, compiled with all warnings as errors,
- * once per test file, into a directory that goes when the file's tests are over.
+ * C programs for tests: probes and peers, compiled with all warnings as errors, once
+ * per run.
  *
  * The compiler is $CC, cc or gcc. Without one, {@linkcode noCompiler} is the
  * reason for which a test is to be ignored.
  */
-import { type Ended, run, type SpawnOptions } from "./process.ts";
-import { PREFIX } from "./names.ts";
+import { type Ended, exists, run, type SpawnOptions } from "./process.ts";
+import { PREFIX, sharedDirectory } from "./names.ts";
 
 const FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-pthread"];
 
@@ -22,7 +22,6 @@ export const noCompiler: string | null = hasCompiler
   : "no C compiler: neither $CC nor cc nor gcc";
 
 const programs = new Map<string, Promise<string>>();
-let directory: string | undefined;
 
 /** Finds a command that answers `--version`. */
 function findCompiler(): string[] | null {
@@ -47,15 +46,12 @@ function findCompiler(): string[] | null {
 
 /** Compiles a C file (more flags may follow) and returns the program's path. */
 export function compile(file: URL, ...flags: string[]): Promise<string> {
-  return memoised(file.pathname, flags, () => file.pathname);
+  return memoised(["-x", "c", file.pathname, ...flags]);
 }
 
 /** Compiles C text and returns the program's path. */
 export function compileText(text: string, ...flags: string[]): Promise<string> {
-  return memoised(text, flags, (base) => {
-    Deno.writeTextFileSync(`${base}.c`, text);
-    return `${base}.c`;
-  });
+  return memoised(["-x", "c", "-", ...flags], text);
 }
 
 /** Compiles and runs C text: a probe. Returns what it prints. */
@@ -68,36 +64,33 @@ export async function runC(
   return ended.stdout;
 }
 
-function memoised(
-  key: string,
-  flags: string[],
-  source: (base: string) => string,
-): Promise<string> {
-  const id = JSON.stringify([key, flags]);
+function memoised(args: string[], text = ""): Promise<string> {
+  const id = JSON.stringify([args, text]);
   let program = programs.get(id);
-  if (program === undefined) {
-    directory ??= Deno.makeTempDirSync({ prefix: `${PREFIX}-c-` });
-    const base = `${directory}/${programs.size}`;
-    program = build(source(base), base, flags);
-    programs.set(id, program);
-  }
+  if (program === undefined) programs.set(id, program = build(id, args, text));
   return program;
 }
 
+/** The program, which another test file may have compiled already. */
 async function build(
-  source: string,
-  program: string,
-  flags: string[],
+  id: string,
+  args: string[],
+  text: string,
 ): Promise<string> {
   if (compiler === null) throw new Error(noCompiler!);
-  const [command, ...args] = compiler;
+  const hash = await crypto.subtle.digest(
+    "SHA-256",
+    new TextEncoder().encode(id),
+  );
+  const program = `${sharedDirectory()}/${new Uint8Array(hash).toHex()}`;
+  if (exists(program)) return program;
+  const unfinished = `${program}.${PREFIX}`;
+  const [command, ...first] = compiler;
   const ended = await run(command!, {
-    args: [...args, ...FLAGS, "-o", program, source, ...flags],
+    args: [...first, ...FLAGS, "-o", unfinished, ...args],
+    stdin: text,
   });
   if (ended.code !== 0) throw new Error(`cannot compile:\n${ended.transcript}`);
+  Deno.renameSync(unfinished, program);
   return program;
 }
-
-globalThis.addEventListener("unload", () => {
-  if (directory !== undefined) Deno.removeSync(directory, { recursive: true });
-});

@@ -12,6 +12,9 @@ export const PREFIX = `ipc${Deno.pid}x${randomInteger().toString(36)}`;
 /** The keys that {@linkcode uniqueKey} has given out. */
 export const issuedKeys: Set<number> = new Set();
 
+/** Names the directory of what the test files of one run share. */
+export const SHARED = "TEST_SHARED";
+
 /** The scratch directories that exist at the moment. */
 export const scratchDirectories: Set<string> = new Set();
 
@@ -93,7 +96,24 @@ export function scratch(): Scratch {
   return new Scratch();
 }
 
+let ownDirectory: string | undefined;
+
+/** A directory for what takes long to make: of the run, or of this file alone. */
+export function sharedDirectory(): string {
+  return Deno.env.get(SHARED) ?? (ownDirectory ??= makeSharedDirectory());
+}
+
+/** Makes a directory that others may enter; the caller's to remove. */
+export function makeSharedDirectory(): string {
+  const path = Deno.makeTempDirSync({ prefix: `${PREFIX}-shared-` });
+  Deno.chmodSync(path, 0o755);
+  return path;
+}
+
 globalThis.addEventListener("unload", () => {
+  if (ownDirectory !== undefined) {
+    Deno.removeSync(ownDirectory, { recursive: true });
+  }
   for (const path of scratchDirectories) {
     try {
       Deno.removeSync(path, { recursive: true });

@@ -4,10 +4,16 @@
  *
  * That user may enter neither root's home, where the Deno binary may live, nor
  * perhaps this checkout: so it gets a binary, a cache and a copy of the library
- * of its own, in a directory that goes when the file's tests are over.
+ * of its own, which all test files of a run share.
  */
-import { PREFIX } from "./names.ts";
-import { type Child, type Ended, spawn, type SpawnOptions } from "./process.ts";
+import { PREFIX, sharedDirectory } from "./names.ts";
+import {
+  type Child,
+  type Ended,
+  exists,
+  spawn,
+  type SpawnOptions,
+} from "./process.ts";
 
 /** The user id and group id of "nobody". */
 export const NOBODY = 65534;
@@ -16,8 +22,6 @@ export const NOBODY = 65534;
 export const noOtherUser: string | null = findReason();
 
 const PROJECT = new URL("../../", import.meta.url);
-let home: string | undefined;
-let prepared = false;
 let snippets = 0;
 
 function findReason(): string | null {
@@ -44,13 +48,31 @@ function tryAsNobody(command: string, ...args: string[]): { success: boolean } {
 
 /** Makes the other user's directory, once. */
 function prepare(): string {
-  if (prepared) return home!;
-  home = Deno.makeTempDirSync({ prefix: `${PREFIX}-nobody-` });
-  Deno.chmodSync(home, 0o755);
-  for (const own of ["cache", "work"]) {
-    Deno.mkdirSync(`${home}/${own}`);
-    Deno.chownSync(`${home}/${own}`, NOBODY, NOBODY);
+  const home = `${sharedDirectory()}/nobody`;
+  if (!exists(home)) {
+    const unfinished = `${home}.${PREFIX}`;
+    build(unfinished);
+    try {
+      Deno.renameSync(unfinished, home);
+    } catch (error) {
+      if (!exists(home)) throw error; // else another test file was faster
+      Deno.removeSync(unfinished, { recursive: true });
+    }
   }
+  const work = `${home}/${PREFIX}`;
+  if (!exists(work)) makeOwn(work);
+  return home;
+}
+
+/** Makes a directory that belongs to the other user. */
+function makeOwn(path: string): void {
+  Deno.mkdirSync(path);
+  Deno.chownSync(path, NOBODY, NOBODY);
+}
+
+function build(home: string): void {
+  Deno.mkdirSync(home, { mode: 0o755 });
+  makeOwn(`${home}/cache`);
   if (!tryAsNobody(Deno.execPath(), "--version").success) {
     try {
       Deno.linkSync(Deno.realPathSync(Deno.execPath()), `${home}/deno`);
@@ -69,8 +91,6 @@ function prepare(): string {
     ) => [name + entry.slice(1), file]),
   );
   Deno.writeTextFileSync(`${home}/deno.json`, JSON.stringify({ imports }));
-  prepared = true;
-  return home;
 }
 
 function copyTree(from: string, to: string): void {
@@ -95,17 +115,13 @@ export function spawnAsNobody(
   options: SpawnOptions = {},
 ): Child {
   const directory = prepare();
-  const script = `${directory}/snippet${++snippets}.ts`;
+  const work = `${directory}/${PREFIX}`;
+  const script = `${directory}/${PREFIX}-${++snippets}.ts`;
   Deno.writeTextFileSync(script, source);
   Deno.chmodSync(script, 0o644);
-  let deno = `${directory}/deno`;
-  try {
-    Deno.statSync(deno);
-  } catch {
-    deno = Deno.execPath();
-  }
-  return spawn(deno, {
-    cwd: `${directory}/work`,
+  const copy = `${directory}/deno`;
+  return spawn(exists(copy) ? copy : Deno.execPath(), {
+    cwd: work,
     ...options,
     args: [
       "run",
@@ -117,7 +133,7 @@ export function spawnAsNobody(
       ...options.args ?? [],
     ],
     env: {
-      HOME: `${directory}/work`,
+      HOME: work,
       DENO_DIR: `${directory}/cache`,
       ...options.env,
     },
@@ -136,7 +152,3 @@ export async function runAsNobody(
   if (ended.code !== 0) throw new Error(`failed:\n${ended.transcript}`);
   return ended;
 }
-
-globalThis.addEventListener("unload", () => {
-  if (home !== undefined) Deno.removeSync(home, { recursive: true });
-});
