@@ -340,8 +340,6 @@ const strangers = new Set(
 function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
   const all = new Map<string, number>();
   const uid = Deno.uid();
-  // A private object that was not used has no trace of its creator.
-  const takeUnused = !parallel && !othersAtWork();
   for (const kind of SYSV) {
     for (const row of sysvTable(kind)) {
       if (strangers.has(`${kind} ${row[ID[kind]]}`)) continue;
@@ -351,7 +349,9 @@ function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
       const ours = issuedKeys.has(row.key! | 0) ||
         pids.some((pid) => spawnedPids.has(pid)) ||
         (!parallel && pids.includes(Deno.pid)) ||
-        (takeUnused && pids.length === 0 && row.key === 0 && row.cuid === uid);
+        // A private object that was not used has no trace of its creator.
+        (!parallel && pids.length === 0 && row.key === 0 && row.cuid === uid &&
+          !othersAtWork());
       if (ours) {
         count(all, `${kind} ${row[ID[kind]]} (key ${row.key})`);
       }
