@@ -7,6 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { MemoryMap } from "../ffi/memory_map.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
+import { rounds } from "./support/rounds.ts";
 
 const MEMORY = import.meta.resolve("../ffi/memory_map.ts");
 const STDATOMIC = import.meta.resolve("../ffi/libc/stdatomic.ts");
@@ -82,7 +83,9 @@ leakTest("fence() lets no load pass a store", { needs }, async () => {
   const end = performance.now() + 40_000;
   let seen = 0;
   let runs = 0;
-  while ((runs < 5 || seen < 100) && performance.now() < end) {
+  while (
+    (runs < rounds(2, 5) || seen < rounds(20, 100)) && performance.now() < end
+  ) {
     assertEquals(await countBuffered(true), 0);
     const count = await countBuffered(false);
     seen += count;
@@ -95,8 +98,8 @@ leakTest("fence() lets no load pass a store", { needs }, async () => {
  * The test "message passing": a payload, then a word, for which another thread
  * waits. What it finds then, in how many rounds it was not all of the payload.
  */
-async function countStale(rounds: number, early: boolean): Promise<number> {
-  return await inChild(async ({ rounds, early, url }) => {
+async function countStale(times: number, early: boolean): Promise<number> {
+  return await inChild(async ({ times, early, url }) => {
     const { MemoryMap } = await import("../mod.ts");
     const LENGTH = 8192;
     const code = `
@@ -104,7 +107,7 @@ async function countStale(rounds: number, early: boolean): Promise<number> {
       self.onmessage = ({ data }) => {
         const memory = Memory.adopt(data);
         const { int32 } = memory.atomics;
-        for (let round = 1; round <= ${rounds}; round++) {
+        for (let round = 1; round <= ${times}; round++) {
           if (${early}) {
             Atomics.store(int32, 0, round);
             memory.notify(0);
@@ -124,7 +127,7 @@ async function countStale(rounds: number, early: boolean): Promise<number> {
     worker.postMessage(map.share());
     const { int32 } = map.atomics;
     let stale = 0;
-    for (let round = 1; round <= rounds; round++) {
+    for (let round = 1; round <= times; round++) {
       map.waitSync(0, round - 1);
       if (int32.subarray(16).some((word) => word !== round)) stale++;
       while (int32[15 + LENGTH] !== round);
@@ -134,12 +137,15 @@ async function countStale(rounds: number, early: boolean): Promise<number> {
     await done;
     worker.terminate();
     return stale;
-  }, { argument: { rounds, early, url: MEMORY } });
+  }, { argument: { times, early, url: MEMORY } });
 }
 
 leakTest("What was written before a word is there after wait()", {
   needs,
 }, async () => {
-  assertEquals(await countStale(5_000, false), 0);
-  assert(await countStale(2_000, true) > 0, "a stale payload is not noticed");
+  assertEquals(await countStale(rounds(500, 5_000), false), 0);
+  assert(
+    await countStale(rounds(200, 2_000), true) > 0,
+    "a stale payload is not noticed",
+  );
 });

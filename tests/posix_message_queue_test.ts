@@ -32,6 +32,7 @@ import { killUsersOf } from "./support/kills.ts";
 import { PREFIX, scratch, uniqueName } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
 import { spawnDeno } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled, turns } from "./support/waits.ts";
 
@@ -922,7 +923,7 @@ leakTest(
     await using sender = spawnCall(sendOnDemand, { argument: place.name });
     assertEquals(await sender.line(), "up");
     using demand = PosixMessageQueue.open(`${place.name}-demand`);
-    await raceAborts(10_000, {
+    await raceAborts(rounds(1_000, 10_000), {
       wait: (options) => queue.receive(options),
       bring: () => demand.send(bytes(1)), // the sender sends one
       check: ({ data }, round) =>
@@ -1089,7 +1090,7 @@ leakTest(
   "PosixMessageQueue: 64 senders and 64 receivers lose, double and mix up nothing",
   { limit: 120_000 },
   async () => {
-    const each = 150;
+    const each = rounds(30, 150);
     using place = namedQueue(8, record.size);
     const argument = { name: place.name, each };
     await using children = new AsyncDisposableStack();
@@ -1170,7 +1171,7 @@ leakTest(
   { limit: 240_000 },
   async () => {
     using place = namedQueue(4, 16);
-    await killUsersOf(place.queue, 200);
+    await killUsersOf(place.queue, rounds(20, 200));
   },
 );
 

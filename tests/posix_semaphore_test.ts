@@ -15,6 +15,7 @@ import { kill, killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
 import { type Child, exists, spawn } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
 import { Words } from "./support/words.ts";
 
@@ -1084,9 +1085,10 @@ for (const [where, make] of places) {
 }
 
 leakTest(
-  "PosixSemaphore loses what the dead had, and nothing else: kill -9, 200 rounds",
+  "PosixSemaphore loses what the dead had, and nothing else: kill -9",
   { limit: 240_000 },
   async () => {
+    const ROUNDS = rounds(20, 200);
     const KINDS = {
       "has one": "semaphore.acquireSync(); console.log('up'); await stay();",
       "waits for one": "console.log('up'); none.acquireSync();",
@@ -1101,7 +1103,7 @@ leakTest(
     const NONE = OFFSET + SIZE;
     using none = PosixSemaphore.init(place.memory.bytes.subarray(NONE), 0);
     const { semaphore } = place;
-    for (let round = 0; round < 200; round += 4) {
+    for (let round = 0; round < ROUNDS; round += 4) {
       const most = 5; // more than can be lost
       while (semaphore.value < most) semaphore.release();
       const victims = Object.values(KINDS).map((text) =>
@@ -1380,9 +1382,11 @@ async function releaseWhenUp(
   semaphore.release();
 }
 
+const COUNTS = rounds(2_000, 10_000);
+
 /** Code that adds to a counter, so that others could get in between. */
 const ADD = `
-  for (let i = 0; i < 10_000; i++) {
+  for (let i = 0; i < ${COUNTS}; i++) {
     using _permit = semaphore.acquireSync();
     const value = words[0];
     for (let spin = 0; spin < 20; spin++) Atomics.load(words, 1);
@@ -1404,7 +1408,7 @@ for (const [where, make] of places) {
       );
       await releaseWhenUp(place, children);
       for (const child of children) assertPrinted(await child.ended(), "up");
-      assertEquals([counter.words[0], place.semaphore.value], [40_000, 1]);
+      assertEquals([counter.words[0], place.semaphore.value], [4 * COUNTS, 1]);
     },
   );
 }
@@ -1431,7 +1435,7 @@ for (const [where, make] of places.slice(1)) {
         all.use(await spawnPeer(place)),
         all.use(await spawnPeer(place)),
       ];
-      for (const peer of peers) await peer.send("add 10000");
+      for (const peer of peers) await peer.send(`add ${COUNTS}`);
       await releaseWhenUp(place, children);
       for (const child of children) assertPrinted(await child.ended(), "up");
       for (const peer of peers) {
@@ -1439,7 +1443,7 @@ for (const [where, make] of places.slice(1)) {
         await peer.closeStdin();
         assertEquals((await peer.ended()).code, 0);
       }
-      assertEquals([words[0], place.semaphore.value], [40_000, 1]);
+      assertEquals([words[0], place.semaphore.value], [4 * COUNTS, 1]);
     },
   );
 }

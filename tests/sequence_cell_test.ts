@@ -13,6 +13,7 @@ import { compile, noCompiler } from "./support/c.ts";
 import { spawnCall } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { spawn, until } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 
 const person = struct({ age: i16, name: cstring(20), score: f64 });
 const ghkim = { age: 80, name: "ghkim", score: 0.5 };
@@ -148,10 +149,10 @@ leakTest("SequenceCell stays in its place when the memory grows", () => {
 // --- Under load --------------------------------------------------------------
 
 const words = struct({ all: array(u64, 16) });
-const READS = 3_400_000; // of each of three readers
+const READS = rounds(200_000, 3_400_000); // of each of three readers
 
 leakTest(
-  "SequenceCell: of 10 million reads under a writer none is torn",
+  "SequenceCell: of many reads under a writer none is torn",
   { limit: 120_000 },
   async () => {
     const size = SequenceCell.size(words);
@@ -220,17 +221,17 @@ leakTest(
   async () => {
     using memory = newSegment(SequenceCell.size(person));
     const cell = new SequenceCell(memory, 0, person);
-    const rounds = 200_000;
-    const args = [`${memory.id}`, `${rounds}`];
+    const writes = rounds(50_000, 200_000);
+    const args = [`${memory.id}`, `${writes}`];
     await using peer = spawn(await compile(WRITER), { args });
     let seen = 0;
-    while (seen < 2 * rounds) {
+    while (seen < 2 * writes) {
       seen = await cell.changed(seen);
       const { age, name, score } = await cell.read();
       assertEquals([name, score], [`name ${age}`, age]);
     }
     assertEquals((await peer.ended()).code, 0);
-    assertEquals(cell.readSync().age, rounds % 30_000);
+    assertEquals(cell.readSync().age, writes % 30_000);
   },
 );
 

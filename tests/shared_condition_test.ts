@@ -14,6 +14,7 @@ import { outcome, Place, urlOfWorker } from "./support/locks.ts";
 import { uniqueKey } from "./support/names.ts";
 import type { Child } from "./support/process.ts";
 import { until } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 
 // --- Helpers ----------------------------------------------------------------
 
@@ -470,10 +471,10 @@ leakTest(
   },
 );
 
-leakTest("SharedCondition: kill -9 at any point, 200 rounds", {
+leakTest("SharedCondition: kill -9 at any point", {
   limit: 240_000,
 }, async () => {
-  const ROUNDS = 200;
+  const ROUNDS = rounds(16, 200);
   const BATCH = 8;
   using place = new ConditionPlace();
   const { condition, words } = place;

@@ -22,6 +22,7 @@ import {
   spawn,
   until,
 } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 // --- Helpers ----------------------------------------------------------------
@@ -866,10 +867,10 @@ const KILLS = [
 ];
 
 leakTest(
-  "SharedMutex: kill -9 at random points, 200 rounds",
+  "SharedMutex: kill -9 at random points",
   { limit: 180_000 },
   async () => {
-    const ROUNDS = 200;
+    const ROUNDS = rounds(20, 200);
     const BATCH = 20; // killed one after another; all others survive that
     using place = new Place();
     const { mutex, words } = place;

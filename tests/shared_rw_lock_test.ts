@@ -15,6 +15,7 @@ import {
 } from "./support/locks.ts";
 import { uniqueKey } from "./support/names.ts";
 import type { Child } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 // --- Helpers ----------------------------------------------------------------
@@ -905,10 +906,10 @@ function loop(slot: number): string {
 }
 
 leakTest(
-  "SharedRwLock: kill -9 at any point, 200 rounds",
+  "SharedRwLock: kill -9 at any point",
   { limit: 240_000 },
   async () => {
-    const ROUNDS = 200;
+    const ROUNDS = rounds(20, 200);
     const BATCH = 10; // killed one after another; all others survive that
     using place = new RwPlace();
     const { lock, words } = place;

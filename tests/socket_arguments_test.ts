@@ -469,7 +469,7 @@ leakTest("a listener that is passed arrives blocking", () => {
   using listener = UnixListener.listen(null);
   UnixStream.connectSync(listener.localAddress!).close();
   listener.tryAccept()!.close();
-  assert(isNonblocking(listener.fd));
+  fcntl().fcntl(listener.fd, F_SETFL, O_NONBLOCK);
   ends[0].sendSync(bytes(1), { descriptors: [listener] });
   using message = ends[1].receiveSync({ maxDescriptors: 1 })!;
   assert(!isNonblocking(message.descriptors[0]!.fd));

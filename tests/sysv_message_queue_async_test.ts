@@ -20,6 +20,7 @@ import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import { OwnQueue, spawnWith } from "./support/queues.ts";
+import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled, soon, turns } from "./support/waits.ts";
 
@@ -140,7 +141,10 @@ leakTest("SysvMessageQueue.receive() leaves the pool to file I/O", async () => {
 
 // Without a thread they look again after a millisecond at the earliest.
 for (
-  const [lanes, rounds] of [["with", 10_000], ["without", 2_000]] as const
+  const [lanes, times] of [
+    ["with", rounds(1_000, 10_000)],
+    ["without", rounds(500, 2_000)],
+  ] as const
 ) {
   leakTest(
     `SysvMessageQueue.receive() ${lanes} a thread loses no message to an abort that races it`,
@@ -163,7 +167,7 @@ for (
            queue.sendSync(Uint8Array.of(round >> 8, round), { type: ${ANSWER} });
          }`,
       );
-      await raceAborts(rounds, {
+      await raceAborts(times, {
         wait: (options) => queue.receive({ type: ANSWER, ...options }),
         bring: () => queue.sendSync(bytes(1), { type: DEMAND }),
         check: ({ data }, round) =>
@@ -184,7 +188,7 @@ leakTest(
   { limit: 120_000 },
   async () => {
     using own = new OwnQueue();
-    const [PROCESSES, EACH, MESSAGES] = [4, 16, 150];
+    const [PROCESSES, EACH, MESSAGES] = [4, 16, rounds(30, 150)];
     const children: Child[] = [];
     for (let process = 0; process < PROCESSES; process++) {
       const first = 1 + process * EACH;

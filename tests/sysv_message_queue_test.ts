@@ -23,6 +23,7 @@ import { leakTest, sysvTable } from "./support/leaks.ts";
 import { scratch, uniqueKey } from "./support/names.ts";
 import { noOwnLimits, runLimited } from "./support/namespaces.ts";
 import { run, spawn } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 import { NOBODY, noOtherUser, spawnAsNobody } from "./support/user.ts";
 
 const LONG_MAX = 2n ** 63n - 1n;
@@ -1336,7 +1337,7 @@ leakTest(
   async () => {
     using queue = newQueue();
     queue.change({ maxBytes: 64 }); // so that senders wait, too
-    await killUsersOf(queue, 200);
+    await killUsersOf(queue, rounds(20, 200));
   },
 );
 

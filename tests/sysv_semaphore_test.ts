@@ -23,6 +23,7 @@ import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
 import { run, until } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
 import { raceAborts, settled } from "./support/waits.ts";
 import { Words } from "./support/words.ts";
@@ -1040,7 +1041,7 @@ for (const lanes of ["with", "without"]) {
       );
       await using giver = spawnCall(giveOnDemand, { argument: id });
       assertEquals(await giver.line(), "up");
-      await raceAborts(5_000, {
+      await raceAborts(rounds(1_000, 5_000), {
         wait: (options) => semaphore.acquire(options),
         bring: () => set.tryOperate(take(1, 1)), // the giver gives one
       });
@@ -1217,7 +1218,7 @@ leakTest(
   "SysvSemaphore lets one of 64 in at a time, and none starves",
   { limit: 120_000 },
   async () => {
-    const each = 100;
+    const each = rounds(20, 100);
     using place = newSet(1);
     using counter = new Words(2);
     await using all = new AsyncDisposableStack();
@@ -1268,7 +1269,7 @@ leakTest(
     using place = newSet(1, 3);
     const { set, id } = place;
     const lock = set.semaphore(0);
-    for (let round = 0; round < 200; round += 5) {
+    for (let kills = rounds(20, 200); kills > 0; kills -= 5) {
       const victims = [0, 1, 2, 3, 4].map((kind) =>
         spawnCall(useForEver, { argument: { id, kind } })
       );
