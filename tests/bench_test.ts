@@ -115,7 +115,7 @@ const oneProcessor = navigator.hardwareConcurrency > 1
 
 leakTest(
   "bench measures servers of many connections, and one of many waiters",
-  { needs: [noCompiler, oneProcessor] },
+  { needs: [noCompiler, oneProcessor], soak: true },
   async () => {
     using directory = scratch();
     const json = directory.file("bench.json");

@@ -39,9 +39,10 @@ import {
   uniqueName,
 } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
+import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
-const CYCLES = 1_000;
+const CYCLES = rounds(100, 1_000);
 
 // --- Again and again -----------------------------------------------------------
 

@@ -1171,7 +1171,7 @@ leakTest(
   { limit: 240_000 },
   async () => {
     using place = namedQueue(4, 16);
-    await killUsersOf(place.queue, rounds(20, 200));
+    await killUsersOf(place.queue, rounds(8, 200));
   },
 );
 

@@ -30,25 +30,36 @@ function testsIn(path: string): string[] {
   );
 }
 
-/** Whether the tests of a file make more rounds in the long run. */
-function hasRounds(path: string): boolean {
-  return Deno.readTextFileSync(path).includes('support/rounds.ts"');
+/** Whether a file has tests that are others in the long run. */
+function isForSoak(path: string): boolean {
+  return /support\/rounds\.ts"|soak: true|\bPAIRS\b/.test(
+    Deno.readTextFileSync(path),
+  );
 }
 
 /** Runs a file, and adds up what its last line says. */
 async function runFile(path: string, flags: string[]): Promise<void> {
   const args = ["test", "-A", "--no-check", ...flags, path];
-  const { code, stdout, stderr } = await run(Deno.execPath(), {
+  const { code, signal, stdout, stderr } = await run(Deno.execPath(), {
     args,
     limit: LIMIT,
-  }).catch((error) => ({ code: 1, stdout: "", stderr: String(error) }));
+  }).catch((error) => ({
+    code: 1,
+    signal: "",
+    stdout: "",
+    stderr: `${error}`,
+  }));
   const [line = "", ...counts] = stdout.match(SUMMARY) ?? [];
   const [passed, failed, ignored] = counts.map((count) => Number(count ?? 0));
   sum.passed += passed ?? 0;
   sum.failed += failed || Number(code !== 0);
   sum.ignored += ignored ?? 0;
   console.log(`${stdout.replace(line, "").trim()}\n`);
-  if (code !== 0) console.log(`${stderr}\nFAILED: ${path}\n`);
+  if (code !== 0) {
+    console.log(
+      `${stderr}\nFAILED: ${path} (${signal ?? `exit code ${code}`})\n`,
+    );
+  }
 }
 
 /** Runs all the files; the largest first, so that none is left alone at the end. */
@@ -67,7 +78,7 @@ const begun = performance.now();
 const named = Deno.args.filter((arg) => exists(arg));
 const flags = Deno.args.filter((arg) => !exists(arg));
 const files = (named.length > 0 ? named : [TESTS]).flatMap(testsIn)
-  .filter((path) => !SOAK || hasRounds(path));
+  .filter((path) => !SOAK || isForSoak(path));
 const shared = makeSharedDirectory();
 Deno.env.set(SHARED, shared);
 try {

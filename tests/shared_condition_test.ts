@@ -30,6 +30,9 @@ const LIMITED = { timeout: 10_000 };
 /** How many generations of waiters there can be that have not gone yet. */
 const GATES = 4;
 
+/** How often each of those who take turns has one. */
+const TURNS = rounds(200, 1_000);
+
 /** The same as the C peer does. Each takes what waits, or locks, as an argument. */
 const PRELUDE = `
   function repair(guard) {
@@ -72,7 +75,7 @@ const PRELUDE = `
   }
 
   async function turns(how, turn) {
-    for (let i = 0; i < 1000; i++) {
+    for (let i = 0; i < ${TURNS}; i++) {
       change(await how.when(() => Atomics.load(words, ${FIRST}) % 4 === turn), 0);
     }
   }
@@ -394,11 +397,14 @@ leakTest("SharedCondition: four take turns, and none misses its own", {
      await new Promise((resolve) => worker.onmessage = resolve);
      worker.terminate();`,
   ].map((text) => all.use(place.spawn(text)));
-  await peer.send("turns 3");
+  await peer.send(`turns 3 ${TURNS}`);
   start.release();
   for (const child of children) assertPrinted(await child.ended(), "up");
   assertEquals(await peer.line(), "done");
-  assertEquals([place.words[FIRST], place.words[SECOND]], [4000, 4000]);
+  assertEquals([place.words[FIRST], place.words[SECOND]], [
+    4 * TURNS,
+    4 * TURNS,
+  ]);
   assertEquals(place.condition.waiters, 0);
 });
 
@@ -474,7 +480,7 @@ leakTest(
 leakTest("SharedCondition: kill -9 at any point", {
   limit: 240_000,
 }, async () => {
-  const ROUNDS = rounds(16, 200);
+  const ROUNDS = rounds(8, 200);
   const BATCH = 8;
   using place = new ConditionPlace();
   const { condition, words } = place;

@@ -526,19 +526,20 @@ leakTest(
 
 // --- Mutual exclusion -------------------------------------------------------
 
+const COUNTS = rounds(1_000, 5_000);
 const COUNTERS = {
-  "lockSync()": `for (let i = 0; i < 5_000; i++) {
+  "lockSync()": `for (let i = 0; i < ${COUNTS}; i++) {
       using guard = mutex.lockSync();
       work(words, guard);
     }`,
-  "tryLock()": `for (let i = 0; i < 5_000;) {
+  "tryLock()": `for (let i = 0; i < ${COUNTS};) {
       using guard = mutex.tryLock();
       if (guard === undefined) continue;
       work(words, guard);
       i++;
     }`,
-  "lock()": `await Promise.all([1_000, 1_500, 2_500].map(async (times) => {
-      for (let i = 0; i < times; i++) {
+  "lock()": `await Promise.all([0.2, 0.3, 0.5].map(async (part) => {
+      for (let i = 0; i < part * ${COUNTS}; i++) {
         using guard = await mutex.lock();
         work(words, guard);
       }
@@ -554,7 +555,12 @@ for (const [how, text] of Object.entries(COUNTERS)) {
     for (const child of children) await child.expect("up\n");
     start.release();
     for (const child of children) assertPrinted(await child.ended(), "up");
-    assertEquals([...place.words.subarray(0, 4)], [20_000, 20_000, 0, 0]);
+    assertEquals([...place.words.subarray(0, 4)], [
+      4 * COUNTS,
+      4 * COUNTS,
+      0,
+      0,
+    ]);
     place.assertFree();
   });
 }
@@ -570,11 +576,11 @@ leakTest("SharedMutex: processes in C and in Deno lose no count", {
     all.use(place.spawn(text))
   );
   for (const child of children) await child.expect("up\n");
-  for (const peer of peers) await peer.send("count 5000");
+  for (const peer of peers) await peer.send(`count ${COUNTS}`);
   start.release();
   for (const child of children) assertPrinted(await child.ended(), "up");
   for (const peer of peers) assertEquals(await peer.line(), "counted");
-  assertEquals([...place.words.subarray(0, 4)], [20_000, 20_000, 0, 0]);
+  assertEquals([...place.words.subarray(0, 4)], [4 * COUNTS, 4 * COUNTS, 0, 0]);
   place.assertFree();
 });
 
@@ -598,7 +604,7 @@ leakTest("SharedMutex: Workers of one process lose no count", async () => {
   start.release();
   const { code, stderr } = await child.ended();
   assertEquals([code, stderr], [0, ""]);
-  assertEquals([...place.words.subarray(0, 4)], [15_000, 15_000, 0, 0]);
+  assertEquals([...place.words.subarray(0, 4)], [3 * COUNTS, 3 * COUNTS, 0, 0]);
   place.assertFree();
 });
 
@@ -870,8 +876,8 @@ leakTest(
   "SharedMutex: kill -9 at random points",
   { limit: 180_000 },
   async () => {
-    const ROUNDS = rounds(20, 200);
-    const BATCH = 20; // killed one after another; all others survive that
+    const ROUNDS = rounds(10, 200);
+    const BATCH = rounds(10, 20); // killed one after another; all others survive that
     using place = new Place();
     const { mutex, words } = place;
     const seen = { inside: 0, calling: 0, outside: 0 };

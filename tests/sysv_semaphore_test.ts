@@ -1269,7 +1269,7 @@ leakTest(
     using place = newSet(1, 3);
     const { set, id } = place;
     const lock = set.semaphore(0);
-    for (let kills = rounds(20, 200); kills > 0; kills -= 5) {
+    for (let kills = rounds(10, 200); kills > 0; kills -= 5) {
       const victims = [0, 1, 2, 3, 4].map((kind) =>
         spawnCall(useForEver, { argument: { id, kind } })
       );

@@ -14,17 +14,18 @@ import {
   spawnDeno,
   type SpawnOptions,
 } from "../support/process.ts";
+import { rounds } from "../support/rounds.ts";
 
 /** Who plays a part: the example, or its C peer. */
 export type Side = "TypeScript" | "C";
 
-/** All pairs of sides. */
-export const PAIRS: readonly (readonly [Side, Side])[] = [
+/** Both mixed pairs of sides; in the long run all four. */
+export const PAIRS: readonly (readonly [Side, Side])[] = ([
   ["TypeScript", "C"],
   ["C", "TypeScript"],
   ["TypeScript", "TypeScript"],
   ["C", "C"],
-];
+] as const).slice(0, rounds(2, 4));
 
 /** A test with C peers. */
 export function peerTest(

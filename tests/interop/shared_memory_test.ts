@@ -3,6 +3,7 @@ import { assertPrinted } from "../support/asserts.ts";
 import { runC } from "../support/c.ts";
 import { sysvTable } from "../support/leaks.ts";
 import { uniqueKey } from "../support/names.ts";
+import { rounds } from "../support/rounds.ts";
 import {
   exampleTest,
   peerTest,
@@ -75,7 +76,7 @@ for (const last of ["TypeScript", "C"] as const) {
     `shm.ts and the C program count on, ${removal} removes`,
     async () => {
       const key = uniqueKey();
-      for (let round = 0; round < 2; round++) {
+      for (let left = rounds(1, 2); left > 0; left--) {
         let value = 0;
         for (
           const side of ["C", "TypeScript", "TypeScript", "C", "C"] as const
@@ -92,7 +93,7 @@ for (const last of ["TypeScript", "C"] as const) {
     `${removal} alone makes a segment, counts to 1 and removes it`,
     async () => {
       const key = uniqueKey();
-      for (let round = 0; round < 2; round++) {
+      for (let left = rounds(1, 2); left > 0; left--) {
         await count(last, key, 1, "remove");
         assertEquals(segment(key), undefined);
       }
@@ -162,7 +163,8 @@ for (const script of ["shm.ts", "remove_shm.ts"]) {
   });
 
   exampleTest(`${script} refuses a key that is none`, async () => {
-    for (const key of ["abc", "", "1.5", "99999999999"]) {
+    const keys = ["abc", "99999999999", "", "1.5"].slice(0, rounds(2, 4));
+    for (const key of keys) {
       const ended = await runExample(script, [`--key=${key}`]);
       assertNotEquals(ended.code, 0, `--key=${key}: ${ended.transcript}`);
       assertEquals([ended.signal, ended.stdout], [null, ""]);

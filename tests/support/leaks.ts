@@ -12,6 +12,7 @@
  */
 import { issuedKeys, PREFIX, scratchDirectories } from "./names.ts";
 import { links, running, spawnedPids } from "./process.ts";
+import { SOAK } from "./rounds.ts";
 
 /** The longest that a test may take, unless told otherwise. */
 export const TEST_LIMIT = 60_000;
@@ -33,6 +34,8 @@ export interface LeakOptions {
 export interface LeakTestOptions extends LeakOptions {
   /** What the test needs: null, or the reason why that is missing here. */
   needs?: (string | null)[];
+  /** Whether there is no short form: the test is run in the long run only. */
+  soak?: boolean;
   /** The time limit in milliseconds. */
   limit?: number;
   /** As of `Deno.test`. */
@@ -148,12 +151,14 @@ export function leakTest(
   const [options, fn] = rest.length === 2 ? rest : [{}, rest[0]];
   const {
     needs = [],
+    soak = false,
     limit = TEST_LIMIT,
     parallel,
     files,
     grace,
     ...definition
   } = options;
+  if (soak && !SOAK) return;
   const reason = needs.find((need) => need !== null);
   Deno.test({
     ...definition,

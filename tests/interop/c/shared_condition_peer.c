@@ -132,8 +132,8 @@ int main(int argc, char **argv) {
   print_at_once();
   puts("up");
   while (fgets(line, sizeof line, stdin) != NULL) {
-    int value = 0;
-    if (sscanf(line, "%19s %d", word, &value) < 1) return 2;
+    int value = 0, times = 0;
+    if (sscanf(line, "%19s %d %d", word, &value, &times) < 1) return 2;
     if (strcmp(word, "stay") == 0) {
       add(3, 1);
     } else if (strcmp(word, "wait") == 0) {
@@ -143,7 +143,7 @@ int main(int argc, char **argv) {
     } else if (strcmp(word, "take") == 0) {
       for (;;) take();
     } else if (strcmp(word, "turns") == 0) {
-      turns(value, 1000);
+      turns(value, times);
       puts("done");
     } else {
       return 2;
