@@ -697,7 +697,7 @@ const FAIL_AGAIN_AND_AGAIN = `
     EEXIST: (path) => Fifo.create(path),
     EBADF: () => PipeReader.fromFd(0x7fffffff),
     ENOTDIR: () => Fifo.open("/dev/null/x"),
-    EINVAL: () => SysvMessageQueue.fromId(0x7fffffff),
+    EIDRM: () => SysvMessageQueue.fromId(0x7fffffff),
   };
   addEventListener("message", ({ data: { kind, rounds, path } }) => {
     const codes = {};
@@ -736,7 +736,7 @@ function startWorker(program: string): Worker {
 
 leakTest("errno() is each Worker's own", async () => {
   using dir = scratch();
-  const kinds = ["ENOENT", "EEXIST", "EBADF", "ENOTDIR", "EINVAL"];
+  const kinds = ["ENOENT", "EEXIST", "EBADF", "ENOTDIR", "EIDRM"];
   const times = rounds(300, 2_000);
   const program = workerProgram(dir, FAIL_AGAIN_AND_AGAIN);
   const workers = kinds.map(() => startWorker(program));

@@ -84,7 +84,7 @@ leakTest("fence() lets no load pass a store", { needs }, async () => {
   let seen = 0;
   let runs = 0;
   while (
-    (runs < rounds(2, 5) || seen < rounds(20, 100)) && performance.now() < end
+    (runs < rounds(1, 5) || seen < rounds(1, 100)) && performance.now() < end
   ) {
     assertEquals(await countBuffered(true), 0);
     const count = await countBuffered(false);
