@@ -364,8 +364,9 @@ export class SharedCondition extends SharedLock {
    * {@linkcode LockGuard.previousOwnerDied} first.
    *
    * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
-   * the timeout and `close()` end a wait at once. At most four waits of this kind have a
-   * thread; the others try again every 20 milliseconds.
+   * the timeout and `close()` end a wait at once. At most four waits for System V objects
+   * on a JavaScript thread have such a thread at a time; the others try again every 20
+   * milliseconds, or less often where there are thousands.
    *
    * @param mutex The mutex that guards the data. It is unlocked during the wait.
    * @param predicate Tells whether to stop waiting; called with the mutex locked.

@@ -295,8 +295,9 @@ export class SharedMutex extends SharedLock {
    * unlocked. Calls through one object are served in their order.
    *
    * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
-   * the timeout and `close()` end a wait at once. At most four waits of this kind have a
-   * thread; the others try again every 20 milliseconds.
+   * the timeout and `close()` end a wait at once. At most four waits for System V objects
+   * on a JavaScript thread have such a thread at a time; the others try again every 20
+   * milliseconds, or less often where there are thousands.
    *
    * The mutex is not recursive: a task that locks it twice waits for itself, without a
    * timeout for ever.

@@ -387,8 +387,9 @@ export class SharedRwLock extends SharedLock {
    * this object fail. Calls through one object are served in their order.
    *
    * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
-   * the timeout and `close()` end a wait at once. At most four waits of this kind have a
-   * thread; the others try again every 20 milliseconds.
+   * the timeout and `close()` end a wait at once. At most four waits for System V objects
+   * on a JavaScript thread have such a thread at a time; the others try again every 20
+   * milliseconds, or less often where there are thousands.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard, which unlocks and tells whether a writer died.

@@ -413,8 +413,9 @@ export class SysvMessageQueue implements Disposable {
    * while the queue is full. Messages are sent in the order of the calls.
    *
    * The first waiting send of an object blocks a thread of the runtime's pool. At most
-   * four waits on a JavaScript thread do so at a time; the others repeat the call every
-   * 20 milliseconds, and all of them do where signals cannot be sent.
+   * four waits for System V objects on a JavaScript thread do so at a time; the others
+   * repeat the call every 20 milliseconds, or less often where there are thousands, and
+   * all of them do where signals cannot be sent.
    *
    * @param data The bytes of the message, without the type; 0 bytes are a message too.
    * At most 8192, or what /proc/sys/kernel/msgmax says.
@@ -491,9 +492,9 @@ export class SysvMessageQueue implements Disposable {
    * served in their order.
    *
    * The first waiting receive of an object for the same messages blocks a thread of the
-   * runtime's pool. At most four waits on a JavaScript thread do so at a time; the others
-   * repeat the call every 20 milliseconds, and all of them do where signals cannot be
-   * sent.
+   * runtime's pool. At most four waits for System V objects on a JavaScript thread do so
+   * at a time; the others repeat the call every 20 milliseconds, or less often where there
+   * are thousands, and all of them do where signals cannot be sent.
    *
    * The blocked call does not take the message, so none is lost when the wait ends or
    * its Worker is terminated. The exception is an empty message, which the kernel hands

@@ -480,9 +480,10 @@ export class SysvSemaphoreSet implements Disposable {
    *
    * A thread of the blocking pool waits in the kernel until they could be done, and
    * changes nothing. So the signal, the timeout and `close()` end a wait at once, and a
-   * Worker that is terminated takes nothing. At most four waits of this kind have a
-   * thread. The others, and those with more than half as many operations as SEMOPM
-   * allows, try again every 20 milliseconds.
+   * Worker that is terminated takes nothing. At most four waits for System V objects on a
+   * JavaScript thread have such a thread at a time. The others, and those with more than
+   * half as many operations as SEMOPM allows, try again every 20 milliseconds, or less
+   * often where there are thousands.
    *
    * @param operations In this order: a later one sees the effect of an earlier one.
    * @param options `timeout` in milliseconds, and `signal`.
