@@ -556,6 +556,10 @@ leakTest(
       const { sysEventfd } = await import("../ffi/libc/sys_eventfd.ts");
       const { unistd } = await import("../ffi/libc/unistd.ts");
       const pause = () => new Promise((resolve) => setTimeout(resolve, 60));
+      // Deno opens descriptors for signals at its first need, and panics without them.
+      const nothing = () => {};
+      Deno.addSignalListener("SIGUSR2", nothing);
+      Deno.removeSignalListener("SIGUSR2", nothing);
       using first = UnixListener.listen(null);
       await first.accept({ timeout: 60 }).catch(() => {}); // the runtime has its own
       const fill = () => {

@@ -87,6 +87,10 @@ leakTest(
       const { sysEventfd } = await import("../ffi/libc/sys_eventfd.ts");
       const { unistd } = await import("../ffi/libc/unistd.ts");
       const ends: Ends = {};
+      // Deno opens descriptors for signals at its first need, and panics without them.
+      const nothing = () => {};
+      Deno.addSignalListener("SIGUSR2", nothing);
+      Deno.removeSignalListener("SIGUSR2", nothing);
       await new Promise((resolve) => setTimeout(resolve, 1)); // the runtime's own
       for (const [name, make] of Object.entries(KINDS)) {
         if (name.startsWith("Fifo") || name === "UnixListener.accept") continue;
