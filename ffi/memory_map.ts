@@ -65,9 +65,12 @@ import {
 import {
   MAP_ANONYMOUS,
   MAP_HUGETLB,
+  MAP_NORESERVE,
   MAP_POPULATE,
   MAP_PRIVATE,
   MAP_SHARED,
+  MREMAP_DONTUNMAP,
+  MREMAP_FIXED,
   MREMAP_MAYMOVE,
   MS_SYNC,
   PROT_READ,
@@ -206,15 +209,38 @@ function mapAnonymous(size: number, flags: number): bigint {
   return checkAddress(address, "mmap", ANONYMOUS);
 }
 
-/** Changes the size of private anonymous memory. Its address may change. */
+/**
+ * Changes the size of private anonymous memory. Its address may change. At no moment
+ * are the old addresses unmapped: calls on other threads may use them.
+ */
 function remap(old: Mapping, length: number): Mapping {
   const { start, span, subject, access } = old;
   const { mremap } = sysMman();
-  const address = mremap(start, span, BigInt(length), MREMAP_MAYMOVE);
-  if (isNoAddress(address) && errno() === EFAULT) return copied(old, length);
-  checkAddress(address, "mremap", subject);
-  const moved = address !== start;
-  old.release(moved ? 0n : BigInt(length));
+  const size = BigInt(length);
+  const staysInPlace = size <= span || mremap(start, span, size, 0) === start;
+  if (!staysInPlace) return moved(old, length);
+  old.release(size);
+  return new Mapping({ address: start, length, subject, access });
+}
+
+/** Moves the pages to where there is more room; empty ones stay in their place. */
+function moved(old: Mapping, length: number): Mapping {
+  const { start, span, subject, access } = old;
+  const { mremap, mremap_to, munmap } = sysMman();
+  const room = mapAnonymous(Number(span), MAP_PRIVATE | MAP_NORESERVE);
+  const flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+  const leaving = flags | MREMAP_DONTUNMAP;
+  if (isNoAddress(mremap_to(start, span, span, leaving, room))) {
+    munmap(room, span);
+    return copied(old, length); // several mappings to the kernel, or Linux before 5.7
+  }
+  const address = mremap(room, span, BigInt(length), MREMAP_MAYMOVE);
+  if (isNoAddress(address)) {
+    const error = errno();
+    mremap_to(room, span, span, flags, start);
+    if (error === EFAULT) return copied(old, length); // several, since Linux 6.17
+    throw ipcError(error, "mremap", subject);
+  }
   return new Mapping({ address, length, subject, access });
 }
 

@@ -21,7 +21,7 @@ import {
   writeMemory,
 } from "./checked_copy.ts";
 import { Closing } from "./closing.ts";
-import { retire, retireHole } from "./retired.ts";
+import { retire } from "./retired.ts";
 
 /**
  * "shared": writes reach every process that maps the memory. "readonly": this process
@@ -392,14 +392,24 @@ export class Mapping {
     this.#unmapIfUnused();
   }
 
-  /** Detaches the buffer after mremap has left `left` bytes at this address. */
+  /** Whether calls on other threads may use the addresses: a buffer was handed out. */
+  get hasBuffer(): boolean {
+    return this.#buffer !== undefined;
+  }
+
+  /**
+   * Detaches the buffer, and gives the first `left` bytes to another mapping. The pages
+   * behind them, if they are still mapped, are replaced without a moment in between.
+   */
   release(left: bigint): void {
     this.closing.close();
     this.#words = undefined;
-    if (this.#buffer === undefined) return;
-    detach(this.#buffer);
+    if (this.#buffer !== undefined) detach(this.#buffer);
     const kept = roundUp(left, this.#unit);
-    retireHole(this.start + kept, this.extent - kept);
+    const rest = this.extent - kept;
+    if (rest <= 0n) return;
+    if (this.hasBuffer && retire(this.start + kept, rest)) return;
+    sysMman().munmap(this.start + kept, rest);
   }
 
   #unmapIfUnused(): void {

@@ -10,7 +10,6 @@ import { isNoAddress } from "../libc/errno.ts";
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
-  MAP_FIXED_NOREPLACE,
   MAP_NORESERVE,
   MAP_PRIVATE,
   PROT_READ,
@@ -33,29 +32,23 @@ const ranges: Range[] = []; // the oldest first
 let total = 0n;
 
 /** Maps empty pages over a range. Returns false if that changed nothing. */
-function replace({ start, span }: Range, fixed: number): boolean {
-  const { mmap, munmap } = sysMman();
-  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed;
-  const address = mmap(start, span, PROT_READ | PROT_WRITE, flags, -1, 0n);
-  if (isNoAddress(address)) return false;
-  if (address === start) return true;
-  munmap(address, span); // before Linux 4.17 the address was only a hint
-  return false;
+function replace({ start, span }: Range): boolean {
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+  const protection = PROT_READ | PROT_WRITE;
+  return !isNoAddress(
+    sysMman().mmap(start, span, protection, flags, -1, 0n),
+  );
 }
 
 /**
  * Replaces whole pages with empty ones. Returns false if the caller must unmap them
  * instead: there are too many, or RLIMIT_AS (`ulimit -v`) limits the addresses.
  */
-export function retire(
-  start: bigint,
-  span: bigint,
-  fixed: number = MAP_FIXED,
-): boolean {
+export function retire(start: bigint, span: bigint): boolean {
   const range = { start, span };
   if (span > MAX_SPAN) return false;
   if (resourceLimit("RLIMIT_AS", RLIMIT_AS).value < 2n ** 63n) return false;
-  if (!replace(range, fixed)) return false;
+  if (!replace(range)) return false;
   ranges.push(range);
   total += span;
   while (total > MAX_SPAN || ranges.length > MAX_COUNT) {
@@ -64,9 +57,4 @@ export function retire(
     sysMman().munmap(oldest.start, oldest.span);
   }
   return true;
-}
-
-/** Does the same for unmapped addresses, unless something is mapped there already. */
-export function retireHole(start: bigint, span: bigint): void {
-  if (span > 0n) retire(start, span, MAP_FIXED_NOREPLACE);
 }

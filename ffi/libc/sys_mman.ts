@@ -12,6 +12,12 @@ const functions = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // void *mremap(void *old_address, size_t old_size, size_t new_size, int flags)
   mremap: { parameters: ["usize", "usize", "usize", "i32"], result: "usize" },
+  // void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, void *new_address)
+  mremap_to: {
+    name: "mremap",
+    parameters: ["usize", "usize", "usize", "i32", "usize"],
+    result: "usize",
+  },
   // int mprotect(void *addr, size_t size, int prot)
   mprotect: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int msync(void *addr, size_t length, int flags)
@@ -51,8 +57,9 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 export const MAP_POPULATE = 0x8000;
 export const MAP_HUGETLB = 0x40000;
-export const MAP_FIXED_NOREPLACE = 0x100000;
 export const MREMAP_MAYMOVE = 1;
+export const MREMAP_FIXED = 2;
+export const MREMAP_DONTUNMAP = 4; // since Linux 5.7
 export const MS_SYNC = 4;
 
 export const MADV_NORMAL = 0;
