@@ -134,13 +134,8 @@ class Group {
   }
 
   #woken(waiter: Waiter): void {
-    if (!this.#resolve(waiter)) wakeOne(waiter.word.address);
-  }
-
-  #resolve(waiter: Waiter): boolean {
-    if (!this.#waiters.delete(waiter)) return false;
-    waiter.resolve();
-    return true;
+    if (this.#waiters.delete(waiter)) waiter.resolve();
+    else wakeOne(waiter.word.address);
   }
 }
 

@@ -284,7 +284,7 @@ async function waitElsewhere(): Promise<void> {
  * Ends the outstanding call when there are no waiters, so that the program can end.
  * Returns a promise for that; undefined if there is no such call.
  */
-function endIfIdle(): Promise<void> | undefined {
+export function endIfIdle(): Promise<void> | undefined {
   if (pending > 0 || outstanding === undefined) return undefined;
   unistd().write(wakeup, one, one.length);
   letReturn();
@@ -332,13 +332,13 @@ function watchOf(fd: number): Watch {
 
 /**
  * Begins a wait for one of `events`, or with 0 for close() alone; returns how to take
- * it back.
+ * it back. Call {@linkcode endIfIdle} after that, unless another wait has succeeded.
  */
 export function watch(
   target: Waitable,
   events: number,
   settle: Settle,
-): () => Promise<void> | undefined {
+): () => void {
   const found = watchOf(target.fd);
   const { subject } = target;
   try {
@@ -353,7 +353,7 @@ export function watch(
     // A regular file cannot be waited for: it is always ready.
     if ((error as { errno?: number }).errno === EPERM) settle.resolve();
     else settle.reject(error);
-    return () => undefined;
+    return () => {};
   }
   const waiter: Waiter = { events, subject, settle };
   found.waiters.push(waiter);
@@ -362,10 +362,7 @@ export function watch(
     if (running) wake();
     else run();
   }
-  return () => {
-    remove(found, waiter);
-    return endIfIdle();
-  };
+  return () => remove(found, waiter);
 }
 
 /**
@@ -378,7 +375,13 @@ export function ready(
   events: number,
   limits: Limits,
 ): Promise<boolean> {
-  return cancellable(limits, (settle) => watch(target, events, settle));
+  return cancellable(limits, (settle) => {
+    const takeBack = watch(target, events, settle);
+    return () => {
+      takeBack();
+      return endIfIdle();
+    };
+  });
 }
 
 /** One direction of a descriptor, as the source of attempts. */

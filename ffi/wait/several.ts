@@ -4,7 +4,7 @@ import { alwaysRefed, type WaitLiveness } from "../kernel/liveness.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Limits } from "./options.ts";
-import { type Waitable, watch } from "./reactor.ts";
+import { endIfIdle, type Waitable, watch } from "./reactor.ts";
 
 /** A descriptor, and the events that are waited for; 0 waits for its close() alone. */
 export interface Wanted extends Waitable {
@@ -39,7 +39,7 @@ export class SeveralSource implements Source {
 
   ready(limits: Limits): Promise<boolean> {
     return cancellable(limits, ({ resolve, reject }) => {
-      const takeBacks: ReturnType<typeof watch>[] = [];
+      const takeBacks: (() => void)[] = [];
       const settle = {
         resolve() {
           takeAllBack();
@@ -53,12 +53,13 @@ export class SeveralSource implements Source {
       for (const one of this.wanted) {
         takeBacks.push(watch(one, one.events, settle));
       }
-      return takeAllBack;
+      return () => {
+        takeAllBack();
+        return endIfIdle();
+      };
 
-      function takeAllBack(): Promise<void> | undefined {
-        let left;
-        for (const takeBack of takeBacks) left = takeBack();
-        return left;
+      function takeAllBack(): void {
+        for (const takeBack of takeBacks) takeBack();
       }
     });
   }
