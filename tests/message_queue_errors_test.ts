@@ -52,10 +52,10 @@ async function assertTold(rows: Row[]): Promise<void> {
   assertEquals(got, rows.map(([name, , says]) => `${name}: ${says}`));
 }
 
-// --- System V -------------------------------------------------------------------
+type Queue = SysvMessageQueue | PosixMessageQueue;
 
-function sysvSends(
-  queue: SysvMessageQueue,
+function sends(
+  queue: Queue,
   says: string,
   data: Uint8Array,
   options = {},
@@ -70,7 +70,7 @@ function sysvSends(
   );
 }
 
-function sysvReceives(queue: SysvMessageQueue, says: string, options = {}) {
+function receives(queue: Queue, says: string, options = {}) {
   return forms(
     "receive",
     says,
@@ -80,6 +80,8 @@ function sysvReceives(queue: SysvMessageQueue, says: string, options = {}) {
     options,
   );
 }
+
+// --- System V -------------------------------------------------------------------
 
 /** The calls that fail in the same way where the queue is gone. */
 function sysvRest(
@@ -126,19 +128,19 @@ leakTest("SysvMessageQueue: errors of messages, in all forms", async () => {
   const large = new Uint8Array(8193);
   queue.sendSync(data);
   await assertTold([
-    ...sysvReceives(queue, "IpcError E2BIG msgrcv", { buffer }),
-    ...sysvReceives(queue, "TypeError", { buffer: [] }),
-    ...sysvReceives(queue, "TypeError", { type: "1" }),
-    ...sysvReceives(queue, "RangeError", { type: 0.5 }),
-    ...sysvReceives(queue, "RangeError", { type: 2n ** 63n }),
-    ...sysvReceives(queue, "RangeError", { type: 0, except: true }),
-    ...sysvReceives(queue, "RangeError", { truncate: -1 }),
-    ...sysvReceives(queue, "RangeError", { type: 9, timeout: -1 }).slice(0, 2),
-    ...sysvReceives(queue, "TimeoutError", { type: 9, timeout: 1 }).slice(0, 2),
-    ...sysvSends(queue, "TypeError", [] as never),
-    ...sysvSends(queue, "RangeError", data, { type: 0 }),
-    ...sysvSends(queue, "RangeError", data, { type: 2n ** 63n }),
-    ...sysvSends(queue, "TypeError", data, { type: "1" }),
+    ...receives(queue, "IpcError E2BIG msgrcv", { buffer }),
+    ...receives(queue, "TypeError", { buffer: [] }),
+    ...receives(queue, "TypeError", { type: "1" }),
+    ...receives(queue, "RangeError", { type: 0.5 }),
+    ...receives(queue, "RangeError", { type: 2n ** 63n }),
+    ...receives(queue, "RangeError", { type: 0, except: true }),
+    ...receives(queue, "RangeError", { truncate: -1 }),
+    ...receives(queue, "RangeError", { type: 9, timeout: -1 }).slice(0, 2),
+    ...receives(queue, "TimeoutError", { type: 9, timeout: 1 }).slice(0, 2),
+    ...sends(queue, "TypeError", [] as never),
+    ...sends(queue, "RangeError", data, { type: 0 }),
+    ...sends(queue, "RangeError", data, { type: 2n ** 63n }),
+    ...sends(queue, "TypeError", data, { type: "1" }),
     ["tryPeek(-1)", () => queue.tryPeek(-1), "RangeError"],
     ["tryPeek(text)", () => queue.tryPeek("0" as never), "TypeError"],
     ["change(mode)", () => queue.change({ mode: -1 }), "RangeError"],
@@ -146,15 +148,15 @@ leakTest("SysvMessageQueue: errors of messages, in all forms", async () => {
   ]);
   assertEquals(queue.stat().messages, 1); // none was taken
   queue.tryReceive();
-  await assertTold(sysvSends(queue, "IpcError EINVAL msgsnd", large));
+  await assertTold(sends(queue, "IpcError EINVAL msgsnd", large));
   queue.change({ maxBytes: 100 });
   const tooLarge = new Uint8Array(101);
   await assertTold(
-    sysvSends(queue, "IpcError EINVAL msgsnd", tooLarge).slice(0, 2),
+    sends(queue, "IpcError EINVAL msgsnd", tooLarge).slice(0, 2),
   );
   queue.sendSync(new Uint8Array(100));
   await assertTold(
-    sysvSends(queue, "TimeoutError", data, { timeout: 1 }).slice(0, 2),
+    sends(queue, "TimeoutError", data, { timeout: 1 }).slice(0, 2),
   );
   queue.remove();
 });
@@ -170,8 +172,8 @@ leakTest("SysvMessageQueue: errors of a queue that was removed", async () => {
   ]);
   const removed = (syscall: string) => `IpcError EIDRM ${syscall}`;
   await assertTold([
-    ...sysvSends(queue, removed("msgsnd"), new Uint8Array(1)),
-    ...sysvReceives(queue, removed("msgrcv")),
+    ...sends(queue, removed("msgsnd"), new Uint8Array(1)),
+    ...receives(queue, removed("msgrcv")),
     ...sysvRest(queue, removed),
     ["messages()", () => queue.messages().next(), removed("msgrcv")],
     ["requests()", () => queue.requests().next(), removed("msgrcv")],
@@ -188,8 +190,8 @@ leakTest("SysvMessageQueue: errors of an object that was closed", async () => {
   queue.close();
   assertEquals(await Promise.all(ends), ["ClosedError", "ClosedError"]);
   await assertTold([
-    ...sysvSends(queue, "ClosedError", new Uint8Array(1)),
-    ...sysvReceives(queue, "ClosedError"),
+    ...sends(queue, "ClosedError", new Uint8Array(1)),
+    ...receives(queue, "ClosedError"),
     ...sysvRest(queue, () => "ClosedError"),
     ["messages()", () => queue.messages().next(), "returns"],
     ["requests()", () => queue.requests().next(), "returns"],
@@ -232,33 +234,6 @@ leakTest(
 );
 
 // --- POSIX ----------------------------------------------------------------------
-
-function posixSends(
-  queue: PosixMessageQueue,
-  says: string,
-  data: Uint8Array,
-  options = {},
-) {
-  return forms(
-    "send",
-    says,
-    (options) => queue.send(data, options),
-    (options) => queue.sendSync(data, options),
-    (options) => queue.trySend(data, options),
-    options,
-  );
-}
-
-function posixReceives(queue: PosixMessageQueue, says: string, options = {}) {
-  return forms(
-    "receive",
-    says,
-    (options) => queue.receive(options),
-    (options) => queue.receiveSync(options),
-    (options) => queue.tryReceive(options),
-    options,
-  );
-}
 
 const SMALL = { maxMessages: 1, maxSize: 8 };
 
@@ -319,20 +294,20 @@ leakTest("PosixMessageQueue: errors of messages, in all forms", async () => {
   PosixMessageQueue.unlink(name);
   const data = new Uint8Array(8);
   await assertTold([
-    ...posixReceives(sender, "IpcError EBADF mq_receive"),
-    ...posixSends(receiver, "IpcError EBADF mq_send", data),
-    ...posixReceives(queue, "RangeError", { buffer: new Uint8Array(7) }),
-    ...posixReceives(queue, "TypeError", { buffer: [] }),
-    ...posixReceives(queue, "RangeError", { timeout: -1 }).slice(0, 2),
-    ...posixReceives(queue, "TimeoutError", { timeout: 1 }).slice(0, 2),
-    ...posixSends(queue, "RangeError", new Uint8Array(9)),
-    ...posixSends(queue, "TypeError", [] as never),
-    ...posixSends(queue, "RangeError", data, { priority: 32768 }),
-    ...posixSends(queue, "TypeError", data, { priority: "1" }),
+    ...receives(sender, "IpcError EBADF mq_receive"),
+    ...sends(receiver, "IpcError EBADF mq_send", data),
+    ...receives(queue, "RangeError", { buffer: new Uint8Array(7) }),
+    ...receives(queue, "TypeError", { buffer: [] }),
+    ...receives(queue, "RangeError", { timeout: -1 }).slice(0, 2),
+    ...receives(queue, "TimeoutError", { timeout: 1 }).slice(0, 2),
+    ...sends(queue, "RangeError", new Uint8Array(9)),
+    ...sends(queue, "TypeError", [] as never),
+    ...sends(queue, "RangeError", data, { priority: 32768 }),
+    ...sends(queue, "TypeError", data, { priority: "1" }),
   ]);
   queue.sendSync(data);
   await assertTold(
-    posixSends(queue, "TimeoutError", data, { timeout: 1 }).slice(0, 2),
+    sends(queue, "TimeoutError", data, { timeout: 1 }).slice(0, 2),
   );
 });
 
@@ -344,8 +319,8 @@ leakTest("PosixMessageQueue: errors of an object that was closed", async () => {
   queue.close();
   assertEquals(await Promise.all(ends), ["ClosedError", "ClosedError"]);
   await assertTold([
-    ...posixSends(queue, "ClosedError", new Uint8Array(1)),
-    ...posixReceives(queue, "ClosedError"),
+    ...sends(queue, "ClosedError", new Uint8Array(1)),
+    ...receives(queue, "ClosedError"),
     ["stat()", () => queue.stat(), "ClosedError"],
     ["notified()", () => queue.notified(), "ClosedError"],
     ["fd", () => queue.fd, "ClosedError"],

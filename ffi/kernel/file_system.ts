@@ -1,16 +1,26 @@
-// The file system of a file: its kind, and its limits.
+// The file system of a file: its kind and its limits; and the files of /dev/shm.
 
 import { cPath } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
+import { namesIn } from "../libc/dirent.ts";
+import { ENOENT, unless } from "../libc/errno.ts";
 import {
   HUGETLBFS_MAGIC,
   SIZEOF_STATFS,
   sysVfs,
   TMPFS_MAGIC,
 } from "../libc/sys_vfs.ts";
+import { notMounted } from "./mounts.ts";
 
 /** Where shm_open and sem_open keep their objects, in glibc and musl. */
 export const SHM_DIRECTORY = "/dev/shm";
+
+/** The names of the files there, which an action needs. */
+export function filesOfShm(action: string): string[] {
+  const files = unless(ENOENT, () => namesIn(SHM_DIRECTORY));
+  if (files === undefined) throw notMounted(action, SHM_DIRECTORY);
+  return files;
+}
 
 /** `struct statfs`, all zero if the call fails: it explains another error only. */
 function statusOf(file: number | string): BigInt64Array {

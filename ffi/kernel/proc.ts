@@ -1,7 +1,6 @@
 // Files of /proc, read through libc: Deno guards them with a permission of its own.
 
 import { cPath } from "../arguments.ts";
-import type { IpcError } from "../errors.ts";
 import {
   EINTR,
   EMFILE,
@@ -10,6 +9,7 @@ import {
   ENOMEM,
   errno,
   ipcError,
+  unless,
 } from "../libc/errno.ts";
 import { fcntl, O_CLOEXEC, O_RDONLY } from "../libc/fcntl.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
@@ -45,12 +45,9 @@ export function readProc(path: string): string | undefined {
 
 /** What a link of /proc names, which an action needs. */
 export function linkInProc(path: string, action: string): string {
-  try {
-    return linkedTo(path);
-  } catch (error) {
-    if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
-    throw notMounted(action, "/proc");
-  }
+  const target = unless(ENOENT, () => linkedTo(path));
+  if (target === undefined) throw notMounted(action, "/proc");
+  return target;
 }
 
 /** The result of a C call on a file; undefined if the file is the reason of a failure. */

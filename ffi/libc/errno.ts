@@ -257,3 +257,13 @@ export function checkAddress(
   if (isNoAddress(address)) throw ipcError(errno(), syscall, subject);
   return address;
 }
+
+/** Returns the result of a call; undefined if it fails with this error number. */
+export function unless<T>(code: number, call: () => T): T | undefined {
+  try {
+    return call();
+  } catch (error) {
+    if ((error as Partial<IpcError>).errno === code) return undefined;
+    throw error;
+  }
+}

@@ -4,7 +4,7 @@
 import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import type { IpcError } from "../errors.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
-import { EIDRM, EINVAL, EPERM } from "../libc/errno.ts";
+import { EIDRM, EINVAL, EPERM, unless } from "../libc/errno.ts";
 import { IPC_CREAT, IPC_EXCL, IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import {
   GETALL,
@@ -16,7 +16,6 @@ import {
 } from "../libc/sys_sem.ts";
 import { type Operation, Operations } from "../semaphore/operations.ts";
 import { getId, SetHandle, subjectOf } from "../semaphore/sysv_handle.ts";
-import { unless } from "../semaphore/sysv_open.ts";
 import { SEMAPHORE_SETS, statOf } from "../semaphore/sysv_stat.ts";
 
 /** Options of `create()` and `openOrCreate()` of the locks. */

@@ -11,7 +11,7 @@ import {
   NAME_MAX,
   viewOf,
 } from "../arguments.ts";
-import type { IpcError, SystemLimit } from "../errors.ts";
+import type { SystemLimit } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
@@ -30,6 +30,7 @@ import {
   errno,
   ETIMEDOUT,
   ipcError,
+  unless,
 } from "../libc/errno.ts";
 import {
   F_GETFD,
@@ -347,7 +348,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    *
    * @example A name that is in use
    * ```ts
-   * import { IpcError, PosixMessageQueue } from "@linux/ipc/message-queue";
+   * import None{ PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertThrows } from "@std/assert";
    *
    * using queue = PosixMessageQueue.create(null, { maxMessages: 1, maxSize: 8 });
@@ -380,7 +381,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    *
    * @example A name that is not in use
    * ```ts
-   * import { IpcError, PosixMessageQueue } from "@linux/ipc/message-queue";
+   * import None{ PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => PosixMessageQueue.open("/no-such-queue"), IpcError, "ENOENT");
@@ -421,16 +422,10 @@ export class PosixMessageQueue extends DescriptorOwner {
     // In two steps, because O_CREAT without O_EXCL does not tell whether the queue is
     // new, and the mode of an existing one stays as it is.
     for (;;) {
-      try {
-        return PosixMessageQueue.#get(name, CREATE, request);
-      } catch (error) {
-        if ((error as Partial<IpcError>).errno !== EEXIST) throw error;
-      }
-      try {
-        return PosixMessageQueue.#get(name, 0, request);
-      } catch (error) {
-        if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
-      } // unlinked in between
+      const get = (flags: number) => () =>
+        PosixMessageQueue.#get(name, flags, request);
+      const queue = unless(EEXIST, get(CREATE)) ?? unless(ENOENT, get(0));
+      if (queue !== undefined) return queue; // else unlinked in between
     }
   }
 

@@ -1,10 +1,9 @@
 // The POSIX message queues of the system: the files of the mqueue file system.
 
-import type { IpcError } from "../errors.ts";
 import { notMounted } from "../kernel/mounts.ts";
 import { readProc } from "../kernel/proc.ts";
 import { namesIn } from "../libc/dirent.ts";
-import { ENOENT } from "../libc/errno.ts";
+import { ENOENT, unless } from "../libc/errno.ts";
 import { statusOfPath } from "../libc/sys_stat.ts";
 
 const MOUNTS = "/proc/self/mounts";
@@ -52,13 +51,9 @@ function entryOf(
   file: string,
 ): PosixMessageQueueEntry | undefined {
   const path = `${directory}/${file}`;
-  let status;
-  try {
-    status = statusOfPath(new TextEncoder().encode(`${path}\0`), path);
-  } catch (error) {
-    if ((error as Partial<IpcError>).errno === ENOENT) return undefined;
-    throw error;
-  }
+  const cpath = new TextEncoder().encode(`${path}\0`);
+  const status = unless(ENOENT, () => statusOfPath(cpath, path));
+  if (status === undefined) return undefined;
   const bytes = readProc(path)?.match(/^QSIZE:(\d+)/)?.[1];
   return {
     name: `/${file}`,

@@ -8,9 +8,7 @@ import {
   cName,
   cPath,
 } from "../arguments.ts";
-import type { IpcError } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
-import { namesIn } from "../libc/dirent.ts";
 import {
   check,
   EEXIST,
@@ -19,10 +17,15 @@ import {
   errno,
   ipcError,
   isNoAddress,
+  unless,
 } from "../libc/errno.ts";
 import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
+import {
+  filesOfShm,
+  SHM_DIRECTORY,
+  spaceLimit,
+} from "../kernel/file_system.ts";
 import { placeOf } from "../kernel/mapping.ts";
 import { notMounted } from "../kernel/mounts.ts";
 import {
@@ -71,15 +74,6 @@ export interface PosixSemaphoreEntry {
   readonly gid: number;
 }
 
-/** The names of the files there. */
-function filesInDirectory(): string[] {
-  try {
-    return namesIn(SHM_DIRECTORY);
-  } catch (error) {
-    if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
-    throw notMounted("list semaphores", SHM_DIRECTORY);
-  }
-}
 // glibc keeps the semaphore /name in the file sem.name. It maps the file without a check
 // of its size.
 const PREFIX = "sem.";
@@ -129,14 +123,8 @@ function checkFile(name: string): void {
 
 function entryOf(file: string): PosixSemaphoreEntry | undefined {
   const name = `/${file.slice(PREFIX.length)}`;
-  let status;
-  try {
-    status = statusOf(name);
-  } catch (error) {
-    if ((error as Partial<IpcError>).errno === ENOENT) return undefined;
-    throw error;
-  }
-  if (!mayBeSemaphore(status)) return undefined;
+  const status = unless(ENOENT, () => statusOf(name));
+  if (status === undefined || !mayBeSemaphore(status)) return undefined;
   const { stx_mode, stx_uid, stx_gid } = status;
   return { name, mode: stx_mode & 0o777, uid: stx_uid, gid: stx_gid };
 }
@@ -216,7 +204,7 @@ export class PosixSemaphore implements Disposable {
    *
    * @example A name that is in use
    * ```ts
-   * import { IpcError, PosixSemaphore } from "@linux/ipc/semaphore";
+   * import None{ PosixSemaphore } from "@linux/ipc/semaphore";
    * import { assertThrows } from "@std/assert";
    *
    * using semaphore = PosixSemaphore.create(null, 1);
@@ -279,16 +267,10 @@ export class PosixSemaphore implements Disposable {
     // In two steps, because O_CREAT without O_EXCL does not tell whether the semaphore is
     // new, and the mode of an existing one stays as it is.
     for (;;) {
-      try {
-        return PosixSemaphore.#get(name, CREATE, mode, value);
-      } catch (error) {
-        if ((error as Partial<IpcError>).errno !== EEXIST) throw error;
-      }
-      try {
-        return PosixSemaphore.#get(name, 0, mode, value);
-      } catch (error) {
-        if ((error as Partial<IpcError>).errno !== ENOENT) throw error;
-      } // unlinked in between
+      const get = (flags: number) => () =>
+        PosixSemaphore.#get(name, flags, mode, value);
+      const semaphore = unless(EEXIST, get(CREATE)) ?? unless(ENOENT, get(0));
+      if (semaphore !== undefined) return semaphore; // else unlinked in between
     }
   }
 
@@ -331,7 +313,7 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man7/sem_overview.7.html | sem_overview(7)}
    */
   static list(): PosixSemaphoreEntry[] {
-    return filesInDirectory()
+    return filesOfShm("list semaphores")
       .filter((file) => file.startsWith(PREFIX))
       .map(entryOf)
       .filter((entry) => entry !== undefined);

@@ -6,8 +6,7 @@
 // So a set is initialised when it was operated on, or when all its semaphores were set
 // and no semop follows.
 
-import type { IpcError } from "../errors.ts";
-import { EEXIST, EIDRM, ENOENT } from "../libc/errno.ts";
+import { EEXIST, EIDRM, ENOENT, unless } from "../libc/errno.ts";
 import { poll } from "../libc/poll.ts";
 import { sched } from "../libc/sched.ts";
 import { IPC_CREAT, IPC_EXCL, IPC_RMID } from "../libc/sys_ipc.ts";
@@ -28,16 +27,6 @@ export interface Initialisation {
   readonly deadline: number;
   /** Whether a set counts as initialised before the first `semop`. */
   readonly untouched: boolean;
-}
-
-/** Returns the result of a call; undefined if it fails with this error number. */
-export function unless<T>(code: number, call: () => T): T | undefined {
-  try {
-    return call();
-  } catch (error) {
-    if ((error as Partial<IpcError>).errno === code) return undefined;
-    throw error;
-  }
 }
 
 /** Creates a set with these values, or leaves nothing behind. */

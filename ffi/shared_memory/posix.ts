@@ -8,16 +8,26 @@ import {
   cString,
   NAME_MAX,
 } from "../arguments.ts";
-import { IpcError, type SystemLimit } from "../errors.ts";
+import type { SystemLimit } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
-import { SHM_DIRECTORY, spaceLimit } from "../kernel/file_system.ts";
+import {
+  filesOfShm,
+  SHM_DIRECTORY,
+  spaceLimit,
+} from "../kernel/file_system.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { notMounted } from "../kernel/mounts.ts";
 import { linkInProc } from "../kernel/proc.ts";
-import { namesIn } from "../libc/dirent.ts";
-import { check, checkRetrying, EEXIST, ENOENT, ENOSPC } from "../libc/errno.ts";
+import {
+  check,
+  checkRetrying,
+  EEXIST,
+  ENOENT,
+  ENOSPC,
+  unless,
+} from "../libc/errno.ts";
 import {
   O_CREAT,
   O_EXCL,
@@ -91,13 +101,11 @@ function openObject(name: string, flags: number, mode = 0): Descriptor {
   const { shm_open } = sysMman();
   // The open of a FIFO in /dev/shm would block without O_NONBLOCK.
   const open = () => shm_open(cname, flags | O_NONBLOCK, mode | 0);
-  try {
-    const fd = checkRetrying(open, "shm_open", name, limitOf);
-    return new Descriptor(fd, `shared memory ${name}`);
-  } catch (error) {
-    if ((flags & O_CREAT) === 0 || !isError(error, ENOENT)) throw error;
-    throw notMounted(`create ${name}`, SHM_DIRECTORY);
-  }
+  const checked = () => checkRetrying(open, "shm_open", name, limitOf);
+  const creates = (flags & O_CREAT) !== 0;
+  const fd = creates ? unless(ENOENT, checked) : checked();
+  if (fd === undefined) throw notMounted(`create ${name}`, SHM_DIRECTORY);
+  return new Descriptor(fd, `shared memory ${name}`);
 }
 
 /** The limit behind ENOSPC; undefined for the usual one. */
@@ -135,18 +143,12 @@ function statOf(status: FileStatus): PosixSharedMemoryStat {
 /** The entry of a file in /dev/shm; undefined if it is not an object, or is removed. */
 function entryOf(file: string): PosixSharedMemoryEntry | undefined {
   const path = DIRECTORY + file;
-  try {
-    const status = statusOfPath(cString("path", path), path);
-    if ((status.stx_mode & S_IFMT) !== S_IFREG) return undefined;
-    return { name: `/${file}`, ...statOf(status) };
-  } catch (error) {
-    if (isError(error, ENOENT)) return undefined;
-    throw error;
+  const cpath = cString("path", path);
+  const status = unless(ENOENT, () => statusOfPath(cpath, path));
+  if (status === undefined || (status.stx_mode & S_IFMT) !== S_IFREG) {
+    return undefined;
   }
-}
-
-function isError(error: unknown, code: number): boolean {
-  return error instanceof IpcError && error.errno === code;
+  return { name: `/${file}`, ...statOf(status) };
 }
 
 /**
@@ -213,7 +215,7 @@ export class PosixSharedMemory extends Memory {
    *
    * @example A name that is taken
    * ```ts
-   * import { IpcError, PosixSharedMemory } from "@linux/ipc/shared-memory";
+   * import None{ PosixSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
    *
    * using memory = PosixSharedMemory.create(null, 8);
@@ -251,7 +253,7 @@ export class PosixSharedMemory extends Memory {
    *
    * @example A name that is not in use
    * ```ts
-   * import { IpcError, PosixSharedMemory } from "@linux/ipc/shared-memory";
+   * import None{ PosixSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => PosixSharedMemory.open("/no-such"), IpcError, "ENOENT");
@@ -363,18 +365,13 @@ export class PosixSharedMemory extends Memory {
     // In two steps, because O_CREAT without O_EXCL does not tell whether the object is
     // new, and its name must be removed if a later step fails.
     for (;;) {
-      try {
-        return PosixSharedMemory.#create(name, request);
-      } catch (error) {
-        if (!isError(error, EEXIST)) throw error;
-      }
-      let file;
-      try {
-        file = openObject(name, O_RDWR);
-      } catch (error) {
-        if (!isError(error, ENOENT)) throw error;
-        continue; // unlinked in between
-      }
+      const memory = unless(
+        EEXIST,
+        () => PosixSharedMemory.#create(name, request),
+      );
+      if (memory !== undefined) return memory;
+      const file = unless(ENOENT, () => openObject(name, O_RDWR));
+      if (file === undefined) continue; // unlinked in between
       return PosixSharedMemory.#mapAll(name, file, request);
     }
   }
@@ -474,14 +471,9 @@ export class PosixSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man7/shm_overview.7.html | shm_overview(7)}
    */
   static list(): PosixSharedMemoryEntry[] {
-    let files;
-    try {
-      files = namesIn(DIRECTORY);
-    } catch (error) {
-      if (!isError(error, ENOENT)) throw error;
-      throw notMounted("list shared memory", "/dev/shm");
-    }
-    return files.filter((file) => !file.startsWith(SEMAPHORE)).map(entryOf)
+    return filesOfShm("list shared memory")
+      .filter((file) => !file.startsWith(SEMAPHORE))
+      .map(entryOf)
       .filter((entry) => entry !== undefined);
   }
 

@@ -7,7 +7,7 @@ import {
   showKey,
   unsignedKey,
 } from "../arguments.ts";
-import { IpcError, type SystemLimit } from "../errors.ts";
+import type { SystemLimit } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { segmentUse, systemLimit } from "../kernel/limits.ts";
@@ -31,6 +31,7 @@ import {
   errno,
   ipcError,
   isNoAddress,
+  unless,
 } from "../libc/errno.ts";
 import { IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
 import {
@@ -287,7 +288,7 @@ export class SysvSharedMemory extends Memory {
    *
    * @example A key that is not in use
    * ```ts
-   * import { IpcError, SysvSharedMemory } from "@linux/ipc/shared-memory";
+   * import None{ SysvSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => SysvSharedMemory.open(0x7abcdef1), IpcError, "ENOENT");
@@ -335,18 +336,14 @@ export class SysvSharedMemory extends Memory {
     // In two steps, because one call would not tell whether the segment is new, and a
     // new one that cannot be attached must be removed.
     for (;;) {
-      try {
-        return SysvSharedMemory.#create(ckey, size, flags);
-      } catch (error) {
-        if (isError(error, EIDRM)) continue; // removed in between
-        if (!isError(error, EEXIST)) throw error;
-      }
-      try {
+      const create = () => SysvSharedMemory.#create(ckey, size, flags);
+      const open = () => {
         const segment = get(ckey, 0, flags);
         return new SysvSharedMemory(internal, segment, false, size, ckey);
-      } catch (error) {
-        if (!isError(error, ENOENT) && !isError(error, EIDRM)) throw error;
-      } // removed in between
+      };
+      const memory = unless(EEXIST, () => unless(EIDRM, create)) ??
+        unless(ENOENT, () => unless(EIDRM, open));
+      if (memory !== undefined) return memory; // else removed in between
     }
   }
 
@@ -617,10 +614,6 @@ function flagsOf(options?: SysvSharedMemoryCreateOptions): number {
   const { mode = 0o600, hugePages } = options ?? {};
   checkMode(mode);
   return hugePages ? mode | SHM_HUGETLB : mode;
-}
-
-function isError(error: unknown, code: number): boolean {
-  return error instanceof IpcError && error.errno === code;
 }
 
 /** `shmget` */
