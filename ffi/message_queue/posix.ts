@@ -348,7 +348,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    *
    * @example A name that is in use
    * ```ts
-   * import None{ PosixMessageQueue } from "@linux/ipc/message-queue";
+   * import { IpcError, PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertThrows } from "@std/assert";
    *
    * using queue = PosixMessageQueue.create(null, { maxMessages: 1, maxSize: 8 });
@@ -381,7 +381,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    *
    * @example A name that is not in use
    * ```ts
-   * import None{ PosixMessageQueue } from "@linux/ipc/message-queue";
+   * import { IpcError, PosixMessageQueue } from "@linux/ipc/message-queue";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => PosixMessageQueue.open("/no-such-queue"), IpcError, "ENOENT");

@@ -204,7 +204,7 @@ export class PosixSemaphore implements Disposable {
    *
    * @example A name that is in use
    * ```ts
-   * import None{ PosixSemaphore } from "@linux/ipc/semaphore";
+   * import { IpcError, PosixSemaphore } from "@linux/ipc/semaphore";
    * import { assertThrows } from "@std/assert";
    *
    * using semaphore = PosixSemaphore.create(null, 1);

@@ -215,7 +215,7 @@ export class PosixSharedMemory extends Memory {
    *
    * @example A name that is taken
    * ```ts
-   * import None{ PosixSharedMemory } from "@linux/ipc/shared-memory";
+   * import { IpcError, PosixSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
    *
    * using memory = PosixSharedMemory.create(null, 8);
@@ -253,7 +253,7 @@ export class PosixSharedMemory extends Memory {
    *
    * @example A name that is not in use
    * ```ts
-   * import None{ PosixSharedMemory } from "@linux/ipc/shared-memory";
+   * import { IpcError, PosixSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => PosixSharedMemory.open("/no-such"), IpcError, "ENOENT");

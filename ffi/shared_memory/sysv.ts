@@ -288,7 +288,7 @@ export class SysvSharedMemory extends Memory {
    *
    * @example A key that is not in use
    * ```ts
-   * import None{ SysvSharedMemory } from "@linux/ipc/shared-memory";
+   * import { IpcError, SysvSharedMemory } from "@linux/ipc/shared-memory";
    * import { assertThrows } from "@std/assert";
    *
    * assertThrows(() => SysvSharedMemory.open(0x7abcdef1), IpcError, "ENOENT");
