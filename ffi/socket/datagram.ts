@@ -93,7 +93,7 @@ function receiving(
   peek = 0,
 ): TryWith<UnixMessage> {
   const incoming = incomingOf(options, longestMessage());
-  return (flags) =>
+  return (flags = MSG_DONTWAIT) =>
     receiveOnce(socket, incoming, flags | peek | MSG_TRUNC, true);
 }
 
@@ -507,7 +507,7 @@ export class UnixDatagram extends UnixChannel {
     const outgoing = outgoingTo(data, options);
     const socket = descriptorOf(this);
     const source = new RoomSource(socket, outgoing.to);
-    const tryOnce = () => sendOnce(socket, outgoing, MSG_DONTWAIT);
+    const tryOnce = () => sendOnce(socket, outgoing);
     await this.#queues.run(
       outgoing.to,
       (queue) => attempt(source, tryOnce, limits, queue),
@@ -607,7 +607,7 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | undefined {
-    return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options)();
   }
 
   /**
@@ -673,7 +673,7 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryPeek(options?: UnixReceiveOptions): UnixMessage | undefined {
-    return receiving(descriptorOf(this), options, MSG_PEEK)(MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options, MSG_PEEK)();
   }
 
   /** Receives messages until this socket is closed; not until the peer is. */

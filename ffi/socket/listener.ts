@@ -28,11 +28,11 @@ import {
 import { IpcError } from "../errors.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
 import { Backoff } from "../wait/backoff.ts";
+import type { Settle } from "../wait/cancellable.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import { withoutBlocking } from "../wait/nowait.ts";
 import {
   deadlineOf,
-  type Limits,
   limitsOf,
   NO_LIMITS,
   type SyncWaitOptions,
@@ -163,15 +163,18 @@ class ServerSource extends ListenerSource {
     }
   }
 
-  override async ready(limits: Limits): Promise<boolean> {
-    if (!this.#isShort) {
-      try {
-        return await super.ready(limits);
-      } catch (error) {
-        if (!isShortage(error)) throw error; // the epoll of the wait needs two
-      }
-    }
-    return await this.#backoff.ready(limits, () => true);
+  override arm(settle: Settle): void {
+    const backOff = () => {
+      this.#backoff.pause(() => true, () => settle.resolve());
+    };
+    if (this.#isShort) return backOff();
+    super.arm({
+      resolve: () => settle.resolve(),
+      reject(reason) {
+        if (isShortage(reason)) backOff(); // the epoll of the wait needs two
+        else settle.reject(reason);
+      },
+    });
   }
 }
 

@@ -81,7 +81,7 @@ function receiving(
   peek = 0,
 ): TryWith<UnixMessage | null> {
   const incoming = incomingOf(options, longestMessage());
-  return (flags) => {
+  return (flags = MSG_DONTWAIT) => {
     const message = receiveOnce(
       socket,
       incoming,
@@ -385,7 +385,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options)();
   }
 
   /**
@@ -453,7 +453,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryPeek(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options, MSG_PEEK)(MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options, MSG_PEEK)();
   }
 
   /**

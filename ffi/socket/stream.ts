@@ -56,7 +56,7 @@ const STREAM_SIZE = 64 * 1024;
 function readOnce(
   socket: SocketDescriptor,
   buffer: Uint8Array<ArrayBuffer>,
-  flags: number,
+  flags = MSG_DONTWAIT,
 ): number | null | undefined {
   const { recv } = sysSocket();
   const length = Math.min(byteLengthOf(buffer), MAX_COUNT);
@@ -160,7 +160,7 @@ function receiving(
   peek = 0,
 ): TryWith<UnixMessage | null> {
   const incoming = incomingOf(options, STREAM_SIZE);
-  return (flags) => {
+  return (flags = MSG_DONTWAIT) => {
     const message = receiveOnce(socket, incoming, flags | peek, false);
     if (message?.size !== 0) return message;
     socket.throwReset("recvmsg");
@@ -394,7 +394,7 @@ export class UnixStream extends UnixConnection {
    */
   tryRead(buffer: Uint8Array<ArrayBuffer>): number | null | undefined {
     checkBytes("buffer", buffer);
-    return readOnce(descriptorOf(this), buffer, MSG_DONTWAIT);
+    return readOnce(descriptorOf(this), buffer);
   }
 
   /**
@@ -629,7 +629,7 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options)(MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options)();
   }
 
   /**
@@ -697,7 +697,7 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryPeek(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options, MSG_PEEK)(MSG_DONTWAIT);
+    return receiving(descriptorOf(this), options, MSG_PEEK)();
   }
 
   /**

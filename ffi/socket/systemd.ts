@@ -5,7 +5,6 @@ import { checkInteger, cString } from "../arguments.ts";
 import { closeOnExec, Descriptor } from "../kernel/descriptor.ts";
 import { check } from "../libc/errno.ts";
 import { O_CLOEXEC } from "../libc/fcntl.ts";
-import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
 import { monotonicIn, timespec } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
 import { attempt } from "../wait/attempt.ts";
@@ -241,7 +240,7 @@ export async function sdNotify(
   const { outgoing, address, pipe } = notification;
   try {
     using socket = connectedTo(address, describeName(address));
-    const tryOnce = () => sendOnce(socket, outgoing, MSG_DONTWAIT);
+    const tryOnce = () => sendOnce(socket, outgoing);
     await attempt(socket.sends, tryOnce, limits, sends);
     if (pipe === undefined) return true;
     const [reader, writer] = pipe;

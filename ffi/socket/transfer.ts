@@ -9,8 +9,11 @@ import { readySync } from "../wait/reactor.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
 import type { SocketDescriptor } from "./socket.ts";
 
-/** One call with these flags of send or recv; undefined if it would block. */
-export type TryWith<T> = (flags: number) => T | undefined;
+/**
+ * One call with these flags of send or recv, MSG_DONTWAIT by default; undefined if it
+ * would block.
+ */
+export type TryWith<T> = (flags?: number) => T | undefined;
 
 /** Receives in the order of the calls, without blocking the thread. */
 export function receive<T>(
@@ -19,7 +22,7 @@ export function receive<T>(
   tryWith: TryWith<T>,
 ): Promise<T> {
   const source = socket.receives;
-  return attempt(source, () => tryWith(MSG_DONTWAIT), limits, source.queue);
+  return attempt(source, tryWith, limits, source.queue);
 }
 
 /** Sends in the order of the calls, without blocking the thread. */
@@ -29,7 +32,7 @@ export function send<T>(
   tryWith: TryWith<T>,
 ): Promise<T> {
   const source = socket.sends;
-  return attempt(source, () => tryWith(MSG_DONTWAIT), limits, source.queue);
+  return attempt(source, tryWith, limits, source.queue);
 }
 
 /** Receives, blocking this thread: without a deadline in the call itself. */
@@ -69,7 +72,7 @@ export function trySend<T>(
   tryWith: TryWith<T>,
   queue: WaiterQueue | null = socket.sends.queue,
 ): T | undefined {
-  return mustQueue(socket, queue) ? undefined : tryWith(MSG_DONTWAIT);
+  return mustQueue(socket, queue) ? undefined : tryWith();
 }
 
 /** Whether a send would overtake another one. */

@@ -7,7 +7,8 @@
 // taken is delivered.
 
 import type { WaitLiveness } from "../kernel/liveness.ts";
-import { isOver, type Limits, timeoutError } from "./options.ts";
+import type { Settle } from "./cancellable.ts";
+import { isOver, type Limits, NO_LIMITS, timeoutError } from "./options.ts";
 import { throwIfAborted } from "./signal.ts";
 import { spin } from "./spin.ts";
 import type { WaiterQueue } from "./waiters.ts";
@@ -30,6 +31,11 @@ export interface Source {
    * when the deadline has passed.
    */
   ready(limits: Limits, retry: () => boolean): Promise<boolean>;
+  /**
+   * Calls `settle.resolve` when a try may succeed: `ready` without a promise, for waits
+   * without limits. Sources that have `ended` do not have it.
+   */
+  arm?(settle: Settle): void;
   /** Notes after a wait that there is no other try, whether the last one succeeded or not. */
   ended?(): void;
 }
@@ -82,10 +88,79 @@ export function attempt<T>(
     queue?.leave();
     return Promise.reject(error);
   }
-  if (got === undefined) return wait(source, tryOnce, limits, queue);
+  if (got === undefined) {
+    if (limits !== NO_LIMITS || source.arm === undefined) {
+      return wait(source, tryOnce, limits, queue);
+    }
+    return new Promise((resolve, reject) =>
+      new UnlimitedWait(source, tryOnce, queue, resolve, reject).begin()
+    );
+  }
   if (isOverdue()) return late(() => got, queue);
   queue?.leave();
   return Promise.resolve(got);
+}
+
+/** The rounds after the first one, without limits: called back, not resumed. */
+class UnlimitedWait<T> implements Settle {
+  readonly #source: Source;
+  readonly #tryOnce: TryOnce<T>;
+  readonly #queue: WaiterQueue | undefined;
+  readonly #deliver: (got: T) => void;
+  readonly #fail: (reason: unknown) => void;
+
+  constructor(
+    source: Source,
+    tryOnce: TryOnce<T>,
+    queue: WaiterQueue | undefined,
+    deliver: (got: T) => void,
+    fail: (reason: unknown) => void,
+  ) {
+    this.#source = source;
+    this.#tryOnce = tryOnce;
+    this.#queue = queue;
+    this.#deliver = deliver;
+    this.#fail = fail;
+  }
+
+  begin(): void {
+    this.#source.liveness.begin();
+    this.#arm();
+  }
+
+  resolve(): void {
+    let got: T | undefined;
+    try {
+      got = round(this.#source, this.#tryOnce, NO_LIMITS, false);
+    } catch (error) {
+      this.reject(error);
+      return;
+    }
+    if (got === undefined) {
+      this.#arm();
+    } else {
+      this.#end();
+      this.#deliver(got);
+    }
+  }
+
+  reject(reason: unknown): void {
+    this.#end();
+    this.#fail(reason);
+  }
+
+  #arm(): void {
+    try {
+      this.#source.arm!(this);
+    } catch (error) {
+      this.reject(error); // the object is closed
+    }
+  }
+
+  #end(): void {
+    this.#source.liveness.end();
+    this.#queue?.leave();
+  }
 }
 
 /** The outcome of the first round, when the event loop has run. */

@@ -203,8 +203,10 @@ function forget(watch: Watch): void {
 
 /** Resolves the waiters of one descriptor; returns how many. */
 function dispatch(watch: Watch, events: number): number {
+  const { waiters } = watch;
   let count = 0;
-  for (const waiter of watch.waiters.slice()) {
+  // A copy: who is resolved may wait again, or take others back.
+  for (const waiter of waiters.length === 1 ? waiters : waiters.slice()) {
     const { events: wanted, settle } = waiter;
     if (wanted === 0) continue; // for close()
     if ((events & (wanted | ALWAYS)) === 0) continue;
@@ -295,7 +297,8 @@ export function endIfIdle(): Promise<void> | undefined {
 function remove(watch: Watch, waiter: Waiter): boolean {
   const index = watch.waiters.indexOf(waiter);
   if (index === -1) return false;
-  watch.waiters.splice(index, 1);
+  if (watch.waiters.length === 1) watch.waiters.pop();
+  else watch.waiters.splice(index, 1);
   if (waiter.events !== 0) pending--;
   if (!watch.owned && watch.waiters.length === 0) forget(watch);
   if (pending === 0) wake();
@@ -339,8 +342,15 @@ export function watch(
   events: number,
   settle: Settle,
 ): () => void {
-  const found = watchOf(target.fd);
-  const { subject } = target;
+  const waiter: Waiter = { events, subject: target.subject, settle };
+  const found = add(target.fd, waiter);
+  return () => found !== undefined && remove(found, waiter);
+}
+
+/** Adds a waiter; returns its watch, or undefined if its wait is over already. */
+function add(fd: number, waiter: Waiter): Watch | undefined {
+  const { events, settle } = waiter;
+  const found = watchOf(fd);
   try {
     open();
     const armed = Math.max(found.armed, 0);
@@ -351,18 +361,17 @@ export function watch(
     if (!found.owned && found.waiters.length === 0) forget(found);
     closeIfUnused();
     // A regular file cannot be waited for: it is always ready.
-    if ((error as { errno?: number }).errno === EPERM) settle.resolve();
-    else settle.reject(error);
-    return () => {};
+    if ((error as { errno?: number }).errno !== EPERM) settle.reject(error);
+    else yieldToEventLoop().then(() => settle.resolve());
+    return undefined;
   }
-  const waiter: Waiter = { events, subject, settle };
   found.waiters.push(waiter);
   if (events !== 0) {
     pending++;
     if (running) wake();
     else run();
   }
-  return () => remove(found, waiter);
+  return found;
 }
 
 /**
@@ -417,6 +426,11 @@ export class DescriptorSource implements Source {
 
   served(): void {
     if (this.#events === POLLIN) this.#servedAfter = passes;
+  }
+
+  arm(settle: Settle): void {
+    const { fd, subject } = this.#target;
+    add(fd, { events: this.#events, subject, settle });
   }
 
   ready(limits: Limits): Promise<boolean> {
