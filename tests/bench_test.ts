@@ -79,7 +79,7 @@ function contenders({ results }: Report): string[][] {
 
 leakTest(
   "bench measures, and its report tells so in a file",
-  { needs: [noCompiler] },
+  { soak: true, needs: [noCompiler] },
   async () => {
     using directory = scratch();
     const json = directory.file("bench.json");

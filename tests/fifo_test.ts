@@ -244,7 +244,7 @@ leakTest("Fifo.create() reports ENOENT, ENOTDIR and ELOOP", () => {
 
 leakTest(
   "Fifo.create() reports EROFS",
-  { needs: [noMounts], parallel: true },
+  { needs: [noMounts] },
   async () => {
     using dir = scratch();
     const script = 'mount -t tmpfs -o ro none "$1" && shift && exec "$@"';
@@ -267,7 +267,7 @@ leakTest(
 
 leakTest(
   "Fifo reports EACCES",
-  { needs: [noOtherUser], parallel: true },
+  { needs: [noOtherUser] },
   async () => {
     using dir = scratch();
     Deno.chmodSync(dir.path, 0o755);
@@ -349,7 +349,6 @@ leakTest(
 
 leakTest(
   "Fifo reports EMFILE, and leaves neither file nor descriptor behind",
-  { parallel: true },
   async () => {
     using dir = scratch();
     const result = await inChild(async (path: string) => {
@@ -1056,7 +1055,9 @@ function denoPeer(dir: Scratch, path: string, body: string): Child {
   return spawnDeno(script, { args: [path] });
 }
 
-leakTest("Fifo brings much to a slow reader, in little memory", async () => {
+leakTest("Fifo brings much to a slow reader, in little memory", {
+  soak: "also",
+}, async () => {
   using dir = scratch();
   const path = dir.file("fifo");
   using fifo = Fifo.create(path);
@@ -1144,9 +1145,7 @@ leakTest("Fifo lets a program end that has given up waiting", async () => {
   assertEquals([ended.code, ended.stdout], [0, "TimeoutError\n".repeat(2)]);
 });
 
-leakTest("Fifo.openReader() waits on in a storm of signals", {
-  parallel: true,
-}, async () => {
+leakTest("Fifo.openReader() waits on in a storm of signals", {}, async () => {
   using dir = scratch();
   const path = dir.file("fifo");
   using fifo = Fifo.create(path);

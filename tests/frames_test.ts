@@ -114,7 +114,7 @@ leakTest(
     await assertRejects(() => it.frames.receive(), Deno.errors.InvalidData);
     await assertRejects(() => it.frames.receive(), Deno.errors.InvalidData);
     for (const maxSize of [0, -1, 1.5, 2 ** 31, NaN]) {
-      assertThrows(() => framed({ maxSize }), RangeError);
+      assertThrows(() => new FramedStream(it.raw, { maxSize }), RangeError);
     }
   },
 );

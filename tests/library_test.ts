@@ -23,6 +23,7 @@ import {
 import { rounds } from "./support/rounds.ts";
 
 const MOD = import.meta.resolve("../mod.ts");
+const PIPE = import.meta.resolve("../ffi/pipe.ts");
 
 /** What an error was, as a child can tell. */
 interface Failure {
@@ -291,7 +292,7 @@ const FOREIGN = new URL("./interop/c/foreign_library.c", import.meta.url);
 
 /** Tells what a first call does where a foreign libc.so.6 is. */
 const FIRST_CALL = `
-  import { pipe } from ${JSON.stringify(MOD)};
+  import { pipe } from ${JSON.stringify(PIPE)};
   try {
     using ends = pipe();
     console.log("done:", ends.writer.writeSync(new Uint8Array(3)));
@@ -734,7 +735,7 @@ function startWorker(program: string): Worker {
   return new Worker(program, { type: "module" });
 }
 
-leakTest("errno() is each Worker's own", async () => {
+leakTest("errno() is each Worker's own", { soak: "also" }, async () => {
   using dir = scratch();
   const kinds = ["ENOENT", "EEXIST", "EBADF", "ENOTDIR", "EIDRM"];
   const times = rounds(300, 2_000);

@@ -62,14 +62,18 @@ function cycleTest(
   name: string,
   body: (directory: Scratch) => void | Promise<void>,
 ): void {
-  leakTest(`${name} ${CYCLES} times leaves nothing`, async () => {
-    using dir = scratch();
-    await body(dir);
-    const before = counts();
-    for (let cycle = 0; cycle < CYCLES; cycle++) await body(dir);
-    assertEquals(counts(), before);
-    assertEquals(dir.list(), []);
-  });
+  leakTest(
+    `${name} ${CYCLES} times leaves nothing`,
+    { soak: "also" },
+    async () => {
+      using dir = scratch();
+      await body(dir);
+      const before = counts();
+      for (let cycle = 0; cycle < CYCLES; cycle++) await body(dir);
+      assertEquals(counts(), before);
+      assertEquals(dir.list(), []);
+    },
+  );
 }
 
 const byte = Uint8Array.of(1);

@@ -394,20 +394,24 @@ leakTest("MemoryFile takes no memory away under what is mapped", async () => {
   assertEquals([code, stdout], [0, "5 0\n"], transcript);
 });
 
-leakTest("MemoryFile leaves nothing behind in many rounds", () => {
-  const ROUNDS = rounds(100, 1_000);
-  for (let round = 0; round < ROUNDS; round++) {
-    using file = MemoryFile.create("test", round);
-    file.resize(round + 1);
-    using map = file.map();
-    using reader = file.map({ readonly: true });
-    map.bytes[round] = 1;
-    file.seal(["shrink"]);
-    assertThrows(() => file.resize(0, { shrink: true }), Error);
-    assertThrows(() => MemoryFile.fromFd(file.fd, { seals: ["write"] }));
-    assertEquals(reader.read(round, 1), Uint8Array.of(1));
-  }
-});
+leakTest(
+  "MemoryFile leaves nothing behind in many rounds",
+  { soak: "also" },
+  () => {
+    const ROUNDS = rounds(100, 1_000);
+    for (let round = 0; round < ROUNDS; round++) {
+      using file = MemoryFile.create("test", round);
+      file.resize(round + 1);
+      using map = file.map();
+      using reader = file.map({ readonly: true });
+      map.bytes[round] = 1;
+      file.seal(["shrink"]);
+      assertThrows(() => file.resize(0, { shrink: true }), Error);
+      assertThrows(() => MemoryFile.fromFd(file.fd, { seals: ["write"] }));
+      assertEquals(reader.read(round, 1), Uint8Array.of(1));
+    }
+  },
+);
 
 /** The number of free huge pages. */
 const freeHugePages = Number(

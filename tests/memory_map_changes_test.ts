@@ -514,7 +514,9 @@ leakTest("MemoryMap.open() for reading only never faults", async () => {
   assertEquals([code, stdout], [0, "6 hello\n"], transcript);
 });
 
-leakTest("MemoryMap that changes leaves nothing behind in many rounds", () => {
+leakTest("MemoryMap that changes leaves nothing behind in many rounds", {
+  soak: "also",
+}, () => {
   using dir = scratch();
   const path = dir.file("data", new Uint8Array(PAGE));
   const ROUNDS = rounds(100, 1_000);

@@ -879,23 +879,33 @@ leakTest(
   },
 );
 
-leakTest("MemoryMap leaves nothing behind in many rounds", () => {
-  using dir = scratch();
-  const path = dir.file("data", pattern(2 * PAGE));
-  const created = dir.file("created");
-  const ROUNDS = rounds(100, 1_000);
-  for (let round = 0; round < ROUNDS; round++) {
-    using map = MemoryMap.open(path, { offset: round, length: 3 * round + 1 });
-    using copy = MemoryMap.open(path, { private: true });
-    using _anonymous = MemoryMap.anonymous(round + 1);
-    copy.bytes[round] = 1;
-    assertEquals(map.bytes[0], pattern(round + 1)[round]);
-    assertThrows(() => MemoryMap.open(path, { offset: 2 * PAGE }), RangeError);
-    assertThrows(() => MemoryMap.create(path, 1), IpcError);
-    using _created = MemoryMap.create(created, 1);
-    Deno.removeSync(created);
-  }
-});
+leakTest(
+  "MemoryMap leaves nothing behind in many rounds",
+  { soak: "also" },
+  () => {
+    using dir = scratch();
+    const path = dir.file("data", pattern(2 * PAGE));
+    const created = dir.file("created");
+    const ROUNDS = rounds(100, 1_000);
+    for (let round = 0; round < ROUNDS; round++) {
+      using map = MemoryMap.open(path, {
+        offset: round,
+        length: 3 * round + 1,
+      });
+      using copy = MemoryMap.open(path, { private: true });
+      using _anonymous = MemoryMap.anonymous(round + 1);
+      copy.bytes[round] = 1;
+      assertEquals(map.bytes[0], pattern(round + 1)[round]);
+      assertThrows(
+        () => MemoryMap.open(path, { offset: 2 * PAGE }),
+        RangeError,
+      );
+      assertThrows(() => MemoryMap.create(path, 1), IpcError);
+      using _created = MemoryMap.create(created, 1);
+      Deno.removeSync(created);
+    }
+  },
+);
 
 leakTest("MemoryMap.view() shows a struct in place", () => {
   using map = MemoryMap.anonymous(20);

@@ -12,7 +12,7 @@ import { rounds } from "./support/rounds.ts";
 const MEMORY = import.meta.resolve("../ffi/memory_map.ts");
 const STDATOMIC = import.meta.resolve("../ffi/libc/stdatomic.ts");
 
-const ROUNDS = 1_000;
+const ROUNDS = rounds(200, 1_000);
 const LINE = 16; // words of a cache line
 // Words: where the two threads are, what each has read, and what each writes.
 const AT = [0, LINE];
@@ -78,21 +78,25 @@ async function countBuffered(fenced: boolean): Promise<number> {
   return count;
 }
 
-leakTest("fence() lets no load pass a store", { needs }, async () => {
-  // As often with the fence as it takes to see it often without.
-  const end = performance.now() + 40_000;
-  let seen = 0;
-  let runs = 0;
-  while (
-    (runs < rounds(1, 5) || seen < rounds(1, 100)) && performance.now() < end
-  ) {
-    assertEquals(await countBuffered(true), 0);
-    const count = await countBuffered(false);
-    seen += count;
-    if (count > 0) runs++;
-  }
-  assert(seen > 0, "without the fence it is never seen here");
-});
+leakTest(
+  "fence() lets no load pass a store",
+  { soak: "also", needs },
+  async () => {
+    // As often with the fence as it takes to see it often without.
+    const end = performance.now() + 40_000;
+    let seen = 0;
+    let runs = 0;
+    while (
+      (runs < rounds(1, 5) || seen < rounds(1, 100)) && performance.now() < end
+    ) {
+      assertEquals(await countBuffered(true), 0);
+      const count = await countBuffered(false);
+      seen += count;
+      if (count > 0) runs++;
+    }
+    assert(seen > 0, "without the fence it is never seen here");
+  },
+);
 
 /**
  * The test "message passing": a payload, then a word, for which another thread
@@ -141,6 +145,7 @@ async function countStale(times: number, early: boolean): Promise<number> {
 }
 
 leakTest("What was written before a word is there after wait()", {
+  soak: "also",
   needs,
 }, async () => {
   assertEquals(await countStale(rounds(500, 5_000), false), 0);

@@ -161,7 +161,9 @@ leakTest("Memory is shared with Workers", async () => {
   );
 });
 
-leakTest("Memory.share() leaves nothing behind in many rounds", () => {
+leakTest("Memory.share() leaves nothing behind in many rounds", {
+  soak: "also",
+}, () => {
   using memory = MemoryMap.anonymous(3 * PAGE);
   const ROUNDS = rounds(100, 1_000);
   for (let round = 0; round < ROUNDS; round++) {

@@ -204,7 +204,6 @@ leakTest("pipe() is disposed of by closing both ends", () => {
 
 leakTest(
   "pipe() and duplexPipe() report EMFILE and leave nothing open",
-  { parallel: true },
   async () => {
     const result = await inChild(async () => {
       const { duplexPipe, pipe } = await import("../ffi/pipe.ts");
@@ -983,7 +982,7 @@ leakTest(
 
 leakTest(
   "PipeReader.setCapacity() reports EPERM above the limit, and the limit",
-  { needs: [noOtherUser], parallel: true },
+  { needs: [noOtherUser] },
   async () => {
     const limit = Number(Deno.readTextFileSync(MAX_SIZE));
     const { stdout } = await runAsNobody(`
@@ -1402,6 +1401,7 @@ function blockHash(total: number): string {
 
 leakTest(
   "PipeWriter.write() brings much to a slow reader, in little memory",
+  { soak: "also" },
   async () => {
     using dir = scratch();
     const { reader, writer } = pipe();
@@ -1515,7 +1515,6 @@ leakTest("splice() moves between a pipe and a socket", async () => {
 
 leakTest(
   "splice() to a full socket, which is blocking, does not block this thread",
-  { parallel: true },
   async () => {
     const result = await inChild(async () => {
       const { pipe, splice } = await import("../ffi/pipe.ts");
@@ -2167,7 +2166,6 @@ leakTest("PipeReader.inherit() lets `spawn` close the end", () => {
 
 leakTest(
   "PipeReader.inherit() does not make a pending read block this thread",
-  { parallel: true },
   async () => {
     const result = await inChild(async () => {
       const { pipe } = await import("../ffi/pipe.ts");
@@ -2187,7 +2185,6 @@ leakTest(
 
 leakTest(
   "PipeWriter.inherit() does not make a pending write block this thread",
-  { parallel: true },
   async () => {
     const result = await inChild(async () => {
       const { pipe } = await import("../ffi/pipe.ts");

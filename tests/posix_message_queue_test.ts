@@ -916,14 +916,14 @@ leakTest(
 
 leakTest(
   "PosixMessageQueue loses no message to an abort that races it",
-  { limit: 120_000 },
+  { soak: "also", limit: 120_000 },
   async () => {
     using place = namedQueue(4, 8);
     using queue = PosixMessageQueue.open(place.name);
     await using sender = spawnCall(sendOnDemand, { argument: place.name });
     assertEquals(await sender.line(), "up");
     using demand = PosixMessageQueue.open(`${place.name}-demand`);
-    await raceAborts(rounds(1_000, 10_000), {
+    await raceAborts(rounds(500, 10_000), {
       wait: (options) => queue.receive(options),
       bring: () => demand.send(bytes(1)), // the sender sends one
       check: ({ data }, round) =>
@@ -1088,9 +1088,9 @@ const record = struct({ sender: u32, number: u32 });
 
 leakTest(
   "PosixMessageQueue: 64 senders and 64 receivers lose, double and mix up nothing",
-  { limit: 120_000 },
+  { soak: "also", limit: 120_000 },
   async () => {
-    const each = rounds(30, 150);
+    const each = rounds(10, 150);
     using place = namedQueue(8, record.size);
     const argument = { name: place.name, each };
     await using children = new AsyncDisposableStack();
@@ -1168,10 +1168,10 @@ async function receiveMany({ name }: Many) {
 
 leakTest(
   "PosixMessageQueue outlives those who are killed with it in hand",
-  { limit: 240_000 },
+  { soak: "also", limit: 240_000 },
   async () => {
     using place = namedQueue(4, 16);
-    await killUsersOf(place.queue, rounds(8, 200));
+    await killUsersOf(place.queue, rounds(4, 100));
   },
 );
 
@@ -1265,7 +1265,6 @@ leakTest(
 
 leakTest(
   "PosixMessageQueue.inherit() does not make a pending wait block this thread",
-  { parallel: true },
   async () => {
     const result = await inChild(async () => {
       const { PosixMessageQueue } = await import("../ffi/message_queue.ts");

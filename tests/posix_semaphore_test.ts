@@ -15,7 +15,7 @@ import { kill, killAll } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
 import { type Child, exists, spawn } from "./support/process.ts";
-import { rounds } from "./support/rounds.ts";
+import { rounds, share } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
 import { Words } from "./support/words.ts";
 
@@ -101,8 +101,10 @@ const PLACES = {
   "in a mapped file": newMapped,
 };
 const places = Object.entries(PLACES);
-/** Where other processes use it: in a mapped file only in the long run. */
-const somePlaces = places.slice(0, rounds(2, 3));
+/** Where other processes use it: in a mapped file in the long run. */
+const somePlaces = share(places, 2);
+/** Where many processes use it at the same time: in the long run everywhere. */
+const busyPlaces = places.slice(0, rounds(2, 3));
 
 /** A C program that uses the same semaphore. */
 async function spawnPeer(place: Place): Promise<Child> {
@@ -777,7 +779,9 @@ leakTest(
   },
 );
 
-leakTest("PosixSemaphore leaves nothing behind in many rounds", () => {
+leakTest("PosixSemaphore leaves nothing behind in many rounds", {
+  soak: "also",
+}, () => {
   const name = uniqueName();
   const ROUNDS = rounds(100, 1_000);
   for (let round = 0; round < ROUNDS; round++) {
@@ -917,6 +921,7 @@ leakTest(
 for (const [where, make] of somePlaces) {
   leakTest(
     `PosixSemaphore.release() wakes a process, ${where}`,
+    { soak: "also" },
     async () => {
       using place = make(0);
       await using child = spawnCode(`${place.code}
@@ -941,6 +946,7 @@ for (const [where, make] of somePlaces) {
 
   leakTest(
     `PosixSemaphore.release() wakes one of several, ${where}`,
+    { soak: "also" },
     async () => {
       using place = make(0);
       await using all = new AsyncDisposableStack();
@@ -969,6 +975,7 @@ for (const [where, make] of somePlaces) {
 
   leakTest(
     `PosixSemaphore is shared with Workers, ${where}`,
+    { soak: "also" },
     async () => {
       using place = make(0);
       using dir = scratch();
@@ -1000,7 +1007,7 @@ for (const [where, make] of somePlaces) {
 
   leakTest(
     `PosixSemaphore works with a C program, ${where}`,
-    { needs: [noCompiler] },
+    { soak: "also", needs: [noCompiler] },
     async () => {
       using place = make(2);
       const { semaphore } = place;
@@ -1043,6 +1050,7 @@ for (const [where, make] of somePlaces) {
 
   leakTest(
     `PosixSemaphore is not harmed by one who is killed, ${where}`,
+    { soak: "also" },
     async () => {
       using place = make(0);
       await using child = spawnCode(`${place.code}
@@ -1065,6 +1073,7 @@ for (const [where, make] of somePlaces) {
 
   leakTest(
     `PosixSemaphore keeps waiting when a signal arrives, ${where}`,
+    { soak: "also" },
     async () => {
       using place = make(0);
       for (const options of ["", "{ timeout: 25_000 }"]) {
@@ -1089,9 +1098,9 @@ for (const [where, make] of somePlaces) {
 
 leakTest(
   "PosixSemaphore loses what the dead had, and nothing else: kill -9",
-  { limit: 240_000 },
+  { soak: "also", limit: 240_000 },
   async () => {
-    const ROUNDS = rounds(8, 200);
+    const ROUNDS = rounds(4, 100);
     const KINDS = {
       "has one": "semaphore.acquireSync(); console.log('up'); await stay();",
       "waits for one": "console.log('up'); none.acquireSync();",
@@ -1303,6 +1312,7 @@ leakTest(
 for (const [where, make] of somePlaces) {
   leakTest(
     `PosixSemaphore.acquire() waits for another process, ${where}`,
+    { soak: "also" },
     async () => {
       using place = make(0);
       await using child = spawnCode(`${place.code}
@@ -1385,7 +1395,7 @@ async function releaseWhenUp(
   semaphore.release();
 }
 
-const COUNTS = rounds(2_000, 10_000);
+const COUNTS = rounds(1_000, 10_000);
 
 /** Code that adds to a counter, so that others could get in between. */
 const ADD = `
@@ -1397,9 +1407,10 @@ const ADD = `
   }
 `;
 
-for (const [where, make] of somePlaces) {
+for (const [where, make] of busyPlaces) {
   leakTest(
     `PosixSemaphore lets one at a time count, ${where}`,
+    { soak: "also" },
     async () => {
       using place = make(0); // all begin when there is a permit
       using counter = new Words(2);
@@ -1416,10 +1427,10 @@ for (const [where, make] of somePlaces) {
   );
 }
 
-for (const [where, make] of somePlaces.slice(1)) {
+for (const [where, make] of busyPlaces.slice(1)) {
   leakTest(
     `PosixSemaphore lets one at a time count, with C, ${where}`,
-    { needs: [noCompiler] },
+    { soak: "also", needs: [noCompiler] },
     async () => {
       using place = make(0);
       const { memory } = place as ReturnType<typeof newShared>;
@@ -1451,7 +1462,7 @@ for (const [where, make] of somePlaces.slice(1)) {
   );
 }
 
-leakTest("PosixSemaphore hands out n places", async () => {
+leakTest("PosixSemaphore hands out n places", { soak: "also" }, async () => {
   using place = newShared(0);
   using counter = new Words(2);
   await using all = new AsyncDisposableStack();
@@ -1459,7 +1470,7 @@ leakTest("PosixSemaphore hands out n places", async () => {
     all.use(spawnCode(`${place.code} ${counter.code}
       console.log("up");
       let most = 0;
-      for (let i = 0; i < ${rounds(500, 2_000)}; i++) {
+      for (let i = 0; i < ${rounds(200, 2_000)}; i++) {
         using _permit = semaphore.acquireSync();
         most = Math.max(most, Atomics.add(words, 0, 1) + 1);
         for (let spin = 0; spin < 1_000; spin++) Atomics.load(words, 1);

@@ -487,7 +487,9 @@ leakTest("PosixSharedMemory says ClosedError after close()", () => {
   assertEquals([bytes.length, memory.byteLength], [0, 0]);
 });
 
-leakTest("PosixSharedMemory leaves nothing behind in many rounds", () => {
+leakTest("PosixSharedMemory leaves nothing behind in many rounds", {
+  soak: "also",
+}, () => {
   const ROUNDS = rounds(100, 1_000);
   for (let round = 0; round < ROUNDS; round++) {
     using memory = PosixSharedMemory.create(null, round + 1);

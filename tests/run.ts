@@ -1,10 +1,11 @@
 /**
  * Runs the test files, each in a process of its own: the leak counters of one see
- * nothing of another, so as many run at once as there are processors.
+ * nothing of another. Tests spend half of their time waiting for other processes, so
+ * twice as many run at once as there are processors.
  *
  * ```sh
  * deno task test                                  # everything, in few rounds
- * deno task test:soak                             # many rounds of what has rounds
+ * deno task test:soak                             # many rounds, and what takes long
  * deno task test tests/pipe_test.ts --filter EOF  # some files; flags of deno test
  * ```
  */
@@ -15,7 +16,9 @@ import { exists, run } from "./support/process.ts";
 import { SOAK } from "./support/rounds.ts";
 
 const TESTS = "tests";
-const JOBS = Number(Deno.env.get("DENO_JOBS") ?? navigator.hardwareConcurrency);
+const JOBS = Number(
+  Deno.env.get("DENO_JOBS") ?? 2 * navigator.hardwareConcurrency,
+);
 const LIMIT = 600_000; // ms, of one file
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed[^|\n]*(?:\| (\d+) ignored)?.*\n/m;
@@ -30,9 +33,9 @@ function testsIn(path: string): string[] {
   );
 }
 
-/** Whether a file has tests that are others in the long run. */
+/** Whether a file has tests for the long run. */
 function isForSoak(path: string): boolean {
-  return /support\/rounds\.ts"|soak: true|\bPAIRS\b/.test(
+  return /support\/rounds\.ts"|\bsoak: |\bpairTest\(/.test(
     Deno.readTextFileSync(path),
   );
 }

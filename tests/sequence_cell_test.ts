@@ -149,11 +149,11 @@ leakTest("SequenceCell stays in its place when the memory grows", () => {
 // --- Under load --------------------------------------------------------------
 
 const words = struct({ all: array(u64, 16) });
-const READS = rounds(200_000, 3_400_000); // of each of three readers
+const READS = rounds(50_000, 1_000_000); // of each of three readers
 
 leakTest(
   "SequenceCell: of many reads under a writer none is torn",
-  { limit: 120_000 },
+  { soak: "also", limit: 120_000 },
   async () => {
     const size = SequenceCell.size(words);
     using memory = newSegment(size + 16);
@@ -217,11 +217,11 @@ const WRITER = new URL("./interop/c/sequence_cell_writer.c", import.meta.url);
 
 leakTest(
   "SequenceCell reads what C writes",
-  { needs: [noCompiler] },
+  { soak: "also", needs: [noCompiler] },
   async () => {
     using memory = newSegment(SequenceCell.size(person));
     const cell = new SequenceCell(memory, 0, person);
-    const writes = rounds(50_000, 200_000);
+    const writes = rounds(20_000, 200_000);
     const args = [`${memory.id}`, `${writes}`];
     await using peer = spawn(await compile(WRITER), { args });
     let seen = 0;

@@ -380,6 +380,7 @@ leakTest("100 pending waits for a condition leave the pool alone", async () => {
 });
 
 leakTest("SharedCondition: four take turns, and none misses its own", {
+  soak: "also",
   needs: [noCompiler],
   limit: 120_000,
 }, async () => {
@@ -478,9 +479,10 @@ leakTest(
 );
 
 leakTest("SharedCondition: kill -9 at any point", {
+  soak: "also",
   limit: 240_000,
 }, async () => {
-  const ROUNDS = rounds(8, 200);
+  const ROUNDS = rounds(8, 100);
   const BATCH = 8;
   using place = new ConditionPlace();
   const { condition, words } = place;

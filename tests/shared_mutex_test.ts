@@ -526,7 +526,7 @@ leakTest(
 
 // --- Mutual exclusion -------------------------------------------------------
 
-const COUNTS = rounds(1_000, 5_000);
+const COUNTS = rounds(500, 5_000);
 const COUNTERS = {
   "lockSync()": `for (let i = 0; i < ${COUNTS}; i++) {
       using guard = mutex.lockSync();
@@ -547,25 +547,30 @@ const COUNTERS = {
 };
 
 for (const [how, text] of Object.entries(COUNTERS)) {
-  leakTest(`SharedMutex.${how}: four processes lose no count`, async () => {
-    using place = new Place();
-    const start = place.mutex.lockSync();
-    await using all = new AsyncDisposableStack();
-    const children = [0, 1, 2, 3].map(() => all.use(place.spawn(text)));
-    for (const child of children) await child.expect("up\n");
-    start.release();
-    for (const child of children) assertPrinted(await child.ended(), "up");
-    assertEquals([...place.words.subarray(0, 4)], [
-      4 * COUNTS,
-      4 * COUNTS,
-      0,
-      0,
-    ]);
-    place.assertFree();
-  });
+  leakTest(
+    `SharedMutex.${how}: four processes lose no count`,
+    { soak: "also" },
+    async () => {
+      using place = new Place();
+      const start = place.mutex.lockSync();
+      await using all = new AsyncDisposableStack();
+      const children = [0, 1, 2, 3].map(() => all.use(place.spawn(text)));
+      for (const child of children) await child.expect("up\n");
+      start.release();
+      for (const child of children) assertPrinted(await child.ended(), "up");
+      assertEquals([...place.words.subarray(0, 4)], [
+        4 * COUNTS,
+        4 * COUNTS,
+        0,
+        0,
+      ]);
+      place.assertFree();
+    },
+  );
 }
 
 leakTest("SharedMutex: processes in C and in Deno lose no count", {
+  soak: "also",
   needs: [noCompiler],
 }, async () => {
   using place = new Place();
@@ -584,14 +589,17 @@ leakTest("SharedMutex: processes in C and in Deno lose no count", {
   place.assertFree();
 });
 
-leakTest("SharedMutex: Workers of one process lose no count", async () => {
-  using place = new Place();
-  const urls = Object.values(COUNTERS).map((text) =>
-    urlOfWorker(`${place.code} postMessage("up"); ${text}
+leakTest(
+  "SharedMutex: Workers of one process lose no count",
+  { soak: "also" },
+  async () => {
+    using place = new Place();
+    const urls = Object.values(COUNTERS).map((text) =>
+      urlOfWorker(`${place.code} postMessage("up"); ${text}
       postMessage("done");`)
-  );
-  const start = place.mutex.lockSync();
-  await using child = await place.start(`
+    );
+    const start = place.mutex.lockSync();
+    await using child = await place.start(`
     const workers = ${JSON.stringify(urls)}.map((url) =>
       new Worker(url, { type: "module" }));
     const next = () => Promise.all(workers.map((worker) =>
@@ -600,13 +608,19 @@ leakTest("SharedMutex: Workers of one process lose no count", async () => {
     console.log("ready");
     await next();
     for (const worker of workers) worker.terminate();`);
-  await child.expect("ready\n");
-  start.release();
-  const { code, stderr } = await child.ended();
-  assertEquals([code, stderr], [0, ""]);
-  assertEquals([...place.words.subarray(0, 4)], [3 * COUNTS, 3 * COUNTS, 0, 0]);
-  place.assertFree();
-});
+    await child.expect("ready\n");
+    start.release();
+    const { code, stderr } = await child.ended();
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals([...place.words.subarray(0, 4)], [
+      3 * COUNTS,
+      3 * COUNTS,
+      0,
+      0,
+    ]);
+    place.assertFree();
+  },
+);
 
 // --- The owner's death ------------------------------------------------------
 
@@ -874,10 +888,10 @@ const KILLS = [
 
 leakTest(
   "SharedMutex: kill -9 at random points",
-  { limit: 180_000 },
+  { soak: "also", limit: 180_000 },
   async () => {
-    const ROUNDS = rounds(10, 200);
-    const BATCH = rounds(10, 20); // killed one after another; all others survive that
+    const ROUNDS = rounds(5, 100);
+    const BATCH = rounds(5, 20); // killed one after another; all others survive that
     using place = new Place();
     const { mutex, words } = place;
     const seen = { inside: 0, calling: 0, outside: 0 };

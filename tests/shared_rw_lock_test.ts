@@ -17,6 +17,7 @@ import { uniqueKey } from "./support/names.ts";
 import type { Child } from "./support/process.ts";
 import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
+import { turns } from "./support/waits.ts";
 
 // --- Helpers ----------------------------------------------------------------
 
@@ -577,7 +578,7 @@ leakTest(
       const start = performance.now();
       assertEquals(await attempt(), undefined, `${name} goes first`);
       let guard;
-      while ((guard = await attempt()) === undefined) await null;
+      while ((guard = await attempt()) === undefined) await turns(1);
       guard.release();
       const elapsed = performance.now() - start;
       assert(elapsed >= COURTESY, `${name} goes first, after ${elapsed} ms`);
@@ -635,7 +636,7 @@ leakTest("SharedRwLock: a reader gets its turn among writers", async () => {
 
 // --- Exclusion --------------------------------------------------------------
 
-const COUNTS = rounds(600, 3_000);
+const COUNTS = rounds(300, 3_000);
 const COUNTERS: Record<string, string> = {
   sync: `for (let i = 0; i < ${COUNTS}; i++) {
       {
@@ -670,6 +671,7 @@ const COUNTERS: Record<string, string> = {
 };
 
 leakTest("SharedRwLock: processes in Deno and in C lose no count", {
+  soak: "also",
   needs: [noCompiler],
   limit: 120_000,
 }, async () => {
@@ -692,13 +694,18 @@ leakTest("SharedRwLock: processes in Deno and in C lose no count", {
   place.assertFree();
 });
 
-leakTest("SharedRwLock: Workers of one process lose no count", async () => {
-  using place = new RwPlace();
-  const urls = Object.values(COUNTERS).map((text) =>
-    urlOfWorker(`${place.code} postMessage("up"); ${text} postMessage("done");`)
-  );
-  const start = place.lock.lockWriteSync();
-  await using child = await place.start(`
+leakTest(
+  "SharedRwLock: Workers of one process lose no count",
+  { soak: "also" },
+  async () => {
+    using place = new RwPlace();
+    const urls = Object.values(COUNTERS).map((text) =>
+      urlOfWorker(
+        `${place.code} postMessage("up"); ${text} postMessage("done");`,
+      )
+    );
+    const start = place.lock.lockWriteSync();
+    await using child = await place.start(`
     const workers = ${JSON.stringify(urls)}.map((url) =>
       new Worker(url, { type: "module" }));
     const next = () => Promise.all(workers.map((worker) =>
@@ -707,13 +714,19 @@ leakTest("SharedRwLock: Workers of one process lose no count", async () => {
     console.log("ready");
     await next();
     for (const worker of workers) worker.terminate();`);
-  await child.expect("ready\n");
-  start.release();
-  const { code, stderr } = await child.ended();
-  assertEquals([code, stderr], [0, ""]);
-  assertEquals([...place.words.subarray(0, 4)], [3 * COUNTS, 3 * COUNTS, 0, 0]);
-  place.assertFree();
-});
+    await child.expect("ready\n");
+    start.release();
+    const { code, stderr } = await child.ended();
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals([...place.words.subarray(0, 4)], [
+      3 * COUNTS,
+      3 * COUNTS,
+      0,
+      0,
+    ]);
+    place.assertFree();
+  },
+);
 
 // --- Death ------------------------------------------------------------------
 
@@ -816,7 +829,7 @@ leakTest(
     await using reader = await place.start(`
     using guard = lock.lockReadSync();
     console.log(guard.previousOwnerDied, lock.readers);`);
-    await reader.settled();
+    await reader.until(() => isInSemop(reader.pid), "wait to read");
     await kill(writer);
     assertEquals(await reader.line(), "false 2");
     assertEquals((await reader.ended()).code, 0);
@@ -908,9 +921,9 @@ function loop(slot: number): string {
 
 leakTest(
   "SharedRwLock: kill -9 at any point",
-  { limit: 240_000 },
+  { soak: "also", limit: 240_000 },
   async () => {
-    const ROUNDS = rounds(8, 200);
+    const ROUNDS = rounds(8, 100);
     const BATCH = rounds(8, 10); // killed one after another; all others survive that
     using place = new RwPlace();
     const { lock, words } = place;

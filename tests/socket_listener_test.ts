@@ -360,9 +360,9 @@ leakTest(
 
 leakTest(
   "of many processes that reclaim, at most one serves, and is never unlinked",
-  { limit: 120_000 },
+  { soak: "also", limit: 120_000 },
   async () => {
-    const ROUNDS = rounds(300, 1_500);
+    const ROUNDS = rounds(150, 1_500);
     using dir = scratch();
     const racer = dir.file(
       "racer.ts",

@@ -490,7 +490,9 @@ leakTest("SysvMessageQueue is closed at the end of its block", () => {
   again.remove();
 });
 
-leakTest("SysvMessageQueue leaves nothing behind in many rounds", () => {
+leakTest("SysvMessageQueue leaves nothing behind in many rounds", {
+  soak: "also",
+}, () => {
   const key = uniqueKey();
   const ROUNDS = rounds(100, 1_000);
   for (let round = 0; round < ROUNDS; round++) {
@@ -1334,11 +1336,11 @@ leakTest(
 
 leakTest(
   "SysvMessageQueue outlives those who are killed with it in hand",
-  { limit: 240_000 },
+  { soak: "also", limit: 240_000 },
   async () => {
     using queue = newQueue();
     queue.change({ maxBytes: 64 }); // so that senders wait, too
-    await killUsersOf(queue, rounds(8, 200));
+    await killUsersOf(queue, rounds(4, 100));
   },
 );
 

@@ -12,6 +12,7 @@ import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { spawnCall } from "./support/child.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { uniqueKey } from "./support/names.ts";
+import { rounds } from "./support/rounds.ts";
 import { NOBODY, noOtherUser, runAsNobody } from "./support/user.ts";
 
 /** A kind of object, and how one is made with a mode. */
@@ -235,10 +236,12 @@ leakTest(
 
 leakTest(
   "openOrCreate() and open() go on where an object is removed in between",
+  { soak: "also" },
   async () => {
     const keys = Array.from({ length: 6 }, () => uniqueKey());
+    const times = rounds(200, 2_000);
     const race = () =>
-      spawnCall(async (keys) => {
+      spawnCall(async ({ keys, times }) => {
         const ipc = await import("../mod.ts");
         const [messages, memory, set, ...locks] = keys;
         const calls: [open: () => unknown, make: () => Removable][] = [
@@ -267,7 +270,7 @@ leakTest(
             throw error;
           }
         }
-        for (let round = 0; round < 1_000; round++) {
+        for (let round = 0; round < times; round++) {
           for (const [open, make] of calls) {
             unless("ENOENT", open);
             const object = make();
@@ -276,7 +279,7 @@ leakTest(
           }
         }
         console.log("done");
-      }, { argument: keys });
+      }, { argument: { keys, times } });
     await using first = race();
     await using second = race();
     await using third = race();

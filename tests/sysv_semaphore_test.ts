@@ -498,30 +498,30 @@ leakTest(
 
 leakTest(
   "SysvSemaphoreSet.openOrCreate() makes one set for all who hurry",
-  { limit: 120_000 },
+  { soak: "also", limit: 120_000 },
   async () => {
     using start = new Words(1);
-    const rounds = 200;
+    const times = rounds(50, 500);
     const first = uniqueKey();
     await using all = new AsyncDisposableStack();
     const children = [0, 1, 2, 3].map(() =>
-      all.use(spawnCall(async ({ id, first, rounds }) => {
+      all.use(spawnCall(async ({ id, first, times }) => {
         const { SysvSharedMemory } = await import("../ffi/shared_memory.ts");
         const { SysvSemaphoreSet } = await import("../ffi/semaphore.ts");
         using memory = SysvSharedMemory.fromId(id);
         const start = new Int32Array(memory.bytes.buffer);
-        for (let round = 0; round < rounds; round++) {
+        for (let round = 0; round < times; round++) {
           Atomics.add(start, 0, 1);
           while (Atomics.load(start, 0) < 4 * (round + 1));
           using set = SysvSemaphoreSet.openOrCreate(first + round, [9, 10]);
           // Who saw it without its values would change them too early.
           set.operateSync([{ index: 1, delta: 1 }, { index: 0, delta: -1 }]);
         }
-      }, { argument: { id: start.id, first, rounds }, limit: 100_000 }))
+      }, { argument: { id: start.id, first, times }, limit: 100_000 }))
     );
     for (const child of children) assertPrinted(await child.ended());
-    assertEquals(start.words[0], 4 * rounds);
-    for (let round = 0; round < rounds; round++) {
+    assertEquals(start.words[0], 4 * times);
+    for (let round = 0; round < times; round++) {
       using set = SysvSemaphoreSet.open(first + round);
       assertEquals(set.getAll(), [5, 14]);
       set.remove();
@@ -1027,7 +1027,7 @@ leakTest(
 for (const lanes of ["with", "without"]) {
   leakTest(
     `SysvSemaphore.acquire() ${lanes} a thread loses no permit to an abort that races it`,
-    { limit: 120_000 },
+    { soak: "also", limit: 120_000 },
     async () => {
       using place = newSet(0, 0, 0);
       const { set, id } = place;
@@ -1041,7 +1041,7 @@ for (const lanes of ["with", "without"]) {
       );
       await using giver = spawnCall(giveOnDemand, { argument: id });
       assertEquals(await giver.line(), "up");
-      await raceAborts(rounds(1_000, 5_000), {
+      await raceAborts(rounds(500, 5_000), {
         wait: (options) => semaphore.acquire(options),
         bring: () => set.tryOperate(take(1, 1)), // the giver gives one
       });
@@ -1216,9 +1216,9 @@ leakTest(
 
 leakTest(
   "SysvSemaphore lets one of 64 in at a time, and none starves",
-  { limit: 120_000 },
+  { soak: "also", limit: 120_000 },
   async () => {
-    const each = rounds(20, 100);
+    const each = rounds(10, 100);
     using place = newSet(1);
     using counter = new Words(2);
     await using all = new AsyncDisposableStack();
@@ -1264,12 +1264,12 @@ async function count({ sync, ...ids }: Count) {
 
 leakTest(
   "SysvSemaphore is given back when who has it, or waits for it, is killed",
-  { limit: 240_000 },
+  { soak: "also", limit: 240_000 },
   async () => {
     using place = newSet(1, 3);
     const { set, id } = place;
     const lock = set.semaphore(0);
-    for (let kills = rounds(10, 200); kills > 0; kills -= 5) {
+    for (let kills = rounds(5, 100); kills > 0; kills -= 5) {
       const victims = [0, 1, 2, 3, 4].map((kind) =>
         spawnCall(useForEver, { argument: { id, kind } })
       );

@@ -584,7 +584,9 @@ leakTest(
   },
 );
 
-leakTest("SysvSharedMemory leaves nothing behind in many rounds", () => {
+leakTest("SysvSharedMemory leaves nothing behind in many rounds", {
+  soak: "also",
+}, () => {
   const key = uniqueKey();
   const ROUNDS = rounds(100, 1_000);
   for (let round = 0; round < ROUNDS; round++) {

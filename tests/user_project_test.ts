@@ -16,20 +16,24 @@ const OPTIONS = {
 };
 
 for (const [name, compilerOptions] of Object.entries(OPTIONS)) {
-  leakTest(`every entry point type-checks with ${name}`, async () => {
-    using dir = scratch();
-    const lines = Object.values(exports).map((file) =>
-      `import ${JSON.stringify(import.meta.resolve(`../${file}`))};`
-    );
-    Deno.writeTextFileSync(
-      `${dir.path}/deno.json`,
-      JSON.stringify({ compilerOptions }),
-    );
-    Deno.writeTextFileSync(`${dir.path}/main.ts`, lines.join("\n"));
-    const { code, stderr } = await run(Deno.execPath(), {
-      args: ["check", "--quiet", "main.ts"],
-      cwd: dir.path,
-    });
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  });
+  leakTest(
+    `every entry point type-checks with ${name}`,
+    { soak: true },
+    async () => {
+      using dir = scratch();
+      const lines = Object.values(exports).map((file) =>
+        `import ${JSON.stringify(import.meta.resolve(`../${file}`))};`
+      );
+      Deno.writeTextFileSync(
+        `${dir.path}/deno.json`,
+        JSON.stringify({ compilerOptions }),
+      );
+      Deno.writeTextFileSync(`${dir.path}/main.ts`, lines.join("\n"));
+      const { code, stderr } = await run(Deno.execPath(), {
+        args: ["check", "--quiet", "main.ts"],
+        cwd: dir.path,
+      });
+      assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    },
+  );
 }

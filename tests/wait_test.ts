@@ -796,7 +796,6 @@ leakTest("PipeReader.read() loses nothing to timeouts and aborts", async () => {
 
 leakTest(
   "waitAny() with one signal for ever does not grow",
-  { parallel: true },
   async () => {
     const grown = await inChild(async () => {
       const { pipe } = await import("../ffi/pipe.ts");
@@ -994,7 +993,6 @@ async function assertEndsByItself(
 for (const [name, body] of Object.entries(WAYS)) {
   leakTest(
     `PipeReader.read() lets a program end after a wait ${name}`,
-    { parallel: true },
     async () => {
       await assertEndsByItself(body);
     },
@@ -1016,7 +1014,6 @@ const MODULES: Modules = {
 
 leakTest(
   "PipeReader.read() lets a program end whose Workers have waited",
-  { parallel: true },
   async () => {
     const stdout = await assertEndsByItself(async ({ pipe }: Modules) => {
       const code = `
@@ -1050,7 +1047,7 @@ leakTest(
 
 leakTest(
   "PipeReader.read() in terminated Workers keeps neither process nor threads",
-  { parallel: true },
+  { soak: true },
   async () => {
     const stdout = await assertEndsByItself(async ({ pipe }: Modules) => {
       const { soon } = await import("./support/waits.ts");
@@ -1079,7 +1076,6 @@ leakTest(
 
 leakTest(
   "PipeReader.read() works in several Workers at once",
-  { parallel: true },
   async () => {
     const sums = await inChild(async ({ pipe: module }: Modules) => {
       const { duplexPipe } = await import("../ffi/pipe.ts");
@@ -1177,42 +1173,43 @@ leakTest("PipeReader reads everything in a storm of signals", async () => {
   assertEquals((await child.ended()).code, 0);
 });
 
-leakTest("PipeReader.readSync() is not late, nor early, for signals", {
-  parallel: true,
-}, async () => {
-  const ended = await runCall(async () => {
-    const { pipe } = await import("../ffi/pipe.ts");
-    Deno.addSignalListener("SIGUSR1", () => {});
-    using ends = pipe();
-    const { stormOfSignals } = await import("./support/storm.ts");
-    const storm = stormOfSignals();
-    for (const timeout of [50, 100]) {
-      const start = performance.now();
-      try {
-        ends.reader.readSync(new Uint8Array(1), { timeout });
-      } catch (error) {
-        const took = performance.now() - start;
-        const fine = took >= timeout && took < timeout + 10_000;
-        console.log((error as Error).name, fine ? "in time" : took);
+leakTest(
+  "PipeReader.readSync() is not late, nor early, for signals",
+  {},
+  async () => {
+    const ended = await runCall(async () => {
+      const { pipe } = await import("../ffi/pipe.ts");
+      Deno.addSignalListener("SIGUSR1", () => {});
+      using ends = pipe();
+      const { stormOfSignals } = await import("./support/storm.ts");
+      const storm = stormOfSignals();
+      for (const timeout of [50, 100]) {
+        const start = performance.now();
+        try {
+          ends.reader.readSync(new Uint8Array(1), { timeout });
+        } catch (error) {
+          const took = performance.now() - start;
+          const fine = took >= timeout && took < timeout + 10_000;
+          console.log((error as Error).name, fine ? "in time" : took);
+        }
       }
-    }
-    storm.kill("SIGKILL");
-    await storm.status;
-    Deno.exit();
-  });
-  assertEquals(
-    ended.stdout,
-    "TimeoutError in time\n".repeat(2),
-    ended.transcript,
-  );
-  assertEquals(ended.code, 0);
-});
+      storm.kill("SIGKILL");
+      await storm.status;
+      Deno.exit();
+    });
+    assertEquals(
+      ended.stdout,
+      "TimeoutError in time\n".repeat(2),
+      ended.transcript,
+    );
+    assertEquals(ended.code, 0);
+  },
+);
 
 // --- Few descriptors --------------------------------------------------------
 
 leakTest(
   "PipeReader.read() reports EMFILE when it cannot wait, and waits later",
-  { parallel: true },
   async () => {
     const result = await inChild(async () => {
       const { pipe } = await import("../ffi/pipe.ts");

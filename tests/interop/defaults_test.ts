@@ -30,7 +30,7 @@ async function assertPrints(program: Promise<Ended>, line: string) {
 
 leakTest(
   "the examples without options use the C programs' key",
-  { parallel: true, needs: [noCompiler, inUse] },
+  { needs: [noCompiler, inUse] },
   async () => {
     using _lock = machineWide();
     const person = "name : ghkim, age :80";

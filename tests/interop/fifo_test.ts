@@ -5,6 +5,7 @@ import { type Child, exists } from "../support/process.ts";
 import {
   exampleTest,
   PAIRS,
+  pairTest,
   peerTest,
   runExample,
   runPeer,
@@ -48,7 +49,7 @@ async function abandonedFifo(dir: Scratch): Promise<string> {
 }
 
 for (const [by, to] of PAIRS) {
-  peerTest(
+  pairTest(
     `${SERVERS[by]} receives from ${CLIENTS[to]}, three times`,
     async () => {
       using dir = scratch();

@@ -14,25 +14,33 @@ import {
   spawnDeno,
   type SpawnOptions,
 } from "../support/process.ts";
-import { rounds } from "../support/rounds.ts";
+import { share } from "../support/rounds.ts";
 
 /** Who plays a part: the example, or its C peer. */
 export type Side = "TypeScript" | "C";
 
-/** Both mixed pairs of sides; in the long run all four. */
-export const PAIRS: readonly (readonly [Side, Side])[] = ([
+/** Both mixed pairs of sides; in the long run the other two. */
+export const PAIRS: readonly (readonly [Side, Side])[] = share([
   ["TypeScript", "C"],
   ["C", "TypeScript"],
   ["TypeScript", "TypeScript"],
   ["C", "C"],
-] as const).slice(0, rounds(2, 4));
+], 2);
 
 /** A test with C peers. */
 export function peerTest(
   name: string,
   fn: (t: Deno.TestContext) => void | Promise<void>,
 ): void {
-  leakTest(name, { parallel: true, needs: [noCompiler] }, fn);
+  leakTest(name, { needs: [noCompiler] }, fn);
+}
+
+/** A test with C peers, some of whose cases or rounds are left to the long run. */
+export function pairTest(
+  name: string,
+  fn: (t: Deno.TestContext) => void | Promise<void>,
+): void {
+  leakTest(name, { needs: [noCompiler], soak: "also" }, fn);
 }
 
 /** A test of examples alone. */
@@ -40,7 +48,7 @@ export function exampleTest(
   name: string,
   fn: (t: Deno.TestContext) => void | Promise<void>,
 ): void {
-  leakTest(name, { parallel: true }, fn);
+  leakTest(name, fn);
 }
 
 /** Where an example is. */

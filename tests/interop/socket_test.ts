@@ -2,9 +2,10 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { assertInterrupted, assertNames } from "../support/asserts.ts";
 import { scratch } from "../support/names.ts";
 import { type Child, exists, listening } from "../support/process.ts";
-import { rounds } from "../support/rounds.ts";
+import { share } from "../support/rounds.ts";
 import {
   exampleTest,
+  pairTest,
   peerTest,
   runExample,
   runPeer,
@@ -24,16 +25,16 @@ const SERVERS = {
 const CLIENTS = { TypeScript: "socket_client.ts", C: "the C client" };
 
 /**
- * The mixed pairs that can talk, and in the long run all that can: the two C programs
- * of the document cannot.
+ * The mixed pairs that can talk, and in the long run the others that can: the two C
+ * programs of the document cannot.
  */
-const TALKS: readonly (readonly [Server, Side])[] = ([
+const TALKS: readonly (readonly [Server, Side])[] = share([
   ["TypeScript", "C"],
   ["C", "TypeScript"],
   ["C with end", "TypeScript"],
   ["TypeScript", "TypeScript"],
   ["C with end", "C"],
-] as const).slice(0, rounds(3, 5));
+], 3);
 
 const PROMPT = "입력 : ";
 const ANSWER = "IPC SUCCESS\n";
@@ -85,7 +86,7 @@ async function quit(client: Child, server: Child): Promise<void> {
 }
 
 for (const [by, to] of TALKS) {
-  peerTest(
+  pairTest(
     `${CLIENTS[to]} is at its prompt again after every message to ${
       SERVERS[by]
     }`,
@@ -93,7 +94,7 @@ for (const [by, to] of TALKS) {
       using dir = scratch();
       const path = dir.file("socket");
       await using server = await startServer(by, path);
-      for (let left = rounds(1, 3); left > 0; left--) {
+      for (let left = 2; left > 0; left--) {
         await using client = await startClient(to, path);
         for (const message of MESSAGES) await talk(client, server, message);
         await quit(client, server);
@@ -103,7 +104,7 @@ for (const [by, to] of TALKS) {
     },
   );
 
-  peerTest(
+  pairTest(
     `${CLIENTS[to]} sends prepared lines to ${SERVERS[by]}`,
     async () => {
       using dir = scratch();
@@ -122,7 +123,7 @@ for (const [by, to] of TALKS) {
     },
   );
 
-  peerTest(
+  pairTest(
     `${CLIENTS[to]} gets long lines through to ${SERVERS[by]}`,
     async () => {
       using dir = scratch();
@@ -316,7 +317,7 @@ for (const by of ["TypeScript", "C", "C with end"] as const) {
       using dir = scratch();
       const path = dir.file("socket");
       await using server = await startServer(by, path);
-      for (let left = rounds(1, 2); left > 0; left--) {
+      for (let left = 2; left > 0; left--) {
         await using client = await startClient("TypeScript", path);
         await talk(client, server, "last words");
         await client.closeStdin();

@@ -3,12 +3,9 @@
  * and /dev/mqueue names, scratch directories, children, working directory and
  * umask must be after a test as they were before it.
  *
- * `deno test --parallel` runs the test files as threads of ONE process, so most
- * of these counters, and the runtime's pool of blocking threads, are shared by
- * all files. {@linkcode leakTest} therefore runs one test at a time: it holds a
- * lock of the process. Tests that only watch other processes say `parallel` and
- * run beside each other (never beside the others); they are held responsible
- * only for what is certainly theirs: their keys, names, directories, children.
+ * A process has these counters once, so only one test of a process may run at a time:
+ * `deno task test` gives each test file a process of its own. (`deno test --parallel`
+ * would run the files as threads of one process.)
  */
 import { issuedKeys, PREFIX, scratchDirectories } from "./names.ts";
 import { links, running, spawnedPids } from "./process.ts";
@@ -22,8 +19,6 @@ const GRACE = 2_000;
 
 /** What a leak check looks at. */
 export interface LeakOptions {
-  /** Only what is certainly this test file's own; see above. */
-  parallel?: boolean;
   /** Parts of the paths of files whose private mappings count as well. */
   files?: string[];
   /** How long things may take to go away (children's pipes), in milliseconds. */
@@ -34,8 +29,12 @@ export interface LeakOptions {
 export interface LeakTestOptions extends LeakOptions {
   /** What the test needs: null, or the reason why that is missing here. */
   needs?: (string | null)[];
-  /** Whether there is no short form: the test is run in the long run only. */
-  soak?: boolean;
+  /**
+   * What the long run does with the test: `true`, only the long run runs it; "also",
+   * the long run runs it, too, with more rounds or other cases. By default, only
+   * `deno task test` runs it, if another test of its file says `soak`.
+   */
+  soak?: true | "also";
   /** The time limit in milliseconds. */
   limit?: number;
   /** As of `Deno.test`. */
@@ -65,11 +64,11 @@ export interface Snapshot {
 /** Takes a {@linkcode Snapshot}. */
 export function snapshot(options: LeakOptions = {}): Snapshot {
   return {
-    descriptors: descriptors(options),
+    descriptors: descriptors(),
     mappings: mappings(options),
-    sysv: sysvObjects(options),
+    sysv: sysvObjects(),
     names: posixNames(),
-    children: children(options),
+    children: children(),
     state: state(),
   };
 }
@@ -96,10 +95,9 @@ export function compare(before: Snapshot, after: Snapshot): string[] {
   more("names", (name) => name);
   more("children", (child) => `child process ${child}`);
   more("state", (change) => `changed: ${change}`);
-  const allowed = allowance();
   return leaks.filter((leak) =>
     ![...runtime].some(([target, extra]) =>
-      extra <= allowed && leak.startsWith(`descriptor of ${target} `)
+      extra <= ALLOWANCE && leak.startsWith(`descriptor of ${target} `)
     )
   );
 }
@@ -130,8 +128,8 @@ export async function assertNoLeaks<T>(
 }
 
 /**
- * `Deno.test` with leak counters around it, alone in the process (see above).
- * If something that it needs is missing, it is ignored, and its name says why.
+ * `Deno.test` with leak counters around it. If something that it needs is missing, it
+ * is ignored, and its name says why.
  */
 export function leakTest(
   name: string,
@@ -151,62 +149,31 @@ export function leakTest(
   const [options, fn] = rest.length === 2 ? rest : [{}, rest[0]];
   const {
     needs = [],
-    soak = false,
+    soak,
     limit = TEST_LIMIT,
-    parallel,
-    files,
-    grace,
+    files = [],
+    grace = GRACE,
     ...definition
   } = options;
-  if (soak && !SOAK) return;
+  if (SOAK ? soak === undefined && isDivided() : soak === true) return;
   const reason = needs.find((need) => need !== null);
   Deno.test({
     ...definition,
     name: reason === undefined ? name : `${name} (ignored: ${reason})`,
     ignore: reason !== undefined,
     fn: async (t) => {
-      using _room = enterRoom(parallel ?? false);
       await assertNoLeaks(
         () => withLimit(Promise.resolve(fn(t)), limit),
-        {
-          parallel: parallel ?? false,
-          files: files ?? [],
-          grace: grace ?? GRACE,
-        },
+        { files, grace },
       );
     },
   });
 }
 
-// --- The room: one test alone, or several parallel ones ---------------------
-
-/**
- * Files that only this process has, and all its threads share: the thread that locks
- * the first is next, the one that locks the second is in.
- */
-const DOOR = "/proc/self/comm";
-const ROOM = "/proc/self/cmdline";
-let door: Deno.FsFile | undefined;
-let room: Deno.FsFile | undefined;
-
-function enterRoom(parallel: boolean): Disposable {
-  door ??= Deno.openSync(DOOR);
-  room ??= Deno.openSync(ROOM);
-  // Blocks this thread only, and no thread of the runtime's pool.
-  lock(door, true);
-  lock(room, !parallel);
-  door.unlockSync();
-  return { [Symbol.dispose]: () => room!.unlockSync() };
-}
-
-function lock(file: Deno.FsFile, exclusive: boolean): void {
-  while (true) {
-    try {
-      return file.lockSync(exclusive);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.Interrupted)) throw error;
-    }
-  }
+/** Whether this test file says which of its tests the long run runs. */
+function isDivided(): boolean {
+  const file = Deno.readTextFileSync(new URL(Deno.mainModule));
+  return /\bsoak: |\bpairTest\(/.test(file);
 }
 
 async function withLimit(work: Promise<void>, limit: number): Promise<void> {
@@ -232,12 +199,8 @@ const RUNTIME_KINDS = new Set([
   "anon_inode:[eventfd]",
 ]);
 
-/** How many of the runtime's kinds may appear: other test files may start. */
-function allowance(): number {
-  const others = Deno.readTextFileSync("/proc/self/cmdline")
-    .split("\0").includes("--parallel");
-  return others ? 4 + 3 * navigator.hardwareConcurrency : 4;
-}
+/** How many of these may appear during a test. */
+const ALLOWANCE = 4;
 
 function count(map: Map<string, number>, key: string, by = 1): void {
   map.set(key, (map.get(key) ?? 0) + by);
@@ -246,7 +209,7 @@ function count(map: Map<string, number>, key: string, by = 1): void {
 /** Where the runtime keeps its caches. */
 const CACHE = /\/(\.cache\/)?deno\/[\w-]+_v\d|_cache_v\d/;
 
-function descriptors({ parallel }: LeakOptions): Map<string, number> {
+function descriptors(): Map<string, number> {
   const all = new Map<string, number>();
   for (const target of links("/proc/self/fd")) count(all, target);
   for (const [target, number] of all) {
@@ -254,7 +217,7 @@ function descriptors({ parallel }: LeakOptions): Map<string, number> {
       target.startsWith("/proc/") || /\.[jt]s(on)?$/.test(target) ||
       // The pipe in which the runner catches a test file's output has a handful.
       (target.startsWith("pipe:") && number > 2);
-    if (runtimes || (parallel && !target.includes(PREFIX))) all.delete(target);
+    if (runtimes) all.delete(target);
   }
   return all;
 }
@@ -270,10 +233,7 @@ function mappings(options: LeakOptions): Map<string, number> {
     const named = [PREFIX, ...options.files ?? []].some((part) =>
       target.includes(part)
     );
-    const ours = named ||
-      issuedKeys.has(parseInt(target.match(/^\/SYSV(\w{8})/)?.[1] ?? "", 16));
-    if (!(options.parallel ? ours : shared || named)) continue;
-    if (CACHE.test(target)) continue;
+    if (!(shared || named) || CACHE.test(target)) continue;
     count(
       all,
       `${mode} ${target} (inode ${inode})`,
@@ -321,13 +281,13 @@ function ancestry(pid: number): number[] {
 
 /** Whether a Deno is running that has nothing to do with this one. */
 function othersAtWork(): boolean {
-  const exe = Deno.execPath();
+  const deno = /\/deno( \(deleted\))?$/;
   const family = new Set(ancestry(Deno.pid));
   return Array.from(Deno.readDirSync("/proc")).some(({ name }) => {
     const pid = Number(name);
     if (!(pid > 0) || family.has(pid)) return false;
     try {
-      if (Deno.readLinkSync(`/proc/${pid}/exe`) !== exe) return false;
+      if (!deno.test(Deno.readLinkSync(`/proc/${pid}/exe`))) return false;
     } catch {
       return false; // another user's, or a process that has ended
     }
@@ -342,7 +302,7 @@ const strangers = new Set(
   ),
 );
 
-function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
+function sysvObjects(): Map<string, number> {
   const all = new Map<string, number>();
   const uid = Deno.uid();
   for (const kind of SYSV) {
@@ -353,9 +313,9 @@ function sysvObjects({ parallel }: LeakOptions): Map<string, number> {
       ) as number[];
       const ours = issuedKeys.has(row.key! | 0) ||
         pids.some((pid) => spawnedPids.has(pid)) ||
-        (!parallel && pids.includes(Deno.pid)) ||
+        pids.includes(Deno.pid) ||
         // A private object that was not used has no trace of its creator.
-        (!parallel && pids.length === 0 && row.key === 0 && row.cuid === uid &&
+        (pids.length === 0 && row.key === 0 && row.cuid === uid &&
           !othersAtWork());
       if (ours) {
         count(all, `${kind} ${row[ID[kind]]} (key ${row.key})`);
@@ -383,10 +343,9 @@ function posixNames(): Map<string, number> {
   return all;
 }
 
-function children({ parallel }: LeakOptions): Map<string, number> {
+function children(): Map<string, number> {
   const all = new Map<string, number>();
   for (const { pid } of running) count(all, String(pid));
-  if (parallel) return all;
   for (const { name } of Deno.readDirSync("/proc/self/task")) {
     try {
       const pids = Deno.readTextFileSync(`/proc/self/task/${name}/children`);

@@ -1,4 +1,5 @@
 /** Code that tells, in a Deno of its own, which limit a call ran into. */
+import { codeArgs } from "./code.ts";
 import { type Ended, run } from "./process.ts";
 
 const PRELUDE = `
@@ -32,9 +33,7 @@ export function runCode(wrapper: string[], text: string): Promise<Ended> {
   const [first, ...args] = [
     ...wrapper,
     Deno.execPath(),
-    "eval",
-    "--quiet",
-    PRELUDE + text,
+    ...codeArgs(PRELUDE + text),
   ];
   return run(first!, { args });
 }

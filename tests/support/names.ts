@@ -1,9 +1,6 @@
 /**
  * Names for tests: System V keys, POSIX names and scratch directories that no
  * other test, test file or process uses, and that `leaks.ts` knows to be ours.
- *
- * `deno test --parallel` runs the test files as threads of one process, so the
- * process id alone tells two of them apart no better than a constant would.
  */
 
 /** Is part of every name that this test file makes. */

@@ -1,5 +1,6 @@
 /** System V queues for tests, and children that use them. */
 import { SysvMessageQueue } from "../../ffi/message_queue.ts";
+import { codeArgs } from "./code.ts";
 import { type Child, spawn } from "./process.ts";
 
 const MODULE = import.meta.resolve("../../ffi/message_queue.ts");
@@ -26,14 +27,11 @@ export class OwnQueue {
 
 /** The arguments of a Deno that runs code, which has the queue as `queue`. */
 export function childArgs(queue: SysvMessageQueue, code: string): string[] {
-  return [
-    "eval",
-    "--quiet",
-    `import { SysvMessageQueue } from "${MODULE}";
-     const MODULE = "${MODULE}";
-     const queue = SysvMessageQueue.fromId(${queue.id});
-     ${code}`,
-  ];
+  return codeArgs(`
+    import { SysvMessageQueue } from "${MODULE}";
+    const MODULE = "${MODULE}";
+    const queue = SysvMessageQueue.fromId(${queue.id});
+    ${code}`);
 }
 
 /** Runs code in a Deno of its own, which has the queue as `queue`. */
