@@ -42,7 +42,7 @@ import { reasonAgainst } from "./support/namespaces.ts";
 import { rounds } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
-const CYCLES = rounds(100, 1_000);
+const CYCLES = rounds(30, 1_000);
 
 // --- Again and again -----------------------------------------------------------
 

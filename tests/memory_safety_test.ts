@@ -6,6 +6,7 @@
 import { assertEquals } from "@std/assert";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
+import { rounds } from "./support/rounds.ts";
 
 const MODULE = import.meta.resolve("../mod.ts");
 
@@ -358,45 +359,51 @@ leakTest(
   },
 );
 
-leakTest("Views of memory outlive everything, in any order", async () => {
-  const told = await inChild(async () => {
-    const { i32, Memory, MemoryFile, PosixSharedMemory, struct } = await import(
-      "../mod.ts"
-    );
-    const { gc } = globalThis as unknown as { gc: () => void };
-    const layout = struct({ value: i32 });
-    const kept = [];
-    for (let round = 0; round < 300; round++) {
-      const object = PosixSharedMemory.create(null, 4096);
-      PosixSharedMemory.unlink(object.name);
-      const file = MemoryFile.create("test", 8192);
-      const map = file.map();
-      const adopted = Memory.adopt(map.share());
-      const moved = adopted.bytes.buffer.transfer();
-      const views = [map.bytes.subarray(8000), new Uint8Array(moved, 8000)];
-      if (round % 3 === 0) map.close();
-      if (round % 5 === 0) file.close();
-      if (round % 7 === 0) object.resize(9000);
-      kept.push({ views, view: object.view(0, layout) });
-      if (round % 20 === 0) {
-        gc(); // of all that is not in kept
-        await new Promise((resolve) => setTimeout(resolve));
+leakTest(
+  "Views of memory outlive everything, in any order",
+  { soak: "also" },
+  async () => {
+    const times = rounds(60, 600); // divisible by three
+    const told = await inChild(async (times) => {
+      const { i32, Memory, MemoryFile, PosixSharedMemory, struct } =
+        await import(
+          "../mod.ts"
+        );
+      const { gc } = globalThis as unknown as { gc: () => void };
+      const layout = struct({ value: i32 });
+      const kept = [];
+      for (let round = 0; round < times; round++) {
+        const object = PosixSharedMemory.create(null, 4096);
+        PosixSharedMemory.unlink(object.name);
+        const file = MemoryFile.create("test", 8192);
+        const map = file.map();
+        const adopted = Memory.adopt(map.share());
+        const moved = adopted.bytes.buffer.transfer();
+        const views = [map.bytes.subarray(8000), new Uint8Array(moved, 8000)];
+        if (round % 3 === 0) map.close();
+        if (round % 5 === 0) file.close();
+        if (round % 7 === 0) object.resize(9000);
+        kept.push({ views, view: object.view(0, layout) });
+        if (round % 20 === 0) {
+          gc(); // of all that is not in kept
+          await new Promise((resolve) => setTimeout(resolve));
+        }
       }
-    }
-    gc();
-    await new Promise((resolve) => setTimeout(resolve));
-    let there = 0;
-    for (const { views, view } of kept) {
-      view.value = 80;
-      for (const bytes of views) {
-        bytes[0] = 80;
-        there += bytes.length;
+      gc();
+      await new Promise((resolve) => setTimeout(resolve));
+      let there = 0;
+      for (const { views, view } of kept) {
+        view.value = 80;
+        for (const bytes of views) {
+          bytes[0] = 80;
+          there += bytes.length;
+        }
       }
-    }
-    return [there, kept.every(({ view }) => view.value === 80)];
-  }, { flags: ["--v8-flags=--expose-gc"] });
-  assertEquals(told, [192 * (300 + 200), true]);
-});
+      return [there, kept.every(({ view }) => view.value === 80)];
+    }, { argument: times, flags: ["--v8-flags=--expose-gc"] });
+    assertEquals(told, [192 * (times + times * 2 / 3), true]);
+  },
+);
 
 leakTest("Workers that are ended leave the memory in its place", async () => {
   const told = await inChild(async (module) => {

@@ -734,7 +734,7 @@ async function assertAtomic(
 ): Promise<void> {
   const { reader, writer } = pipe();
   using _reader = reader;
-  const count = 1500;
+  const count = rounds(400, 3_000);
   const children = [..."abcd"].map((letter) =>
     writer.inherit((fd) => start(fd, letter, count))
   );
@@ -774,7 +774,7 @@ function writerScript(dir: Scratch, write: string): string {
 
 leakTest(
   "PipeWriter.writeSync() of PIPE_BUF bytes is atomic among four processes",
-  { needs: [noCompiler] },
+  { soak: "also", needs: [noCompiler] },
   async () => {
     using dir = scratch();
     const program = await compile(PEER);
@@ -789,6 +789,7 @@ leakTest(
 
 leakTest(
   "PipeWriter.write() of PIPE_BUF bytes is atomic among four processes",
+  { soak: "also" },
   async () => {
     using dir = scratch();
     const script = writerScript(

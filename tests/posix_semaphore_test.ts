@@ -101,8 +101,8 @@ const PLACES = {
   "in a mapped file": newMapped,
 };
 const places = Object.entries(PLACES);
-/** Where other processes use it: in a mapped file in the long run. */
-const somePlaces = share(places, 2);
+/** Where other processes use it: in memory in the long run. */
+const somePlaces = share(places, 1);
 /** Where many processes use it at the same time: in the long run everywhere. */
 const busyPlaces = places.slice(0, rounds(2, 3));
 

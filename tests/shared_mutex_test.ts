@@ -1249,35 +1249,39 @@ leakTest(
 
 // --- The example ------------------------------------------------------------
 
-leakTest("lost_update.ts loses an update, and then none", async () => {
-  const example = new URL("../examples/lost_update.ts", import.meta.url);
-  assertPrinted(
-    await runDeno(example),
-    "Without a lock:",
-    "  A reads 1",
-    "  B reads 1",
-    "  A writes 2",
-    "  B writes 2",
-    "  the number is 2: one update is lost",
-    "With a lock:",
-    "  A locks it and reads 1",
-    "  B finds it locked, and waits",
-    "  A writes 2 and unlocks it",
-    "  B locks it and reads 2",
-    "  B writes 3 and unlocks it",
-    "  the number is 3",
-    "With a lock whose owner is killed:",
-    "  A locks it and reads 1",
-    "  B finds it locked, and waits",
-    "  A is killed",
-    "  B locks it, is told that its owner died, and reads 1",
-    "  B writes 2 and unlocks it",
-    "  the number is 2: B knows that A added nothing",
-  );
-  const help = await runDeno(example, { args: ["--help"] });
-  assertEquals([help.code, help.stderr], [0, ""]);
-  assert(help.stdout.startsWith("Usage: lost_update.ts\n"));
-});
+leakTest(
+  "lost_update.ts loses an update, and then none",
+  { soak: true },
+  async () => {
+    const example = new URL("../examples/lost_update.ts", import.meta.url);
+    assertPrinted(
+      await runDeno(example),
+      "Without a lock:",
+      "  A reads 1",
+      "  B reads 1",
+      "  A writes 2",
+      "  B writes 2",
+      "  the number is 2: one update is lost",
+      "With a lock:",
+      "  A locks it and reads 1",
+      "  B finds it locked, and waits",
+      "  A writes 2 and unlocks it",
+      "  B locks it and reads 2",
+      "  B writes 3 and unlocks it",
+      "  the number is 3",
+      "With a lock whose owner is killed:",
+      "  A locks it and reads 1",
+      "  B finds it locked, and waits",
+      "  A is killed",
+      "  B locks it, is told that its owner died, and reads 1",
+      "  B writes 2 and unlocks it",
+      "  the number is 2: B knows that A added nothing",
+    );
+    const help = await runDeno(example, { args: ["--help"] });
+    assertEquals([help.code, help.stderr], [0, ""]);
+    assert(help.stdout.startsWith("Usage: lost_update.ts\n"));
+  },
+);
 
 leakTest("Deno.inspect() shows a mutex and its guard", () => {
   const key = uniqueKey();

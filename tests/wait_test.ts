@@ -47,6 +47,7 @@ import { PosixSemaphore } from "../ffi/semaphore.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { spawn } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
 import { SECOND, soon, turns } from "./support/waits.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -726,32 +727,43 @@ leakTest("waitReadable() 1,000 times wakes exactly who is meant", async () => {
   for (const ends of all) ends[Symbol.dispose]();
 });
 
-leakTest("PipeReader.read() leaves nothing of 10,000 aborts", async () => {
-  using ends = pipe();
-  const shared = new AbortController();
-  const reads = Array.from({ length: 10_000 }, (_, index) => {
-    const controller = index % 2 === 0 ? shared : new AbortController();
-    const reading = outcome(
-      ends.reader.read(new Uint8Array(1), { signal: controller.signal }),
-    );
-    if (index % 4 === 1) controller.abort("own");
-    if (index % 4 === 3) queueMicrotask(() => controller.abort("own"));
-    return reading;
-  });
-  await turns();
-  shared.abort("shared");
-  const reasons = await soon(Promise.all(reads), 10 * SECOND);
-  assertEquals(reasons.filter((reason) => reason === "own").length, 5000);
-  assertEquals(reasons.filter((reason) => reason === "shared").length, 5000);
-  assertEquals(pendingWaits(), 0);
-  ends.writer.writeSync(ONE);
-  assertEquals(await soon(ends.reader.read(new Uint8Array(1))), 1);
-});
+const MANY = rounds(1_000, 10_000);
 
-leakTest("PipeReader.read() leaves nothing of 10,000 timeouts", async () => {
+leakTest(
+  `PipeReader.read() leaves nothing of ${MANY} aborts`,
+  { soak: "also" },
+  async () => {
+    using ends = pipe();
+    const shared = new AbortController();
+    const reads = Array.from({ length: MANY }, (_, index) => {
+      const controller = index % 2 === 0 ? shared : new AbortController();
+      const reading = outcome(
+        ends.reader.read(new Uint8Array(1), { signal: controller.signal }),
+      );
+      if (index % 4 === 1) controller.abort("own");
+      if (index % 4 === 3) queueMicrotask(() => controller.abort("own"));
+      return reading;
+    });
+    await turns();
+    shared.abort("shared");
+    const reasons = await soon(Promise.all(reads), 10 * SECOND);
+    assertEquals(reasons.filter((reason) => reason === "own").length, MANY / 2);
+    assertEquals(
+      reasons.filter((reason) => reason === "shared").length,
+      MANY / 2,
+    );
+    assertEquals(pendingWaits(), 0);
+    ends.writer.writeSync(ONE);
+    assertEquals(await soon(ends.reader.read(new Uint8Array(1))), 1);
+  },
+);
+
+leakTest(`PipeReader.read() leaves nothing of ${MANY} timeouts`, {
+  soak: "also",
+}, async () => {
   using ends = pipe();
   const reads = Array.from(
-    { length: 10_000 },
+    { length: MANY },
     (_, index) =>
       outcome(ends.reader.read(new Uint8Array(1), { timeout: index % 20 })),
   );
@@ -796,6 +808,7 @@ leakTest("PipeReader.read() loses nothing to timeouts and aborts", async () => {
 
 leakTest(
   "waitAny() with one signal for ever does not grow",
+  { soak: true },
   async () => {
     const grown = await inChild(async () => {
       const { pipe } = await import("../ffi/pipe.ts");

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { assertPrinted } from "../support/asserts.ts";
 import { runC } from "../support/c.ts";
-import { sysvTable } from "../support/leaks.ts";
+import { leakTest, sysvTable } from "../support/leaks.ts";
 import { uniqueKey } from "../support/names.ts";
 import { rounds } from "../support/rounds.ts";
 import {
@@ -192,12 +192,16 @@ exampleTest("memory_file.ts says what it cannot take", async () => {
   assertMatch(ended.stderr, /EBADF/);
 });
 
-exampleTest("sequence_cell.ts reads no price that is torn", async () => {
-  const ended = await runExample("sequence_cell.ts");
-  assertEquals([ended.code, ended.stderr], [0, ""], ended.transcript);
-  const [first, second, ...rest] = ended.stdout.split("\n");
-  for (const line of [first, second]) {
-    assertMatch(line!, /^reader: 0 of [1-9]\d* prices were torn$/);
-  }
-  assertEquals(rest, ["writer: 100000 prices written", ""]);
-});
+leakTest(
+  "sequence_cell.ts reads no price that is torn",
+  { soak: true },
+  async () => {
+    const ended = await runExample("sequence_cell.ts");
+    assertEquals([ended.code, ended.stderr], [0, ""], ended.transcript);
+    const [first, second, ...rest] = ended.stdout.split("\n");
+    for (const line of [first, second]) {
+      assertMatch(line!, /^reader: 0 of [1-9]\d* prices were torn$/);
+    }
+    assertEquals(rest, ["writer: 100000 prices written", ""]);
+  },
+);
