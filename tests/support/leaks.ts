@@ -9,10 +9,10 @@
  */
 import { issuedKeys, PREFIX, scratchDirectories } from "./names.ts";
 import { links, running, spawnedPids } from "./process.ts";
-import { rounds, SOAK } from "./rounds.ts";
+import { SOAK } from "./rounds.ts";
 
 /** The longest that a test may take, unless told otherwise. */
-export const TEST_LIMIT: number = rounds(60_000, 240_000);
+export const TEST_LIMIT = 120_000;
 
 /** How long things may take to go away, unless told otherwise. */
 const GRACE = 2_000;

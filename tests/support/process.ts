@@ -10,10 +10,8 @@
  * ```
  */
 
-import { rounds } from "./rounds.ts";
-
 /** The longest that a child may take in all, unless told otherwise. */
-export const LIMIT: number = rounds(30_000, 120_000);
+export const LIMIT = 60_000;
 
 /** The children that run at the moment. */
 export const running: Set<Child> = new Set();
