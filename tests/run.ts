@@ -33,12 +33,15 @@ function testsIn(path: string): string[] {
   );
 }
 
-/** Whether a file has tests for the long run. */
-function isForSoak(path: string): boolean {
-  return /support\/rounds\.ts"|\bsoak: |\bpairTest\(/.test(
-    Deno.readTextFileSync(path),
-  );
-}
+/** Whether a text of a test file has tests for the long run. */
+const isForSoak = (text: string) =>
+  /support\/rounds\.ts"|\bsoak: |\bpairTest\(/.test(text);
+
+/** About how long a file takes: tests without a short form first, then by size. */
+const weight = (path: string) => {
+  const text = Deno.readTextFileSync(path);
+  return text.length + (SOAK && text.includes("soak: true") ? 1e6 : 0);
+};
 
 /** Runs a file, and adds up what its last line says. */
 async function runFile(path: string, flags: string[]): Promise<void> {
@@ -65,10 +68,12 @@ async function runFile(path: string, flags: string[]): Promise<void> {
   }
 }
 
-/** Runs all the files; the largest first, so that none is left alone at the end. */
+/** Runs all the files; the longest first, so that none is left alone at the end. */
 async function runAll(files: string[], flags: string[]): Promise<void> {
-  const size = (path: string) => Deno.statSync(path).size;
-  const waiting = files.sort((one, other) => size(other) - size(one));
+  const weights = new Map(files.map((path) => [path, weight(path)]));
+  const waiting = files.toSorted((one, other) =>
+    weights.get(other)! - weights.get(one)!
+  );
   const work = async () => {
     for (let path; (path = waiting.shift()) !== undefined;) {
       await runFile(path, flags);
@@ -81,7 +86,7 @@ const begun = performance.now();
 const named = Deno.args.filter((arg) => exists(arg));
 const flags = Deno.args.filter((arg) => !exists(arg));
 const files = (named.length > 0 ? named : [TESTS]).flatMap(testsIn)
-  .filter((path) => !SOAK || isForSoak(path));
+  .filter((path) => !SOAK || isForSoak(Deno.readTextFileSync(path)));
 const shared = makeSharedDirectory();
 Deno.env.set(SHARED, shared);
 try {
