@@ -316,7 +316,7 @@ function send(
 export function sendOnce(
   socket: SocketDescriptor,
   message: Outgoing,
-  flags = MSG_DONTWAIT,
+  flags: number = MSG_DONTWAIT,
 ): number | undefined {
   const { descriptors, credentials, to } = message;
   if (to !== null && message.via === undefined && isTooLong(to)) {
