@@ -12,7 +12,7 @@
 import { join } from "@std/path";
 import { snapshot } from "./support/leaks.ts";
 import { makeSharedDirectory, SHARED } from "./support/names.ts";
-import { exists, run } from "./support/process.ts";
+import { cpuTimeOfChildren, exists, run } from "./support/process.ts";
 import { SOAK } from "./support/rounds.ts";
 
 const TESTS = "tests";
@@ -101,8 +101,10 @@ for (const object of snapshot().sysv.keys()) {
   sum.failed++;
 }
 const seconds = Math.round((performance.now() - begun) / 1000);
+const cpuSeconds = Math.round(cpuTimeOfChildren() / 1000);
 console.log(
   `${sum.failed === 0 ? "ok" : "FAILED"} | ${sum.passed} passed | ` +
-    `${sum.failed} failed | ${sum.ignored} ignored (${seconds}s)`,
+    `${sum.failed} failed | ${sum.ignored} ignored ` +
+    `(${seconds}s, processor time ${cpuSeconds}s)`,
 );
 Deno.exit(sum.failed === 0 ? 0 : 1);
