@@ -11,7 +11,7 @@
  */
 
 /** The longest that a child may take in all, unless told otherwise. */
-export const LIMIT = 60_000;
+export const LIMIT = 100_000;
 
 /** The children that run at the moment. */
 export const running: Set<Child> = new Set();
