@@ -149,8 +149,9 @@ leakTest("What was written before a word is there after wait()", {
   needs,
 }, async () => {
   assertEquals(await countStale(rounds(500, 5_000), false), 0);
-  assert(
-    await countStale(rounds(200, 2_000), true) > 0,
-    "a stale payload is not noticed",
-  );
+  let noticed = 0; // on a busy machine one thread may run after the other for long
+  for (let run = 0; run < 20 && noticed === 0; run++) {
+    noticed = await countStale(rounds(200, 2_000), true);
+  }
+  assert(noticed > 0, "a stale payload is not noticed");
 });
