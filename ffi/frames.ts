@@ -43,6 +43,7 @@ import { inspectAs } from "./inspect_object.ts";
 import { livenessOf, owning } from "./kernel/descriptor_owner.ts";
 import { alwaysRefed } from "./kernel/liveness.ts";
 import { POLLOUT } from "./libc/poll.ts";
+import { runtime } from "./libc/runtime/mod.ts";
 import {
   checkMaxDescriptors,
   descriptorsOf,
@@ -832,7 +833,7 @@ export class FramedStream implements Disposable {
     if (bytes === null) {
       if (this.#framing.isBetween) return false;
       throw this.#breakReceiving(
-        new Deno.errors.UnexpectedEof(
+        new runtime.errors.UnexpectedEof(
           "Cannot receive a message: the stream has ended within it",
         ),
       );
@@ -857,7 +858,7 @@ export class FramedStream implements Disposable {
     const count = byteLengthOf(data);
     checkCount("receive", count, 1, max);
     if (descriptorsTruncated) {
-      this.#refusal = new Deno.errors.InvalidData(
+      this.#refusal = new runtime.errors.InvalidData(
         "Cannot receive a message with so many descriptors: at most " +
           `${this.#maxDescriptors} are allowed (maxDescriptors), or this process ` +
           "has no number left (EMFILE)",

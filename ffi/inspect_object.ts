@@ -1,12 +1,14 @@
 // The text that Deno.inspect and console.log show for an object of this module.
 
+import { runtime } from "./libc/runtime/mod.ts";
+
 const HEXADECIMAL = /^0x[0-9a-f]+$/;
 
-const { defineProperty, entries, hasOwn } = Object;
+const { entries, hasOwn } = Object;
 
 function show(value: unknown): string {
   const isNumber = typeof value === "string" && HEXADECIMAL.test(value);
-  return isNumber ? value : Deno.inspect(value);
+  return isNumber ? value : runtime.inspect(value);
 }
 
 /**
@@ -20,14 +22,12 @@ export function inspectAs<T extends object>(
   fieldsOf: (object: T) => object,
   nameOf: (object: T) => string = ({ constructor }) => constructor.name,
 ): void {
-  function text(this: T): string {
-    if (hasOwn(this, "constructor")) return `${this.constructor.name} {}`;
-    const shown = entries(fieldsOf(this))
+  function text(object: T): string {
+    if (hasOwn(object, "constructor")) return `${object.constructor.name} {}`;
+    const shown = entries(fieldsOf(object))
       .filter(([, value]) => value !== undefined)
       .map(([field, value]) => `${field}: ${show(value)}`);
-    return `${nameOf(this)} { ${shown.join(", ")} }`;
+    return `${nameOf(object)} { ${shown.join(", ")} }`;
   }
-  defineProperty(type.prototype, Symbol.for("Deno.customInspect"), {
-    value: text,
-  });
+  runtime.inspectAs(type.prototype, text);
 }

@@ -38,7 +38,8 @@ const SHARED = [
 
 /** How far from the kernel a file is. */
 function levelOf(file: string): number {
-  if (SHARED.includes(file) || file.startsWith("struct/")) return 0;
+  const isShared = /^(struct|libc\/runtime)\//.test(file);
+  if (SHARED.includes(file) || isShared) return 0;
   return ["libc", "kernel", "wait"].indexOf(file.split("/")[0]!) + 1 || 4;
 }
 
@@ -70,4 +71,13 @@ Deno.test("no import is circular", () => {
 Deno.test("each file begins with what it is", () => {
   const silent = [...texts].filter(([, text]) => !/^\/[/*]/.test(text));
   assertEquals(silent.map(([file]) => file), []);
+});
+
+Deno.test("only ffi/libc/runtime/ names a runtime", () => {
+  const comments = /\/\*[^]*?\*\/|(?<!["'`:])\/\/.*$/gm;
+  const wrong = [...texts].filter(([file, text]) =>
+    !file.startsWith("libc/runtime/") &&
+    /\b(?:Deno|Bun|node:|bun:)/.test(text.replace(comments, ""))
+  );
+  assertEquals(wrong.map(([file]) => file), []);
 });

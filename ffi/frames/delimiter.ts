@@ -1,6 +1,7 @@
 // Frames that end with a delimiter.
 
 import { setBytes } from "../arguments.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { CHUNK, type Framing } from "./framing.ts";
 
 /** The position of the first delimiter in bytes, from `from` on; -1 if there is none. */
@@ -68,7 +69,7 @@ export class Delimiter implements Framing {
     const end = at === -1 ? this.#end - length + 1 : at;
     this.#searched = Math.max(end, this.#start);
     if (end - this.#start > this.#maxSize) {
-      throw new Deno.errors.InvalidData(
+      throw new runtime.errors.InvalidData(
         "Cannot receive a message without a delimiter in its first " +
           `${this.#maxSize} bytes (maxSize)`,
       );

@@ -1,5 +1,7 @@
 // Where messages begin and end in a stream of bytes.
 
+import { runtime } from "../libc/runtime/mod.ts";
+
 /** Makes frames of messages, and messages of the bytes that are read. */
 export interface Framing {
   /** The frame of a message, which has at most maxSize bytes. */
@@ -19,7 +21,7 @@ export const CHUNK = 65536;
 
 /** The error of a message that is too long. */
 export function tooLong(size: number, maxSize: number): Error {
-  return new Deno.errors.InvalidData(
+  return new runtime.errors.InvalidData(
     `Cannot receive a message of ${size} bytes: at most ${maxSize} are ` +
       "allowed (maxSize)",
   );

@@ -1,6 +1,7 @@
 // Frames that begin with their length.
 
 import { setBytes } from "../arguments.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { CHUNK, type Framing, tooLong } from "./framing.ts";
 
 /** How a length is written. */
@@ -111,7 +112,7 @@ export class LengthPrefix implements Framing {
     if (included) length -= size;
     if (length > this.#maxSize) throw tooLong(length, this.#maxSize);
     if (length >= 0) return length;
-    throw new Deno.errors.InvalidData(
+    throw new runtime.errors.InvalidData(
       `Cannot receive a frame of ${
         length + size
       } bytes: its prefix alone has ` +

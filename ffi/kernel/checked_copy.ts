@@ -25,6 +25,7 @@ import {
   FUTEX_WAKE_OP,
   linuxFutex,
 } from "../libc/linux_futex.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { pointerTo } from "../libc/string.ts";
 import { SYS_futex } from "../libc/sys_syscall.ts";
 import { sysUio } from "../libc/sys_uio.ts";
@@ -32,7 +33,7 @@ import { sysUio } from "../libc/sys_uio.ts";
 type Call = "process_vm_readv" | "process_vm_writev";
 
 const FUTEX = BigInt(SYS_futex);
-const { pid } = Deno;
+const { pid } = runtime;
 
 // Two struct iovec: the bytes of the caller, and the memory.
 const vectors = new BigUint64Array(4);

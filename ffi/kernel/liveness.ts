@@ -3,16 +3,12 @@
 // The timers of waits and their calls on the runtime's pool of threads are ref'd while
 // there is such a wait, and only then.
 
+import { runtime } from "../libc/runtime/mod.ts";
+
 /** A timer, or a call on the pool. */
 interface Handle {
   ref(): void;
   unref(): void;
-}
-
-/** The functions of the runtime for its own listeners and connections. */
-interface Core {
-  refOpPromise(promise: Promise<unknown>): void;
-  unrefOpPromise(promise: Promise<unknown>): void;
 }
 
 const handles = new Set<Handle>();
@@ -71,17 +67,11 @@ export class Liveness implements WaitLiveness {
 /** Of waits that always keep the program alive. */
 export const alwaysRefed: Liveness = new Liveness();
 
-/** Undefined in a runtime that does not tell; a call keeps the program alive there. */
-function core(): Core | undefined {
-  const { internal } = Deno as unknown as { internal: symbol };
-  return (Deno as unknown as Record<symbol, { core?: Core }>)[internal]?.core;
-}
-
 /** A call on the pool that keeps the program alive only while a wait does. */
 export function background<T>(call: Promise<T>): Promise<T> {
   const handle = {
-    ref: () => core()?.refOpPromise(call),
-    unref: () => core()?.unrefOpPromise(call),
+    ref: () => runtime.refCall(call),
+    unref: () => runtime.unrefCall(call),
   };
   add(handle);
   const forget = () => void handles.delete(handle);
@@ -97,10 +87,10 @@ export function startTimer(callback: () => void, delay: number): () => void {
   const timer = setTimeout(() => {
     handles.delete(handle);
     callback();
-  }, delay) as unknown as number;
+  }, delay);
   const handle = {
-    ref: () => Deno.refTimer(timer),
-    unref: () => Deno.unrefTimer(timer),
+    ref: () => runtime.refTimer(timer),
+    unref: () => runtime.unrefTimer(timer),
   };
   add(handle);
   return () => {

@@ -9,6 +9,7 @@ import {
 } from "../arguments.ts";
 import { checkAddress } from "../libc/errno.ts";
 import { viewError } from "../libc/library.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { copyFrom, findIn, pointerTo } from "../libc/string.ts";
 import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
@@ -102,7 +103,6 @@ export class Mapping {
   readonly #skip: number; // bytes of the first page before the address
   readonly #unit: bigint;
   readonly #unmap: Unmap;
-  #pointer: Deno.PointerValue = null;
   #words: Int32Array | undefined; // never handed out
   #buffer: ArrayBuffer | undefined; // made at the first use
   #bytes: Uint8Array<ArrayBuffer> | undefined;
@@ -122,7 +122,7 @@ export class Mapping {
     this.#unmap = init.unmap ?? munmap;
     if (this.access === "readonly") return;
     try { // fails with a permission for the path of libc only
-      this.#pointer = Deno.UnsafePointer.create(this.address);
+      runtime.checkMemory();
     } catch (error) {
       this.#unmap(this);
       throw viewError(error);
@@ -157,8 +157,7 @@ export class Mapping {
       );
     }
     if (this.closed) return new Uint8Array();
-    const { getArrayBuffer } = Deno.UnsafePointerView;
-    const buffer = getArrayBuffer(this.#pointer!, this.length);
+    const buffer = runtime.bufferAt(this.address, this.length);
     mappings.set(buffer, this);
     this.#buffer = buffer;
     return new Uint8Array(buffer);
@@ -339,8 +338,8 @@ export class Mapping {
       );
     }
     this.#words ??= new Int32Array(
-      Deno.UnsafePointerView.getArrayBuffer(
-        Deno.UnsafePointer.create(this.start)!,
+      runtime.bufferAt(
+        this.start,
         Math.floor((this.#skip + this.length) / WORD) * WORD,
       ),
     );

@@ -1,5 +1,13 @@
 // Finds libc, opens its functions, and reads its errno.
 
+import { runtime } from "./runtime/mod.ts";
+import type {
+  Call,
+  Declaration,
+  Declarations,
+  Functions,
+} from "./runtime/types.ts";
+
 const LIBC = "libc.so.6";
 // Before glibc 2.34 some functions are in libraries of their own.
 const LIBRARIES = [LIBC, "librt.so.1", "libpthread.so.0", "libdl.so.2"];
@@ -10,37 +18,25 @@ const LIBRARIES = [LIBC, "librt.so.1", "libpthread.so.0", "libdl.so.2"];
 // in the working directory, and a foreign file there would be loaded: then these
 // directories are tried, and nothing else.
 const DIRECTORIES = [
-  `/lib/${Deno.build.arch}-linux-gnu`,
-  `/usr/lib/${Deno.build.arch}-linux-gnu`,
+  `/lib/${runtime.arch}-linux-gnu`,
+  `/usr/lib/${runtime.arch}-linux-gnu`,
   "/lib64",
   "/usr/lib64",
   "/lib",
   "/usr/lib",
 ];
 
-/** The functions of one C header. */
-type Symbols<S extends Deno.ForeignLibraryInterface> = Deno.DynamicLibrary<
-  S
->["symbols"];
-
 /** Returns the functions of one C header; {@linkcode header} makes it. */
-export type Header<S extends Deno.ForeignLibraryInterface> = () => Symbols<S>;
-
-// deno-lint-ignore no-explicit-any -- its declaration says what it takes and returns
-type Call = (...parameters: any[]) => any;
+export type Header<S extends Declarations> = () => Functions<S>;
 
 const { defineProperty, keys } = Object;
 
-/** The permission to open that file, or without a path any. */
-function permission(path?: string): Deno.PermissionStatus {
-  return Deno.permissions.querySync(
-    path === undefined ? { name: "ffi" } : { name: "ffi", path },
-  );
-}
-
-/** Whether the process may open any file, and use any pointer. */
-function isUnscoped(): boolean {
-  const { state, partial } = permission();
+/**
+ * Whether the process may open any file, and make views of memory: under a grant for
+ * some paths it can only call functions.
+ */
+export function mayView(): boolean {
+  const { state, partial } = runtime.permission();
   return state === "granted" && !partial;
 }
 
@@ -50,14 +46,14 @@ function pathsOf(library: string): string[] {
 
 /** The names by which the present permission allows to open a library. */
 function namesOf(library: string): string[] {
-  if (isUnscoped()) return [library];
+  if (mayView()) return [library];
   const paths = pathsOf(library);
-  const states = paths.map((path) => permission(path).state);
+  const states = paths.map((path) => runtime.permission(path).state);
   // Deno compares the text of paths. These may name one file, so that a denial of
   // one of them counts for all.
   const denied = paths[states.indexOf("denied")];
-  if (denied !== undefined && permission().state !== "denied") {
-    throw new Deno.errors.NotCapable(
+  if (denied !== undefined && runtime.permission().state !== "denied") {
+    throw new runtime.errors.NotCapable(
       `Cannot call libc: ${denied} is denied; run again with a --deny-ffi flag ` +
         "that leaves it out",
     );
@@ -71,13 +67,13 @@ function namesOfLibc(): string[] {
   if (names.length > 0) return names;
   // What this returns does not say whether a denial remains, so the permission is
   // queried again.
-  Deno.permissions.requestSync({ name: "ffi" });
+  runtime.requestPermission();
   return namesOf(LIBC);
 }
 
 /** The remedy where no name of libc may be opened. */
 function remedy(): string {
-  const { state } = permission();
+  const { state } = runtime.permission();
   if (state === "granted") {
     return `a --deny-ffi flag allows absolute paths only, and ${LIBC} is at ` +
       `none of ${
@@ -86,17 +82,17 @@ function remedy(): string {
   }
   const flag = "run again with the --allow-ffi flag";
   if (state === "denied") return `${flag}, and without --deny-ffi`;
-  const relative = permission(LIBC).state === "granted"
+  const relative = runtime.permission(LIBC).state === "granted"
     ? `--allow-ffi=${LIBC} names a file of the working directory; `
     : "";
   return `${relative}${flag}, for all paths or for the absolute path of ${LIBC}`;
 }
 
-/** The error of a view of memory, which Deno makes under a grant for all paths only. */
+/** The error of a view of memory, which needs a grant for all paths. */
 export function viewError(error: unknown): unknown {
-  if (!(error instanceof Deno.errors.NotCapable)) return error;
-  if (permission().state === "denied") return error;
-  return new Deno.errors.NotCapable(
+  if (!(error instanceof runtime.errors.NotCapable)) return error;
+  if (runtime.permission().state === "denied") return error;
+  return new runtime.errors.NotCapable(
     "Cannot make a view of memory: the permission is for some paths only, and this needs " +
       "it for all; run again with --allow-ffi, without a path and without --deny-ffi",
     { cause: error },
@@ -104,14 +100,14 @@ export function viewError(error: unknown): unknown {
 }
 
 function checkSystem(): void {
-  const { os, arch } = Deno.build;
+  const { os, arch } = runtime;
   if (os !== "linux") {
-    throw new Deno.errors.NotSupported(
+    throw new runtime.errors.NotSupported(
       `Cannot call libc: this module needs Linux, and this system is ${os}`,
     );
   }
   if (arch !== "x86_64" && arch !== "aarch64") {
-    throw new Deno.errors.NotSupported(
+    throw new runtime.errors.NotSupported(
       `Cannot call libc: this module knows x86_64 and aarch64, not ${arch}`,
     );
   }
@@ -127,15 +123,14 @@ function checkSystem(): void {
 function withFunction<T>(
   names: string[],
   key: string,
-  declared: Deno.ForeignFunction,
+  declared: Declaration,
   use: (call: Call | null) => T,
 ): T | undefined {
-  const symbols = { [key]: { ...declared, optional: true as const } };
   for (const name of names) {
     try {
-      const library = Deno.dlopen(name, symbols);
+      const library = runtime.open(name, key, declared);
       try {
-        return use(library.symbols[key] as Call | null);
+        return use(library.call);
       } finally {
         library.close();
       }
@@ -154,25 +149,21 @@ function withFunction<T>(
 function openNonblocking(
   names: string[],
   key: string,
-  declared: Deno.ForeignFunction,
+  declared: Declaration,
 ): Call {
-  if (!isUnscoped()) {
+  if (!mayView()) {
     return (...parameters) =>
       withFunction(names, key, declared, (call) => call!(...parameters));
   }
   const name = new TextEncoder().encode(`${declared.name ?? key}\0`);
-  const address = Deno.UnsafePointer.create<Deno.ForeignFunction>(
-    own.dlsym(0n, name),
-  );
-  const pointer = new Deno.UnsafeFnPointer(address!, declared);
-  return (...parameters) => pointer.call(...parameters);
+  return runtime.blocking(own.dlsym(0n, name), declared.name ?? key, declared);
 }
 
-function openFunction(key: string, declared: Deno.ForeignFunction): Call {
+function openFunction(key: string, declared: Declaration): Call {
   checkSystem();
   const names = namesOfLibc();
   if (names.length === 0) {
-    throw new Deno.errors.NotCapable(`Cannot call libc: ${remedy()}`);
+    throw new runtime.errors.NotCapable(`Cannot call libc: ${remedy()}`);
   }
   if (declared.nonblocking) return openNonblocking(names, key, declared);
   for (const library of LIBRARIES) {
@@ -180,24 +171,24 @@ function openFunction(key: string, declared: Deno.ForeignFunction): Call {
     const call = withFunction(all, key, declared, (call) => call);
     if (call) return call;
   }
-  throw new Deno.errors.NotSupported(
+  throw new runtime.errors.NotSupported(
     `Cannot call ${declared.name ?? key}: it is in none of the libraries ` +
       `${LIBRARIES.join(", ")} that the --allow-ffi flag names`,
   );
 }
 
 /** Declares functions, and opens each of them when it is first read. */
-function lazily<const S extends Deno.ForeignLibraryInterface>(
+function lazily<const S extends Declarations>(
   symbols: S,
-): Symbols<S> {
+): Functions<S> {
   const table = {};
   for (const key of keys(symbols)) {
     let call: Call | undefined;
-    const declared = symbols[key] as Deno.ForeignFunction;
+    const declared = symbols[key] as Declaration;
     const get = () => call ??= openFunction(key, declared);
     defineProperty(table, key, { get, enumerable: true });
   }
-  return table as Symbols<S>;
+  return table as Functions<S>;
 }
 
 const own = lazily({
@@ -232,10 +223,10 @@ function openErrno(): void {
  * neither Linux nor a permission. A function is opened when it is first used, because
  * Deno compiles code for each, which takes a few tenths of a millisecond.
  */
-export function header<const S extends Deno.ForeignLibraryInterface>(
+export function header<const S extends Declarations>(
   symbols: S,
 ): Header<S> {
-  let table: Symbols<S> | undefined;
+  let table: Functions<S> | undefined;
   return () => {
     if (table !== undefined) return table;
     if (errnoAddress === 0n) openErrno();

@@ -1,6 +1,8 @@
 // The constants and layouts that differ between the machines Deno runs on.
 // What is the same on both is in the file of its header.
 
+import { runtime } from "./runtime/mod.ts";
+
 const x86_64 = {
   O_DIRECT: 0x4000,
   O_DIRECTORY: 0x10000,
@@ -30,6 +32,6 @@ const aarch64: typeof x86_64 = {
 };
 
 // Elsewhere libc is never opened (library.ts), so the choice has no effect.
-export const machine: typeof x86_64 = Deno.build.arch === "aarch64"
+export const machine: typeof x86_64 = runtime.arch === "aarch64"
   ? aarch64
   : x86_64;

@@ -5,6 +5,7 @@ import { checkInteger, checkMode, cKey } from "../arguments.ts";
 import type { IpcError } from "../errors.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
 import { EIDRM, EINVAL, EPERM, unless } from "../libc/errno.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { IPC_CREAT, IPC_EXCL, IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import {
   GETALL,
@@ -156,7 +157,7 @@ export class LockSet extends SetHandle {
 
   /** Whether it was this process that took or gave the turn last. */
   get hasOwnTurn(): boolean {
-    return sysSem().semctl(this.id, TURN, GETPID) === Deno.pid;
+    return sysSem().semctl(this.id, TURN, GETPID) === runtime.pid;
   }
 
   /** The process that owns the lock; undefined if none does. */

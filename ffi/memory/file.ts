@@ -18,6 +18,7 @@ import {
   isNoAddress,
 } from "../libc/errno.ts";
 import { F_GET_SEALS, F_SEAL_SHRINK, fcntl } from "../libc/fcntl.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import {
   MAP_NORESERVE,
   MAP_POPULATE,
@@ -354,7 +355,7 @@ function rangesOf({ fd, subject }: MappableFile, unit: bigint): MappedRange[] {
   }
   const own = ranges.find(({ start, end }) => start <= probe && probe < end);
   if (own === undefined) {
-    throw new Deno.errors.NotSupported(
+    throw new runtime.errors.NotSupported(
       `Cannot shrink ${subject}: /proc/self/maps does not show its mappings`,
     );
   }

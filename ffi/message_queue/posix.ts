@@ -44,6 +44,7 @@ import {
 } from "../libc/fcntl.ts";
 import { MQ_PRIO_MAX, mqAttr, mqueue } from "../libc/mqueue.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { setMode, statusOfFd } from "../libc/sys_stat.ts";
@@ -161,7 +162,7 @@ const ACCESS = { both: O_RDWR, receive: O_RDONLY, send: O_WRONLY };
 
 /** A name that is not in use, and that tells which process created it. */
 function randomName(): string {
-  return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
+  return `/ipc-${runtime.pid}-${crypto.randomUUID()}`;
 }
 
 function accessOf(options: PosixMessageQueueOpenOptions | undefined): number {

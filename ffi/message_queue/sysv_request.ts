@@ -11,6 +11,7 @@ import { IpcError } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { errno, ESRCH } from "../libc/errno.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { signal as libc } from "../libc/signal.ts";
 import { MSG_NOERROR, msqidDs } from "../libc/sys_msg.ts";
 import { linkedTo } from "../libc/unistd.ts";
@@ -54,7 +55,7 @@ function namespaceTag(): bigint {
 
 function newReplyType(): bigint {
   next = (next + 1n) % NUMBERS;
-  return namespaceTag() << TAG_SHIFT | BigInt(Deno.pid) * NUMBERS | next;
+  return namespaceTag() << TAG_SHIFT | BigInt(runtime.pid) * NUMBERS | next;
 }
 
 function pidOf(type: bigint): number {

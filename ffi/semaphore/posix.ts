@@ -28,6 +28,7 @@ import {
 } from "../kernel/file_system.ts";
 import { placeOf } from "../kernel/mapping.ts";
 import { notMounted } from "../kernel/mounts.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import {
   ALIGNOF_SEM_T,
   SEM_VALUE_MAX,
@@ -131,7 +132,7 @@ function entryOf(file: string): PosixSemaphoreEntry | undefined {
 
 /** An unused name, with the process id in it. */
 function randomName(): string {
-  return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
+  return `/ipc-${runtime.pid}-${crypto.randomUUID()}`;
 }
 
 /**

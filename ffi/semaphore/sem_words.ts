@@ -1,6 +1,8 @@
 // The words of a sem_t: what tells whether it is a semaphore, its value, and the number
 // of its waiters, which libc has no call for.
 
+import { mayView } from "../libc/library.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { SIZEOF_SEM_T } from "../libc/semaphore.ts";
 import { copyFrom } from "../libc/string.ts";
 
@@ -32,12 +34,6 @@ function isSemaphore(flag: number | undefined): boolean {
 // 32-bit glibc: `unsigned value`, `int private`, `int pad`, `unsigned nwaiters`.
 const PRIVATE_OF_32_BIT = 1; // index of a 32-bit word
 
-/** Whether the runtime permits views of memory, not only calls of libc. */
-function mayView(): boolean {
-  const { state, partial } = Deno.permissions.querySync({ name: "ffi" });
-  return state === "granted" && partial !== true;
-}
-
 /** The words of a sem_t. Use them only while it is mapped. */
 export class SemWords {
   readonly #address: bigint;
@@ -47,8 +43,7 @@ export class SemWords {
   constructor(address: bigint) {
     this.#address = address;
     if (!mayView()) return;
-    const pointer = Deno.UnsafePointer.create(address)!;
-    const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, SIZEOF_SEM_T);
+    const buffer = runtime.bufferAt(address, SIZEOF_SEM_T);
     this.#int32 = new Int32Array(buffer);
     this.#bigInt64 = new BigInt64Array(buffer);
   }

@@ -35,6 +35,7 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../libc/fcntl.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { sysMman } from "../libc/sys_mman.ts";
 import {
   type FileStatus,
@@ -92,7 +93,7 @@ const SEMAPHORE = "sem."; // the prefix of sem_open
 
 /** An unused name that contains the process id. */
 function randomName(): string {
-  return `/ipc-${Deno.pid}-${crypto.randomUUID()}`;
+  return `/ipc-${runtime.pid}-${crypto.randomUUID()}`;
 }
 
 /** `shm_open`, which sets close-on-exec. */

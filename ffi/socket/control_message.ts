@@ -3,6 +3,7 @@
 
 import { checkInteger } from "../arguments.ts";
 import { makeBlocking } from "../kernel/descriptor.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import {
   CMSG_ALIGN,
   CMSG_LEN,
@@ -57,7 +58,7 @@ export function credentialsOf(given: Partial<Credentials>): Credentials {
     throw new TypeError('Argument "credentials" must be an object');
   }
   const { getuid, getgid } = unistd();
-  const { pid = Deno.pid, uid = getuid(), gid = getgid() } = given;
+  const { pid = runtime.pid, uid = getuid(), gid = getgid() } = given;
   checkInteger("credentials.pid", pid, 1, 0x7fff_ffff, "pid_t");
   checkInteger("credentials.uid", uid, 0, MAX_ID, "uid_t, without -1");
   checkInteger("credentials.gid", gid, 0, MAX_ID, "gid_t, without -1");

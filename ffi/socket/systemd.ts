@@ -5,6 +5,7 @@ import { checkInteger, cString } from "../arguments.ts";
 import { closeOnExec, Descriptor } from "../kernel/descriptor.ts";
 import { check } from "../libc/errno.ts";
 import { O_CLOEXEC } from "../libc/fcntl.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { monotonicIn, timespec } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
 import { attempt } from "../wait/attempt.ts";
@@ -63,10 +64,10 @@ const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
  * @see {@link https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html | sd_listen_fds(3)}
  */
 export function listenFds(): ListenFd[] {
-  const [pid, fds, names] = VARIABLES.map((name) => Deno.env.get(name));
-  for (const name of VARIABLES) Deno.env.delete(name);
+  const [pid, fds, names] = VARIABLES.map((name) => runtime.variable(name));
+  for (const name of VARIABLES) runtime.deleteVariable(name);
   if (pid === undefined || fds === undefined) return [];
-  if (integer("LISTEN_PID", pid, 1) !== Deno.pid) return [];
+  if (integer("LISTEN_PID", pid, 1) !== runtime.pid) return [];
   const count = integer("LISTEN_FDS", fds, 0, INT_MAX - SD_LISTEN_FDS_START);
   if (count === 0) return []; // "".split(":") would be one name
   const labels = names?.split(":");
@@ -168,7 +169,7 @@ function notificationOf(
       'Argument "descriptors" must be passed with FDSTORE=1, and not without',
     );
   }
-  const path = Deno.env.get("NOTIFY_SOCKET");
+  const path = runtime.variable("NOTIFY_SOCKET");
   if (path === undefined || path === "") return undefined;
   if (!/^[/@]/.test(path)) {
     throw new TypeError(
@@ -320,13 +321,13 @@ export function sdNotifySync(
  * @see {@link https://www.freedesktop.org/software/systemd/man/latest/sd_watchdog_enabled.html | sd_watchdog_enabled(3)}
  */
 export function watchdogTimeout(): number | undefined {
-  const usec = Deno.env.get("WATCHDOG_USEC");
-  const pid = Deno.env.get("WATCHDOG_PID");
+  const usec = runtime.variable("WATCHDOG_USEC");
+  const pid = runtime.variable("WATCHDOG_PID");
   if (usec === undefined) return undefined;
   const { MAX_SAFE_INTEGER } = Number;
   const timeout = integer("WATCHDOG_USEC", usec, 1, MAX_SAFE_INTEGER);
   const isOther = pid !== undefined &&
-    integer("WATCHDOG_PID", pid, 1) !== Deno.pid;
+    integer("WATCHDOG_PID", pid, 1) !== runtime.pid;
   return isOther ? undefined : timeout / 1000;
 }
 

@@ -1,11 +1,10 @@
 // Types with parts, and live views of them.
 
+import { runtime } from "../libc/runtime/mod.ts";
 import { bytesOf, type CType, isDetached } from "./type.ts";
 
 /** The largest draft, in bytes, that is kept for the next write. */
 const MAX_SPARE_SIZE = 4096;
-
-const CUSTOM_INSPECT = Symbol.for("Deno.customInspect");
 
 /**
  * Memory of this module's own. A value with parts is written to a draft first, and
@@ -110,16 +109,11 @@ export class Live {
   }
 
   static {
-    const value = function (
-      this: Live,
-      inspect: (value: unknown, options: unknown) => string,
-      options: unknown,
-    ): string {
+    runtime.inspectAs(this.prototype, (view, show) => {
       // Printing a view never throws.
-      if (isDetached(this.#memory.buffer)) return "[detached]";
-      return inspect(this.#type.get(this.#memory, this.#offset), options);
-    };
-    Object.defineProperty(this.prototype, CUSTOM_INSPECT, { value });
+      if (isDetached(view.#memory.buffer)) return "[detached]";
+      return show(view.#type.get(view.#memory, view.#offset));
+    });
   }
 }
 

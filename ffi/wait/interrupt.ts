@@ -11,6 +11,7 @@ import {
   O_DIRECTORY,
   O_RDONLY,
 } from "../libc/fcntl.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { SYS_read } from "../libc/sys_syscall.ts";
 import { SA_RESTART, sigaction, signal } from "../libc/signal.ts";
 import { pointerTo } from "../libc/string.ts";
@@ -82,7 +83,7 @@ function prepare(directory: number): number | undefined {
   const found = installHandler();
   // To send it may be forbidden, or be beyond RLIMIT_SIGPENDING.
   const works = found !== 0 &&
-    signal().tgkill(Deno.pid, Number(task), found) === 0;
+    signal().tgkill(runtime.pid, Number(task), found) === 0;
   return works ? found : 0;
 }
 
@@ -122,7 +123,7 @@ export class Interrupter implements Disposable {
       if (task.startsWith(".")) continue;
       const call = callOf(this.#directory, task);
       if (call?.number !== syscall || call.argument !== argument) continue;
-      const sent = signal().tgkill(Deno.pid, Number(task), signalNumber!);
+      const sent = signal().tgkill(runtime.pid, Number(task), signalNumber!);
       if (sent === -1 && errno() !== ESRCH) signalNumber = 0;
     }
     this.#reserve();
