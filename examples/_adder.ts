@@ -1,20 +1,18 @@
 // One of the processes of lost_update.ts: it adds 1 to a number in shared memory,
 // in two steps, and waits for an order before each of them.
 
+import process from "node:process";
 import { type LockGuard, SharedMutex } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { i32, struct } from "@linux/ipc/struct";
-import { TextLineStream } from "@std/streams";
+import { inputLines } from "./_cli.ts";
 
-const [memoryId, mutexId] = Deno.args.map(Number);
-const orders = Deno.stdin.readable
-  .pipeThrough(new TextDecoderStream())
-  .pipeThrough(new TextLineStream())
-  [Symbol.asyncIterator]();
+const [memoryId, mutexId] = process.argv.slice(2).map(Number);
+const orders = inputLines()[Symbol.asyncIterator]();
 
 /** Waits for the next order; ends when the program that gives them has ended. */
 async function ordered(): Promise<void> {
-  if ((await orders.next()).done) Deno.exit(1);
+  if ((await orders.next()).done) process.exit(1);
 }
 
 /** Locks the mutex; returns the guard and what to print about it. */

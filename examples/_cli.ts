@@ -1,13 +1,16 @@
 // What the programs have in common: a command line, an end by Ctrl-C, failures.
 
-import { parseArgs } from "@std/cli";
+import { writeSync } from "node:fs";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
 
 /** A command line that the program cannot do anything with. */
 class UsageError extends Error {}
 
 /**
- * The command line by @std/cli, with `--help` answered and what is unknown
- * refused. `words` are the names of the arguments that are no flags.
+ * The command line, with `--help` answered and what is unknown refused. `words` are the
+ * names of the arguments that are no flags.
  */
 export function commandLine(
   help: string,
@@ -19,26 +22,36 @@ export function commandLine(
   is: (name: string) => boolean;
   word: string[];
 } {
-  const args = parseArgs(Deno.args, {
-    string: [...flags.string ?? [], "_"],
-    boolean: [...flags.boolean ?? [], "help"],
-    unknown(argument, name) {
-      if (name === undefined) return; // a word
-      throw new UsageError(`Unknown option ${argument}\n${help}`);
-    },
-  });
-  if (args.help === true) {
+  const { values, positionals } = parsed(help, flags);
+  if (values.help === true) {
     console.log(help);
-    Deno.exit(0);
+    process.exit(0);
   }
-  if (args._.length !== words.length) throw new UsageError(help);
-  const flag = (name: string) => args[name] as string | undefined;
+  if (positionals.length !== words.length) throw new UsageError(help);
+  const flag = (name: string) => values[name] as string | undefined;
   return {
     flag,
     integer: (name) => integerOf(name, flag(name)),
-    is: (name) => args[name] === true,
-    word: args._.map(String),
+    is: (name) => values[name] === true,
+    word: positionals,
   };
+}
+
+function parsed(
+  help: string,
+  flags: { string?: string[]; boolean?: string[] },
+): { values: Record<string, unknown>; positionals: string[] } {
+  const options: Record<string, { type: "string" | "boolean" }> = {
+    help: { type: "boolean" },
+  };
+  for (const name of flags.string ?? []) options[name] = { type: "string" };
+  for (const name of flags.boolean ?? []) options[name] = { type: "boolean" };
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    const [what] = (error as Error).message.split(". ");
+    throw new UsageError(`${what}\n${help}`);
+  }
 }
 
 /** The value of a flag as an integer, also as a hexadecimal one: 0x3039. */
@@ -55,7 +68,7 @@ export async function main(program: () => void | Promise<void>): Promise<void> {
     await program();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
-    Deno.exit(error instanceof UsageError ? 2 : 1);
+    process.exit(error instanceof UsageError ? 2 : 1);
   }
 }
 
@@ -63,20 +76,25 @@ export async function main(program: () => void | Promise<void>): Promise<void> {
 export function interrupt(): AbortSignal {
   const controller = new AbortController();
   const abort = () => controller.abort();
-  Deno.addSignalListener("SIGINT", abort);
-  Deno.addSignalListener("SIGTERM", abort);
+  process.on("SIGINT", abort);
+  process.on("SIGTERM", abort);
   // What listens for signals keeps the program alive: stop when it is over.
   controller.signal.addEventListener("abort", () => {
-    Deno.removeSignalListener("SIGINT", abort);
-    Deno.removeSignalListener("SIGTERM", abort);
+    process.off("SIGINT", abort);
+    process.off("SIGTERM", abort);
   });
   return controller.signal;
+}
+
+/** The lines of standard input. */
+export function inputLines(): AsyncIterable<string> {
+  return createInterface({ input: process.stdin });
 }
 
 /** Prints bytes as they are, without a newline. */
 export function print(text: string | Uint8Array): void {
   let bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   while (bytes.length > 0) {
-    bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
+    bytes = bytes.subarray(writeSync(1, bytes));
   }
 }

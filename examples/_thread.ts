@@ -1,8 +1,6 @@
 // What each thread of semaphore.ts runs.
 
-/// <reference no-default-lib="true" />
-/// <reference lib="deno.worker" />
-
+import { isMainThread, workerData } from "node:worker_threads";
 import { PosixSemaphore } from "@linux/ipc/semaphore";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { print } from "./_cli.ts";
@@ -24,9 +22,4 @@ function routine(id: number, thread: number): void {
 /** The module of a thread. Who imports it gets it into a program of `deno compile`. */
 export const THREAD = import.meta.url;
 
-if ("WorkerGlobalScope" in globalThis) {
-  self.onmessage = ({ data }) => {
-    routine(data.id, data.thread);
-    self.postMessage("done");
-  };
-}
+if (!isMainThread) routine(workerData.id, workerData.thread);

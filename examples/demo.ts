@@ -2,10 +2,22 @@
 // directory and with keys of their own, so that nothing else is disturbed and
 // nothing is left behind.
 
+import type { ChildProcess } from "node:child_process";
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { IpcError, SysvMessageQueue, SysvSharedMemory } from "@linux/ipc";
-import { fromFileUrl, join } from "@std/path";
-import { mergeReadableStreams, TextLineStream } from "@std/streams";
 import { commandLine, main } from "./_cli.ts";
+import { ended, start } from "./_process.ts";
 
 const HELP = `Usage: demo.ts
 
@@ -18,41 +30,35 @@ const LIMIT = 30_000; // ms that one program may take
 let directory = ""; // made when the command line is understood
 const key = 1 + crypto.getRandomValues(new Uint32Array(1))[0]! % 0x7ffffffe;
 const ran: boolean[] = [];
-const running = new Set<Deno.ChildProcess>();
+const running = new Set<ChildProcess>();
 
 /** A program that is running. */
 class Program {
   readonly #name: string;
-  readonly #process: Deno.ChildProcess;
-  readonly #printed: Promise<void>;
+  readonly #process: ChildProcess;
+  readonly #succeeded: Promise<boolean>;
+  readonly #printed: Promise<unknown>;
   readonly #lines: string[] = [];
 
   /** Starts a program, which gets `input` on its standard input. */
   constructor(name: string, args: string[] = [], input = "") {
     this.#name = name;
-    const path = fromFileUrl(import.meta.resolve(`./${name}`));
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--allow-all", path, ...args],
+    this.#process = start(import.meta.resolve(`./${name}`), args, {
       cwd: directory,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-      signal: AbortSignal.timeout(LIMIT),
-    }).spawn();
+      stdio: "pipe",
+      timeout: LIMIT,
+    });
     running.add(this.#process);
-    this.#process.status.then(() => running.delete(this.#process));
-    this.#printed = this.#print();
-    const stdin = this.#process.stdin.getWriter();
-    stdin.write(new TextEncoder().encode(input));
-    stdin.close();
+    this.#succeeded = ended(this.#process);
+    this.#succeeded.then(() => running.delete(this.#process));
+    const { stdin, stdout, stderr } = this.#process;
+    this.#printed = Promise.all([this.#print(stdout!), this.#print(stderr!)]);
+    stdin!.on("error", () => {}); // the program has not read it
+    stdin!.end(input);
   }
 
-  async #print(): Promise<void> {
-    const { stdout, stderr } = this.#process;
-    const lines = mergeReadableStreams(stdout, stderr)
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream());
-    for await (const line of lines) {
+  async #print(input: Readable): Promise<void> {
+    for await (const line of createInterface({ input })) {
       if (line === "") continue;
       console.log(`  ${this.#name.padEnd(19)} | ${line}`);
       this.#lines.push(line);
@@ -61,7 +67,7 @@ class Program {
 
   /** Waits for the end of the program, which must have printed the text. */
   async ended(text = ""): Promise<void> {
-    const { success } = await this.#process.status;
+    const success = await this.#succeeded;
     await this.#printed;
     const well = success && this.#lines.join("\n").includes(text);
     if (!well) console.log(`  ${this.#name.padEnd(19)} | FAILED`);
@@ -77,14 +83,9 @@ class Program {
   /** Waits until the program has made a file, which says that it is ready. */
   async made(file: string): Promise<void> {
     let over = false;
-    this.#process.status.then(() => over = true);
-    while (!over) {
-      try {
-        Deno.lstatSync(join(directory, file));
-        return;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+    this.#succeeded.then(() => over = true);
+    while (!over && !existsSync(join(directory, file))) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
 }
@@ -141,9 +142,9 @@ async function showSharedMemory(): Promise<void> {
 async function showMemoryMap(): Promise<void> {
   heading("5. Memory map", "A file is read, and zeroed, as memory.");
   const file = join(directory, "file");
-  await Deno.writeTextFile(file, "These are bytes of a file.");
+  writeFileSync(file, "These are bytes of a file.");
   await new Program("mmap.ts", [file]).ended("These are bytes of a file.");
-  const zeroes = (await Deno.readFile(file)).every((byte) => byte === 0);
+  const zeroes = readFileSync(file).every((byte) => byte === 0);
   console.log(
     `  the file now        | ${zeroes ? "all zeroes" : "NOT ZEROED"}`,
   );
@@ -175,8 +176,8 @@ async function showSocket(): Promise<void> {
 
 /** Removes what programs left behind that failed. */
 function cleanUp(): void {
-  for (const process of running) process.kill("SIGKILL");
-  Deno.removeSync(directory, { recursive: true });
+  for (const child of running) child.kill("SIGKILL");
+  rmSync(directory, { recursive: true });
   for (const Kind of [SysvMessageQueue, SysvSharedMemory]) {
     try {
       using left = Kind.open(key);
@@ -189,7 +190,7 @@ function cleanUp(): void {
 
 await main(async () => {
   commandLine(HELP);
-  directory = Deno.makeTempDirSync({ prefix: "ipc-demo-" });
+  directory = mkdtempSync(join(tmpdir(), "ipc-demo-"));
   try {
     await showPipe();
     await showFifo();
@@ -203,5 +204,5 @@ await main(async () => {
   }
   const well = ran.filter((one) => one).length;
   console.log(`\n${well} of ${ran.length} programs ran`);
-  if (well < ran.length) Deno.exit(1);
+  if (well < ran.length) process.exit(1);
 });

@@ -4,6 +4,7 @@
 // data or the FIFO of another server; this one does not. The C program never ends,
 // and leaves the FIFO behind when it is killed.
 
+import process from "node:process";
 import { Fifo, IpcError } from "@linux/ipc/fifo";
 import { commandLine, interrupt, main } from "./_cli.ts";
 import { NAME, record } from "./_record.ts";
@@ -38,7 +39,7 @@ await main(async () => {
   const path = flag("path") ?? NAME;
   const signal = interrupt();
   removeAbandoned(path);
-  using fifo = Fifo.create(path, { mode: 0o666 & ~Deno.umask() });
+  using fifo = Fifo.create(path, { mode: 0o666 & ~process.umask() });
   try {
     // With a write end of its own, the server never sees the end of the stream:
     // it goes on when a client leaves and before the next one comes.

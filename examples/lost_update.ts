@@ -2,11 +2,13 @@
 // shared memory. Adding is a read and a write, and the other process may write between
 // the two. This program controls the steps of each process, so the race always occurs.
 
+import type { ChildProcess } from "node:child_process";
+import { createInterface } from "node:readline";
 import { SharedMutex } from "@linux/ipc/lock";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { i32, struct } from "@linux/ipc/struct";
-import { TextLineStream } from "@std/streams";
 import { commandLine, main } from "./_cli.ts";
+import { ended, start } from "./_process.ts";
 
 const HELP = `Usage: lost_update.ts
 
@@ -19,50 +21,45 @@ Options:
 /** A process that adds 1 in two steps. */
 class Adder implements AsyncDisposable {
   readonly #name: string;
-  readonly #process: Deno.ChildProcess;
-  readonly #orders: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #lines: ReadableStreamDefaultReader<string>;
+  readonly #process: ChildProcess;
+  readonly #ended: Promise<boolean>;
+  readonly #lines: AsyncIterator<string>;
 
   constructor(name: string, ...ids: number[]) {
-    const path = new URL(import.meta.resolve("./_adder.ts")).pathname;
     this.#name = name;
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--allow-all", path, ...ids.map(String)],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    this.#orders = this.#process.stdin.getWriter();
-    this.#lines = this.#process.stdout
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream())
-      .getReader();
+    this.#process = start(import.meta.resolve("./_adder.ts"), ids.map(String), {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    this.#process.stdin!.on("error", () => {}); // the process has ended
+    this.#ended = ended(this.#process);
+    const lines = createInterface({ input: this.#process.stdout! });
+    this.#lines = lines[Symbol.asyncIterator]();
   }
 
   /** Prints the next output of the process. */
   async says(): Promise<void> {
-    const { value } = await this.#lines.read();
+    const { value } = await this.#lines.next();
     if (value === undefined) throw new Error(`Process ${this.#name} failed`);
     console.log(`  ${this.#name} ${value}`);
   }
 
   /** Lets the process make its next step, and prints its output. */
   async step(): Promise<void> {
-    await this.#orders.write(new TextEncoder().encode("go on\n"));
+    this.#process.stdin!.write("go on\n");
     await this.says();
   }
 
   /** Ends the process at once, like kill -9. */
   async kill(): Promise<void> {
     this.#process.kill("SIGKILL");
-    await this.#process.status;
+    await this.#ended;
     console.log(`  ${this.#name} is killed`);
   }
 
   /** Waits for the end of the process. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#orders.close().catch(() => {}); // the process has ended
-    await this.#lines.cancel();
-    await this.#process.status;
+    this.#process.stdin!.end();
+    await this.#ended;
   }
 }
 

@@ -4,6 +4,7 @@
 
 import { IpcError, MemoryFile } from "@linux/ipc/shared-memory";
 import { commandLine, main } from "./_cli.ts";
+import { ended, startWith } from "./_process.ts";
 
 const HELP = `Usage: memory_file.ts
 
@@ -42,19 +43,9 @@ function child(fd: number): void {
 
 async function handOver(file: MemoryFile): Promise<void> {
   const process = file.inherit((fd) =>
-    new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--allow-ffi",
-        import.meta.url,
-        "--fd",
-        String(fd),
-      ],
-    }).spawn()
+    startWith(fd, import.meta.url, ["--fd", "3"])
   );
-  const { success } = await process.status;
-  if (!success) throw new Error("The child failed");
+  if (!await ended(process)) throw new Error("The child failed");
 }
 
 async function parent(): Promise<void> {

@@ -3,9 +3,11 @@
 // Unlike this one, the C program ends with SIGBUS if the file is empty or new, gives a
 // new file random permissions, and prints beyond the 40 bytes up to the next zero.
 
+import { closeSync, constants, openSync, statSync } from "node:fs";
 import { MemoryMap } from "@linux/ipc/memory-map";
 import { commandLine, main, print } from "./_cli.ts";
 
+const { O_CREAT, O_RDWR } = constants;
 const LENGTH = 40;
 const HELP = `Usage: mmap.ts FILE
 
@@ -17,14 +19,10 @@ Options:
 
 await main(() => {
   const path = commandLine(HELP, {}, "FILE").word[0]!;
-  using file = Deno.openSync(path, {
-    read: true,
-    write: true,
-    create: true,
-    mode: 0o644 & ~Deno.umask(),
-  });
-  const { size, isFile } = file.statSync();
-  if (!isFile) throw new Error(`${path}: not a regular file`);
+  closeSync(openSync(path, O_RDWR | O_CREAT, 0o644));
+  const info = statSync(path);
+  const { size } = info;
+  if (!info.isFile()) throw new Error(`${path}: not a regular file`);
   if (size === 0) throw new Error(`${path}: the file is empty`);
   using map = MemoryMap.open(path, { length: Math.min(LENGTH, size) });
   const end = map.bytes.indexOf(0);

@@ -10,6 +10,7 @@
 
 import { pipe, PipeReader } from "@linux/ipc/pipe";
 import { commandLine, main, print } from "./_cli.ts";
+import { ended, startWith } from "./_process.ts";
 
 const MAXBUF = 1024;
 const HELP = `Usage: pipe.ts
@@ -20,7 +21,7 @@ Options:
   --read-fd NUMBER  be the child, which reads from this descriptor
   --help            show this`;
 
-function child(fd: number): void {
+function readAs(fd: number): void {
   using reader = PipeReader.fromFd(fd);
   const buffer = new Uint8Array(MAXBUF);
   const count = reader.readSync(buffer) ?? 0;
@@ -30,23 +31,13 @@ function child(fd: number): void {
 
 async function parent(): Promise<void> {
   using ends = pipe();
-  const process = ends.reader.inherit((fd) =>
-    new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--allow-ffi",
-        import.meta.url,
-        "--read-fd",
-        String(fd),
-      ],
-    }).spawn()
+  const child = ends.reader.inherit((fd) =>
+    startWith(fd, import.meta.url, ["--read-fd", "3"])
   );
   ends.reader.close(); // the parent only writes
   ends.writer.writeSync(new TextEncoder().encode("message from parent\n"));
   ends.writer.close();
-  const { success } = await process.status;
-  if (!success) throw new Error("The child failed");
+  if (!await ended(child)) throw new Error("The child failed");
 }
 
 await main(async () => {
@@ -54,5 +45,5 @@ await main(async () => {
   const fd = integer("read-fd");
   print("\n");
   if (fd === undefined) await parent();
-  else child(fd);
+  else readAs(fd);
 });

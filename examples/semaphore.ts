@@ -3,6 +3,7 @@
 // The threads are Workers, which share no JavaScript objects. They share a segment of
 // shared memory with a semaphore in it.
 
+import { Worker } from "node:worker_threads";
 import { PosixSemaphore } from "@linux/ipc/semaphore";
 import { SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { commandLine, main } from "./_cli.ts";
@@ -19,14 +20,11 @@ Options:
 
 /** Starts a thread; resolves when it has ended. */
 function createThread(id: number, thread: number): Promise<void> {
-  const worker = new Worker(THREAD, { type: "module" });
-  worker.postMessage({ id, thread });
+  const workerData = { id, thread };
+  const worker = new Worker(new URL(THREAD), { workerData });
   return new Promise((resolve, reject) => {
-    worker.onmessage = () => {
-      worker.terminate();
-      resolve();
-    };
-    worker.onerror = (event) => reject(new Error(event.message));
+    worker.on("exit", () => resolve());
+    worker.on("error", reject);
   });
 }
 

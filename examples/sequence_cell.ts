@@ -5,6 +5,7 @@
 import { SequenceCell, SysvSharedMemory } from "@linux/ipc/shared-memory";
 import { f64, struct, u32 } from "@linux/ipc/struct";
 import { commandLine, main } from "./_cli.ts";
+import { ended, start } from "./_process.ts";
 
 const HELP = `Usage: sequence_cell.ts
 
@@ -40,17 +41,7 @@ async function writer(): Promise<void> {
   memory.remove(); // destroyed when all processes have closed it
   const readers = Array.from(
     { length: READERS },
-    () =>
-      new Deno.Command(Deno.execPath(), {
-        args: [
-          "run",
-          "--quiet",
-          "--allow-ffi",
-          import.meta.url,
-          "--id",
-          String(memory.id),
-        ],
-      }).spawn(),
+    () => ended(start(import.meta.url, ["--id", String(memory.id)])),
   );
   for (let ready = 0; ready < READERS;) {
     ready = await memory.wait(READY, ready, { timeout: 10_000 });
@@ -59,8 +50,8 @@ async function writer(): Promise<void> {
   for (let number = 1; number <= PRICES; number++) {
     cell.write({ bid: number, ask: number + SPREAD, number });
   }
-  for (const { status } of readers) {
-    if (!(await status).success) throw new Error("A reader failed");
+  for (const reader of readers) {
+    if (!await reader) throw new Error("A reader failed");
   }
   console.log(`writer: ${PRICES} prices written`);
 }

@@ -5,8 +5,7 @@
 // is gone or its input ends.
 
 import { UnixStream } from "@linux/ipc/socket";
-import { TextLineStream } from "@std/streams";
-import { commandLine, main, print } from "./_cli.ts";
+import { commandLine, inputLines, main, print } from "./_cli.ts";
 
 const MAXBUF = 255;
 const HELP = `Usage: socket_client.ts PATH
@@ -42,11 +41,8 @@ async function answer(server: UnixStream): Promise<string | null> {
 await main(async () => {
   const path = commandLine(HELP, {}, "PATH").word[0]!;
   using server = await UnixStream.connect(path);
-  const lines = Deno.stdin.readable
-    .pipeThrough(new TextDecoderStream())
-    .pipeThrough(new TextLineStream());
   print("입력 : ");
-  for await (const line of lines) {
+  for await (const line of inputLines()) {
     for (const piece of pieces(line)) {
       await server.write(piece);
       if (line.startsWith("quit")) return;

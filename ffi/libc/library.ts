@@ -199,23 +199,26 @@ const own = lazily({
 });
 
 let errnoAddress = 0n;
-const errnoCell = new Int32Array(1);
+let errnoCell = new Int32Array(1);
+let isCopied = false;
 
 /**
  * The error number of the libc call just made on this thread. Nothing of Deno
  * may run between the call and this.
  *
- * The address is fixed for a thread, and a module instance belongs to one. The
- * copy through memcpy, unlike a pointer view, works under a path-scoped grant.
+ * The address is fixed for a thread, and a module instance belongs to one. A copy
+ * through memcpy, unlike a view of memory, works under a path-scoped grant.
  */
 export function errno(): number {
-  own.memcpy(errnoCell, errnoAddress, 4n);
+  if (isCopied) own.memcpy(errnoCell, errnoAddress, 4n);
   return errnoCell[0]!;
 }
 
 function openErrno(): void {
-  errnoAddress = BigInt(own.__errno_location());
-  errno(); // opens memcpy before a call whose error number matters
+  errnoAddress = own.__errno_location();
+  isCopied = !mayView();
+  if (isCopied) errno(); // opens memcpy before a call whose error number matters
+  else errnoCell = new Int32Array(runtime.bufferAt(errnoAddress, 4));
 }
 
 /**

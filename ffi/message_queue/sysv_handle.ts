@@ -21,6 +21,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { pointerTo } from "../libc/string.ts";
 import { IPC_NOWAIT, IPC_PRIVATE, IPC_STAT } from "../libc/sys_ipc.ts";
 import {
@@ -304,6 +305,7 @@ function interruptible(
   bytes: Bytes,
   call: () => Promise<void>,
 ): BlockingCall | undefined {
+  if (runtime.longestBlock < Infinity) return undefined;
   const interrupter = Interrupter.open();
   if (interrupter === undefined) return undefined;
   const address = pointerTo(bytes);
@@ -334,7 +336,8 @@ class Sending {
 
   /** A blocking msgsnd, which sends: no call only waits for room. */
   blockingCall(): BlockingCall | undefined {
-    const { bytes, capacity } = this.#message;
+    const { capacity } = this.#message;
+    const bytes = runtime.pinned(this.#message.bytes);
     return interruptible(SYS_msgsnd, bytes, async () => {
       const { msgsnd_nonblocking: call } = sysMsg();
       const sending = background(call(this.#queue.id, bytes, capacity, 0));
@@ -365,7 +368,7 @@ class Receiving {
    * fails with E2BIG, and the message stays in the queue. Only an empty message is taken.
    */
   blockingCall(): BlockingCall | undefined {
-    const bytes = new Uint8Array(8); // the type alone
+    const bytes = runtime.pinned(new Uint8Array(8)); // the type alone
     const { type, flags } = this.#selection;
     return interruptible(SYS_msgrcv, bytes, async () => {
       const { msgrcv_nonblocking: call } = sysMsg();

@@ -16,6 +16,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { GETALL, SEM_INFO, SEMAEM, SEMVMX, sysSem } from "../libc/sys_sem.ts";
 import { pointerTo } from "../libc/string.ts";
 import { SYS_semtimedop } from "../libc/sys_syscall.ts";
@@ -121,11 +122,11 @@ export class SetHandle extends SysvObject {
     done?: () => void,
   ): BlockingCall {
     const { semtimedop_nonblocking: call } = sysSem();
-    const bytes = new Uint8Array(sembufs.buffer);
+    const bytes = runtime.pinned(new Uint8Array(sembufs.buffer));
     return {
       block: async (milliseconds) => {
         const time = durationOf(Math.min(milliseconds, remaining(until)));
-        const result = await background(call(this.id, sembufs, count, time));
+        const result = await background(call(this.id, bytes, count, time));
         if (result === 0) done?.();
       },
       interrupt: () => interruptCall(SYS_semtimedop, pointerTo(bytes)),

@@ -11,6 +11,7 @@ import { Backoff } from "./backoff.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Closing } from "../kernel/closing.ts";
 import type { Liveness } from "../kernel/liveness.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { type Limits, remaining } from "./options.ts";
 import { letReturn } from "./yield.ts";
 
@@ -99,7 +100,7 @@ export class PoolSource implements Source {
     if (call.slice !== undefined) return call.slice;
     if (call.interrupt === undefined) return SLICE;
     const slice = this.#slice;
-    this.#slice = Math.min(2 * slice, LONGEST_SLICE);
+    this.#slice = Math.min(2 * slice, LONGEST_SLICE, runtime.longestBlock);
     return slice;
   }
 }
@@ -126,9 +127,11 @@ function pause(backoff: Backoff, retry: () => boolean): Wait {
 function block(call: BlockingCall, milliseconds: number): Wait {
   const { promise, resolve } = Promise.withResolvers<void>();
   let again: ReturnType<typeof setInterval> | undefined;
+  const forget = runtime.onExit(() => call.interrupt?.());
   blocked++;
   call.block(milliseconds).then(() => {
     blocked--;
+    forget();
     clearInterval(again);
     resolve();
   });

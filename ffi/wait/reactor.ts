@@ -22,6 +22,7 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import { poll, POLLERR, pollfd, POLLHUP, POLLIN } from "../libc/poll.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import {
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
@@ -107,7 +108,8 @@ class Events {
   readonly #words: Uint32Array;
 
   constructor() {
-    this.bytes = new Uint8Array(epollEvent.size * MAX_EVENTS);
+    const bytes = new Uint8Array(epollEvent.size * MAX_EVENTS);
+    this.bytes = runtime.pinned(bytes); // for the outstanding call
     this.#words = new Uint32Array(this.bytes.buffer);
   }
 
@@ -271,15 +273,23 @@ async function run(): Promise<void> {
 async function waitElsewhere(): Promise<void> {
   const { epoll_wait_nonblocking: call } = sysEpoll();
   const { bytes } = reportedElsewhere;
+  const slice = Math.min(SLICE, runtime.longestBlock);
+  const forget = runtime.onExit(interrupt);
   // -1 can only be EINTR: the other errors are mistakes in the arguments.
   const count = await background(
-    call(epoll, bytes, MAX_EVENTS, SLICE),
+    call(epoll, bytes, MAX_EVENTS, slice),
   );
+  forget();
   outstanding = undefined;
   passes++;
   dispatchAll(reportedElsewhere, count);
   wake();
   closeIfUnused();
+}
+
+/** Ends the outstanding call. */
+function interrupt(): void {
+  unistd().write(wakeup, one, one.length);
 }
 
 /**
@@ -288,7 +298,7 @@ async function waitElsewhere(): Promise<void> {
  */
 export function endIfIdle(): Promise<void> | undefined {
   if (pending > 0 || outstanding === undefined) return undefined;
-  unistd().write(wakeup, one, one.length);
+  interrupt();
   letReturn();
   return outstanding;
 }

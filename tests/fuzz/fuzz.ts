@@ -97,6 +97,7 @@ export class Fuzz {
   readonly #closers: (() => void)[] = [];
   readonly #removers: (() => void)[] = [];
   readonly #pending = new Set<Pending>();
+  readonly log: Log;
   readonly #counts = new Map<string, number>();
   #step = 0;
   #depth = 0;
@@ -105,13 +106,14 @@ export class Fuzz {
   /** A run of that seed with the calls of the active ones of the mechanisms. */
   constructor(
     seed: number,
-    readonly log: Log,
+    log: Log,
     mechanisms: Record<string, Mechanism>,
     active: readonly string[],
     hostility: number,
     traits: readonly Trait[],
   ) {
     this.#seed = seed;
+    this.log = log;
     this.random = new Prng(seed);
     this.hostility = hostility;
     this.traits = new Set(traits);

@@ -19,8 +19,11 @@ import { UnixListener } from "../../ffi/socket.ts";
 
 /** A raw descriptor, closed at the end of the block. */
 export class Raw implements Disposable {
+  readonly fd: number;
+
   /** The descriptor, or -1, which is an error. */
-  constructor(readonly fd: number) {
+  constructor(fd: number) {
+    this.fd = fd;
     assertNotEquals(fd, -1);
   }
   [Symbol.dispose](): void {

@@ -279,15 +279,16 @@ function ancestry(pid: number): number[] {
   return pids;
 }
 
-/** Whether a Deno is running that has nothing to do with this one. */
+const RUNTIMES = /\/(deno|node|bun)[^/]*$/;
+
+/** Whether a program is running that may be of other tests, and not of this one. */
 function othersAtWork(): boolean {
-  const deno = /\/deno( \(deleted\))?$/;
   const family = new Set(ancestry(Deno.pid));
   return Array.from(Deno.readDirSync("/proc")).some(({ name }) => {
     const pid = Number(name);
     if (!(pid > 0) || family.has(pid)) return false;
     try {
-      if (!deno.test(Deno.readLinkSync(`/proc/${pid}/exe`))) return false;
+      if (!RUNTIMES.test(Deno.readLinkSync(`/proc/${pid}/exe`))) return false;
     } catch {
       return false; // another user's, or a process that has ended
     }

@@ -46,7 +46,11 @@ for line in sys.stdin:
 
 /** A running Python. */
 export class Python implements AsyncDisposable {
-  constructor(readonly child: Child) {}
+  readonly child: Child;
+
+  constructor(child: Child) {
+    this.child = child;
+  }
 
   /** Has it evaluate an expression, and waits for what `repr()` makes of that. */
   async ask(expression: string): Promise<string> {

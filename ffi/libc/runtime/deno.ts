@@ -65,6 +65,9 @@ export const deno: Runtime = {
     return Deno.UnsafePointerView.getArrayBuffer(pointer, length);
   },
 
+  longestBlock: Infinity,
+  pinned: (bytes) => bytes,
+  onExit: () => () => {},
   refCall(call) {
     core()?.refOpPromise(call);
   },

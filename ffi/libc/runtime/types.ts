@@ -91,6 +91,22 @@ export interface Runtime {
   /** The memory at an address. The runtime never frees it. */
   bufferAt(address: bigint, length: number): ArrayBuffer;
 
+  /**
+   * The most milliseconds that a call may block on another thread, if nothing but time
+   * ends it: where that thread is waited for when this one ends.
+   */
+  readonly longestBlock: number;
+  /**
+   * Bytes that a call on another thread may use, at the same address, also if this thread
+   * ends first: these, or a copy. The bytes of any other parameter are copied for a call.
+   */
+  pinned(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+  /**
+   * Calls `end`, perhaps several times, if the program ends during calls on other threads
+   * and would wait for them. Returns how to take that back.
+   */
+  onExit(end: () => void): () => void;
+
   /** Whether a pending call on another thread keeps the program alive. */
   refCall(call: Promise<unknown>): void;
   unrefCall(call: Promise<unknown>): void;

@@ -1,0 +1,126 @@
+/**
+ * Runs test files on Node or Bun: the same files as `deno task test`, over the part of
+ * `Deno` that they use.
+ *
+ * ```sh
+ * deno task test:node                       # the files below
+ * deno task test:bun tests/fifo_test.ts     # this one
+ * ```
+ */
+import { dirname, fromFileUrl, join } from "@std/path";
+import config from "../../deno.json" with { type: "json" };
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const HERE = new URL("./", import.meta.url).pathname;
+
+/** The programs, as npm has them; an environment variable names another one. */
+const RUNTIMES = {
+  node: { variable: "NODE", pack: "node@26" },
+  bun: { variable: "BUN", pack: "bun@1.4" },
+} as const;
+
+type Name = keyof typeof RUNTIMES;
+
+/** Where the program is. */
+async function find(name: Name): Promise<string> {
+  const { variable, pack } = RUNTIMES[name];
+  const named = Deno.env.get(variable);
+  if (named !== undefined) return named;
+  const flag = name === "node" ? "-p" : "-e";
+  const text = name === "node"
+    ? "process.execPath"
+    : "console.log(process.execPath)";
+  const { success, stdout } = await new Deno.Command("npx", {
+    args: ["-y", pack, flag, text],
+    stderr: "inherit",
+  }).output();
+  if (!success) throw new Error(`Cannot run: npx -y ${pack}`);
+  return new TextDecoder().decode(stdout).trim();
+}
+
+/** Where Deno keeps the package that std/ re-exports. */
+function standardLibrary(): string {
+  const file = fromFileUrl(import.meta.resolve("deno-std/assert/mod.js"));
+  return dirname(dirname(file));
+}
+
+/** What the names in `import` declarations stand for. */
+function importsOf(standard: string): Record<string, string> {
+  const own = Object.entries(config.exports).map(([entry, file]) =>
+    [config.name + entry.slice(1), file] as const
+  );
+  return {
+    ...config.imports,
+    ...Object.fromEntries(own),
+    "deno-std/": standard,
+  };
+}
+
+/** A program that understands as much of Deno's command line as the tests use. */
+function launcher(name: Name, program: string): string {
+  const shim = `${HERE}deno.ts`;
+  const first = name === "node"
+    ? `--disable-warning=ExperimentalWarning --import ${HERE}hooks.ts --import ${shim}`
+    : `--tsconfig-override="$PORTABLE_TSCONFIG" --preload ${shim}`;
+  const module = name === "node" ? "--input-type=module-typescript" : "";
+  return `#!/bin/sh
+command=$1
+shift
+flags=
+while :; do
+  case $1 in
+  --v8-flags=*) [ ${name} = bun ] || flags="$flags \${1#--v8-flags=}" ;;
+  -A | -[!-]* | --*) ;;
+  *) break ;;
+  esac
+  shift
+done
+start="${program} $flags"
+case $command in
+run)
+  if [ "$1" = - ]; then exec $start ${first} ${module} ${
+    name === "bun" ? "run " : ""
+  }"$@"; fi
+  script=\${1#file://}
+  shift
+  exec $start ${first} "$script" "$@"
+  ;;
+eval) exec $start ${first} ${module} -e "$@" ;;
+*) exec $start "$command" "$@" ;;
+esac
+`;
+}
+
+async function prepare(name: Name, directory: string): Promise<string> {
+  const program = await find(name);
+  const imports = importsOf(standardLibrary());
+  const path = join(directory, name);
+  Deno.writeTextFileSync(path, launcher(name, program), { mode: 0o755 });
+  const paths = Object.entries(imports).map(([key, target]) =>
+    key.endsWith("/")
+      ? [`${key}*`, [`${target}/*`]]
+      : [key, [join(ROOT, target)]]
+  );
+  const tsconfig = join(directory, "tsconfig.json");
+  const options = { baseUrl: ROOT, paths: Object.fromEntries(paths) };
+  Deno.writeTextFileSync(
+    tsconfig,
+    JSON.stringify({ compilerOptions: options }),
+  );
+  Deno.env.set("PORTABLE_IMPORTS", JSON.stringify(imports));
+  Deno.env.set("PORTABLE_TSCONFIG", tsconfig);
+  Deno.env.set("PORTABLE_DENO", path);
+  return path;
+}
+
+const [name, ...files] = Deno.args;
+if (name !== "node" && name !== "bun") throw new Error("node or bun?");
+const directory = Deno.makeTempDirSync({ prefix: "ipc-portable-" });
+try {
+  const path = await prepare(name, directory);
+  for (const file of files) {
+    await new Deno.Command(path, { args: ["run", "-A", file] }).spawn().status;
+  }
+} finally {
+  Deno.removeSync(directory, { recursive: true });
+}
