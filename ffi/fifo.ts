@@ -277,10 +277,14 @@ export class Fifo implements Disposable {
     if (deadline === Infinity) return this.#reader(this.#open(O_RDONLY));
     const reader = this.#reader(this.#openNow(O_RDONLY));
     try {
-      using scratch = pipe();
-      const tryOnce = () => this.#hadWriter(reader, scratch);
-      attemptSync(this.#path, tryOnce, sleepSync(), deadline);
-      return reader;
+      const scratch = pipe();
+      try {
+        const tryOnce = () => this.#hadWriter(reader, scratch);
+        attemptSync(this.#path, tryOnce, sleepSync(), deadline);
+        return reader;
+      } finally {
+        scratch[Symbol.dispose]();
+      }
     } catch (error) {
       reader.close();
       throw error;
@@ -321,11 +325,15 @@ export class Fifo implements Disposable {
     const limits = limitsOf(options);
     const reader = this.#reader(this.#openNow(O_RDONLY));
     try {
-      using scratch = pipe();
-      const tryOnce = () => this.#hadWriter(reader, scratch);
-      const source = new Backoff(this.#path, this.#file.liveness);
-      await attempt(source, tryOnce, limits);
-      return reader;
+      const scratch = pipe();
+      try {
+        const tryOnce = () => this.#hadWriter(reader, scratch);
+        const source = new Backoff(this.#path, this.#file.liveness);
+        await attempt(source, tryOnce, limits);
+        return reader;
+      } finally {
+        scratch[Symbol.dispose]();
+      }
     } catch (error) {
       reader.close();
       throw error;

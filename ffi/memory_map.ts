@@ -178,9 +178,13 @@ function openFile(path: string, flags: number, mode = 0): Descriptor {
 
 /** Opens an existing regular file. O_PATH checks that first, without side effects. */
 function openRegular(path: string, access: Access): Descriptor {
-  using place = openFile(path, O_PATH);
-  regularStatus(place);
-  return openFile(path, access === "shared" ? O_RDWR : O_RDONLY);
+  const place = openFile(path, O_PATH);
+  try {
+    regularStatus(place);
+    return openFile(path, access === "shared" ? O_RDWR : O_RDONLY);
+  } finally {
+    place[Symbol.dispose]();
+  }
 }
 
 /** Duplicates a descriptor. The caller keeps ownership of the original. */
@@ -339,9 +343,13 @@ export class MemoryMap extends Memory {
     const request = mapRequest(options);
     const { resizable } = options ?? {};
     const deadline = deadlineToOpen(options);
-    using file = openRegular(path, request.access);
-    waitForSizeSync(file, deadline);
-    return MemoryMap.#map(file, request, resizable);
+    const file = openRegular(path, request.access);
+    try {
+      waitForSizeSync(file, deadline);
+      return MemoryMap.#map(file, request, resizable);
+    } finally {
+      file[Symbol.dispose]();
+    }
   }
 
   /**
@@ -382,9 +390,13 @@ export class MemoryMap extends Memory {
     const request = mapRequest(options);
     const { resizable } = options ?? {};
     const limits = limitsOf(options);
-    using file = openRegular(path, request.access);
-    await waitForSize(file, limits);
-    return MemoryMap.#map(file, request, resizable);
+    const file = openRegular(path, request.access);
+    try {
+      await waitForSize(file, limits);
+      return MemoryMap.#map(file, request, resizable);
+    } finally {
+      file[Symbol.dispose]();
+    }
   }
 
   /**

@@ -73,11 +73,21 @@ Deno.test("each file begins with what it is", () => {
   assertEquals(silent.map(([file]) => file), []);
 });
 
-Deno.test("only ffi/libc/runtime/ names a runtime", () => {
+/** The files whose code, without its comments, has a match. */
+function filesWith(what: RegExp): string[] {
   const comments = /\/\*[^]*?\*\/|(?<!["'`:])\/\/.*$/gm;
-  const wrong = [...texts].filter(([file, text]) =>
-    !file.startsWith("libc/runtime/") &&
-    /\b(?:Deno|Bun|node:|bun:)/.test(text.replace(comments, ""))
-  );
-  assertEquals(wrong.map(([file]) => file), []);
+  return [...texts]
+    .filter(([, text]) => what.test(text.replace(comments, "")))
+    .map(([file]) => file);
+}
+
+Deno.test("only ffi/libc/runtime/ names a runtime", () => {
+  const named = filesWith(/\b(?:Deno|Bun|node:|bun:)/);
+  const wrong = named.filter((file) => !file.startsWith("libc/runtime/"));
+  assertEquals(wrong, []);
+});
+
+// Those without node:ffi can import the module, too, and say what they lack.
+Deno.test("there is no syntax that old versions of Node do not know", () => {
+  assertEquals(filesWith(/^ *(?:await )?using /m), []);
 });

@@ -62,13 +62,13 @@ const mappings = new WeakMap<ArrayBufferLike, Mapping>();
 // Callers can override the properties of the buffer, so the intrinsic ones are used.
 const { apply } = Reflect;
 const { transfer } = ArrayBuffer.prototype;
-const detachedGetter = Object.getOwnPropertyDescriptor(
+const { get: detachedGetter } = Object.getOwnPropertyDescriptor(
   ArrayBuffer.prototype,
   "detached",
-)!.get!;
+) ?? {}; // absent in versions of Node without FFI
 
 function isDetached(buffer: ArrayBuffer): boolean {
-  return apply(detachedGetter, buffer, []) as boolean;
+  return apply(detachedGetter!, buffer, []) as boolean;
 }
 
 function detach(buffer: ArrayBuffer): void {

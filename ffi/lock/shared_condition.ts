@@ -349,9 +349,13 @@ export class SharedCondition extends SharedLock {
     const deadline = deadlineOf(options);
     for (;;) {
       const guard = checked.lockSync(deadline);
-      using wait = this.#waitUnless(guard, checked.set, predicate);
+      const wait = this.#waitUnless(guard, checked.set, predicate);
       if (wait === undefined) return guard;
-      wait.waitSync(deadline);
+      try {
+        wait.waitSync(deadline);
+      } finally {
+        wait[Symbol.dispose]();
+      }
     }
   }
 
@@ -393,9 +397,13 @@ export class SharedCondition extends SharedLock {
     const limits = limitsOf(options);
     for (;;) {
       const guard = await checked.lock(limits);
-      using wait = this.#waitUnless(guard, checked.set, predicate);
+      const wait = this.#waitUnless(guard, checked.set, predicate);
       if (wait === undefined) return guard;
-      await wait.wait(limits);
+      try {
+        await wait.wait(limits);
+      } finally {
+        wait[Symbol.dispose]();
+      }
     }
   }
 

@@ -53,13 +53,21 @@ class Mutex {
   }
 
   lockSync(deadline: number): OwnerGuard {
-    using acquisition = new MutexAcquisition(this.set);
-    return acquisition.waitSync(deadline);
+    const acquisition = new MutexAcquisition(this.set);
+    try {
+      return acquisition.waitSync(deadline);
+    } finally {
+      acquisition[Symbol.dispose]();
+    }
   }
 
   async lock(limits: Limits): Promise<OwnerGuard> {
-    using acquisition = new MutexAcquisition(this.set);
-    return await acquisition.wait(limits, this.#queue);
+    const acquisition = new MutexAcquisition(this.set);
+    try {
+      return await acquisition.wait(limits, this.#queue);
+    } finally {
+      acquisition[Symbol.dispose]();
+    }
   }
 
   tryLock(): OwnerGuard | undefined {

@@ -350,10 +350,14 @@ export class SharedRwLock extends SharedLock {
     const deadline = deadlineOf(options);
     const set = setOf(this);
     const until = isRead(set) ? 0 : this.#prefersOthersUntil();
-    using acquisition = new ReadAcquisition(set, until);
-    const guard = acquisition.waitSync(deadline);
-    this.#refusedAt = undefined;
-    return guard;
+    const acquisition = new ReadAcquisition(set, until);
+    try {
+      const guard = acquisition.waitSync(deadline);
+      this.#refusedAt = undefined;
+      return guard;
+    } finally {
+      acquisition[Symbol.dispose]();
+    }
   }
 
   /**
@@ -405,10 +409,14 @@ export class SharedRwLock extends SharedLock {
   async lockRead(options?: WaitOptions): Promise<ReadGuard> {
     const limits = limitsOf(options);
     const until = this.#prefersOthersUntil();
-    using acquisition = new ReadAcquisition(setOf(this), until);
-    const guard = await acquisition.wait(limits, this.#readers);
-    this.#refusedAt = undefined;
-    return guard;
+    const acquisition = new ReadAcquisition(setOf(this), until);
+    try {
+      const guard = await acquisition.wait(limits, this.#readers);
+      this.#refusedAt = undefined;
+      return guard;
+    } finally {
+      acquisition[Symbol.dispose]();
+    }
   }
 
   /** Notes that a reader asks, and returns how long it prefers others. */
@@ -436,8 +444,12 @@ export class SharedRwLock extends SharedLock {
    */
   lockWriteSync(options?: SyncWaitOptions): LockGuard {
     const deadline = deadlineOf(options);
-    using acquisition = new WriteAcquisition(setOf(this));
-    return acquisition.waitSync(deadline);
+    const acquisition = new WriteAcquisition(setOf(this));
+    try {
+      return acquisition.waitSync(deadline);
+    } finally {
+      acquisition[Symbol.dispose]();
+    }
   }
 
   /**
@@ -479,7 +491,11 @@ export class SharedRwLock extends SharedLock {
    */
   async lockWrite(options?: WaitOptions): Promise<LockGuard> {
     const limits = limitsOf(options);
-    using acquisition = new WriteAcquisition(setOf(this));
-    return await acquisition.wait(limits, this.#writers);
+    const acquisition = new WriteAcquisition(setOf(this));
+    try {
+      return await acquisition.wait(limits, this.#writers);
+    } finally {
+      acquisition[Symbol.dispose]();
+    }
   }
 }

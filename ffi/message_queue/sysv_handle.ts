@@ -312,8 +312,11 @@ function interruptible(
   return {
     interrupt: () => interrupter.interrupt(syscall, address),
     async block() {
-      using _ = interrupter;
-      await call();
+      try {
+        await call();
+      } finally {
+        interrupter[Symbol.dispose]();
+      }
     },
   };
 }

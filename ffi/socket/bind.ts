@@ -170,14 +170,18 @@ function replaceStale(
     if (!isStale(path, name, subject)) throw inUse(descriptor);
   };
   ignoreMissing(checkStale);
-  using lock = lockBeside(path, subject);
-  // The process that holds the lock is about to bind to the path.
-  if (lock === undefined) throw inUse(descriptor);
-  while (!bindOnce(descriptor, name)) {
-    ignoreMissing(() => {
-      checkStale();
-      check(unistd().unlink(path), "unlink", subject);
-    });
+  const lock = lockBeside(path, subject);
+  try {
+    // The process that holds the lock is about to bind to the path.
+    if (lock === undefined) throw inUse(descriptor);
+    while (!bindOnce(descriptor, name)) {
+      ignoreMissing(() => {
+        checkStale();
+        check(unistd().unlink(path), "unlink", subject);
+      });
+    }
+  } finally {
+    lock?.[Symbol.dispose]();
   }
 }
 
@@ -267,13 +271,17 @@ function isStale(
 ): boolean {
   const { stx_mode } = statusOfPath(path, subject);
   if ((stx_mode & S_IFMT) !== S_IFSOCK) return false;
-  using probe = openSocket(SOCK_DGRAM, subject);
-  const { connect } = sysSocket();
-  return reach(
-    name,
-    subject,
-    (address) =>
-      connect(probe.fd, address, address.length) === -1 &&
-      errno() === ECONNREFUSED,
-  );
+  const probe = openSocket(SOCK_DGRAM, subject);
+  try {
+    const { connect } = sysSocket();
+    return reach(
+      name,
+      subject,
+      (address) =>
+        connect(probe.fd, address, address.length) === -1 &&
+        errno() === ECONNREFUSED,
+    );
+  } finally {
+    probe[Symbol.dispose]();
+  }
 }

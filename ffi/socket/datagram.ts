@@ -145,12 +145,16 @@ class RoomSource implements Source {
     const inTime = await ready(socket, POLLOUT, limits);
     if (this.#to === null || !inTime) return inTime;
     socket.checkOpen();
-    using probe = connectedTo(this.#to, socket.subject);
-    socket.attached.add(probe);
+    const probe = connectedTo(this.#to, socket.subject);
     try {
-      return await ready(probe, POLLOUT, limits);
+      socket.attached.add(probe);
+      try {
+        return await ready(probe, POLLOUT, limits);
+      } finally {
+        socket.attached.delete(probe);
+      }
     } finally {
-      socket.attached.delete(probe);
+      probe[Symbol.dispose]();
     }
   }
 }
@@ -214,8 +218,12 @@ function waitForRoom(
 ): void {
   readySync(socket, POLLOUT, deadline);
   if (to === null) return;
-  using probe = connectedTo(to, socket.subject);
-  readySync(probe, POLLOUT, deadline);
+  const probe = connectedTo(to, socket.subject);
+  try {
+    readySync(probe, POLLOUT, deadline);
+  } finally {
+    probe[Symbol.dispose]();
+  }
 }
 
 // Set by the class: its constructor is for this module alone.

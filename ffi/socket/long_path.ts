@@ -49,8 +49,12 @@ export function reach<T>(
   call: (address: Bytes) => T,
 ): T {
   if (!isTooLong(address)) return call(address);
-  using target = openPath(pathOf(address)!, 0, subject);
-  return call(encodePath(joined(linkTo(target))));
+  const target = openPath(pathOf(address)!, 0, subject);
+  try {
+    return call(encodePath(joined(linkTo(target))));
+  } finally {
+    target[Symbol.dispose]();
+  }
 }
 
 /**

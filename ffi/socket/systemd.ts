@@ -240,16 +240,20 @@ export async function sdNotify(
   if (notification === undefined) return false;
   const { outgoing, address, pipe } = notification;
   try {
-    using socket = connectedTo(address, describeName(address));
-    const tryOnce = () => sendOnce(socket, outgoing);
-    await attempt(socket.sends, tryOnce, limits, sends);
-    if (pipe === undefined) return true;
-    const [reader, writer] = pipe;
-    writer.close();
-    const { deadline, signal } = limits;
-    const left = { timeout: timeoutUntil(deadline), signal };
-    await read(reader, new Uint8Array(1), left); // the end
-    return true;
+    const socket = connectedTo(address, describeName(address));
+    try {
+      const tryOnce = () => sendOnce(socket, outgoing);
+      await attempt(socket.sends, tryOnce, limits, sends);
+      if (pipe === undefined) return true;
+      const [reader, writer] = pipe;
+      writer.close();
+      const { deadline, signal } = limits;
+      const left = { timeout: timeoutUntil(deadline), signal };
+      await read(reader, new Uint8Array(1), left); // the end
+      return true;
+    } finally {
+      socket[Symbol.dispose]();
+    }
   } finally {
     closePipe(notification);
   }
@@ -279,20 +283,24 @@ export function sdNotifySync(
   if (notification === undefined) return false;
   const { outgoing, address, pipe } = notification;
   try {
-    using socket = connectedTo(address, describeName(address));
-    sendSync(
-      socket,
-      deadline,
-      (flags) => sendOnce(socket, outgoing, flags),
-      undefined,
-      sends,
-    );
-    if (pipe === undefined) return true;
-    const [reader, writer] = pipe;
-    writer.close();
-    const left = { timeout: timeoutUntil(deadline) };
-    readSync(reader, new Uint8Array(1), left); // the end
-    return true;
+    const socket = connectedTo(address, describeName(address));
+    try {
+      sendSync(
+        socket,
+        deadline,
+        (flags) => sendOnce(socket, outgoing, flags),
+        undefined,
+        sends,
+      );
+      if (pipe === undefined) return true;
+      const [reader, writer] = pipe;
+      writer.close();
+      const left = { timeout: timeoutUntil(deadline) };
+      readSync(reader, new Uint8Array(1), left); // the end
+      return true;
+    } finally {
+      socket[Symbol.dispose]();
+    }
   } finally {
     closePipe(notification);
   }

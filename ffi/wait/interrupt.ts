@@ -159,6 +159,10 @@ export class Interrupter implements Disposable {
 
 /** Interrupts a call once, as an Interrupter does; false where it cannot. */
 export function interruptCall(syscall: number, argument: bigint): boolean {
-  using interrupter = Interrupter.open();
-  return interrupter?.interrupt(syscall, argument) ?? false;
+  const interrupter = Interrupter.open();
+  try {
+    return interrupter?.interrupt(syscall, argument) ?? false;
+  } finally {
+    interrupter?.[Symbol.dispose]();
+  }
 }

@@ -316,6 +316,36 @@ async function collect(child: cp.ChildProcess, ended: Promise<Status>) {
   return { ...status, stdout, stderr };
 }
 
+/** A connection of a Unix socket, or its server. */
+function connectionOf(socket: net.Socket) {
+  const chunks = bytesOf(socket).getReader();
+  return {
+    async read(bytes: Uint8Array): Promise<number | null> {
+      const { done, value } = await chunks.read();
+      if (done) return null;
+      bytes.set(value.subarray(0, bytes.length));
+      return Math.min(value.length, bytes.length);
+    },
+    write: (bytes: Uint8Array) =>
+      new Promise<number>((resolve, reject) =>
+        socket.write(
+          bytes,
+          (error) => error ? reject(error) : resolve(bytes.length),
+        )
+      ),
+    close: () => void socket.destroy(),
+    [Symbol.dispose]: () => void socket.destroy(),
+  };
+}
+
+function connect({ path }: { path: string }) {
+  const socket = net.connect(path);
+  return new Promise((resolve, reject) => {
+    socket.on("connect", () => resolve(connectionOf(socket)));
+    socket.on("error", reject);
+  });
+}
+
 let input: ReadableStream<Uint8Array> | undefined;
 
 const stdin = {
@@ -441,6 +471,7 @@ const Deno = {
   },
   kill: (pid: number, signal = "SIGTERM") => void process.kill(pid, signal),
   Command,
+  connect,
   FsFile,
   SeekMode: { Start: 0, Current: 1, End: 2 },
   stdin,
@@ -544,4 +575,3 @@ globalThis.addEventListener =
     if (type === "unload") process.on("exit", () => listener());
     else unload?.(type as any, listener, ...rest);
   }) as typeof globalThis.addEventListener;
-void net;

@@ -59,34 +59,34 @@ function importsOf(standard: string): Record<string, string> {
 /** A program that understands as much of Deno's command line as the tests use. */
 function launcher(name: Name, program: string): string {
   const shim = `${HERE}deno.ts`;
-  const first = name === "node"
-    ? `--disable-warning=ExperimentalWarning --import ${HERE}hooks.ts --import ${shim}`
-    : `--tsconfig-override="$PORTABLE_TSCONFIG" --preload ${shim}`;
-  const module = name === "node" ? "--input-type=module-typescript" : "";
+  const [flags, run, script] = name === "node"
+    ? [
+      `--disable-warning=ExperimentalWarning --import ${HERE}hooks.ts --import ${shim}`,
+      "",
+      "--input-type=module-typescript",
+    ]
+    : [`--tsconfig-override="$PORTABLE_TSCONFIG" --preload ${shim}`, "run", ""];
   return `#!/bin/sh
 command=$1
 shift
-flags=
+v8=
 while :; do
   case $1 in
-  --v8-flags=*) [ ${name} = bun ] || flags="$flags \${1#--v8-flags=}" ;;
-  -A | -[!-]* | --*) ;;
+  --v8-flags=*) [ ${name} = bun ] || v8="$v8 \${1#--v8-flags=}" ;;
+  -[!-]* | --*) ;;
   *) break ;;
   esac
   shift
 done
-start="${program} $flags"
 case $command in
 run)
-  if [ "$1" = - ]; then exec $start ${first} ${module} ${
-    name === "bun" ? "run " : ""
-  }"$@"; fi
-  script=\${1#file://}
+  file=\${1#file://}
   shift
-  exec $start ${first} "$script" "$@"
+  if [ "$file" = - ]; then set -- ${script} - "$@"; else set -- "$file" "$@"; fi
+  exec ${program} $v8 ${run} ${flags} "$@"
   ;;
-eval) exec $start ${first} ${module} -e "$@" ;;
-*) exec $start "$command" "$@" ;;
+eval) exec ${program} $v8 ${flags} ${script} -e "$@" ;;
+*) exec ${program} "$command" "$@" ;;
 esac
 `;
 }
@@ -116,6 +116,7 @@ async function prepare(name: Name, directory: string): Promise<string> {
 const [name, ...files] = Deno.args;
 if (name !== "node" && name !== "bun") throw new Error("node or bun?");
 const directory = Deno.makeTempDirSync({ prefix: "ipc-portable-" });
+Deno.chmodSync(directory, 0o755); // for tests that become another user
 try {
   const path = await prepare(name, directory);
   for (const file of files) {
