@@ -1,7 +1,8 @@
 // <string.h>
 
-import { byteLengthOf } from "../arguments.ts";
+import { bufferOf, byteLengthOf } from "../arguments.ts";
 import { header } from "./library.ts";
+import { runtime } from "./runtime/mod.ts";
 
 const string = header({
   // void *memcpy(void *dest, const void *src, size_t n)
@@ -35,12 +36,15 @@ export function copyBytes(
   string().memcpy_void(to, from, count);
 }
 
+const { movesBytes } = runtime;
+
 /**
  * The address of bytes, for a C struct that points to them: what memcpy returns. It
  * is valid while the bytes are referenced and their buffer is not transferred. (A
  * pointer view costs more, and needs more than a path-scoped grant.)
  */
 export function pointerTo(bytes: Uint8Array<ArrayBuffer>): bigint {
+  if (movesBytes) bufferOf(bytes);
   return string().memcpy(bytes, bytes, 0n);
 }
 

@@ -14,22 +14,29 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const vector = new BigUint64Array(2); // struct iovec
 const HERE = -1n; // the offset that makes preadv2 and pwritev2 read and write
 
+/** The address of bytes; NULL of none, which may be those of a detached buffer. */
+function addressOf(bytes: Bytes, length: number): bigint {
+  return length === 0 ? 0n : pointerTo(bytes);
+}
+
 /** read(2) of up to `length` bytes; -1 and EAGAIN when there are none. */
 export function readNow(fd: number, buffer: Bytes, length: number): number {
-  vector[0] = pointerTo(buffer);
+  vector[0] = addressOf(buffer, length);
   vector[1] = BigInt(length);
   const count = sysUio().preadv2(fd, vector, 1, HERE, RWF_NOWAIT);
   if (count !== -1 || errno() !== EOPNOTSUPP) return count;
-  return withoutBlocking(fd, () => unistd().read(fd, buffer, length));
+  const target = length === 0 ? null : buffer;
+  return withoutBlocking(fd, () => unistd().read(fd, target, length));
 }
 
 /** write(2) of up to `length` bytes; -1 and EAGAIN when there is no room. */
 export function writeNow(fd: number, bytes: Bytes, length: number): number {
-  vector[0] = pointerTo(bytes);
+  vector[0] = addressOf(bytes, length);
   vector[1] = BigInt(length);
   const count = sysUio().pwritev2(fd, vector, 1, HERE, RWF_NOWAIT);
   if (count !== -1 || errno() !== EOPNOTSUPP) return count;
-  return withoutBlocking(fd, () => unistd().write(fd, bytes, length));
+  const source = length === 0 ? null : bytes;
+  return withoutBlocking(fd, () => unistd().write(fd, source, length));
 }
 
 /**

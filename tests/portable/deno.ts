@@ -259,7 +259,7 @@ class Command {
     child.stdin?.on("error", () => {});
     return {
       pid: child.pid!,
-      stdin: child.stdin && Writable.toWeb(child.stdin),
+      stdin: child.stdin && inputOf(child.stdin),
       stdout: child.stdout && bytesOf(child.stdout),
       stderr: child.stderr && bytesOf(child.stderr),
       status: ended,
@@ -282,6 +282,21 @@ class Command {
     const { status, signal, stdout, stderr } = done;
     return { ...statusOf(status, signal), stdout, stderr };
   }
+}
+
+/** A stream that writes. Bun's own says that it has written before it has. */
+function inputOf(stream: Writable): WritableStream<Uint8Array> {
+  return new WritableStream({
+    write: (chunk) =>
+      new Promise((resolve, reject) =>
+        stream.write(chunk, (error) => {
+          if (error) reject(error);
+          else setTimeout(resolve, IS_BUN ? 5 : 0);
+        })
+      ),
+    close: () => new Promise((resolve) => stream.end(() => resolve())),
+    abort: () => void stream.destroy(),
+  });
 }
 
 /** A stream of plain bytes; those of Node are Buffers. */
@@ -537,7 +552,16 @@ class WebWorker extends EventTarget {
       globalThis.WorkerGlobalScope = class {};
       globalThis.postMessage = (data) => parentPort.postMessage(data);
       globalThis.close = () => process.exit();
-      parentPort.on("message", (data) => globalThis.onmessage?.({ data }));
+      let handler; // as on the web, messages wait until there is one
+      Object.defineProperty(globalThis, "onmessage", {
+        get: () => handler,
+        set(value) {
+          if (handler === undefined) {
+            parentPort.on("message", (data) => handler?.({ data }));
+          }
+          handler = value;
+        },
+      });
       ${source}`;
     this.#thread = new Thread(
       new URL(`data:text/javascript,${encodeURIComponent(code)}`),

@@ -9,6 +9,12 @@
  */
 import { dirname, fromFileUrl, join } from "@std/path";
 import config from "../../deno.json" with { type: "json" };
+import { run } from "../support/process.ts";
+
+const JOBS = Number(Deno.env.get("DENO_JOBS") ?? navigator.hardwareConcurrency);
+const LIMIT = 600_000; // ms, of one file
+const SUMMARY =
+  /^(?:ok|FAILED) \| (\d+) passed \| (\d+) failed(?: \| (\d+) ignored)?.*\n/m;
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const HERE = new URL("./", import.meta.url).pathname;
@@ -91,6 +97,26 @@ esac
 `;
 }
 
+/** Runs a file, and adds up what its last line says. */
+async function runFile(
+  program: string,
+  file: string,
+  flags: string[],
+): Promise<void> {
+  const args = ["run", "-A", file, ...flags];
+  const { code, stdout, stderr } = await run(program, { args, limit: LIMIT })
+    .catch((error) => ({ code: 1, stdout: "", stderr: `${error}` }));
+  const [line = "", ...counts] = stdout.match(SUMMARY) ?? [];
+  const [passed = 0, failed = 0, ignored = 0] = counts.map((count) =>
+    Number(count ?? 0)
+  );
+  sum.passed += passed;
+  sum.failed += failed || Number(code !== 0);
+  sum.ignored += ignored;
+  console.log(`${file}\n${stdout.replace(line, "").trim()}\n`);
+  if (code !== 0) console.log(`${stderr}\nFAILED: ${file}\n`);
+}
+
 async function prepare(name: Name, directory: string): Promise<string> {
   const program = await find(name);
   const imports = importsOf(standardLibrary());
@@ -113,15 +139,38 @@ async function prepare(name: Name, directory: string): Promise<string> {
   return path;
 }
 
-const [name, ...files] = Deno.args;
-if (name !== "node" && name !== "bun") throw new Error("node or bun?");
+/** The test files of CI: each mechanism, how waits end, memory, kills, and examples. */
+const FILES = [
+  "tests/pipe_test.ts",
+];
+
+const [name, ...rest] = Deno.args;
+if (name !== "node" && name !== "bun") {
+  throw new Error(
+    "Usage: tests/portable/mod.ts node|bun [FILE]... [--filter TEXT]",
+  );
+}
+const at = rest.findIndex((arg) => arg.startsWith("--"));
+const flags = at < 0 ? [] : rest.splice(at);
+const sum = { passed: 0, failed: 0, ignored: 0 };
+const begun = performance.now();
 const directory = Deno.makeTempDirSync({ prefix: "ipc-portable-" });
 Deno.chmodSync(directory, 0o755); // for tests that become another user
 try {
-  const path = await prepare(name, directory);
-  for (const file of files) {
-    await new Deno.Command(path, { args: ["run", "-A", file] }).spawn().status;
-  }
+  const program = await prepare(name, directory);
+  const files = rest.length > 0 ? rest : [...FILES];
+  const work = async () => {
+    for (let file; (file = files.shift()) !== undefined;) {
+      await runFile(program, file, flags);
+    }
+  };
+  await Promise.all(Array.from({ length: JOBS }, work));
 } finally {
   Deno.removeSync(directory, { recursive: true });
 }
+const seconds = Math.round((performance.now() - begun) / 1000);
+console.log(
+  `${sum.failed === 0 ? "ok" : "FAILED"} | ${sum.passed} passed | ` +
+    `${sum.failed} failed | ${sum.ignored} ignored (${seconds}s)`,
+);
+Deno.exit(sum.failed === 0 ? 0 : 1);

@@ -104,6 +104,11 @@ class Bun extends ProcessRuntime {
     return { call: this.#ffi.linkSymbols({ call }).symbols.call!, close };
   }
 
+  /** Small typed arrays have their bytes elsewhere until then. */
+  override get movesBytes(): boolean {
+    return true;
+  }
+
   override bufferAt(address: bigint, length: number): ArrayBuffer {
     return this.#ffi.toArrayBuffer(Number(address), 0, length);
   }

@@ -57,6 +57,7 @@ export const deno: Runtime = {
     );
     return (...parameters) => call.call(...parameters);
   },
+  movesBytes: false,
   checkMemory() {
     Deno.UnsafePointer.create(1n);
   },

@@ -88,6 +88,10 @@ export abstract class ProcessRuntime implements Runtime {
     return { state: isGranted ? "granted" : "prompt", partial: false };
   }
 
+  get movesBytes(): boolean {
+    return false;
+  }
+
   requestPermission(): void {} // it never asks
 
   checkMemory(): void {}

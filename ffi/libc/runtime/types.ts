@@ -86,6 +86,8 @@ export interface Runtime {
   open(library: string, key: string, declaration: Declaration): Library;
   /** The function at an address, which is called on another thread. */
   blocking(address: bigint, name: string, declaration: Declaration): Call;
+  /** Whether the first use of the `buffer` of a typed array may move its bytes. */
+  readonly movesBytes: boolean;
   /** Throws if the program may not use memory by its address; asks as above. */
   checkMemory(): void;
   /** The memory at an address. The runtime never frees it. */
