@@ -368,10 +368,24 @@ const stdin = {
     return input ??= bytesOf(process.stdin);
   },
   readSync(bytes: Uint8Array): number | null {
-    return new FsFile(0).readSync(bytes);
+    for (;;) {
+      try {
+        return new FsFile(0).readSync(bytes);
+      } catch (error) { // what Node makes for its children may not block
+        if ((error as { code?: string }).code !== "EAGAIN") throw error;
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      }
+    }
   },
-  read(bytes: Uint8Array): Promise<number | null> {
-    return new FsFile(0).read(bytes);
+  async read(bytes: Uint8Array): Promise<number | null> {
+    for (;;) {
+      try {
+        return await new FsFile(0).read(bytes);
+      } catch (error) {
+        if ((error as { code?: string }).code !== "EAGAIN") throw error;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
   },
 };
 

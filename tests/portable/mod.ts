@@ -10,6 +10,7 @@
 import { dirname, fromFileUrl, join } from "@std/path";
 import config from "../../deno.json" with { type: "json" };
 import { run } from "../support/process.ts";
+import { programOf, type RuntimeName } from "../support/runtimes.ts";
 
 const JOBS = Number(Deno.env.get("DENO_JOBS") ?? navigator.hardwareConcurrency);
 const LIMIT = 600_000; // ms, of one file
@@ -18,31 +19,6 @@ const SUMMARY =
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const HERE = new URL("./", import.meta.url).pathname;
-
-/** The programs, as npm has them; an environment variable names another one. */
-const RUNTIMES = {
-  node: { variable: "NODE", pack: "node@26" },
-  bun: { variable: "BUN", pack: "bun@1.4" },
-} as const;
-
-type Name = keyof typeof RUNTIMES;
-
-/** Where the program is. */
-async function find(name: Name): Promise<string> {
-  const { variable, pack } = RUNTIMES[name];
-  const named = Deno.env.get(variable);
-  if (named !== undefined) return named;
-  const flag = name === "node" ? "-p" : "-e";
-  const text = name === "node"
-    ? "process.execPath"
-    : "console.log(process.execPath)";
-  const { success, stdout } = await new Deno.Command("npx", {
-    args: ["-y", pack, flag, text],
-    stderr: "inherit",
-  }).output();
-  if (!success) throw new Error(`Cannot run: npx -y ${pack}`);
-  return new TextDecoder().decode(stdout).trim();
-}
 
 /** Where Deno keeps the package that std/ re-exports. */
 function standardLibrary(): string {
@@ -63,7 +39,7 @@ function importsOf(standard: string): Record<string, string> {
 }
 
 /** A program that understands as much of Deno's command line as the tests use. */
-function launcher(name: Name, program: string): string {
+function launcher(name: RuntimeName, program: string): string {
   const shim = `${HERE}deno.ts`;
   const [flags, run, script] = name === "node"
     ? [
@@ -117,8 +93,8 @@ async function runFile(
   if (code !== 0) console.log(`${stderr}\nFAILED: ${file}\n`);
 }
 
-async function prepare(name: Name, directory: string): Promise<string> {
-  const program = await find(name);
+async function prepare(name: RuntimeName, directory: string): Promise<string> {
+  const program = await programOf(name);
   const imports = importsOf(standardLibrary());
   const path = join(directory, name);
   Deno.writeTextFileSync(path, launcher(name, program), { mode: 0o755 });
@@ -136,6 +112,8 @@ async function prepare(name: Name, directory: string): Promise<string> {
   Deno.env.set("PORTABLE_IMPORTS", JSON.stringify(imports));
   Deno.env.set("PORTABLE_TSCONFIG", tsconfig);
   Deno.env.set("PORTABLE_DENO", path);
+  // Without it each process strips the types of all sources: half a second.
+  Deno.env.set("NODE_COMPILE_CACHE", join(directory, "cache"));
   return path;
 }
 
