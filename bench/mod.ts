@@ -32,6 +32,7 @@ import type {
   Result,
   Skipped,
 } from "./harness/results.ts";
+import { findRuntimes, onRuntimes } from "./harness/runtimes.ts";
 import { type Job, jobsOf, measure } from "./harness/suite.ts";
 import { heading, lines, Progress } from "./harness/table.ts";
 
@@ -69,6 +70,8 @@ Options:
   --duration N so many milliseconds for each run, and as many before it counts
   --only NAME  only what begins with this, such as fifo or
                unix-stream/round-trip/sync/64; may be given more than once
+  --runtimes   this library on Node and on Bun as well, which npx brings, and nothing
+               else but C: messages of 64 bytes
   --list       say what there is, and measure nothing
   --json FILE  write all figures to a file as well
   --help       show this
@@ -144,8 +147,14 @@ function interruption(): AbortSignal {
 }
 
 /** What is to be measured: what is named, or else all that the plan has time for. */
-function selected(only: readonly string[], quick: boolean): Job[] {
-  const all = [...jobsOf(MECHANISMS), importing];
+function selected(
+  only: readonly string[],
+  quick: boolean,
+  runtimes: boolean,
+): Job[] {
+  const all = runtimes
+    ? jobsOf(onRuntimes(MECHANISMS))
+    : [...jobsOf(MECHANISMS), importing];
   for (const name of only) {
     if (all.some(({ id }) => id.startsWith(name))) continue;
     throw new UsageError(`Nothing begins with ${name}; see --list`);
@@ -234,7 +243,7 @@ function describe(machine: Machine): string {
 
 async function main(): Promise<void> {
   const args = parseArgs(Deno.args, {
-    boolean: ["quick", "list", "help"],
+    boolean: ["quick", "runtimes", "list", "help"],
     string: ["json", "only", "rounds", "duration"],
     collect: ["only"],
     unknown(argument) {
@@ -243,7 +252,8 @@ async function main(): Promise<void> {
   });
   if (args.help) return console.log(HELP);
   const plan = planOf(args.quick, args.rounds, args.duration);
-  const wanted = selected(args.only, args.quick);
+  const wanted = selected(args.only, args.quick, args.runtimes);
+  if (args.runtimes) await findRuntimes();
   if (args.list) return wanted.forEach(({ id }) => console.log(id));
 
   const signal = interruption();

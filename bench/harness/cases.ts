@@ -1,5 +1,6 @@
 // What is measured: data, one file per mechanism in ../cases.
 
+import type { RuntimeName } from "../../tests/support/runtimes.ts";
 import { nodeVersion } from "./machine.ts";
 import type { Placement, Result } from "./results.ts";
 
@@ -22,6 +23,8 @@ export interface Player {
     | "node"
     | "worker";
   readonly mode: "sync" | "async";
+  /** What runs it, if that is not Deno. */
+  readonly runtime?: RuntimeName;
   /** What it is told besides: the very last arguments. */
   readonly extra?: readonly string[];
   /** Why it cannot take part here, or null. */

@@ -4,6 +4,7 @@ import { fromFileUrl, join } from "@std/path";
 import type { Case, Contender, Mechanism, Player, Way } from "./cases.ts";
 import { Peer } from "./peer.ts";
 import type { Processors } from "./affinity.ts";
+import { commandOf } from "./runtimes.ts";
 import type { Plan, Result, Run } from "./results.ts";
 
 /** Where and how a run takes place. */
@@ -35,6 +36,9 @@ function program(player: Player, mechanism: string, setting: Setting) {
     ];
   }
   const peer = import.meta.resolve(`../peers/${player.kind}/${name}.ts`);
+  if (player.runtime !== undefined) {
+    return [...commandOf(player.runtime), fromFileUrl(peer)];
+  }
   return [Deno.execPath(), "run", "--allow-all", ...FLAGS, fromFileUrl(peer)];
 }
 

@@ -9,6 +9,8 @@
 // of 10 ms each, where what other processes do in between does not count, and on
 // average.
 
+import { args, exit } from "./process.ts";
+
 /** What a peer is told to do. */
 export interface Task {
   readonly part: string;
@@ -36,8 +38,8 @@ export interface AsyncChannel {
 
 const SLICE = 10; // ms
 
-function taskOf(args: readonly string[]): Task {
-  const [first, mode, size, warmup, duration, ...addresses] = args;
+function taskOf(given: readonly string[]): Task {
+  const [first, mode, size, warmup, duration, ...addresses] = given;
   // A Worker has the arguments of its parent, but a name of its own.
   const part = (globalThis as { name?: string }).name || first!;
   return {
@@ -51,7 +53,7 @@ function taskOf(args: readonly string[]): Task {
 }
 
 /** What this peer is told to do. */
-export const task: Task = taskOf(Deno.args);
+export const task: Task = taskOf(args);
 
 const LARGE = 1024 * 1024; // bytes: such a round fills a slice
 
@@ -60,7 +62,7 @@ const BATCH = task.size >= LARGE ? 1 : task.part === "alone" ? 64 : 16;
 
 /** The arguments of the peer that serves this one. */
 export function serving(): string[] {
-  const [part, ...rest] = Deno.args;
+  const [part, ...rest] = args;
   return [part === "take" ? "give" : "echo", ...rest];
 }
 
@@ -74,7 +76,7 @@ function report(slices: readonly number[]): never {
   const middle = slices.toSorted((a, b) => a - b)[slices.length >> 1]!;
   const mean = slices.reduce((sum, value) => sum + value) / slices.length;
   console.log([middle, mean].map((ms) => (ms * 1e6).toFixed(2)).join(" "));
-  Deno.exit();
+  exit();
 }
 
 /** Plays the part of this peer through the channel, and ends the process. */
@@ -162,9 +164,9 @@ export function fill(
   buffer: Uint8Array<ArrayBuffer>,
   read: (into: Uint8Array<ArrayBuffer>) => number | null,
 ): void {
-  let count = read(buffer) ?? Deno.exit();
+  let count = read(buffer) ?? exit();
   while (count < buffer.length) {
-    count += read(buffer.subarray(count)) ?? Deno.exit();
+    count += read(buffer.subarray(count)) ?? exit();
   }
 }
 
@@ -173,9 +175,9 @@ export async function fillAsync(
   buffer: Uint8Array<ArrayBuffer>,
   read: (into: Uint8Array<ArrayBuffer>) => Promise<number | null>,
 ): Promise<void> {
-  let count = await read(buffer) ?? Deno.exit();
+  let count = await read(buffer) ?? exit();
   while (count < buffer.length) {
-    count += await read(buffer.subarray(count)) ?? Deno.exit();
+    count += await read(buffer.subarray(count)) ?? exit();
   }
 }
 

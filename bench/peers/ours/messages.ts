@@ -1,5 +1,6 @@
 // What all that carries whole messages does.
 
+import { exit } from "../process.ts";
 import { play, playAsync, task } from "../task.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -28,11 +29,11 @@ export async function playMessages(
   if (task.mode === "sync") {
     play({
       send: () => outgoing.sendSync(message),
-      receive: () => void (incoming.receiveSync({ buffer }) ?? Deno.exit()),
+      receive: () => void (incoming.receiveSync({ buffer }) ?? exit()),
     });
   }
   return await playAsync({
     send: () => outgoing.send(message),
-    receive: async () => await incoming.receive({ buffer }) ?? Deno.exit(),
+    receive: async () => await incoming.receive({ buffer }) ?? exit(),
   });
 }
