@@ -86,9 +86,15 @@ export function interrupt(): AbortSignal {
   return controller.signal;
 }
 
-/** The lines of standard input. */
-export function inputLines(): AsyncIterable<string> {
-  return createInterface({ input: process.stdin });
+/** The lines of standard input, which keeps the program alive until they are read. */
+export async function* inputLines(): AsyncGenerator<string> {
+  const lines = createInterface({ input: process.stdin });
+  try {
+    yield* lines;
+  } finally {
+    lines.close();
+    process.stdin.destroy();
+  }
 }
 
 /** Prints bytes as they are, without a newline. */
