@@ -52,7 +52,7 @@ interface Call {
   readonly argument: bigint;
 }
 
-const line = new Uint8Array(512);
+const line = new Uint8Array(new ArrayBuffer(512)); // which stays where it is
 const NO_DESCRIPTOR = new Set([EMFILE, ENFILE]);
 
 /** The call that a thread is in; undefined if it runs, or has ended. */

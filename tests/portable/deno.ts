@@ -4,6 +4,7 @@
  *
  * It has no `dlopen`: that tells the library that this is not Deno.
  */
+import { resolveObjectURL } from "node:buffer";
 import * as cp from "node:child_process";
 import * as fs from "node:fs";
 import * as net from "node:net";
@@ -545,59 +546,71 @@ const Deno = {
   makeTempFile: later(makeTempFileSync),
 };
 
-/** The Worker of the web, over that of Node; a Worker gets this file, too. */
+/** What the code of a Worker finds of the web. */
+const WORKER_GLOBALS = `
+  import ${JSON.stringify(import.meta.url)};
+  import { parentPort } from "node:worker_threads";
+  globalThis.self = globalThis;
+  globalThis.WorkerGlobalScope = class {};
+  globalThis.postMessage = (data) => parentPort.postMessage(data);
+  globalThis.close = () => process.exit();
+  let handler; // as on the web, messages wait until there is one
+  Object.defineProperty(globalThis, "onmessage", {
+    get: () => handler,
+    set(value) {
+      if (handler === undefined) {
+        parentPort.on("message", (data) => handler?.({ data }));
+      }
+      handler = value;
+    },
+  });
+`;
+
+/** The code that is at a URL. */
+function codeAt(url: string): string | Promise<string> {
+  if (url.startsWith("data:")) {
+    return decodeURIComponent(url.slice(url.indexOf(",") + 1));
+  }
+  if (url.startsWith("blob:")) return resolveObjectURL(url)!.text();
+  return `await import(${JSON.stringify(url)});`;
+}
+
+/** The Worker of the web, over that of Node. */
 class WebWorker extends EventTarget {
   onmessage: ((event: any) => void) | null = null;
   onerror: ((event: any) => void) | null = null;
-  readonly #thread: Thread;
+  #thread: Thread | undefined;
+  readonly #messages: unknown[] = []; // before it starts
 
   constructor(url: Path) {
     super();
-    const text = String(url);
-    const source = text.startsWith("data:")
-      ? decodeURIComponent(text.slice(text.indexOf(",") + 1))
-      : text.startsWith("blob:")
-      ? undefined
-      : `await import(${JSON.stringify(text)});`;
-    const preload = JSON.stringify(import.meta.url);
-    const code = `import ${preload};
-      import { parentPort } from "node:worker_threads";
-      globalThis.self = globalThis;
-      globalThis.WorkerGlobalScope = class {};
-      globalThis.postMessage = (data) => parentPort.postMessage(data);
-      globalThis.close = () => process.exit();
-      let handler; // as on the web, messages wait until there is one
-      Object.defineProperty(globalThis, "onmessage", {
-        get: () => handler,
-        set(value) {
-          if (handler === undefined) {
-            parentPort.on("message", (data) => handler?.({ data }));
-          }
-          handler = value;
-        },
-      });
-      ${source}`;
-    this.#thread = new Thread(
-      new URL(`data:text/javascript,${encodeURIComponent(code)}`),
-    );
-    this.#thread.on("message", (data) => {
+    const code = codeAt(String(url));
+    if (typeof code === "string") this.#start(code);
+    else code.then((code) => this.#start(code));
+  }
+  #start(code: string): void {
+    const text = encodeURIComponent(WORKER_GLOBALS + code);
+    const thread = new Thread(new URL(`data:text/javascript,${text}`));
+    thread.on("message", (data) => {
       const event = new MessageEvent("message", { data });
       this.onmessage?.(event);
       this.dispatchEvent(event);
     });
-    this.#thread.on("error", (error) => {
-      const event = Object.assign(new Event("error"), {
-        message: String(error),
-      });
+    thread.on("error", (error) => {
+      const message = String(error);
+      const event = Object.assign(new Event("error"), { message });
       this.onerror?.(event);
       this.dispatchEvent(event);
     });
+    for (const message of this.#messages) thread.postMessage(message);
+    this.#thread = thread;
   }
-  postMessage(data: unknown, transfer?: any): void {
-    this.#thread.postMessage(data, transfer);
+  postMessage(data: unknown): void {
+    if (this.#thread === undefined) this.#messages.push(data);
+    else this.#thread.postMessage(data);
   }
   terminate(): void {
-    this.#thread.terminate();
+    this.#thread?.terminate();
   }
 }
 

@@ -1,5 +1,6 @@
 /** `Deno.test` on Node and Bun: one test after the other, and lines as Deno prints. */
 import process from "node:process";
+import { reasonToSkip } from "./skipped.ts";
 
 type Body = (t: Context) => unknown;
 
@@ -46,9 +47,10 @@ async function runOne(
   { name, fn, ignore }: Definition,
   indent = "",
 ): Promise<boolean> {
-  if (ignore) {
+  const reason = reasonToSkip(name);
+  if (ignore || reason !== undefined) {
     counts.ignored++;
-    console.log(`${indent}${name} ... ignored`);
+    console.log(`${indent}${name} ... ignored ${reason ?? ""}`.trimEnd());
     return true;
   }
   const start = performance.now();
