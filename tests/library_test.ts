@@ -441,6 +441,11 @@ leakTest(
   () => assertAllFail(NOT_CAPABLE, { permissions: [] }),
 );
 
+leakTest("header() opens no musl in a process with glibc", () => {
+  const path = `/lib/ld-musl-${Deno.build.arch}.so.1`;
+  return assertAllFail(NOT_CAPABLE, { permissions: [`--allow-ffi=${path}`] });
+});
+
 leakTest(
   "header() with a denied permission names --deny-ffi",
   async () => {

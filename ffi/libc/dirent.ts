@@ -2,6 +2,7 @@
 
 import { checkRetrying } from "./errno.ts";
 import { fcntl, O_CLOEXEC, O_DIRECTORY } from "./fcntl.ts";
+import { SYS_getdents64 } from "./sys_syscall.ts";
 import { unistd } from "./unistd.ts";
 import { type CStruct, cStruct } from "./c_struct.ts";
 
@@ -17,6 +18,7 @@ const dirent64Fields = {
 export const dirent64: CStruct<typeof dirent64Fields> = cStruct(dirent64Fields);
 
 const COUNT = 8192; // bytes of one getdents64
+const NUMBER = BigInt(SYS_getdents64);
 
 /** The names in a directory, without `.` and `..`, in no order. */
 export function namesIn(directory: string): string[] {
@@ -38,7 +40,7 @@ export function* entriesOf(fd: number, directory: string): Generator<string> {
   const buffer = new Uint8Array(COUNT + dirent64.size);
   const decoder = new TextDecoder();
   const { getdents64 } = unistd();
-  const read = () => getdents64(fd, buffer, COUNT);
+  const read = () => getdents64(NUMBER, fd, buffer, COUNT);
   let size: number;
   while ((size = checkRetrying(read, "getdents64", directory)) > 0) {
     for (let offset = 0; offset < size;) {

@@ -25,6 +25,14 @@ const DIRECTORIES = [
   "/lib",
   "/usr/lib",
 ];
+// musl has everything in one library. To its dynamic linker each of LIBRARIES, as a bare
+// name, is this one. In a process with glibc its functions would overwrite what is glibc's.
+const MUSL = runtime.isMusl
+  ? [
+    `/lib/ld-musl-${runtime.arch}.so.1`,
+    `/lib/libc.musl-${runtime.arch}.so.1`,
+  ]
+  : [];
 
 /** Returns the functions of one C header; {@linkcode header} makes it. */
 export type Header<S extends Declarations> = () => Functions<S>;
@@ -41,7 +49,8 @@ export function mayView(): boolean {
 }
 
 function pathsOf(library: string): string[] {
-  return DIRECTORIES.map((directory) => `${directory}/${library}`);
+  const paths = DIRECTORIES.map((directory) => `${directory}/${library}`);
+  return library === LIBC ? [...paths, ...MUSL] : paths;
 }
 
 /** The names by which the present permission allows to open a library. */
@@ -159,7 +168,11 @@ function openNonblocking(
   return runtime.blocking(own.dlsym(0n, name), declared.name ?? key, declared);
 }
 
-function openFunction(key: string, declared: Declaration): Call {
+/** Opens a function; null if it is declared as optional, and no library has it. */
+function openFunction(
+  key: string,
+  declared: Declaration,
+): Call | null {
   checkSystem();
   const names = namesOfLibc();
   if (names.length === 0) {
@@ -171,21 +184,28 @@ function openFunction(key: string, declared: Declaration): Call {
     const call = withFunction(all, key, declared, (call) => call);
     if (call) return call;
   }
+  if (declared.optional) return null;
   throw new runtime.errors.NotSupported(
     `Cannot call ${declared.name ?? key}: it is in none of the libraries ` +
       `${LIBRARIES.join(", ")} that the --allow-ffi flag names`,
   );
 }
 
-/** Declares functions, and opens each of them when it is first read. */
+/**
+ * Declares functions, and opens each of them when it is first read. One that is optional
+ * is null if the C library does not have it.
+ */
 function lazily<const S extends Declarations>(
   symbols: S,
 ): Functions<S> {
   const table = {};
   for (const key of keys(symbols)) {
-    let call: Call | undefined;
+    let call: Call | null | undefined;
     const declared = symbols[key] as Declaration;
-    const get = () => call ??= openFunction(key, declared);
+    const get = () => {
+      if (call === undefined) call = openFunction(key, declared);
+      return call;
+    };
     defineProperty(table, key, { get, enumerable: true });
   }
   return table as Functions<S>;
@@ -196,7 +216,14 @@ const own = lazily({
   memcpy: { parameters: ["buffer", "usize", "usize"], result: "void" },
   // void *dlsym(void *handle, const char *symbol)
   dlsym: { parameters: ["usize", "buffer"], result: "usize" },
+  // const char *gnu_get_libc_version(void)
+  gnu_get_libc_version: { parameters: [], result: "usize", optional: true },
 });
+
+/** Whether the C library is musl. The other one is glibc. */
+export function isMusl(): boolean {
+  return own.gnu_get_libc_version === null;
+}
 
 let errnoAddress = 0n;
 let errnoCell = new Int32Array(1);

@@ -12,6 +12,11 @@ const x86_64 = {
   SYS_msgsnd: 69,
   SYS_msgrcv: 70,
   SYS_semtimedop: 220,
+  SYS_getdents64: 217,
+  SYS_tgkill: 234,
+  SYS_preadv2: 327,
+  SYS_pwritev2: 328,
+  SYS_statx: 332,
   /** struct epoll_event is packed on this machine only. */
   EPOLL_EVENT_PACKED: true,
   /** struct semid_ds has a word behind each of its times on this machine only. */
@@ -27,6 +32,11 @@ const aarch64: typeof x86_64 = {
   SYS_msgsnd: 189,
   SYS_msgrcv: 188,
   SYS_semtimedop: 192,
+  SYS_getdents64: 61,
+  SYS_tgkill: 131,
+  SYS_preadv2: 286,
+  SYS_pwritev2: 287,
+  SYS_statx: 291,
   EPOLL_EVENT_PACKED: false,
   SEMID_DS_PADDED: false,
 };

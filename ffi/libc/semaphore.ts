@@ -16,7 +16,13 @@ const functions = {
   // int sem_trywait(sem_t *sem)
   sem_trywait: { parameters: ["usize"], result: "i32" },
   // int sem_clockwait(sem_t *sem, clockid_t clockid, const struct timespec *abstime)
-  sem_clockwait: { parameters: ["usize", "i32", "buffer"], result: "i32" },
+  sem_clockwait: {
+    parameters: ["usize", "i32", "buffer"],
+    result: "i32",
+    optional: true, // not in musl, nor in glibc before 2.30
+  },
+  // int sem_timedwait(sem_t *sem, const struct timespec *abs_timeout)
+  sem_timedwait: { parameters: ["usize", "buffer"], result: "i32" },
   // int sem_post(sem_t *sem)
   sem_post: { parameters: ["usize"], result: "i32" },
   // int sem_getvalue(sem_t *sem, int *sval)

@@ -8,8 +8,12 @@ const functions = {
   sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // int kill(pid_t pid, int sig)
   kill: { parameters: ["i32", "i32"], result: "i32" },
-  // int tgkill(pid_t tgid, pid_t tid, int sig)
-  tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // long syscall(long number, pid_t tgid, pid_t tid, int sig)
+  tgkill: {
+    name: "syscall",
+    parameters: ["i64", "i32", "i32", "i32"],
+    result: "i32",
+  },
   // int __libc_current_sigrtmax(void)
   __libc_current_sigrtmax: { parameters: [], result: "i32" },
   // void *dlsym(void *handle, const char *symbol)

@@ -3,6 +3,7 @@
 import { check, type Subject } from "./errno.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "./fcntl.ts";
 import { type Header, header } from "./library.ts";
+import { SYS_statx } from "./sys_syscall.ts";
 import { type CStruct, cStruct } from "./c_struct.ts";
 
 const functions = {
@@ -18,10 +19,20 @@ const functions = {
   statx: {
     parameters: ["i32", "buffer", "i32", "u32", "buffer"],
     result: "i32",
+    optional: true,
+  },
+  // The same, for a C library without it: musl before 1.2.4.
+  // long syscall(long number, int dirfd, const char *pathname, int flags, unsigned mask, struct statx *buf)
+  statx_by_number: {
+    name: "syscall",
+    parameters: ["i64", "i32", "buffer", "i32", "u32", "buffer"],
+    result: "i32",
   },
 } as const;
 
 export const sysStat: Header<typeof functions> = header(functions);
+
+const NUMBER = BigInt(SYS_statx);
 
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
@@ -63,17 +74,32 @@ export const statx: CStruct<typeof statxFields> = cStruct(statxFields);
 /** The status of a file: its statx, of which mostly a field or two are read. */
 export type FileStatus = ReturnType<typeof statx.view>;
 
+function statusOf(
+  fd: number,
+  path: Uint8Array<ArrayBuffer>,
+  flags: number,
+  subject: Subject,
+): FileStatus {
+  const status = new Uint8Array(statx.size);
+  const { statx: call } = sysStat();
+  const result = call === null
+    ? sysStat().statx_by_number(
+      NUMBER,
+      fd,
+      path,
+      flags,
+      STATX_BASIC_STATS,
+      status,
+    )
+    : call(fd, path, flags, STATX_BASIC_STATS, status);
+  check(result, "statx", subject);
+  return statx.view(status);
+}
+
 /** The status of an open descriptor. */
 export function statusOfFd(fd: number, subject: Subject): FileStatus {
-  const status = new Uint8Array(statx.size);
   const nothing = new Uint8Array(1); // ""
-  const { statx: call } = sysStat();
-  check(
-    call(fd, nothing, AT_EMPTY_PATH, STATX_BASIC_STATS, status),
-    "statx",
-    subject,
-  );
-  return statx.view(status);
+  return statusOf(fd, nothing, AT_EMPTY_PATH, subject);
 }
 
 /** The status of what a path names, a symbolic link itself included. */
@@ -81,15 +107,7 @@ export function statusOfPath(
   path: Uint8Array<ArrayBuffer>,
   subject: Subject,
 ): FileStatus {
-  const status = new Uint8Array(statx.size);
-  const { statx: call } = sysStat();
-  const flags = AT_SYMLINK_NOFOLLOW;
-  check(
-    call(AT_FDCWD, path, flags, STATX_BASIC_STATS, status),
-    "statx",
-    subject,
-  );
-  return statx.view(status);
+  return statusOf(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, subject);
 }
 
 /** `fchmod`: sets the permission bits of an open file. The umask does not apply. */

@@ -4,14 +4,16 @@ import { type Header, header } from "./library.ts";
 import { type CStruct, cStruct } from "./c_struct.ts";
 
 const functions = {
-  // ssize_t preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+  // long syscall(long number, int fd, const struct iovec *iov, int iovcnt, off_t offset, unsigned long offset_high, int flags)
   preadv2: {
-    parameters: ["i32", "buffer", "i32", "i64", "i32"],
+    name: "syscall",
+    parameters: ["i64", "i32", "buffer", "i32", "i64", "u32", "i32"],
     result: "i32",
   },
-  // ssize_t pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+  // long syscall(long number, int fd, const struct iovec *iov, int iovcnt, off_t offset, unsigned long offset_high, int flags)
   pwritev2: {
-    parameters: ["i32", "buffer", "i32", "i64", "i32"],
+    name: "syscall",
+    parameters: ["i64", "i32", "buffer", "i32", "i64", "u32", "i32"],
     result: "i32",
   },
   // ssize_t process_vm_readv(pid_t pid, const struct iovec *local_iov, unsigned long liovcnt, const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags)

@@ -19,13 +19,27 @@ const functions = {
 
 export const time: Header<typeof functions> = header(functions);
 
+/** The time of day, which can be set. */
+export const CLOCK_REALTIME = 0;
 /** A clock that is never set. */
 export const CLOCK_MONOTONIC = 1;
 
 /** The moment on CLOCK_MONOTONIC that is `milliseconds` from now. */
 export function monotonicIn(milliseconds: number): Uint8Array<ArrayBuffer> {
+  return momentIn(milliseconds, CLOCK_MONOTONIC);
+}
+
+/** The moment on CLOCK_REALTIME that is `milliseconds` from now. */
+export function realtimeIn(milliseconds: number): Uint8Array<ArrayBuffer> {
+  return momentIn(milliseconds, CLOCK_REALTIME);
+}
+
+function momentIn(
+  milliseconds: number,
+  clock: number,
+): Uint8Array<ArrayBuffer> {
   const moment = new Uint8Array(timespec.size);
-  time().clock_gettime(CLOCK_MONOTONIC, moment);
+  time().clock_gettime(clock, moment);
   const view = timespec.view(moment);
   const nanoseconds = view.tv_nsec +
     BigInt(Math.ceil(milliseconds)) * 1_000_000n;

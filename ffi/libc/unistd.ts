@@ -21,8 +21,12 @@ const functions = {
   readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   // int ftruncate(int fd, off_t length)
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
-  // ssize_t getdents64(int fd, void *dirp, size_t count)
-  getdents64: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // long syscall(long number, int fd, void *dirp, size_t count)
+  getdents64: {
+    name: "syscall",
+    parameters: ["i64", "i32", "buffer", "u32"],
+    result: "i32",
+  },
   // off_t lseek(int fd, off_t offset, int whence)
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   // uid_t getuid(void)
@@ -39,7 +43,8 @@ export const unistd: Header<typeof functions> = header(functions);
 
 /**
  * The most that one read or write moves: larger requests are cut by the kernel
- * to this (MAX_RW_COUNT), so a count fits 32 bits and a result fits an i32.
+ * to this (MAX_RW_COUNT), so a count fits 32 bits and a result fits an i32. The kernel
+ * cuts to whole pages: a little less where pages are larger than 4 KiB.
  */
 export const MAX_COUNT = 0x7fff_f000;
 

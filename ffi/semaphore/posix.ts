@@ -20,6 +20,7 @@ import {
   unless,
 } from "../libc/errno.ts";
 import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
+import { isMusl } from "../libc/library.ts";
 import { checkInternal, internal } from "../internal.ts";
 import {
   filesOfShm,
@@ -75,8 +76,8 @@ export interface PosixSemaphoreEntry {
   readonly gid: number;
 }
 
-// glibc keeps the semaphore /name in the file sem.name. It maps the file without a check
-// of its size.
+// glibc keeps the semaphore /name in the file sem.name, and musl in the file name, as if
+// it were shared memory. They map the file without a check of its size.
 const PREFIX = "sem.";
 const CREATE = O_CREAT | O_EXCL;
 const DEFAULT_MODE = 0o600;
@@ -86,8 +87,12 @@ function checkValue(value: unknown): asserts value is number {
   checkInteger("value", value, 0, SEM_VALUE_MAX, "SEM_VALUE_MAX");
 }
 
+function prefix(): string {
+  return isMusl() ? "" : PREFIX;
+}
+
 function fileOf(name: string): string {
-  return `${SHM_DIRECTORY}/${PREFIX}${name.slice(1)}`;
+  return `${SHM_DIRECTORY}/${prefix()}${name.slice(1)}`;
 }
 
 function noSemaphore(name: string): TypeError {
@@ -104,6 +109,11 @@ function statusOf(name: string): FileStatus {
 /** Whether a file can be mapped as a semaphore. A shorter one raises SIGBUS. */
 function mayBeSemaphore({ stx_mode, stx_size }: FileStatus): boolean {
   return (stx_mode & S_IFMT) === S_IFREG && stx_size >= SIZEOF_SEM_T;
+}
+
+/** Whether a file whose name tells nothing has the size of a semaphore. */
+function isListed({ stx_size }: FileStatus): boolean {
+  return !isMusl() || Number(stx_size) === SIZEOF_SEM_T;
 }
 
 /** `chmod`: the permission bits of a semaphore. Its descriptor is not known. */
@@ -123,9 +133,11 @@ function checkFile(name: string): void {
 }
 
 function entryOf(file: string): PosixSemaphoreEntry | undefined {
-  const name = `/${file.slice(PREFIX.length)}`;
+  const name = `/${file.slice(prefix().length)}`;
   const status = unless(ENOENT, () => statusOf(name));
-  if (status === undefined || !mayBeSemaphore(status)) return undefined;
+  if (status === undefined || !mayBeSemaphore(status) || !isListed(status)) {
+    return undefined;
+  }
   const { stx_mode, stx_uid, stx_gid } = status;
   return { name, mode: stx_mode & 0o777, uid: stx_uid, gid: stx_gid };
 }
@@ -145,8 +157,10 @@ function randomName(): string {
  * wait, and acquires again, first lets one of them go, for a millisecond at most. That is
  * best effort: the C library has no order of waiters, and a program in C does not do so.
  *
- * Programs that use musl, as those of Alpine Linux, cannot take part: their semaphores
- * have another layout, and their names other files.
+ * Programs that use glibc and programs that use musl, as those of Alpine Linux, cannot
+ * share one: their semaphores have another layout, and their names other files. With
+ * musl the timeout of `acquireSync()` follows the time of day, so it lasts longer if that
+ * is set back, and `acquire()` tries again and again, at last every 20 milliseconds.
  *
  * Do not truncate the file of a named semaphore while it is open: the next use raises
  * SIGBUS, which ends the process. The calls on a semaphore in memory that another process
@@ -293,7 +307,8 @@ export class PosixSemaphore implements Disposable {
 
   /**
    * `readdir(3)` of /dev/shm: lists the named semaphores of this system, also those that
-   * this process has no permission for.
+   * this process has no permission for. With musl, whose names do not tell, these are all
+   * files there of the size of a semaphore.
    *
    * @returns The semaphores, in no particular order.
    * @throws {Deno.errors.NotSupported} If /dev/shm is not mounted.
@@ -315,7 +330,7 @@ export class PosixSemaphore implements Disposable {
    */
   static list(): PosixSemaphoreEntry[] {
     return filesOfShm("list semaphores")
-      .filter((file) => file.startsWith(PREFIX))
+      .filter((file) => file.startsWith(prefix()))
       .map(entryOf)
       .filter((entry) => entry !== undefined);
   }
@@ -349,9 +364,9 @@ export class PosixSemaphore implements Disposable {
    *
    * A semaphore that was made with `pshared = 0` is refused, because `sem_post` never
    * wakes a waiter in another process. So is one of a 32-bit program, or of a program
-   * that uses musl: its `sem_t` has another meaning, and neither side would wake the
-   * other. (One that musl has made with `pshared = 0` looks as one of glibc that
-   * processes share: it cannot be told.)
+   * with another C library (musl to glibc, glibc to musl): its `sem_t` has another
+   * meaning, and neither side would wake the other. (One that musl has made with
+   * `pshared = 0` looks as one of glibc that processes share: it cannot be told.)
    *
    * The calls on a semaphore that was overwritten fail with EINVAL. If it is overwritten
    * during a call, such as while `acquireSync()` blocks, the C library can end the

@@ -17,7 +17,7 @@ import {
 } from "../libc/errno.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { semaphore as libc } from "../libc/semaphore.ts";
-import { CLOCK_MONOTONIC, monotonicIn } from "../libc/time.ts";
+import { CLOCK_MONOTONIC, monotonicIn, realtimeIn } from "../libc/time.ts";
 import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
 import { Closing } from "../kernel/closing.ts";
 import type { Liveness } from "../kernel/liveness.ts";
@@ -35,6 +35,18 @@ import { SemWords } from "./sem_words.ts";
 const FIRST_RETRY = 50; // ms
 const LAST_RETRY = 1000; // ms
 let lastLeft = -Infinity; // when an asynchronous wait ended on this thread
+
+/**
+ * Blocks for up to so many milliseconds, on a clock that is never set if the C library
+ * can. With sem_timedwait a change of the time can end the wait too early, for which the
+ * caller is prepared, or too late.
+ */
+function timedWait(address: bigint, milliseconds: number): number {
+  const { sem_clockwait, sem_timedwait } = libc();
+  return sem_clockwait === null
+    ? sem_timedwait(address, realtimeIn(milliseconds))
+    : sem_clockwait(address, CLOCK_MONOTONIC, monotonicIn(milliseconds));
+}
 
 /** A semaphore that one object has open. */
 export class Sem {
@@ -127,15 +139,10 @@ export class Sem {
   }
 
   #block(milliseconds: number): true | undefined {
-    const { sem_wait, sem_clockwait } = libc();
     const isTimed = milliseconds !== Infinity;
     const result = isTimed
-      ? sem_clockwait(
-        this.#address,
-        CLOCK_MONOTONIC,
-        monotonicIn(milliseconds),
-      )
-      : sem_wait(this.#address);
+      ? timedWait(this.#address, milliseconds)
+      : libc().sem_wait(this.#address);
     if (result === 0) return true;
     const code = errno();
     // EAGAIN comes from the runtime's signal handler: the calls never set it.

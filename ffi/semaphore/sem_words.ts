@@ -1,7 +1,7 @@
 // The words of a sem_t: what tells whether it is a semaphore, its value, and the number
 // of its waiters, which libc has no call for.
 
-import { mayView } from "../libc/library.ts";
+import { isMusl, mayView } from "../libc/library.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import { SIZEOF_SEM_T } from "../libc/semaphore.ts";
 import { copyFrom } from "../libc/string.ts";
@@ -28,9 +28,10 @@ function isSemaphore(flag: number | undefined): boolean {
   return flag === PROCESS_SHARED || flag === PROCESS_PRIVATE;
 }
 
-// Semaphores that other C libraries, and 32-bit programs, put into shared memory.
+// Semaphores that the other C library, and 32-bit programs, put into shared memory.
 // musl: `int value` with the highest bit set while there may be waiters, `int waiters`,
-// and the other flag, so that 0 is process-shared there.
+// and the other flag, so that 0 is process-shared there. Its versions differ in when
+// sem_post wakes a waiter, so with musl a wait backs off instead of being counted.
 // 32-bit glibc: `unsigned value`, `int private`, `int pad`, `unsigned nwaiters`.
 const PRIVATE_OF_32_BIT = 1; // index of a 32-bit word
 
@@ -61,6 +62,12 @@ export class SemWords {
     copyFrom(this.#address, new Uint8Array(words.buffer));
     const flag = words[PRIVATE];
     if (!isSemaphore(flag)) return "it is not initialised";
+    if (isMusl()) {
+      return flag === 0
+        ? undefined
+        : "it was initialised with pshared = 0, or by a " +
+          "program that uses glibc, whose semaphores are different";
+    }
     if (words[VALUE]! < 0) {
       return "it is of a program that uses musl, whose semaphores are different";
     }

@@ -12,7 +12,7 @@ import {
   O_RDONLY,
 } from "../libc/fcntl.ts";
 import { runtime } from "../libc/runtime/mod.ts";
-import { SYS_read } from "../libc/sys_syscall.ts";
+import { SYS_read, SYS_tgkill } from "../libc/sys_syscall.ts";
 import { SA_RESTART, sigaction, signal } from "../libc/signal.ts";
 import { pointerTo } from "../libc/string.ts";
 import { linkedTo, SEEK_SET, unistd } from "../libc/unistd.ts";
@@ -28,6 +28,7 @@ function installHandler(): number {
   const { dlsym, sigaction: call, __libc_current_sigrtmax } = signal();
   // abs() takes an int as a handler does, and touches nothing.
   const nothing = dlsym(0n, encoder.encode("abs\0"));
+  if (nothing === 0n) return 0;
   const old = new Uint8Array(sigaction.size);
   const act = sigaction.encode({
     sa_handler: nothing,
@@ -68,6 +69,12 @@ function callOf(directory: number, task: string): Call | undefined {
   return { number: Number(fields[0]), argument: BigInt(fields[2]!) };
 }
 
+/** Sends a signal to a thread of this process. */
+function sendTo(task: string, number: number): number {
+  const { tgkill } = signal();
+  return tgkill(BigInt(SYS_tgkill), runtime.pid, Number(task), number);
+}
+
 /**
  * The number of the signal, 0 if blocked calls cannot be interrupted on this system;
  * undefined if there is no descriptor to find that out.
@@ -83,7 +90,7 @@ function prepare(directory: number): number | undefined {
   const found = installHandler();
   // To send it may be forbidden, or be beyond RLIMIT_SIGPENDING.
   const works = found !== 0 &&
-    signal().tgkill(runtime.pid, Number(task), found) === 0;
+    sendTo(task, found) === 0;
   return works ? found : 0;
 }
 
@@ -123,7 +130,7 @@ export class Interrupter implements Disposable {
       if (task.startsWith(".")) continue;
       const call = callOf(this.#directory, task);
       if (call?.number !== syscall || call.argument !== argument) continue;
-      const sent = signal().tgkill(runtime.pid, Number(task), signalNumber!);
+      const sent = sendTo(task, signalNumber!);
       if (sent === -1 && errno() !== ESRCH) signalNumber = 0;
     }
     this.#reserve();

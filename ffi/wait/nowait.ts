@@ -3,9 +3,10 @@
 // the others see it.
 
 import { isExclusive } from "../kernel/descriptor.ts";
-import { EOPNOTSUPP, errno } from "../libc/errno.ts";
+import { ENOSYS, EOPNOTSUPP, errno } from "../libc/errno.ts";
 import { F_GETFL, F_SETFL, fcntl, O_NONBLOCK } from "../libc/fcntl.ts";
 import { pointerTo } from "../libc/string.ts";
+import { SYS_preadv2, SYS_pwritev2 } from "../libc/sys_syscall.ts";
 import { RWF_NOWAIT, sysUio } from "../libc/sys_uio.ts";
 import { unistd } from "../libc/unistd.ts";
 
@@ -13,6 +14,14 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const vector = new BigUint64Array(2); // struct iovec
 const HERE = -1n; // the offset that makes preadv2 and pwritev2 read and write
+const READ = BigInt(SYS_preadv2);
+const WRITE = BigInt(SYS_pwritev2);
+
+/** Whether the kernel has no such flag for that file, or no such call at all. */
+function isUnsupported(): boolean {
+  const code = errno();
+  return code === EOPNOTSUPP || code === ENOSYS;
+}
 
 /** The address of bytes; NULL of none, which may be those of a detached buffer. */
 function addressOf(bytes: Bytes, length: number): bigint {
@@ -23,8 +32,8 @@ function addressOf(bytes: Bytes, length: number): bigint {
 export function readNow(fd: number, buffer: Bytes, length: number): number {
   vector[0] = addressOf(buffer, length);
   vector[1] = BigInt(length);
-  const count = sysUio().preadv2(fd, vector, 1, HERE, RWF_NOWAIT);
-  if (count !== -1 || errno() !== EOPNOTSUPP) return count;
+  const count = sysUio().preadv2(READ, fd, vector, 1, HERE, 0, RWF_NOWAIT);
+  if (count !== -1 || !isUnsupported()) return count;
   const target = length === 0 ? null : buffer;
   return withoutBlocking(fd, () => unistd().read(fd, target, length));
 }
@@ -33,8 +42,8 @@ export function readNow(fd: number, buffer: Bytes, length: number): number {
 export function writeNow(fd: number, bytes: Bytes, length: number): number {
   vector[0] = addressOf(bytes, length);
   vector[1] = BigInt(length);
-  const count = sysUio().pwritev2(fd, vector, 1, HERE, RWF_NOWAIT);
-  if (count !== -1 || errno() !== EOPNOTSUPP) return count;
+  const count = sysUio().pwritev2(WRITE, fd, vector, 1, HERE, 0, RWF_NOWAIT);
+  if (count !== -1 || !isUnsupported()) return count;
   const source = length === 0 ? null : bytes;
   return withoutBlocking(fd, () => unistd().write(fd, source, length));
 }

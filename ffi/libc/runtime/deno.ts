@@ -24,6 +24,9 @@ export const deno: Runtime = {
   get arch() {
     return Deno.build.arch;
   },
+  get isMusl() {
+    return Deno.build.env === "musl";
+  },
   get pid() {
     return Deno.pid;
   },

@@ -79,6 +79,9 @@ export abstract class ProcessRuntime implements Runtime {
     return MACHINES[arch] ?? arch;
   }
 
+  /** The binaries that npm has of both are linked with glibc. */
+  readonly isMusl = false;
+
   get pid(): number {
     return processOf()?.pid ?? 0;
   }

@@ -14,6 +14,8 @@ export interface Declaration {
   readonly result: ResultType;
   /** Whether it blocks, and so is called on another thread: it returns a promise. */
   readonly nonblocking?: boolean;
+  /** Whether it is null where the library does not have it. */
+  readonly optional?: boolean;
 }
 
 /** The prototypes of several functions. */
@@ -38,7 +40,9 @@ type Function<D extends Declaration> = (
 
 /** The functions that declarations declare. */
 export type Functions<S extends Declarations> = {
-  readonly [K in keyof S]: Function<S[K]>;
+  readonly [K in keyof S]: S[K] extends { optional: true }
+    ? Function<S[K]> | null
+    : Function<S[K]>;
 };
 
 /** A C function. Its declaration says what it takes and returns. */
@@ -69,6 +73,8 @@ export interface Runtime {
   readonly os: string;
   /** As in the name of a target, such as "x86_64". */
   readonly arch: string;
+  /** Whether the runtime is linked with musl. */
+  readonly isMusl: boolean;
   readonly pid: number;
   readonly errors: {
     readonly InvalidData: ErrorClass;

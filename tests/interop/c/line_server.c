@@ -2,7 +2,6 @@
  * and answers "IPC SUCCESS" to every read; to "quit" it answers "Connection
  * Closed" and closes. With "end", it sends that as well, once the client has read
  * the answer. Says "ready" on stderr. */
-#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -22,7 +21,8 @@ static void say(int client, const char *text) {
 /* Waits until the client has read all that was sent to it. */
 static void wait_until_read(int client) {
   int unread = 1;
-  while (ioctl(client, SIOCOUTQ, &unread) == 0 && unread > 0) {
+  /* TIOCOUTQ is SIOCOUTQ, which musl's headers lack. */
+  while (ioctl(client, TIOCOUTQ, &unread) == 0 && unread > 0) {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
   }
 }
