@@ -10,7 +10,7 @@ import { ipcError } from "../ffi/libc/errno.ts";
 import { compiler, noCompiler, runC } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
-import { type Ended, run } from "./support/process.ts";
+import { type Ended, exists, run } from "./support/process.ts";
 
 /** The machines that the raw layer knows. */
 const MACHINES = ["x86_64", "aarch64"] as const;
@@ -51,7 +51,7 @@ const KERNEL: Record<string, number> = {
 /** What C says where it has no name for it. */
 const EXPRESSIONS: Record<string, string> = {
   ALIGNOF_SEM_T: "_Alignof(sem_t)",
-  // MAX_RW_COUNT, which no header shows: INT_MAX, in whole pages of 4096 bytes.
+  // MAX_RW_COUNT, which no header shows: INT_MAX, in whole pages of the smallest size.
   MAX_COUNT: "INT_MAX & ~4095",
   SIZEOF_SEM_T: "sizeof(sem_t)",
   SIZEOF_STATFS: "sizeof(struct statfs)",
@@ -344,12 +344,17 @@ function claimsOf(exports: Record<string, Exports>): Map<string, Claim> {
 
 // --- What C says -------------------------------------------------------------
 
+// Each value is in two halves, because an operand of x86_64 has 32 bits.
+const LOW_BITS = 24;
+const HIGH = `(int)((long long)(value) >> ${LOW_BITS})`;
+const LOW = `(int)((long long)(value) & ${2 ** LOW_BITS - 1})`;
+
 /** Runs nothing: the values stand in the assembler's text. */
 const PROBE_ASSEMBLY =
-  `#define PROBE(name, value) __asm__ volatile("\\n#@ " name "@ %c0" : : "i"((long long)(value)));`;
+  `#define PROBE(name, value) __asm__ volatile("\\n#@ " name "@ %c0 %c1" : : "i"(${HIGH}), "i"(${LOW}));`;
 /** Prints the values. */
 const PROBE_PRINTING =
-  `#define PROBE(name, value) printf("#@ %s@ %lld\\n", name, (long long)(value));`;
+  `#define PROBE(name, value) printf("#@ %s@ %d %d\\n", name, ${HIGH}, ${LOW});`;
 
 /** A program that knows what one header says. */
 function probe(header: string, claims: [string, Claim][], macro: string) {
@@ -387,8 +392,9 @@ async function askC(
     ),
   );
   const values: Record<string, number> = {};
-  for (const [, name, value] of answers.join("\n").matchAll(/#@ (.+)@ (.+)/g)) {
-    values[name!] = Number(value);
+  const found = answers.join("\n").matchAll(/#@ (.+)@ (.+) (.+)/g);
+  for (const [, name, high, low] of found) {
+    values[name!] = Number(high) * 2 ** LOW_BITS + Number(low);
   }
   return values;
 }
@@ -414,6 +420,12 @@ async function compiled(command: string[], text: string): Promise<Ended> {
   const ended = await run(first!, { args, stdin: text });
   assertEquals(ended.code, 0, ended.transcript);
   return ended;
+}
+
+/** A function that returns what a compiler makes of a program. */
+function assembledBy(command: string[]): (text: string) => Promise<string> {
+  const flags = ["-O1", "-S", "-xc", "-o", "-", "-"];
+  return async (text) => (await compiled([...command, ...flags], text)).stdout;
 }
 
 async function assertAgrees(
@@ -444,11 +456,23 @@ leakTest(
   `constants and layouts are those of C on ${OTHER_MACHINE}`,
   { needs: [noCrossCompiler] },
   () =>
-    assertAgrees(OTHER_MACHINE, PROBE_ASSEMBLY, async (text) => {
-      const command = [CROSS_COMPILER, "-O1", "-S", "-xc", "-o", "-", "-"];
-      return (await compiled(command, text)).stdout;
-    }),
+    assertAgrees(OTHER_MACHINE, PROBE_ASSEMBLY, assembledBy([CROSS_COMPILER])),
 );
+
+leakTest("askC() finds the same in what C prints and in what it assembles", {
+  needs: [noCompiler],
+}, async () => {
+  const values = { large: 0xffff_ffff, longer: 2 ** 40, negative: -100 };
+  const claims = new Map<string, Claim>(
+    Object.entries(values).map(([name, value]) => [
+      name,
+      { header: "stdio.h", expression: `${value}LL`, value },
+    ]),
+  );
+  assertEquals(await askC(claims, PROBE_PRINTING, runC), values);
+  const assembled = assembledBy(compiler!);
+  assertEquals(await askC(claims, PROBE_ASSEMBLY, assembled), values);
+});
 
 leakTest("a wrong constant, size or offset does not agree with C", {
   needs: [noCompiler],
@@ -574,6 +598,8 @@ interface Declared {
   c: string | undefined;
   parameters: string[];
   result: string;
+  /** Whether a C library may lack it. */
+  optional: boolean;
 }
 
 /** The declaration of C beside a function, or beside its twin of that name. */
@@ -590,7 +616,7 @@ function declarationOf(
 function declaredFunctions(): Declared[] {
   const all: Declared[] = [];
   const pattern =
-    /(?:\/\/ ([^\n]*)\n\s*)?(\w+): \{\s*(?:name: "(\w+)",\s*)?parameters: \[([^\]]*)\],\s*result: "(\w+)"/g;
+    /(?:\/\/ ([^\n]*)\n\s*)?(\w+): \{\s*(?:name: "(\w+)",\s*)?parameters: \[([^\]]*)\],\s*result: "(\w+)"(,\s*optional: true)?/g;
   for (const [module, text] of TEXTS) {
     const found = Array.from(text.matchAll(pattern), (match) => ({
       module,
@@ -598,6 +624,7 @@ function declaredFunctions(): Declared[] {
       c: declarationOf(text, match),
       parameters: Array.from(match[4]!.matchAll(/"(\w+)"/g), ([, t]) => t!),
       result: match[5]!,
+      optional: match[6] !== undefined,
     }));
     const mentioned = text.match(/\bparameters: \[/g)?.length ?? 0;
     assertEquals(found.length, mentioned, `${module}: cannot read it all`);
@@ -649,7 +676,9 @@ Deno.test("header() declares functions as the comment beside them does", () => {
       complain(`${parameters[index]} for ${parameter}`);
     });
     const type = typeOf(inC.result, false);
-    const results = [...allowed(type), "void"] // a result may be of no interest
+    // A result may be of no interest; most system calls return 32 bits.
+    const others = name === "syscall" ? ["void", "i32"] : ["void"];
+    const results = [...allowed(type), ...others]
       .filter((type) => type !== "buffer");
     if (!results.includes(result)) complain(`${result} for ${inC.result}`);
   }
@@ -666,6 +695,27 @@ Deno.test("header() declares functions that libc has", () => {
     }
   }
 });
+
+const MUSL = `/lib/ld-musl-${Deno.build.arch}.so.1`;
+const noMusl = exists(MUSL) ? null : "no musl (on Debian: musl-tools)";
+
+leakTest(
+  "header() declares functions that musl has, and optional ones",
+  { needs: [noMusl] },
+  () => {
+    const functions = declaredFunctions().filter(({ optional }) => !optional);
+    const symbols = Object.fromEntries(functions.map(({ name }) => [
+      name,
+      { parameters: [], result: "void", optional: true } as const,
+    ]));
+    // Its functions cannot be called here: they use musl's own storage of a thread.
+    const musl = Deno.dlopen(MUSL, symbols);
+    const missing = Object.keys(symbols)
+      .filter((name) => musl.symbols[name] === null);
+    musl.close();
+    assertEquals(missing, []);
+  },
+);
 
 leakTest(
   "header() declares functions as C's headers do",
