@@ -11,7 +11,7 @@ import { inChild } from "./support/child.ts";
 import { openRaw, stale } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
-import { reasonAgainst } from "./support/namespaces.ts";
+import { reasonAgainst, WITHOUT_PROC } from "./support/namespaces.ts";
 import { type Refusal, refusing } from "./support/seccomp.ts";
 
 const needs = [noCompiler];
@@ -209,12 +209,6 @@ leakTest("reclaim out of descriptors leaves all as it was", async () => {
 
 // --- No /proc ----------------------------------------------------------------
 
-/** A command that hides what is mounted there. */
-function hiding(directory: string): string[] {
-  const script = `mount -t tmpfs none ${directory} && exec "$@"`;
-  return ["unshare", "-m", "sh", "-c", script, "sh"];
-}
-
 const noMounts = reasonAgainst("mount", ["unshare", "-m", "true"]);
 
 leakTest(
@@ -237,7 +231,7 @@ leakTest(
       ];
       fifo.unlink();
       return found;
-    }, { argument: dir.file("fifo"), wrapper: hiding("/proc") });
+    }, { argument: dir.file("fifo"), wrapper: [...WITHOUT_PROC] });
     const mount = "/proc is not mounted; root mounts it with: " +
       "mkdir -p /proc && mount -t proc none /proc";
     assertEquals(

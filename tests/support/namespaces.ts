@@ -31,6 +31,17 @@ export function reasonAgainst(
   }
 }
 
+/**
+ * A wrapper that runs a program where /proc has nothing but /proc/self/exe, without which
+ * Deno before 2.9 does not start.
+ */
+export const WITHOUT_PROC: readonly string[] = [
+  ...["unshare", "--mount", "sh", "-c"],
+  "mount -t tmpfs none /proc && mkdir /proc/self && " +
+  'ln -s "$1" /proc/self/exe && exec "$@"',
+  "sh",
+];
+
 const MSGMAX = "/proc/sys/kernel/msgmax";
 
 /** `unshare` with which a child has IPC, and limits, of its own. */

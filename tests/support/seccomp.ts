@@ -16,12 +16,18 @@ const REFUSE = `
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
   #define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
 
+  #define ABOVE(value, skip) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, value, 0, skip)
+
   int main(int argc, char **argv) {
     struct sock_filter filter[] = {
       LOAD(nr),
+#ifdef LAST
+      ABOVE(LAST, 1),
+#else
       UNLESS(CALL, 3),
       LOAD(args[ARGUMENT]),
       UNLESS(VALUE, 1),
+#endif
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ERROR),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -60,4 +66,13 @@ export async function refusing(refusal: Refusal): Promise<string[]> {
       `-DERROR=${error}`,
     ),
   ];
+}
+
+/**
+ * A wrapper that runs a command for which the kernel has only the system calls up to
+ * one of them, in the order of their numbers: like an older kernel, as far as programs
+ * can tell.
+ */
+export async function upToCall(last: string): Promise<string[]> {
+  return [await compileText(REFUSE, `-DLAST=SYS_${last}`, "-DERROR=ENOSYS")];
 }
