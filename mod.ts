@@ -185,4 +185,28 @@ export {
   type FrameWriter,
 } from "./ffi/frames.ts";
 
+export {
+  adoptDescriptor,
+  type AdoptedDescriptor,
+  type DescriptorKind,
+  EventFd,
+  type EventFdOptions,
+  type ExitStatus,
+  File,
+  type FileCreateOptions,
+  FileLock,
+  type FileLockGuard,
+  type FileLockHolder,
+  type FileLockMode,
+  type FileLockRange,
+  type FileOpenOptions,
+  PidFd,
+  type SeekOrigin,
+  type TimerClock,
+  TimerFd,
+  type TimerFdOptions,
+  type TimerSetting,
+  type TimerStatus,
+} from "./ffi/descriptor.ts";
+
 export * from "./ffi/struct.ts";

@@ -63,6 +63,7 @@ export type {
   PathAddress,
   UnixAddress,
 } from "./socket/address.ts";
+export type { ExitStatus, PidFd } from "./descriptor/pid_fd.ts";
 export type { UnixBindOptions } from "./socket/bind.ts";
 export type { Credentials } from "./socket/credentials.ts";
 export {
@@ -100,6 +101,7 @@ export type {
   FromFdOptions,
   Pair,
 } from "./kernel/descriptor_owner.ts";
+export type { DescriptorKind } from "./kernel/descriptor_kind.ts";
 export type { DescriptorLike } from "./wait/descriptors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";

@@ -41,6 +41,13 @@ const OTHER_HEADERS: Record<string, string> = {
 /** Constants that no header has, or no older one, as the kernel has them. */
 const KERNEL: Record<string, number> = {
   F_SEAL_EXEC: 0x20, // <linux/fcntl.h> since Linux 6.3
+  // <linux/pidfd.h> since Linux 6.13 and 6.15
+  OFFSETOF_PIDFD_INFO_EXIT_CODE: 60,
+  OFFSETOF_PIDFD_INFO_MASK: 0,
+  PIDFD_GET_INFO: 0xc040ff0b,
+  PIDFD_INFO_EXIT: 8,
+  PIDFD_INFO_SIZE_VER0: 64,
+  P_PIDFD: 3, // <sys/wait.h> since glibc 2.36
   MFD_NOEXEC_SEAL: 8, // <linux/memfd.h> since Linux 6.3
   SCM_PIDFD: 4, // <sys/socket.h> since Linux 6.5
   SCM_MAX_FD: 253, // include/net/scm.h
@@ -54,6 +61,10 @@ const EXPRESSIONS: Record<string, string> = {
   // MAX_RW_COUNT, which no header shows: INT_MAX, in whole pages of the smallest size.
   MAX_COUNT: "INT_MAX & ~4095",
   SIZEOF_SEM_T: "sizeof(sem_t)",
+  OFFSETOF_SI_CODE: "offsetof(siginfo_t, si_code)",
+  OFFSETOF_SI_PID: "offsetof(siginfo_t, si_pid)",
+  OFFSETOF_SI_STATUS: "offsetof(siginfo_t, si_status)",
+  SIZEOF_SIGINFO_T: "sizeof(siginfo_t)",
   SIZEOF_STATFS: "sizeof(struct statfs)",
   SIZEOF_SUN_PATH: "sizeof(((struct sockaddr_un *)0)->sun_path)",
 };
@@ -106,6 +117,8 @@ const FFI_TYPES: Record<string, string[]> = {
   pid_t: ["i32"],
   clockid_t: ["i32"],
   mqd_t: ["i32"],
+  idtype_t: ["i32"],
+  id_t: ["u32"],
   "unsigned int": ["u32"],
   unsigned: ["u32"],
   mode_t: ["u32"],

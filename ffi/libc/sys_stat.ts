@@ -37,6 +37,9 @@ const NUMBER = BigInt(SYS_statx);
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
 export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
 export const STATX_BASIC_STATS = 0x7ff;
 
@@ -102,12 +105,13 @@ export function statusOfFd(fd: number, subject: Subject): FileStatus {
   return statusOf(fd, nothing, AT_EMPTY_PATH, subject);
 }
 
-/** The status of what a path names, a symbolic link itself included. */
+/** The status of what a path names: by default a symbolic link itself. */
 export function statusOfPath(
   path: Uint8Array<ArrayBuffer>,
   subject: Subject,
+  flags: number = AT_SYMLINK_NOFOLLOW,
 ): FileStatus {
-  return statusOf(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, subject);
+  return statusOf(AT_FDCWD, path, flags, subject);
 }
 
 /** `fchmod`: sets the permission bits of an open file. The umask does not apply. */

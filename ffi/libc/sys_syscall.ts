@@ -14,5 +14,7 @@ export const SYS_tgkill: number = machine.SYS_tgkill;
 export const SYS_preadv2: number = machine.SYS_preadv2;
 export const SYS_pwritev2: number = machine.SYS_pwritev2;
 export const SYS_statx: number = machine.SYS_statx;
+export const SYS_pidfd_send_signal = 424;
+export const SYS_pidfd_open = 434;
 /** Since Linux 5.16; older headers do not have it. */
 export const SYS_futex_waitv = 449;

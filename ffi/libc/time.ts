@@ -10,6 +10,16 @@ const timespecFields = { tv_sec: "i64", tv_nsec: "i64" } as const;
 /** struct timespec */
 export const timespec: CStruct<typeof timespecFields> = cStruct(timespecFields);
 
+const itimerspecFields = {
+  it_interval: timespec as typeof timespec,
+  it_value: timespec as typeof timespec,
+} as const;
+
+/** struct itimerspec */
+export const itimerspec: CStruct<typeof itimerspecFields> = cStruct(
+  itimerspecFields,
+);
+
 const functions = {
   // int clock_gettime(clockid_t clockid, struct timespec *tp)
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
@@ -23,6 +33,9 @@ export const time: Header<typeof functions> = header(functions);
 export const CLOCK_REALTIME = 0;
 /** A clock that is never set. */
 export const CLOCK_MONOTONIC = 1;
+export const CLOCK_BOOTTIME = 7;
+export const CLOCK_REALTIME_ALARM = 8;
+export const CLOCK_BOOTTIME_ALARM = 9;
 
 /** The moment on CLOCK_MONOTONIC that is `milliseconds` from now. */
 export function monotonicIn(milliseconds: number): Uint8Array<ArrayBuffer> {

@@ -369,7 +369,11 @@ function rangesOf({ fd, subject }: MappableFile, unit: bigint): MappedRange[] {
  * end it with SIGBUS. `own`, the mapping that is about to be replaced, does not count,
  * unless a call on another thread is using it.
  */
-function checkShrink(file: MappableFile, size: number, own?: Mapping): void {
+export function checkShrink(
+  file: MappableFile,
+  size: number,
+  own?: Mapping,
+): void {
   const unit = pageSizeOf(file, statusOfFd(file.fd, file.subject));
   const end = roundUp(BigInt(size), unit);
   const isOwn = (from: bigint, to: bigint) =>
@@ -389,7 +393,11 @@ function checkShrink(file: MappableFile, size: number, own?: Mapping): void {
 }
 
 /** Rejects a size above RLIMIT_FSIZE, for which the kernel would send SIGXFSZ. */
-function checkFileSize(size: number, syscall: string, subject: string): void {
+export function checkFileSize(
+  size: number,
+  syscall: string,
+  subject: string,
+): void {
   const limit = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
   if (size > limit.value) throw ipcError(EFBIG, syscall, subject, limit);
 }

@@ -2,15 +2,17 @@
 
 import { internal } from "../internal.ts";
 import { Descriptor } from "../kernel/descriptor.ts";
-import { DescriptorOwner } from "../kernel/descriptor_owner.ts";
+import { type DescriptorKind, kindOf } from "../kernel/descriptor_kind.ts";
+import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
 
 // Set by the class: its constructor is for this module alone.
 let make: (descriptor: Descriptor) => PassedDescriptor;
 
 /**
  * A descriptor that was received. It has close-on-exec set, and is closed with this
- * object, unless {@linkcode PassedDescriptor.detach} gives it to another one. The
- * kernel does not tell what kind of file it is: both sides must know.
+ * object, unless {@linkcode PassedDescriptor.detach} gives it to another one.
+ * `adoptDescriptor` of `@linux/ipc/descriptor` makes it an object of the class that fits
+ * its {@linkcode PassedDescriptor.kind}.
  *
  * @example Pass a pipe
  * ```ts
@@ -37,6 +39,18 @@ export class PassedDescriptor extends DescriptorOwner {
 
   static {
     make = (descriptor) => new PassedDescriptor(internal, descriptor);
+  }
+
+  /**
+   * `fstat(2)`, `getsockopt(2)` and others: what the descriptor is.
+   *
+   * @throws {ClosedError} If this object is closed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/inode.7.html | inode(7)}
+   */
+  get kind(): DescriptorKind {
+    const { fd, subject } = descriptorOf(this);
+    return kindOf(fd, subject);
   }
 }
 

@@ -12,33 +12,30 @@ import {
   type Pair,
   subjectOf,
 } from "../kernel/descriptor_owner.ts";
-import { check, ECONNRESET, ENOTSOCK, errno, ipcError } from "../libc/errno.ts";
+import { socketOf } from "../kernel/descriptor_kind.ts";
+import { check, ECONNRESET, ipcError } from "../libc/errno.ts";
 import { FIONREAD, SIOCOUTQ, sysIoctl } from "../libc/sys_ioctl.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import {
   AF_UNIX,
   SHUT_WR,
-  SO_ACCEPTCONN,
-  SO_DOMAIN,
   SO_PASSCRED,
   SO_PASSRIGHTS,
   SO_RCVBUF,
   SO_SNDBUF,
-  SO_TYPE,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_SEQPACKET,
   SOCK_STREAM,
-  SOL_SOCKET,
   sysSocket,
 } from "../libc/sys_socket.ts";
+import { type PidFd, pidFdOver } from "../descriptor/pid_fd.ts";
 import { attempt } from "../wait/attempt.ts";
 import { Backoff } from "../wait/backoff.ts";
 import { limitsOf, type WaitOptions } from "../wait/options.ts";
 import { DescriptorSource } from "../wait/reactor.ts";
 import { addressOf, decodeAddress, type UnixAddress } from "./address.ts";
 import { type Credentials, peerCredentials, peerPidfd } from "./credentials.ts";
-import { passed, type PassedDescriptor } from "./passed_descriptor.ts";
 import type { SocketFile } from "./socket_file.ts";
 import { option, setOption } from "./socket_option.ts";
 
@@ -202,18 +199,11 @@ export function adoptSocket(
 
 /** Describes the kind of a descriptor, such as "Unix stream socket". */
 function kindOf(fd: number, subject: string): string {
-  const domain = new Int32Array(1);
-  const length = Uint32Array.of(4);
-  const { getsockopt } = sysSocket();
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, length) === -1) {
-    const error = errno();
-    if (error === ENOTSOCK) return "file of another kind";
-    throw ipcError(error, "getsockopt", subject);
-  }
-  if (domain[0] !== AF_UNIX) return "socket of another family";
-  const type = TYPES[option(fd, SO_TYPE, subject)];
-  const listens = option(fd, SO_ACCEPTCONN, subject) !== 0;
-  return `${listens ? "listening " : ""}Unix ${type} socket`;
+  const socket = socketOf(fd, subject);
+  if (socket === undefined) return "file of another kind";
+  if (socket.family !== AF_UNIX) return "socket of another family";
+  const listens = socket.listens ? "listening " : "";
+  return `${listens}Unix ${TYPES[socket.type]} socket`;
 }
 
 /** The descriptor of a socket. */
@@ -450,15 +440,15 @@ export abstract class UnixConnection extends UnixChannel {
    * has ended. Of a `pair()` it is the process that made the pair, not a child that has
    * inherited an end.
    *
-   * @returns The descriptor, which the caller closes or detaches.
+   * @returns The process, which the caller closes.
    * @throws {ClosedError} If this socket is closed.
    * @throws {IpcError} ENOPROTOOPT before Linux 6.5; ESRCH or EINVAL if the process
    * has ended and was reaped (before Linux 6.16); EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pidfd_open.2.html | pidfd_open(2)}
    */
-  peerPidfd(): PassedDescriptor {
-    return passed(peerPidfd(descriptorOf(this)), "pidfd");
+  peerPidfd(): PidFd {
+    return pidFdOver(peerPidfd(descriptorOf(this)));
   }
 
   /**

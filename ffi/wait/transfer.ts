@@ -35,7 +35,7 @@ function sourceOf(target: Descriptor, events: number): DescriptorSource {
 }
 
 /** read(2) or write(2), or what is like them: the count, or -1 with errno. */
-type Transfer = (fd: number, bytes: Bytes, length: number) => number;
+export type Transfer = (fd: number, bytes: Bytes, length: number) => number;
 
 /** One call: the count, or undefined where it would have to wait. */
 function transferOnce(
@@ -85,15 +85,20 @@ function writing(
   };
 }
 
-/** Reads what is there, blocking this thread until something is. */
+/**
+ * Reads what is there, blocking this thread until something is. Here and below, `now` is
+ * the call that does not wait; a regular file has another one.
+ */
 export function readSync(
   source: Descriptor,
   buffer: Bytes,
   options?: SyncWaitOptions,
+  now: Transfer = readNow,
 ): number | null {
   checkBytes("buffer", buffer);
   const deadline = deadlineOf(options);
-  const call = deadline === Infinity ? unistd().read : readNow;
+  const mayBlock = deadline === Infinity && now === readNow;
+  const call = mayBlock ? unistd().read : now;
   return attemptSync(
     source.subject,
     () => readOnce(source, buffer, call),
@@ -106,9 +111,10 @@ export function readSync(
 export function tryRead(
   source: Descriptor,
   buffer: Bytes,
+  now?: Transfer,
 ): number | null | undefined {
   checkBytes("buffer", buffer);
-  return readOnce(source, buffer);
+  return readOnce(source, buffer, now);
 }
 
 /** Reads what is there, waiting until something is. */
@@ -116,12 +122,14 @@ export function read(
   source: Descriptor,
   buffer: Bytes,
   options?: WaitOptions,
+  now?: Transfer,
 ): Promise<number | null> {
   return promised(() => {
     checkBytes("buffer", buffer);
     const limits = limitsOf(options);
     const reads = sourceOf(source, POLLIN);
-    return attempt(reads, () => readOnce(source, buffer), limits, reads.queue);
+    const tryOnce = () => readOnce(source, buffer, now);
+    return attempt(reads, tryOnce, limits, reads.queue);
   });
 }
 
@@ -137,13 +145,15 @@ export function writeSync(
   target: Descriptor,
   bytes: Uint8Array,
   options?: SyncWaitOptions,
+  now: Transfer = writeNow,
 ): number {
   checkBytes("bytes", bytes);
   const deadline = deadlineOf(options);
   if (mustQueue(target)) {
     throw new Error("Cannot write now: an asynchronous write is pending");
   }
-  const call = deadline === Infinity ? unistd().write : writeNow;
+  const mayBlock = deadline === Infinity && now === writeNow;
+  const call = mayBlock ? unistd().write : now;
   return attemptSync(
     target.subject,
     writing(target, bytes, call),
@@ -156,10 +166,11 @@ export function writeSync(
 export function tryWrite(
   target: Descriptor,
   bytes: Uint8Array,
+  now: Transfer = writeNow,
 ): number | undefined {
   checkBytes("bytes", bytes);
   if (mustQueue(target)) return undefined;
-  return transferOnce(writeNow, "write", target, bytes);
+  return transferOnce(now, "write", target, bytes);
 }
 
 /** Writes all the bytes, waiting while there is no room. */
@@ -167,11 +178,13 @@ export function write(
   target: Descriptor,
   bytes: Uint8Array,
   options?: WaitOptions,
+  now?: Transfer,
 ): Promise<number> {
   return promised(() => {
     checkBytes("bytes", bytes);
     const limits = limitsOf(options);
     const writes = sourceOf(target, POLLOUT);
-    return attempt(writes, writing(target, bytes), limits, writes.queue);
+    const tryOnce = writing(target, bytes, now);
+    return attempt(writes, tryOnce, limits, writes.queue);
   });
 }
