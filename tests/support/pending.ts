@@ -3,9 +3,13 @@
  * use nothing but the module.
  */
 import {
+  EventFd,
   Fifo,
+  File,
+  FileLock,
   FramedStream,
   MemoryMap,
+  PidFd,
   pipe,
   PosixMessageQueue,
   PosixSemaphore,
@@ -16,6 +20,7 @@ import {
   SysvMessageQueue,
   SysvSemaphoreSet,
   tee,
+  TimerFd,
   UnixDatagram,
   UnixListener,
   UnixSeqpacket,
@@ -488,6 +493,80 @@ export const KINDS: Record<string, () => Pending> = {
       close: () => frames.close(),
       waits: [frames],
       dispose: () => (frames.close(), others.close()),
+    };
+  },
+  "File.read"() {
+    const { reader, writer } = pipe();
+    const file = File.fromFd(reader.detach());
+    return {
+      wait: (options) => file.read(buffer, options),
+      quick: () => (writer.tryWrite(ONE), file.read(buffer)),
+      close: () => file.close(),
+      waits: [file],
+      dispose: () => (file.close(), writer.close()),
+    };
+  },
+  "EventFd.read"() {
+    const event = EventFd.create();
+    return {
+      wait: (options) => event.read(options),
+      quick: () => (event.tryWrite(), event.read()),
+      close: () => event.close(),
+      waits: [event],
+      dispose: () => event.close(),
+    };
+  },
+  "EventFd.write"() {
+    const event = EventFd.create();
+    event.tryWrite(2n ** 64n - 2n);
+    return {
+      wait: (options) => event.write(1, options),
+      quick: async () => {
+        event.readSync();
+        await event.write(2n ** 64n - 2n);
+      },
+      close: () => event.close(),
+      waits: [event],
+      dispose: () => event.close(),
+    };
+  },
+  "TimerFd.read"() {
+    const timer = TimerFd.create();
+    return {
+      wait: (options) => timer.read(options),
+      quick: async () => {
+        timer.arm({ after: 0 });
+        timer.readSync();
+        await timer.read({ timeout: 0 }).catch(() => {});
+      },
+      close: () => timer.close(),
+      waits: [timer],
+      dispose: () => timer.close(),
+    };
+  },
+  "PidFd.exited"() {
+    const process = PidFd.open(Deno.pid);
+    return {
+      wait: (options) => process.exited(options),
+      quick: () => process.exited({ timeout: 0 }).catch(() => {}),
+      close: () => process.close(),
+      waits: [process],
+      dispose: () => process.close(),
+    };
+  },
+  "FileLock.lock"() {
+    const path = Deno.makeTempFileSync();
+    const file = File.open(path, { write: true });
+    const other = File.open(path, { write: true });
+    Deno.removeSync(path);
+    FileLock.of(file, { length: 1 }).lockSync();
+    const rest = FileLock.of(other, { start: 1 });
+    return {
+      wait: (options) => FileLock.of(other).lock(options),
+      quick: async () => (await rest.lock()).release(),
+      close: () => other.close(),
+      waits: [other],
+      dispose: () => (file.close(), other.close()),
     };
   },
 };
