@@ -414,7 +414,8 @@ export class FileLock {
 
   /**
    * `fcntl(fd, F_OFD_GETLK, ...)`: a lock of another open file or process that is in the
-   * way. There may be several; the kernel tells one.
+   * way. There may be several; the kernel tells one. To find the processes of an open file
+   * takes milliseconds, and longer with many open files on the machine.
    *
    * @param options `shared`: what is in the way of a shared lock.
    * @returns The lock; undefined if the range could be locked, but for the guards of this

@@ -1,10 +1,10 @@
 // The processes that hold a lock of an open file. The kernel says -1 for the process of such
 // a lock, but the files of /proc/PID/fdinfo list the locks of each open file.
 
-import { cPath } from "../arguments.ts";
 import { namesIn } from "../libc/dirent.ts";
 import { EMFILE, ENFILE } from "../libc/errno.ts";
-import { isSameFile, statusOfFd, statusOfPath } from "../libc/sys_stat.ts";
+import { statusOfFd, statx, STATX_INO, sysStat } from "../libc/sys_stat.ts";
+import { AT_FDCWD } from "../libc/fcntl.ts";
 import { readProc } from "./proc.ts";
 
 /** A lock as F_OFD_GETLK tells it. */
@@ -15,19 +15,32 @@ export interface FoundLock {
   readonly length: number;
 }
 
-const FOLLOW = 0; // flags of statx: the file that the link is of
 const OUT_OF_DESCRIPTORS = new Set<unknown>([EMFILE, ENFILE]);
 
-/** The result of a call; undefined where the process has ended, or must not be inspected. */
-function unlessHidden<T>(call: () => T): T | undefined {
+/** The names in a directory; none where the process has ended, or must not be inspected. */
+function namesUnlessHidden(directory: string): string[] {
   try {
-    return call();
+    return namesIn(directory);
   } catch (error) {
-    if (OUT_OF_DESCRIPTORS.has((error as { errno?: number }).errno)) {
-      throw error;
-    }
-    return undefined;
+    const { errno } = error as { errno?: number };
+    if (OUT_OF_DESCRIPTORS.has(errno)) throw error;
+    return [];
   }
+}
+
+/** Tells whether links of /proc are to the file of a descriptor: there may be thousands. */
+function fileTest(fd: number, subject: string): (link: string) => boolean {
+  const { stx_ino, stx_dev_major, stx_dev_minor } = statusOfFd(fd, subject);
+  const { statx: call } = sysStat();
+  const status = new Uint8Array(statx.size);
+  const view = statx.view(status);
+  const encoder = new TextEncoder();
+  return (link) => {
+    const path = encoder.encode(`${link}\0`);
+    return call(AT_FDCWD, path, 0, STATX_INO, status) === 0 &&
+      view.stx_ino === stx_ino && view.stx_dev_major === stx_dev_major &&
+      view.stx_dev_minor === stx_dev_minor;
+  };
 }
 
 /** The line of fdinfo for a lock, behind its number. */
@@ -46,19 +59,17 @@ export function ownersOf(
   subject: string,
   lock: FoundLock,
 ): number[] {
-  const status = statusOfFd(fd, subject);
+  const isSame = fileTest(fd, subject);
   const line = lineOf(lock);
-  const holds = (process: string, number: string) => {
-    const info = readProc(`${process}/fdinfo/${number}`);
-    if (info === undefined || !line.test(info)) return false;
-    const path = `${process}/fd/${number}`;
-    const other = unlessHidden(() => statusOfPath(cPath(path), path, FOLLOW));
-    return other !== undefined && isSameFile(status, other);
-  };
-  const names = unlessHidden(() => namesIn("/proc")) ?? [];
-  return names.filter((name) => /^\d+$/.test(name)).filter((name) => {
-    const process = `/proc/${name}`;
-    const numbers = unlessHidden(() => namesIn(`${process}/fdinfo`)) ?? [];
-    return numbers.some((number) => holds(process, number));
-  }).map(Number).sort((a, b) => a - b);
+  return namesUnlessHidden("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      const process = `/proc/${name}`;
+      return namesUnlessHidden(`${process}/fd`).some((number) =>
+        isSame(`${process}/fd/${number}`) &&
+        line.test(readProc(`${process}/fdinfo/${number}`) ?? "")
+      );
+    })
+    .map(Number)
+    .sort((a, b) => a - b);
 }
