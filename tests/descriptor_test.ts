@@ -36,6 +36,8 @@ import {
 import { waitAny } from "../ffi/wait.ts";
 import { assertRefused, failure } from "./support/asserts.ts";
 import { bytes, utf8 } from "./support/bytes.ts";
+import { startPeer } from "./interop/peers.ts";
+import { noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
 import {
   descriptorCount,
@@ -827,6 +829,45 @@ leakTest("UnixConnection.peerPidfd() is a PidFd", () => {
   using peer = sockets[0].peerPidfd();
   assert(peer instanceof PidFd);
   assertEquals(peer.pid, Deno.pid);
+});
+
+leakTest("EventFd, TimerFd and PidFd go to C and come from C", {
+  needs: [noCompiler],
+}, async () => {
+  using dir = scratch();
+  const count = rounds(2000, 100_000);
+  using event = EventFd.create();
+  using listener = UnixListener.listen(dir.file("socket"));
+  await using peer = await startPeer("event_peer", [
+    dir.file("socket"),
+    `${count}`,
+  ]);
+  using socket = await listener.accept(WAIT);
+  await socket.send(bytes(1), { descriptors: [event] });
+  for (let index = 0; index < count; index++) {
+    if (index % 3 === 0) event.writeSync();
+    else if (index % 3 === 1) assert(event.tryWrite());
+    else await event.write();
+  }
+  assertEquals(await peer.line(), `${count}`);
+  assertEquals(await event.read(WAIT), 5n);
+
+  using message = (await socket.receive({ maxDescriptors: 3, ...WAIT }))!;
+  const own = message.descriptors.map(adoptDescriptor);
+  using _own = new DisposableStack();
+  for (const object of own) _own.use(object);
+  const [semaphore, timer, process] = own;
+  assert(semaphore instanceof EventFd && timer instanceof TimerFd);
+  assert(process instanceof PidFd);
+  assertEquals(process.pid, peer.pid);
+  assertEquals(await timer.read(WAIT), 1);
+  assertEquals(process.tryExited(), undefined);
+  semaphore.writeSync(2);
+  assertEquals(await peer.line(), "1");
+  const { code } = await process.exited(WAIT);
+  assert(code === 3 || code === null, `${code}`); // see ExitStatus
+  assertEquals(semaphore.tryRead(), 1n);
+  assertEquals((await peer.ended()).code, 3);
 });
 
 // --- All of them -------------------------------------------------------------
