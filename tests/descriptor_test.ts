@@ -503,6 +503,28 @@ leakTest("File waits for a terminal", async () => {
   assertEquals(got, sent);
 });
 
+leakTest("File reads what is always ready, while others wait", async () => {
+  // A reader is served once in a pass of the reactor while others wait, and what is
+  // always ready is in no pass.
+  using ends = pipe();
+  const waiting = failure(ends.reader.read(bytes(0)));
+  using zero = File.open("/dev/zero", { write: true });
+  using file = File.open(import.meta.filename!);
+  const buffer = new Uint8Array(16);
+  let timers = 0;
+  const timer = setInterval(() => timers++, 0);
+  while (timers < 3) {
+    for (const from of [zero, file]) {
+      assertEquals(await from.read(buffer, WAIT), 16);
+      assertEquals(await from.read(buffer, WAIT), 16);
+      from === file ? file.seek(0) : await zero.write(buffer, WAIT);
+    }
+  }
+  clearInterval(timer);
+  ends.reader.close();
+  assert(await waiting instanceof ClosedError);
+});
+
 leakTest("File waits for inotify", async () => {
   using dir = scratch();
   const IN_CREATE = 0x100;

@@ -77,9 +77,8 @@ function hasRoom(fd: number): boolean {
  */
 function writeNow(fd: number, bytes: Uint8Array<ArrayBuffer>, value: bigint) {
   const { write } = unistd();
-  if (isExclusive(fd) || (value <= 1n && hasRoom(fd))) {
-    return write(fd, bytes, SIZE);
-  }
+  const isShared = !isExclusive(fd);
+  if (isShared && value <= 1n && hasRoom(fd)) return write(fd, bytes, SIZE);
   return withoutBlocking(fd, () => write(fd, bytes, SIZE));
 }
 

@@ -370,7 +370,7 @@ function add(fd: number, waiter: Waiter): Watch | undefined {
   } catch (error) {
     if (!found.owned && found.waiters.length === 0) forget(found);
     closeIfUnused();
-    // A regular file cannot be waited for: it is always ready.
+    // A regular file and some devices cannot be waited for: they are always ready.
     if ((error as { errno?: number }).errno !== EPERM) settle.reject(error);
     else yieldToEventLoop().then(() => settle.resolve());
     return undefined;
@@ -439,11 +439,13 @@ export class DescriptorSource implements Source {
   }
 
   arm(settle: Settle): void {
+    this.#servedAfter = -1; // there is no pass before what is always ready
     const { fd, subject } = this.#target;
     add(fd, { events: this.#events, subject, settle });
   }
 
   ready(limits: Limits): Promise<boolean> {
+    this.#servedAfter = -1;
     return ready(this.#target, this.#events, limits);
   }
 }

@@ -1,5 +1,6 @@
 /** The calls of all mechanisms, by the names that a run chooses from. */
 import type { Mechanism } from "../types.ts";
+import { DESCRIPTOR } from "./descriptor.ts";
 import { LOCK } from "./lock.ts";
 import { MEMORY } from "./memory.ts";
 import { PIPE } from "./pipe.ts";
@@ -17,6 +18,7 @@ export const MECHANISMS: Record<string, Mechanism> = {
   semaphore: SEMAPHORE,
   lock: LOCK,
   socket: SOCKET,
+  descriptor: DESCRIPTOR,
   struct: STRUCT,
   wait: WAIT,
 };
