@@ -517,6 +517,10 @@ leakTest("File reads what is always ready, while others wait", async () => {
     for (const from of [zero, file]) {
       assertEquals(await from.read(buffer, WAIT), 16);
       assertEquals(await from.read(buffer, WAIT), 16);
+      assertEquals([await from.read(buffer), await from.read(buffer)], [
+        16,
+        16,
+      ]);
       from === file ? file.seek(0) : await zero.write(buffer, WAIT);
     }
   }

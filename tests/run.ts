@@ -16,6 +16,7 @@ import { cpuTimeOfChildren, exists, run } from "./support/process.ts";
 import { SOAK } from "./support/rounds.ts";
 
 const TESTS = "tests";
+const REAL = "real"; // with programs of others, if it is named
 const JOBS = Number(
   Deno.env.get("DENO_JOBS") ?? 2 * navigator.hardwareConcurrency,
 );
@@ -29,7 +30,11 @@ const sum = { passed: 0, failed: 0, ignored: 0 };
 function testsIn(path: string): string[] {
   if (!Deno.statSync(path).isDirectory) return [path];
   return [...Deno.readDirSync(path)].flatMap(({ name, isDirectory }) =>
-    isDirectory || name.endsWith("_test.ts") ? testsIn(join(path, name)) : []
+    name === REAL
+      ? []
+      : isDirectory || name.endsWith("_test.ts")
+      ? testsIn(join(path, name))
+      : []
   );
 }
 

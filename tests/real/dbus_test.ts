@@ -1,0 +1,162 @@
+/** D-Bus: a descriptor goes from one client through the daemon to another one. */
+import { assert, assertEquals } from "@std/assert";
+import { adoptDescriptor, EventFd } from "@linux/ipc/descriptor";
+import { type PassedDescriptor, UnixStream } from "@linux/ipc/socket";
+import { utf8 } from "../support/bytes.ts";
+import { leakTest } from "../support/leaks.ts";
+import { scratch } from "../support/names.ts";
+import { spawn } from "../support/process.ts";
+import { bound, missing } from "./program.ts";
+
+const WAIT = { timeout: 20_000 };
+const METHOD_CALL = 1;
+const METHOD_RETURN = 2;
+const HEADER = 16;
+
+/** Fields of a header: its code, and its value with its signature. */
+type Fields = [code: number, signature: "o" | "s" | "g" | "u", unknown][];
+
+/** A message, in the byte order of this machine. */
+function encode(serial: number, fields: Fields, body: number[]): Uint8Array {
+  const out: number[] = [];
+  const align = (size: number) => {
+    while (out.length % size !== 0) out.push(0);
+  };
+  const u32 = (value: number) => {
+    align(4);
+    out.push(...new Uint8Array(Uint32Array.of(value).buffer));
+  };
+  out.push("l".charCodeAt(0), METHOD_CALL, 0, 1);
+  for (const value of [body.length, serial, 0]) u32(value);
+  for (const [code, signature, value] of fields) {
+    align(8);
+    out.push(code, 1, signature.charCodeAt(0), 0);
+    const text = utf8(`${value}`);
+    if (signature === "u") u32(value as number);
+    else if (signature === "g") out.push(text.length, ...text, 0);
+    else {
+      u32(text.length);
+      out.push(...text, 0);
+    }
+  }
+  const length = out.length - HEADER;
+  align(8);
+  const bytes = Uint8Array.from([...out, ...body]);
+  new DataView(bytes.buffer).setUint32(12, length, true);
+  return bytes;
+}
+
+/** A message as far as this test looks at it. */
+interface Message {
+  readonly type: number;
+  readonly body: Uint8Array;
+}
+
+/** A client of the daemon. */
+class Client implements Disposable {
+  readonly stream: UnixStream;
+  readonly descriptors: PassedDescriptor[] = [];
+  name = "";
+  #bytes: number[] = [];
+  #serial = 0;
+
+  constructor(stream: UnixStream) {
+    this.stream = stream;
+  }
+
+  static async connect(path: string): Promise<Client> {
+    const client = new Client(await UnixStream.connect(path, WAIT));
+    const id = utf8(`${Deno.uid()}`).toHex();
+    await client.say(`\0AUTH EXTERNAL ${id}\r\n`, /^OK /);
+    await client.say("NEGOTIATE_UNIX_FD\r\n", /^AGREE_UNIX_FD/);
+    await client.stream.write(utf8("BEGIN\r\n"));
+    await client.call("org.freedesktop.DBus", "Hello", []);
+    const { body } = await client.receive(METHOD_RETURN);
+    client.name = new TextDecoder().decode(body.subarray(4, -1));
+    return client;
+  }
+
+  async say(line: string, answer: RegExp): Promise<void> {
+    await this.stream.write(utf8(line), WAIT);
+    while (this.#bytes.at(-1) !== 10) await this.#more();
+    const text = String.fromCharCode(...this.#bytes.splice(0));
+    assert(answer.test(text), text);
+  }
+
+  async call(
+    destination: string,
+    member: string,
+    descriptors: EventFd[],
+  ): Promise<void> {
+    const fields: Fields = [
+      [1, "o", "/org/freedesktop/DBus"],
+      [2, "s", "org.freedesktop.DBus"],
+      [3, "s", member],
+      [6, "s", destination],
+    ];
+    if (descriptors.length > 0) fields.push([8, "g", "h"], [9, "u", 1]);
+    const body = descriptors.length > 0 ? [0, 0, 0, 0] : [];
+    const bytes = encode(++this.#serial, fields, body);
+    await this.stream.send(bytes, { descriptors, ...WAIT });
+  }
+
+  /** The next message of a type; others are signals. */
+  async receive(type: number): Promise<Message> {
+    for (;;) {
+      const message = this.#take();
+      if (message?.type === type) return message;
+      if (message === undefined) await this.#more();
+    }
+  }
+
+  #take(): Message | undefined {
+    if (this.#bytes.length < HEADER) return undefined;
+    const view = new DataView(Uint8Array.from(this.#bytes).buffer);
+    const length = view.getUint32(4, true);
+    const start = HEADER + ((view.getUint32(12, true) + 7) & ~7);
+    if (this.#bytes.length < start + length) return undefined;
+    const bytes = Uint8Array.from(this.#bytes.splice(0, start + length));
+    return { type: bytes[1]!, body: bytes.subarray(start) };
+  }
+
+  async #more(): Promise<void> {
+    const got = await this.stream.receive({ maxDescriptors: 4, ...WAIT });
+    assert(got !== null, "the daemon has closed");
+    this.#bytes.push(...got.data);
+    this.descriptors.push(...got.descriptors);
+  }
+
+  [Symbol.dispose](): void {
+    for (const descriptor of this.descriptors) descriptor.close();
+    this.stream.close();
+  }
+}
+
+leakTest("a descriptor goes through the D-Bus daemon", {
+  needs: [missing("dbus-daemon", "dbus")],
+}, async () => {
+  using dir = scratch();
+  const path = dir.file("bus");
+  await using daemon = spawn("dbus-daemon", {
+    args: [
+      "--session",
+      "--nofork",
+      "--nopidfile",
+      `--address=unix:path=${path}`,
+    ],
+  });
+  await bound(path);
+  using one = await Client.connect(path);
+  using other = await Client.connect(path);
+  assert(/^:1\.\d+$/.test(one.name) && one.name !== other.name, one.name);
+  using event = EventFd.create();
+  await one.call(other.name, "Take", [event]);
+  await other.receive(METHOD_CALL);
+  assertEquals(other.descriptors.map(({ kind }) => kind), ["eventfd"]);
+  using same = adoptDescriptor(other.descriptors[0]!);
+  assert(same instanceof EventFd);
+  same.writeSync(42);
+  assertEquals(await event.read(WAIT), 42n);
+  daemon.kill();
+  await daemon.ended();
+});
