@@ -14,7 +14,7 @@ const SERVICE = `
 import { listenFds, sdNotify, UnixListener } from "${SOCKET}";
 const [{ fd, name }] = listenFds();
 using listener = UnixListener.fromFd(fd);
-await sdNotify({ READY: 1, STATUS: \`serving \${name}\` });
+await sdNotify(\`READY=1\\nSTATUS=serving \${name}\`);
 using client = await listener.accept();
 await client.write(new TextEncoder().encode("on demand"));
 `;
