@@ -581,6 +581,13 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
   },
   MemoryFile: () => ({ object: MemoryFile.create("file", 64), rest: [] }),
   MemoryMap: () => ({ object: MemoryMap.anonymous(64), rest: [] }),
+  EventFd: () => ({ object: ipc.EventFd.create(), rest: [] }),
+  File: (dir) => ({
+    object: ipc.File.openOrCreate(`${dir.path}/file`),
+    rest: [],
+  }),
+  PidFd: () => ({ object: ipc.PidFd.open(Deno.pid), rest: [] }),
+  TimerFd: () => ({ object: ipc.TimerFd.create(), rest: [] }),
   PosixSemaphore: () => {
     const object = PosixSemaphore.create(null, 1);
     PosixSemaphore.unlink(object.name!);
@@ -643,6 +650,7 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
 
 /** What an object has open, descriptors and mappings, if it is not one thing. */
 const HOLDS: Record<string, number> = {
+  EventFd: 0, // is not counted
   PosixSharedMemory: 2,
   SharedCondition: 0, // known by its id alone, as the next four are
   SharedMutex: 0,
@@ -659,6 +667,8 @@ const ARGUMENTS: unknown[][] = [
   [],
   [new Uint8Array(8)],
   [new Uint8Array(8), new Uint8Array(8)],
+  [new Uint8Array(8), 0],
+  [{ after: 1 }],
   [struct({ value: i32 })],
   [{}],
   [[]],
@@ -676,6 +686,9 @@ const ARGUMENTS: unknown[][] = [
 
 /** What is documented to go on working, and what it gives. */
 const STILL: Record<string, (value: unknown) => unknown> = {
+  "File.kind": (kind) => assertEquals(kind, "file"),
+  "File.readable": (stream) => assertClosedStream(stream),
+  "File.writable": (stream) => assertClosedStream(stream),
   "Fifo.path": (path) => assertEquals(typeof path, "string"),
   "PosixMessageQueue.maxSize": (size) => assertEquals(typeof size, "number"),
   "PosixMessageQueue.name": (name) => assertEquals(typeof name, "string"),
@@ -880,6 +893,9 @@ leakTest("fromFd() takes over what has no owner, and once", () => {
   });
   ipc.PosixMessageQueue.unlink(queue.name);
   using listener = UnixListener.listen(null);
+  using event = ipc.EventFd.create();
+  using timer = ipc.TimerFd.create();
+  using process = ipc.PidFd.open(Deno.pid);
   using streams = UnixStream.pair();
   using packets = ipc.UnixSeqpacket.pair();
   using datagrams = ipc.UnixDatagram.pair();
@@ -888,6 +904,11 @@ leakTest("fromFd() takes over what has no owner, and once", () => {
     [ends.writer.fd, (fd) => ipc.PipeWriter.fromFd(fd)],
     [file.fd, (fd) => ipc.MemoryFile.fromFd(fd, { seals: [] })],
     [queue.fd, (fd) => ipc.PosixMessageQueue.fromFd(fd)],
+    [event.fd, (fd) => ipc.EventFd.fromFd(fd)],
+    [timer.fd, (fd) => ipc.TimerFd.fromFd(fd)],
+    [process.fd, (fd) => ipc.PidFd.fromFd(fd)],
+    [event.fd, (fd) => ipc.File.fromFd(fd)],
+    [event.fd, (fd) => ipc.adoptDescriptor(fd)],
     [listener.fd, (fd) => UnixListener.fromFd(fd)],
     [streams[0].fd, (fd) => UnixStream.fromFd(fd)],
     [packets[0].fd, (fd) => ipc.UnixSeqpacket.fromFd(fd)],

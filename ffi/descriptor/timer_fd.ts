@@ -313,10 +313,12 @@ export class TimerFd extends DescriptorOwner {
    *
    * @returns Milliseconds, with fractions.
    * @throws {TypeError} If this timer was taken over: nothing tells its clock.
+   * @throws {ClosedError} If this timer is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/clock_gettime.2.html | clock_gettime(2)}
    */
   now(): number {
+    descriptorOf(this).checkOpen();
     const clock = this.#clock;
     if (clock === undefined) {
       throw new TypeError(
