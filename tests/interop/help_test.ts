@@ -17,6 +17,7 @@ const EXAMPLES: Record<string, string[]> = {
   "semaphore.ts": [],
   "lost_update.ts": [],
   "demo.ts": [],
+  "on_demand.ts": ["LOCK", "--idle"],
   "socket_server.ts": ["PATH"],
   "socket_client.ts": ["PATH"],
 };

@@ -1,25 +1,14 @@
 /** A service that systemd-socket-activate starts with the first client. */
 import { assertEquals } from "@std/assert";
 import { UnixDatagram, UnixStream } from "@linux/ipc/socket";
-import { utf8 } from "../support/bytes.ts";
+import { exampleUrl, runExample } from "../interop/peers.ts";
 import { leakTest } from "../support/leaks.ts";
 import { scratch } from "../support/names.ts";
-import { spawn } from "../support/process.ts";
+import { denoArgs, spawn } from "../support/process.ts";
 import { bound, missing } from "./program.ts";
 
 const WAIT = { timeout: 20_000 };
-const SOCKET = new URL("../../ffi/socket.ts", import.meta.url);
-
-const SERVICE = `
-import { listenFds, sdNotify, UnixListener } from "${SOCKET}";
-const [{ fd, name }] = listenFds();
-using listener = UnixListener.fromFd(fd);
-await sdNotify(\`READY=1\\nSTATUS=serving \${name}\`);
-using client = await listener.accept();
-await client.write(new TextEncoder().encode("on demand"));
-`;
-
-leakTest("systemd-socket-activate starts a service, which notifies", {
+leakTest("systemd-socket-activate starts a service, which notifies and ends", {
   needs: [missing("systemd-socket-activate", "systemd")],
 }, async () => {
   using dir = scratch();
@@ -31,21 +20,28 @@ leakTest("systemd-socket-activate starts a service, which notifies", {
       "--fdname=demand",
       `--setenv=NOTIFY_SOCKET=${dir.file("notify")}`,
       Deno.execPath(),
-      "run",
-      "-A",
-      "--quiet",
-      dir.file("service.ts", SERVICE),
+      ...denoArgs(exampleUrl("on_demand.ts"), [
+        dir.file("lock"),
+        "--idle",
+        "8000",
+      ]),
     ],
   });
   await bound(path);
   using client = await UnixStream.connect(path, WAIT);
-  await client.write(utf8("x"), WAIT);
-  const { data } = await notices.receive(WAIT);
-  assertEquals(
-    new TextDecoder().decode(data).trim().split("\n"),
-    ["READY=1", "STATUS=serving demand"],
-  );
-  assertEquals(await client.read(new Uint8Array(64), WAIT), 9);
-  const { code, transcript } = await manager.ended();
-  assertEquals(code, 0, transcript);
+  const state = async () =>
+    new TextDecoder().decode((await notices.receive(WAIT)).data).trim();
+  assertEquals(await state(), "READY=1\nSTATUS=Waiting for clients");
+  const text = (stream: UnixStream) => new Response(stream.readable).text();
+  assertEquals(await text(client), "you are number 1\n");
+  const second = await runExample("on_demand.ts", [dir.file("lock")]);
+  assertEquals([second.code, second.stderr], [
+    1,
+    `Another instance is running: ${manager.pid}\n`,
+  ]);
+  using next = await UnixStream.connect(path, WAIT);
+  assertEquals(await text(next), "you are number 2\n");
+  assertEquals(await state(), "STOPPING=1");
+  const { code, stdout, transcript } = await manager.ended();
+  assertEquals([code, stdout], [0, "served 2\n"], transcript);
 });
