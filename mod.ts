@@ -4,7 +4,7 @@
  *
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
- * `/memory-map`, `/semaphore`, `/lock`, `/socket`, `/frames`, `/struct`, `/wait` and
+ * `/memory-map`, `/semaphore`, `/lock`, `/socket`, `/frames`, `/descriptor`, `/struct`, `/wait` and
  * `/limits`. This one has all.
  *
  * ```ts

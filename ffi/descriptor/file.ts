@@ -236,6 +236,10 @@ export class File extends DescriptorOwner {
    * No other object may own it: `close()` closes it. An object of another Worker is not
    * noticed; what it gives away with `detach()` can be taken over here.
    *
+   * The open file stays blocking for other processes that share it. (What is neither a
+   * regular file nor a socket is non-blocking during a call that does not wait: a call of
+   * another process in that moment can fail with EAGAIN.)
+   *
    * @param fd The number of the descriptor.
    * @param options `name`.
    * @returns The file, with close-on-exec set.
