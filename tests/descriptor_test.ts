@@ -488,7 +488,8 @@ leakTest("File waits for a terminal", async () => {
   }
   assertEquals(flagsOf(slave.fd) & 0o4000, 0); // blocking, for the others
   // The lines that raced aborts, each once.
-  let sent = 0, got = 0;
+  let sent = 0;
+  let got = 0;
   await raceAborts(rounds(20, 2000), {
     wait: async (options) => {
       const count = await slave.read(buffer, options);

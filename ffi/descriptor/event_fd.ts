@@ -16,7 +16,7 @@ import {
   subjectOf,
 } from "../kernel/descriptor_owner.ts";
 import { check, EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
-import { pollfd, POLLOUT } from "../libc/poll.ts";
+import { POLLOUT } from "../libc/poll.ts";
 import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
@@ -33,12 +33,16 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { pollNow } from "../wait/reactor.ts";
+import { isReadyNow } from "../wait/reactor.ts";
 import { read, readSync, tryRead } from "../wait/transfer.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 
 const SIZE = 8; // bytes of a uint64_t
 const MAX_VALUE = 0xffff_ffff_ffff_fffen;
+
+// Of calls that do not await.
+const word = new BigUint64Array(1);
+const bytes = new Uint8Array(word.buffer);
 
 /** Options of {@linkcode EventFd.create}. */
 export interface EventFdOptions {
@@ -63,22 +67,18 @@ function valueOf(value: unknown = 1n): bigint {
   return BigInt(value);
 }
 
-/** Whether the counter has room for 1. */
-function hasRoom(fd: number): boolean {
-  const request = pollfd.encode({ fd, events: POLLOUT, revents: 0 });
-  pollNow(request, 1);
-  return (pollfd.decode(request).revents & POLLOUT) !== 0;
-}
-
 /**
  * write(2) that does not wait. There is no flag of a single call for it. O_NONBLOCK is
  * seen by the other processes that share the eventfd: a read that begins there in that
  * moment would fail. So it is used only where poll(2) does not tell of enough room.
  */
-function writeNow(fd: number, bytes: Uint8Array<ArrayBuffer>, value: bigint) {
+function writeNow(fd: number, value: bigint): number {
   const { write } = unistd();
+  word[0] = value;
   const isShared = !isExclusive(fd);
-  if (isShared && value <= 1n && hasRoom(fd)) return write(fd, bytes, SIZE);
+  if (isShared && value <= 1n && isReadyNow(fd, POLLOUT)) {
+    return write(fd, bytes, SIZE);
+  }
   return withoutBlocking(fd, () => write(fd, bytes, SIZE));
 }
 
@@ -198,10 +198,8 @@ export class EventFd extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man2/eventfd.2.html | eventfd(2)}
    */
   readSync(options?: SyncWaitOptions): bigint {
-    const value = new BigUint64Array(1);
-    const bytes = new Uint8Array(value.buffer);
     readSync(descriptorOf(this), bytes, options);
-    return value[0]!;
+    return word[0]!;
   }
 
   /**
@@ -213,10 +211,8 @@ export class EventFd extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man2/eventfd.2.html | eventfd(2)}
    */
   tryRead(): bigint | undefined {
-    const value = new BigUint64Array(1);
-    const bytes = new Uint8Array(value.buffer);
     const count = tryRead(descriptorOf(this), bytes);
-    return count === undefined ? undefined : value[0]!;
+    return count === undefined ? undefined : word[0]!;
   }
 
   /**
@@ -283,9 +279,8 @@ export class EventFd extends DescriptorOwner {
 
   #tryWrite(value: bigint): true | undefined {
     const { fd, subject } = descriptorOf(this);
-    const bytes = new Uint8Array(BigUint64Array.of(value).buffer);
     for (;;) {
-      if (writeNow(fd, bytes, value) !== -1) return true;
+      if (writeNow(fd, value) !== -1) return true;
       const error = errno();
       if (error === EAGAIN) return undefined;
       if (error !== EINTR) throw ipcError(error, "write", subject);

@@ -44,7 +44,7 @@ import {
   O_RDONLY,
   O_RDWR,
 } from "../libc/fcntl.ts";
-import { resourceLimit, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
+import { isUnlimited, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
 import { setMode } from "../libc/sys_stat.ts";
 import {
   MAX_COUNT,
@@ -145,8 +145,7 @@ function openPath(path: string, flags: number, mode: number): number {
  * offset it is at the file's own.
  */
 function checkRoom(fd: number, offset?: number): void {
-  const { value } = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
-  if (typeof value === "bigint") return; // unlimited
+  if (isUnlimited(RLIMIT_FSIZE)) return;
   const subject = `descriptor ${fd}`;
   const appends = (fcntl().fcntl(fd, F_GETFL, 0) & O_APPEND) !== 0;
   const at = appends

@@ -144,21 +144,22 @@ function without(range: Range, other: Range): Range[] {
 
 const locksOf = new WeakMap<Descriptor, Locks>();
 
-/** fcntl(2) with a struct flock: the result, or -1 with errno. */
+const lock = new Uint8Array(flock.size);
+const lockView = flock.view(lock);
+
+/** fcntl(2) with a struct flock, which then has the answer: -1 for "see errno". */
 function control(
   fd: number,
   operation: number,
   { start, end }: Range,
-  l_type: number,
-): { result: number; lock: Uint8Array<ArrayBuffer> } {
-  const lock = flock.encode({
-    l_type,
-    l_whence: SEEK_SET,
-    l_start: BigInt(start),
-    l_len: end === Infinity ? 0n : BigInt(end - start),
-    l_pid: 0,
-  });
-  return { result: fcntl().fcntl_lock(fd, operation, lock), lock };
+  type: number,
+): number {
+  lockView.l_type = type;
+  lockView.l_whence = SEEK_SET;
+  lockView.l_start = BigInt(start);
+  lockView.l_len = end === Infinity ? 0n : BigInt(end - start);
+  lockView.l_pid = 0;
+  return fcntl().fcntl_lock(fd, operation, lock);
 }
 
 function typeOf(shared: boolean): number {
@@ -227,8 +228,7 @@ class Guard implements FileLockGuard {
     if (closed) return;
     for (const part of this.#locks.uncovered(held)) {
       const { fd } = this.#descriptor;
-      const { result } = control(fd, F_OFD_SETLK, part, F_UNLCK);
-      check(result, "fcntl", subject);
+      check(control(fd, F_OFD_SETLK, part, F_UNLCK), "fcntl", subject);
     }
   }
 }
@@ -392,7 +392,7 @@ export class FileLock {
         throw ipcError(EDEADLK, "fcntl", subject);
       },
       deadline === Infinity
-        ? () => void checkRetrying(() => block().result, "fcntl", subject)
+        ? () => void checkRetrying(block, "fcntl", subject)
         : sleepSync(),
       deadline,
     );
@@ -442,8 +442,7 @@ export class FileLock {
   holder(options?: FileLockMode): FileLockHolder | undefined {
     const type = typeOf(isShared(options));
     const { fd, subject } = this.#descriptor;
-    const { result, lock } = control(fd, F_OFD_GETLK, this.#range, type);
-    check(result, "fcntl", subject);
+    check(control(fd, F_OFD_GETLK, this.#range, type), "fcntl", subject);
     const { l_type, l_start, l_len, l_pid } = flock.decode(lock);
     if (l_type === F_UNLCK) return undefined;
     const found = {
@@ -482,8 +481,7 @@ export class FileLock {
   #tryLock(shared: boolean): Guard | undefined {
     const { fd, subject } = this.#descriptor; // throws when it is closed
     if (this.#locks.conflicts(this.#range, shared)) return undefined;
-    const { result } = control(fd, F_OFD_SETLK, this.#range, typeOf(shared));
-    if (result === -1) {
+    if (control(fd, F_OFD_SETLK, this.#range, typeOf(shared)) === -1) {
       const error = errno();
       if (error === EAGAIN || error === EACCES) return undefined;
       throw ipcError(error, "fcntl", subject);

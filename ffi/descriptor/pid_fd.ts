@@ -20,7 +20,7 @@ import {
   PIDFD_INFO_EXIT,
   PIDFD_INFO_SIZE_VER0,
 } from "../libc/linux_pidfd.ts";
-import { pollfd, POLLIN } from "../libc/poll.ts";
+import { POLLIN } from "../libc/poll.ts";
 import { sysIoctl } from "../libc/sys_ioctl.ts";
 import { SYS_pidfd_open, SYS_pidfd_send_signal } from "../libc/sys_syscall.ts";
 import {
@@ -42,7 +42,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { DescriptorSource, pollNow, readySync } from "../wait/reactor.ts";
+import { DescriptorSource, isReadyNow, readySync } from "../wait/reactor.ts";
 
 /**
  * How a process has ended. Both are null where the kernel does not tell: before Linux 6.15
@@ -92,13 +92,6 @@ let make: (descriptor: Descriptor) => PidFd;
 /** Takes ownership of a process descriptor that the kernel has just opened. */
 export function pidFdOver(fd: number): PidFd {
   return make(new Descriptor(fd, `pidfd ${fd}`));
-}
-
-/** Whether the process has ended. */
-function hasEnded(fd: number): boolean {
-  const request = pollfd.encode({ fd, events: POLLIN, revents: 0 });
-  pollNow(request, 1);
-  return (pollfd.decode(request).revents & POLLIN) !== 0;
 }
 
 /**
@@ -265,7 +258,7 @@ export class PidFd extends DescriptorOwner {
 
   #tryExited(): ExitStatus | undefined {
     const { fd } = descriptorOf(this);
-    if (!hasEnded(fd)) return undefined;
+    if (!isReadyNow(fd, POLLIN)) return undefined;
     return statusOfChild(fd) ?? statusOfReaped(fd) ?? UNKNOWN;
   }
 }

@@ -20,6 +20,15 @@ const rlimitFields = { rlim_cur: "u64", rlim_max: "u64" } as const;
 /** struct rlimit */
 export const rlimit: CStruct<typeof rlimitFields> = cStruct(rlimitFields);
 
+const present = new BigUint64Array(rlimit.size / 8);
+const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
+
+/** Whether this process has no such limit. */
+export function isUnlimited(resource: number): boolean {
+  sysResource().getrlimit(resource, present);
+  return present[0] === RLIM_INFINITY;
+}
+
 /** A limit of this process, under the name that C has for it. */
 export function resourceLimit(name: string, resource: number): SystemLimit {
   const bytes = new Uint8Array(rlimit.size);

@@ -465,6 +465,14 @@ export function readySync(
   if (poll().poll(request, 1, limit) === -1) checkInterrupted();
 }
 
+/** Whether one of `events` is there now. */
+export function isReadyNow(fd: number, events: number): boolean {
+  requestView.fd = fd;
+  requestView.events = events;
+  pollNow(request, 1);
+  return (requestView.revents & events) !== 0;
+}
+
 /** poll(2) of so many rows of a table, which tells what is there without waiting. */
 export function pollNow(table: Uint8Array<ArrayBuffer>, rows: number): void {
   // Where nothing is there, a signal can interrupt even a poll that does not wait.

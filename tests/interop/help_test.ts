@@ -18,6 +18,7 @@ const EXAMPLES: Record<string, string[]> = {
   "lost_update.ts": [],
   "demo.ts": [],
   "on_demand.ts": ["LOCK", "--idle"],
+  "dbus_call.ts": ["--path"],
   "socket_server.ts": ["PATH"],
   "socket_client.ts": ["PATH"],
 };

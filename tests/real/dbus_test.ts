@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { adoptDescriptor, EventFd } from "@linux/ipc/descriptor";
 import { type PassedDescriptor, UnixStream } from "@linux/ipc/socket";
+import { runExample } from "../interop/peers.ts";
 import { utf8 } from "../support/bytes.ts";
 import { leakTest } from "../support/leaks.ts";
 import { scratch } from "../support/names.ts";
@@ -132,31 +133,41 @@ class Client implements Disposable {
   }
 }
 
-leakTest("a descriptor goes through the D-Bus daemon", {
-  needs: [missing("dbus-daemon", "dbus")],
-}, async () => {
-  using dir = scratch();
-  const path = dir.file("bus");
-  await using daemon = spawn("dbus-daemon", {
-    args: [
-      "--session",
-      "--nofork",
-      "--nopidfile",
-      `--address=unix:path=${path}`,
-    ],
-  });
-  await bound(path);
-  using one = await Client.connect(path);
-  using other = await Client.connect(path);
-  assert(/^:1\.\d+$/.test(one.name) && one.name !== other.name, one.name);
-  using event = EventFd.create();
-  await one.call(other.name, "Take", [event]);
-  await other.receive(METHOD_CALL);
-  assertEquals(other.descriptors.map(({ kind }) => kind), ["eventfd"]);
-  using same = adoptDescriptor(other.descriptors[0]!);
-  assert(same instanceof EventFd);
-  same.writeSync(42);
-  assertEquals(await event.read(WAIT), 42n);
-  daemon.kill();
-  await daemon.ended();
-});
+leakTest(
+  "a descriptor goes through the D-Bus daemon, and the example lists its names",
+  {
+    needs: [missing("dbus-daemon", "dbus")],
+  },
+  async () => {
+    using dir = scratch();
+    const path = dir.file("bus");
+    await using daemon = spawn("dbus-daemon", {
+      args: [
+        "--session",
+        "--nofork",
+        "--nopidfile",
+        `--address=unix:path=${path}`,
+      ],
+    });
+    await bound(path);
+    using one = await Client.connect(path);
+    using other = await Client.connect(path);
+    assert(/^:1\.\d+$/.test(one.name) && one.name !== other.name, one.name);
+    const listed = await runExample("dbus_call.ts", ["--path", path]);
+    assertEquals([listed.code, listed.stderr], [0, ""], listed.transcript);
+    const names = listed.stdout.trim().split("\n");
+    assert(names.includes("org.freedesktop.DBus"), listed.transcript);
+    assert(names.includes(one.name) && names.includes(other.name));
+
+    using event = EventFd.create();
+    await one.call(other.name, "Take", [event]);
+    await other.receive(METHOD_CALL);
+    assertEquals(other.descriptors.map(({ kind }) => kind), ["eventfd"]);
+    using same = adoptDescriptor(other.descriptors[0]!);
+    assert(same instanceof EventFd);
+    same.writeSync(42);
+    assertEquals(await event.read(WAIT), 42n);
+    daemon.kill();
+    await daemon.ended();
+  },
+);

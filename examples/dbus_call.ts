@@ -1,0 +1,119 @@
+// A call over D-Bus: asks the daemon of the session which programs are connected to it.
+// The protocol is a line-based login, and then binary messages over the same socket.
+
+import { UnixStream } from "@linux/ipc/socket";
+import { commandLine, main } from "./_cli.ts";
+
+const HELP = `Usage: dbus_call.ts
+
+Prints the names on the message bus of the session, one a line.
+
+Options:
+  --path PATH  the socket of the daemon (default: that of $DBUS_SESSION_BUS_ADDRESS)
+  --help       show this`;
+
+const WAIT = { timeout: 10_000 };
+const METHOD_CALL = 1;
+const METHOD_RETURN = 2;
+const LITTLE_ENDIAN = "l".charCodeAt(0); // in both directions: the daemon answers alike
+const HEADER = 16; // bytes before the fields of a header
+const BUS = "org.freedesktop.DBus";
+const encoder = new TextEncoder();
+
+/** Bytes with the alignment that D-Bus wants. */
+class Writer {
+  readonly bytes: number[] = [];
+
+  align(size: number): void {
+    while (this.bytes.length % size !== 0) this.bytes.push(0);
+  }
+
+  u32(value: number): void {
+    this.align(4);
+    this.bytes.push(value & 255, value >> 8 & 255, value >> 16 & 255, 0);
+  }
+
+  /** A field of the header: its code, the signature of its value, and the value. */
+  field(code: number, signature: "o" | "s", value: string): void {
+    this.align(8);
+    this.bytes.push(code, 1, signature.charCodeAt(0), 0);
+    const text = encoder.encode(value);
+    this.u32(text.length);
+    this.bytes.push(...text, 0);
+  }
+}
+
+/** The call of a method of the daemon that takes no arguments. */
+function call(serial: number, member: string): Uint8Array {
+  const fields = new Writer(); // they begin at a multiple of 8
+  fields.field(1, "o", "/org/freedesktop/DBus");
+  fields.field(2, "s", BUS);
+  fields.field(3, "s", member);
+  fields.field(6, "s", BUS);
+  const header = new Writer();
+  header.bytes.push(LITTLE_ENDIAN, METHOD_CALL, 0, 1);
+  for (const word of [0, serial, fields.bytes.length]) header.u32(word);
+  fields.align(8);
+  return Uint8Array.from([...header.bytes, ...fields.bytes]);
+}
+
+/** Reads so many bytes. */
+async function exactly(stream: UnixStream, length: number): Promise<DataView> {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length;) {
+    const count = await stream.read(bytes.subarray(at), WAIT);
+    if (count === null) throw new Error("The daemon has closed the connection");
+    at += count;
+  }
+  return new DataView(bytes.buffer);
+}
+
+/** The body of the next answer; signals are skipped. */
+async function answer(stream: UnixStream): Promise<DataView> {
+  for (;;) {
+    const header = await exactly(stream, HEADER);
+    await exactly(stream, (header.getUint32(12, true) + 7) & ~7); // its fields
+    const body = await exactly(stream, header.getUint32(4, true));
+    const type = header.getUint8(1);
+    if (type === METHOD_RETURN) return body;
+    if (type === 3) throw new Error("The daemon answers with an error");
+  }
+}
+
+/** Says a line of the login; the answer is one line, and nothing follows it. */
+async function login(stream: UnixStream, line: string): Promise<void> {
+  await stream.write(encoder.encode(line), WAIT);
+  let text = "";
+  while (!text.endsWith("\r\n")) {
+    text += String.fromCharCode((await exactly(stream, 1)).getUint8(0));
+  }
+  if (!text.startsWith("OK ")) throw new Error(`The daemon says ${text}`);
+}
+
+/** An array of strings. */
+function strings(view: DataView): string[] {
+  const all: string[] = [];
+  for (let at = 4; at < view.byteLength;) {
+    at = (at + 3) & ~3;
+    const length = view.getUint32(at, true);
+    const bytes = new Uint8Array(view.buffer, at + 4, length);
+    all.push(new TextDecoder().decode(bytes));
+    at += 4 + length + 1;
+  }
+  return all;
+}
+
+await main(async () => {
+  const { flag } = commandLine(HELP, { string: ["path"] });
+  const address = Deno.env.get("DBUS_SESSION_BUS_ADDRESS") ?? "";
+  const path = flag("path") ?? address.match(/unix:path=([^,;]+)/)?.[1];
+  if (path === undefined) throw new Error("No message bus: give its --path");
+  using stream = await UnixStream.connect(path, WAIT);
+  const user = encoder.encode(`${Deno.uid()}`).toHex();
+  await login(stream, `\0AUTH EXTERNAL ${user}\r\n`);
+  await stream.write(encoder.encode("BEGIN\r\n"), WAIT);
+  await stream.write(call(1, "Hello"), WAIT); // the daemon wants it first
+  await answer(stream);
+  await stream.write(call(2, "ListNames"), WAIT);
+  for (const name of strings(await answer(stream))) console.log(name);
+});
