@@ -48,6 +48,7 @@ import {
 } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
+import { unshareFlags } from "./support/namespaces.ts";
 import { rounds } from "./support/rounds.ts";
 import { raceAborts, turns } from "./support/waits.ts";
 
@@ -245,6 +246,52 @@ leakTest(
     for (const file of copies) file.close();
   },
 );
+
+const HIDE = ["-t", "tmpfs", "none", "/proc"];
+const ownMounts = unshareFlags("--mount", "mount", ...HIDE);
+
+leakTest("without /proc only an eventfd is not known", {
+  needs: [ownMounts === undefined ? "no mount namespace" : null],
+}, async () => {
+  const told = await inChild(async (HIDE: string[]) => {
+    const { adoptDescriptor, EventFd, FileLock, File, PidFd, TimerFd } =
+      await import("../ffi/descriptor.ts");
+    const path = Deno.makeTempFileSync();
+    const file = File.open(path, { write: true });
+    Deno.removeSync(path);
+    new Deno.Command("mount", { args: HIDE }).outputSync();
+    const makers = [
+      () => EventFd.create(),
+      () => TimerFd.create(),
+      () => PidFd.open(Deno.pid),
+      () => File.open("/"),
+    ];
+    const told = makers.map((make) => adoptDescriptor(make().detach()))
+      .map((object) =>
+        `${object.constructor.name} ${Reflect.get(object, "kind")}`
+      );
+    try {
+      EventFd.fromFd(EventFd.create().detach());
+    } catch (error) {
+      told.push((error as Error).message);
+    }
+    using _guard = FileLock.of(file).lockSync();
+    told.push(`${PidFd.open(Deno.pid).pid}`);
+    return told;
+  }, { argument: HIDE, wrapper: ["unshare", ...ownMounts!] });
+  assertEquals([...told.slice(0, 4), told[5]], [
+    "File other",
+    "TimerFd undefined",
+    "PidFd undefined",
+    "File directory",
+    "null",
+  ]);
+  assert(
+    /^Cannot tell whether descriptor \d+ is of the kind eventfd: \/proc is not/
+      .test(told[4]!),
+    told[4],
+  );
+});
 
 // --- File --------------------------------------------------------------------
 
@@ -465,7 +512,7 @@ function terminal(): [File, File] {
   return [master, File.open(`/dev/pts/${number[0]}`, { write: true })];
 }
 
-leakTest("File waits for a terminal", async () => {
+leakTest("File waits for a terminal", { soak: "also" }, async () => {
   const [master, slave] = terminal();
   using _both = new DisposableStack();
   _both.use(master);
@@ -685,7 +732,7 @@ leakTest("EventFd refuses bad arguments", async () => {
   await assertRejects(() => event.write(), ClosedError);
 });
 
-leakTest("an abort loses no event", async () => {
+leakTest("an abort loses no event", { soak: "also" }, async () => {
   using event = EventFd.create();
   let sum = 0n;
   const count = rounds(50, 5000);
@@ -859,6 +906,7 @@ leakTest("UnixConnection.peerPidfd() is a PidFd", () => {
 });
 
 leakTest("EventFd, TimerFd and PidFd go to C and come from C", {
+  soak: "also",
   needs: [noCompiler],
 }, async () => {
   using dir = scratch();
@@ -929,7 +977,7 @@ leakTest("waitAny() takes all that are events", async () => {
 });
 
 leakTest("many passes leave nothing, with EMFILE in the middle", {
-  limit: 120_000,
+  soak: "also",
 }, async () => {
   const passes = rounds(300, 10_000);
   const [before, after, counts] = await inChild(async (passes: number) => {
@@ -995,16 +1043,20 @@ leakTest("many passes leave nothing, with EMFILE in the middle", {
   assertEquals(counts, { adopted: passes + 2, truncated: 2, recovered: 3 });
 });
 
-leakTest("objects that are made and closed leave nothing", () => {
-  const before = descriptorCount();
-  for (let round = 0; round < rounds(200, 5000); round++) {
-    using event = EventFd.create();
-    using timer = TimerFd.create();
-    using process = PidFd.open(Deno.pid);
-    event.tryWrite();
-    timer.arm({ after: 1000 });
-    process.tryExited();
-    using _given = EventFd.fromFd(event.detach());
-  }
-  assertEquals(descriptorCount(), before);
-});
+leakTest(
+  "objects that are made and closed leave nothing",
+  { soak: "also" },
+  () => {
+    const before = descriptorCount();
+    for (let round = 0; round < rounds(200, 5000); round++) {
+      using event = EventFd.create();
+      using timer = TimerFd.create();
+      using process = PidFd.open(Deno.pid);
+      event.tryWrite();
+      timer.arm({ after: 1000 });
+      process.tryExited();
+      using _given = EventFd.fromFd(event.detach());
+    }
+    assertEquals(descriptorCount(), before);
+  },
+);

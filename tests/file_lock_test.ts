@@ -237,7 +237,7 @@ leakTest(
   },
 );
 
-leakTest("random ranges are locked as a model says", () => {
+leakTest("random ranges are locked as a model says", { soak: "also" }, () => {
   using shared = files(2);
   const [file, other] = shared.all as [File, File];
   const BYTES = 12;
@@ -397,8 +397,8 @@ leakTest("a lock goes with the open file that is passed", async () => {
 });
 
 leakTest("no increment is lost among processes that lock a file", {
+  soak: "also",
   needs: [noPython],
-  limit: 120_000,
 }, async () => {
   using shared = files(1);
   Deno.writeTextFileSync(shared.path, "0");

@@ -154,8 +154,10 @@ export class EventFd extends DescriptorOwner {
    * @returns The counter, with close-on-exec set.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
    * @throws {TypeError} If it is not an eventfd, or belongs to an object of this module on
-   * this thread; it is not closed. Where /proc is not mounted nothing tells that it is one.
+   * this thread; it is not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
+   * @throws {Deno.errors.NotSupported} If /proc, which alone tells that it is an eventfd,
+   * is not mounted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */

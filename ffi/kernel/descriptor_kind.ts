@@ -38,6 +38,7 @@ import { SYS_pidfd_send_signal } from "../libc/sys_syscall.ts";
 import { itimerspec } from "../libc/time.ts";
 import { sysTimerfd } from "../libc/sys_timerfd.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
+import { linkInProc } from "./proc.ts";
 
 /**
  * What a descriptor is.
@@ -165,16 +166,20 @@ const ANONYMOUS: Record<string, DescriptorKind> = {
   "anon_inode:[eventpoll]": "epoll",
 };
 
+function linkOf(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
 /** The kind of what has no file. Only a link in /proc tells of all of them. */
 function anonymousKindOf(fd: number): DescriptorKind {
   const current = new Uint8Array(itimerspec.size);
   if (sysTimerfd().timerfd_gettime(fd, current) === 0) return "timerfd";
   if (isPidfd(fd)) return "pidfd";
-  const link = unless(ENOENT, () => linkedTo(`/proc/self/fd/${fd}`));
+  const link = unless(ENOENT, () => linkedTo(linkOf(fd)));
   return ANONYMOUS[link ?? ""] ?? "other";
 }
 
-/** Refuses a descriptor of another kind. */
+/** Refuses a descriptor of another kind, and one of which nothing tells its kind. */
 export function checkKind(
   fd: number,
   wanted: DescriptorKind,
@@ -182,6 +187,9 @@ export function checkKind(
 ): void {
   const kind = kindOf(fd, subject);
   if (kind === wanted) return;
+  if (kind === "other") {
+    linkInProc(linkOf(fd), `tell whether ${subject} is of the kind ${wanted}`);
+  }
   throw new TypeError(
     `Argument "fd" must be of the kind ${wanted}: ${fd} is ${kind}`,
   );
