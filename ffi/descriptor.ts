@@ -3,9 +3,9 @@
  * `eventfd(2)`, `pidfd_open(2)`, `timerfd_create(2)`, and locks of files, `fcntl(2)`.
  *
  * **Choose this** for what another program hands over: {@linkcode adoptDescriptor} asks
- * what a descriptor is, and returns an object of the class that fits. {@linkcode File} reads
- * and writes what has no class of its own. `--allow-ffi` is enough, also for a file that
- * this process could not open.
+ * what a descriptor is, and returns an object of the class that fits. {@linkcode File}
+ * reads and writes what has no class of its own. `--allow-ffi` is enough, also for a file
+ * that this process could not open.
  *
  * - {@linkcode EventFd} wakes another process, and counts how often.
  * - {@linkcode PidFd} tells when a process has ended, and signals it and no other one.

@@ -86,8 +86,8 @@ const MAKE: Partial<Record<DescriptorKind, Make>> = {
  * `fromFd()` of the class that fits: {@linkcode PipeReader}, {@linkcode PipeWriter},
  * {@linkcode UnixStream}, {@linkcode UnixSeqpacket}, {@linkcode UnixDatagram},
  * {@linkcode UnixListener}, {@linkcode PosixMessageQueue}, {@linkcode EventFd},
- * {@linkcode TimerFd}, {@linkcode PidFd}; {@linkcode MemoryFile} for memory that no process can
- * make smaller; and {@linkcode File} for all others.
+ * {@linkcode TimerFd}, {@linkcode PidFd}; {@linkcode MemoryFile} for memory that no
+ * process can make smaller; and {@linkcode File} for all others.
  *
  * The sender decides what the descriptor is: check the class before you use the object.
  *

@@ -290,8 +290,9 @@ export class FileLock {
   }
 
   /**
-   * The lock of a file, or of a range of its bytes. Nothing is locked yet. Locks of one file
-   * with ranges that overlap exclude each other, too, if they are made from the same object.
+   * The lock of a file, or of a range of its bytes. Nothing is locked yet. Locks of one
+   * file with ranges that overlap exclude each other, too, if they are made from the same
+   * object.
    *
    * @param file An open file: a `File`, or another object with the descriptor of a file.
    * The lock is closed with it.
@@ -364,8 +365,8 @@ export class FileLock {
   }
 
   /**
-   * `fcntl(fd, F_OFD_SETLKW, ...)`: locks the range, blocking this thread. With a timeout it
-   * is tried every 1 to 20 milliseconds.
+   * `fcntl(fd, F_OFD_SETLKW, ...)`: locks the range, blocking this thread. With a timeout
+   * it is tried every 1 to 20 milliseconds.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *

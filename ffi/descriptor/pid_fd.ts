@@ -130,8 +130,8 @@ export class PidFd extends DescriptorOwner {
    * @param pid The process id, not of another thread than a main one.
    * @returns The process. It need not be closed before it ends.
    * @throws {RangeError} If `pid` is not an integer from 1 to 2147483647.
-   * @throws {IpcError} ESRCH if there is no such process, EINVAL or ENOENT if it is the id of another
-   * thread, ENOSYS before Linux 5.3, EMFILE, ENFILE.
+   * @throws {IpcError} ESRCH if there is no such process, EINVAL or ENOENT if it is the id
+   * of another thread, ENOSYS before Linux 5.3, EMFILE, ENFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pidfd_open.2.html | pidfd_open(2)}
    */

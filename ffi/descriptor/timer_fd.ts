@@ -73,8 +73,8 @@ export interface TimerSetting {
   after?: number | undefined;
   /**
    * `TFD_TIMER_ABSTIME`: the moment of the first expiration, in milliseconds on the timer's
-   * clock, as {@linkcode TimerFd.now} tells it, or a `Date` for the time of day. A moment in
-   * the past expires at once.
+   * clock, as {@linkcode TimerFd.now} tells it, or a `Date` for the time of day. A moment
+   * in the past expires at once.
    */
   at?: number | Date | undefined;
   /**

@@ -1,10 +1,10 @@
-// The processes that hold a lock of an open file. The kernel says -1 for the process of such
-// a lock, but the files of /proc/PID/fdinfo list the locks of each open file.
+// The processes that hold a lock of an open file. The kernel says -1 for the process of
+// such a lock, but the files of /proc/PID/fdinfo list the locks of each open file.
 
 import { namesIn } from "../libc/dirent.ts";
 import { EMFILE, ENFILE } from "../libc/errno.ts";
 import { statusOfFd, statx, STATX_INO, sysStat } from "../libc/sys_stat.ts";
-import { AT_FDCWD } from "../libc/fcntl.ts";
+import { AT_FDCWD, AT_STATX_DONT_SYNC } from "../libc/fcntl.ts";
 import { readProc } from "./proc.ts";
 
 /** A lock as F_OFD_GETLK tells it. */
@@ -37,7 +37,8 @@ function fileTest(fd: number, subject: string): (link: string) => boolean {
   const encoder = new TextEncoder();
   return (link) => {
     const path = encoder.encode(`${link}\0`);
-    return call(AT_FDCWD, path, 0, STATX_INO, status) === 0 &&
+    const flags = AT_STATX_DONT_SYNC;
+    return call(AT_FDCWD, path, flags, STATX_INO, status) === 0 &&
       view.stx_ino === stx_ino && view.stx_dev_major === stx_dev_major &&
       view.stx_dev_minor === stx_dev_minor;
   };

@@ -106,13 +106,12 @@ export function statusOfFd(fd: number, subject: Subject): FileStatus {
   return statusOf(fd, nothing, AT_EMPTY_PATH, subject);
 }
 
-/** The status of what a path names: by default a symbolic link itself. */
+/** The status of what a path names, a symbolic link itself included. */
 export function statusOfPath(
   path: Uint8Array<ArrayBuffer>,
   subject: Subject,
-  flags: number = AT_SYMLINK_NOFOLLOW,
 ): FileStatus {
-  return statusOf(AT_FDCWD, path, flags, subject);
+  return statusOf(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, subject);
 }
 
 /** `fchmod`: sets the permission bits of an open file. The umask does not apply. */
