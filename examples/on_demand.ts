@@ -8,7 +8,7 @@
 
 import { File, FileLock } from "@linux/ipc/descriptor";
 import { listenFds, sdNotify, UnixListener } from "@linux/ipc/socket";
-import { commandLine, main } from "./_cli.ts";
+import { commandLine, interrupt, main } from "./_cli.ts";
 
 const HELP = `Usage: on_demand.ts LOCK
 
@@ -37,16 +37,17 @@ function passedListener(): UnixListener {
   return UnixListener.fromFd(passed.fd, { name: passed.name });
 }
 
-/** Serves one client after another, until none comes in time; returns how many. */
+/** Serves one client after another, until none comes in time or systemd stops it. */
 async function serve(listener: UnixListener, idle: number): Promise<number> {
+  const signal = interrupt();
   for (let count = 1;; count++) {
     try {
-      using client = await listener.accept({ timeout: idle });
+      using client = await listener.accept({ timeout: idle, signal });
       await client.write(encoder.encode(`you are number ${count}\n`));
     } catch (error) {
       const isIdle = error instanceof DOMException &&
         error.name === "TimeoutError";
-      if (isIdle) return count - 1;
+      if (isIdle || signal.aborted) return count - 1;
       throw error;
     }
   }
@@ -63,11 +64,12 @@ await main(async () => {
   using guard = lock.tryLock();
   if (guard === undefined) {
     const pids = lock.holder()?.pids.join(", ");
-    throw new Error(`Another instance is running: ${pids ?? "it ends now"}`);
+    throw new Error(`Another instance is running: ${pids || "it ends now"}`);
   }
   using listener = passedListener();
   await sdNotify("READY=1\nSTATUS=Waiting for clients"); // false without systemd
   const count = await serve(listener, integer("idle") ?? IDLE);
   await sdNotify("STOPPING=1");
   console.log(`served ${count}`);
+  Deno.exit(); // what listens for SIGTERM would keep it alive
 });

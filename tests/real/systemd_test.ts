@@ -23,7 +23,7 @@ leakTest("systemd-socket-activate starts a service, which notifies and ends", {
       ...denoArgs(exampleUrl("on_demand.ts"), [
         dir.file("lock"),
         "--idle",
-        "8000",
+        "60000",
       ]),
     ],
   });
@@ -41,6 +41,7 @@ leakTest("systemd-socket-activate starts a service, which notifies and ends", {
   ]);
   using next = await UnixStream.connect(path, WAIT);
   assertEquals(await text(next), "you are number 2\n");
+  manager.kill("SIGTERM");
   assertEquals(await state(), "STOPPING=1");
   const { code, stdout, transcript } = await manager.ended();
   assertEquals([code, stdout], [0, "served 2\n"], transcript);
