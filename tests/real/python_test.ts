@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { adoptDescriptor, EventFd, File } from "@linux/ipc/descriptor";
 import { FramedStream } from "@linux/ipc/frames";
+import { PosixSemaphore } from "@linux/ipc/semaphore";
 import { UnixStream } from "@linux/ipc/socket";
 import { utf8 } from "../support/bytes.ts";
 import { leakTest } from "../support/leaks.ts";
@@ -53,4 +54,30 @@ leakTest("multiprocessing.connection exchanges bytes and handles", {
   assertEquals(await event.read(WAIT), 7n);
   await frames.send(utf8("bye"), WAIT);
   assertEquals(await python.ask("connection.recv_bytes()"), "b'bye'");
+});
+
+leakTest("a semaphore of multiprocessing's spawn context is a PosixSemaphore", {
+  needs: [noPython],
+}, async () => {
+  await using python = await startPython(
+    "import multiprocessing",
+    'semaphore = multiprocessing.get_context("spawn").Semaphore(2)',
+  );
+  const name = await python.ask("semaphore._semlock.name");
+  using same = PosixSemaphore.open(name.slice(1, -1));
+  assertEquals(same.value, 2);
+  {
+    using _permit = same.acquireSync(WAIT);
+    assertEquals(await python.ask("semaphore.get_value()"), "1");
+    assertEquals(await python.ask("semaphore.acquire()"), "True");
+    assertEquals(same.tryAcquire(), undefined);
+    assertEquals(await python.ask("semaphore.acquire(timeout=0.01)"), "False");
+  }
+  assertEquals(await python.ask("semaphore.acquire()"), "True");
+  const waiting = same.acquire(WAIT);
+  await python.ask("semaphore.release()");
+  using _permit = await waiting;
+  // Python removes the name when it ends.
+  await python.child.closeStdin();
+  assertEquals((await python.child.ended()).code, 0);
 });

@@ -32,11 +32,22 @@ function fromFd(...kinds: string[]): Record<string, Gen[]> {
   return { fromFd: [foreignFd(...kinds), named] };
 }
 
+const foreign = foreignFd(
+  "File",
+  "EventFd",
+  "TimerFd",
+  "PipeReader",
+  "UnixStream",
+  "MemoryFile",
+);
+
+/** What adoptDescriptor() takes. */
+const adoptable: Gen = (fuzz) =>
+  fuzz.random.chance(0.5) ? one("PassedDescriptor")(fuzz) : foreign(fuzz);
+
 export const DESCRIPTOR: Mechanism = {
   functions: {
-    adoptDescriptor: [
-      foreignFd("File", "EventFd", "TimerFd", "PipeReader", "UnixStream"),
-    ],
+    adoptDescriptor: [adoptable],
   },
   classes: {
     File: {

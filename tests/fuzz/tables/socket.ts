@@ -310,7 +310,7 @@ export const SOCKET: Mechanism = {
         return other.receiveSync();
       },
       methods: { close: [], "@@dispose": [] },
-      getters: ["fd"],
+      getters: ["fd", "kind"],
       construct: [anything],
     },
   },
