@@ -90,6 +90,10 @@ function writeNow(fd: number, value: bigint): number {
  * Asynchronous reads are served in the order of their calls, and so are writes; `readSync`,
  * `tryRead`, `writeSync` and `tryWrite` do not queue.
  *
+ * An eventfd that was handed on stays blocking there. A write of 1 here asks `poll(2)`
+ * first: if another process fills the counter up to 2^64-2 between the two calls, the write
+ * blocks this thread until a read.
+ *
  * @example Wake a process
  * ```ts
  * import { EventFd } from "@linux/ipc/descriptor";

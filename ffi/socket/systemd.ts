@@ -26,7 +26,10 @@ import { sendSync } from "./transfer.ts";
 
 /** A descriptor that the service manager has passed. */
 export interface ListenFd {
-  /** The number, for `fromFd()` of its class. */
+  /**
+   * The number, for `fromFd()` of its class, or for `adoptDescriptor()` of
+   * `@linux/ipc/descriptor`, which finds the class.
+   */
   readonly fd: number;
   /** `FileDescriptorName=` of the socket unit; `"unknown"` if it has none. */
   readonly name: string;
