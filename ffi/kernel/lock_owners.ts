@@ -3,7 +3,7 @@
 
 import { namesIn } from "../libc/dirent.ts";
 import { EMFILE, ENFILE } from "../libc/errno.ts";
-import { statusOfFd, statx, STATX_INO, sysStat } from "../libc/sys_stat.ts";
+import { callStatx, statusOfFd, statx, STATX_INO } from "../libc/sys_stat.ts";
 import { AT_FDCWD, AT_STATX_DONT_SYNC } from "../libc/fcntl.ts";
 import { readProc } from "./proc.ts";
 
@@ -31,14 +31,13 @@ function namesUnlessHidden(directory: string): string[] {
 /** Tells whether links of /proc are to the file of a descriptor: there may be thousands. */
 function fileTest(fd: number, subject: string): (link: string) => boolean {
   const { stx_ino, stx_dev_major, stx_dev_minor } = statusOfFd(fd, subject);
-  const { statx: call } = sysStat();
   const status = new Uint8Array(statx.size);
   const view = statx.view(status);
   const encoder = new TextEncoder();
   return (link) => {
     const path = encoder.encode(`${link}\0`);
     const flags = AT_STATX_DONT_SYNC;
-    return call(AT_FDCWD, path, flags, STATX_INO, status) === 0 &&
+    return callStatx(AT_FDCWD, path, flags, STATX_INO, status) === 0 &&
       view.stx_ino === stx_ino && view.stx_dev_major === stx_dev_major &&
       view.stx_dev_minor === stx_dev_minor;
   };

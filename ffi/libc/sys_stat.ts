@@ -78,6 +78,20 @@ export const statx: CStruct<typeof statxFields> = cStruct(statxFields);
 /** The status of a file: its statx, of which mostly a field or two are read. */
 export type FileStatus = ReturnType<typeof statx.view>;
 
+/** statx(2), by its number where the C library has no function. */
+export function callStatx(
+  fd: number,
+  path: Uint8Array<ArrayBuffer>,
+  flags: number,
+  mask: number,
+  status: Uint8Array<ArrayBuffer>,
+): number {
+  const { statx: call } = sysStat();
+  return call === null
+    ? sysStat().statx_by_number(NUMBER, fd, path, flags, mask, status)
+    : call(fd, path, flags, mask, status);
+}
+
 function statusOf(
   fd: number,
   path: Uint8Array<ArrayBuffer>,
@@ -85,17 +99,7 @@ function statusOf(
   subject: Subject,
 ): FileStatus {
   const status = new Uint8Array(statx.size);
-  const { statx: call } = sysStat();
-  const result = call === null
-    ? sysStat().statx_by_number(
-      NUMBER,
-      fd,
-      path,
-      flags,
-      STATX_BASIC_STATS,
-      status,
-    )
-    : call(fd, path, flags, STATX_BASIC_STATS, status);
+  const result = callStatx(fd, path, flags, STATX_BASIC_STATS, status);
   check(result, "statx", subject);
   return statx.view(status);
 }
