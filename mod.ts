@@ -4,8 +4,8 @@
  *
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
- * `/memory-map`, `/semaphore`, `/lock`, `/socket`, `/frames`, `/descriptor`, `/struct`, `/wait` and
- * `/limits`. This one has all.
+ * `/memory-map`, `/semaphore`, `/lock`, `/socket`, `/reader`, `/frames`, `/descriptor`,
+ * `/struct`, `/wait` and `/limits`. This one has all.
  *
  * ```ts
  * import { pipe } from "@linux/ipc";
@@ -175,13 +175,19 @@ export {
 } from "./ffi/socket.ts";
 
 export {
-  type FrameBytes,
+  type ArrivedDescriptor,
+  BufferedReader,
+  type BufferedReaderOptions,
+  type ByteSource,
+  type DetachedBuffer,
+  type TakenDescriptors,
+} from "./ffi/reader.ts";
+
+export {
   type FramedMessage,
   type FramedSendOptions,
   FramedStream,
   type FramedStreamOptions,
-  type FrameReader,
-  type FrameReadOptions,
   type FrameWriter,
 } from "./ffi/frames.ts";
 

@@ -6,6 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { pipe } from "@linux/ipc/pipe";
+import { BufferedReader } from "@linux/ipc/reader";
 import { ClosedError, UnixStream } from "@linux/ipc/socket";
 import { FramedStream, type FramedStreamOptions } from "@linux/ipc/frames";
 import { failure } from "./support/asserts.ts";
@@ -584,7 +585,6 @@ leakTest("FramedStream refuses options that cannot be", () => {
     [{ delimiter: "\n", prefixSize: 4 }, TypeError],
     [{ delimiter: "\n", littleEndian: false }, TypeError],
     [{ delimiter: "\n", prefixIncluded: false }, TypeError],
-    [{ delimiter: "\n", maxDescriptors: 1 }, TypeError],
     [{ maxDescriptors: 254 }, RangeError],
     [{ maxDescriptors: -1 }, RangeError],
     [{ maxDescriptors: "1" as never }, TypeError],
@@ -919,15 +919,25 @@ leakTest("FramedStream keeps and closes what came with a part", async () => {
 });
 
 leakTest(
-  "FramedStream with maxDescriptors leaves the rest to the stream",
+  "FramedStream shares a BufferedReader with bytes that have no frame",
   async () => {
-    const [one, other] = UnixStream.pair();
-    using raw = one;
-    using frames = new FramedStream(other, { maxDescriptors: 1 });
-    raw.writeSync(bytes(...TWO, 99, ...TWO));
+    const [raw, other] = UnixStream.pair();
+    using sender = raw;
+    using reader = new BufferedReader(other, { maxDescriptors: 1 });
+    const frames = new FramedStream({ reader, writer: other });
+    sender.writeSync(bytes(...TWO));
+    sender.sendSync(bytes(99), { descriptors: [0] });
+    sender.sendSync(bytes(...TWO, ...TWO), { descriptors: [0] });
     assertEquals(await frames.receive(), bytes(7, 8));
-    assertEquals(other.receiveSync({ maxSize: 1 })?.data, bytes(99));
+    assertEquals(reader.readExactlySync(1), bytes(99));
+    using taken = reader.takeDescriptors();
+    assertEquals(taken.length, 1);
+    using message = await frames.receiveMessage();
+    assertEquals(message?.descriptors.length, 1);
     assertEquals(await frames.receive(), bytes(7, 8));
+    const twice = { maxDescriptors: 1 };
+    const again = () => new FramedStream({ reader, writer: other }, twice);
+    assertThrows(again, TypeError, "reader has its own");
   },
 );
 

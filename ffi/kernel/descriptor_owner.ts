@@ -49,8 +49,13 @@ export function owning<T extends object>(
 /** The descriptor of an object. For this module alone. */
 export let descriptorOf: (owner: DescriptorOwner) => Descriptor;
 
+/** The descriptor of an object; undefined if it is not of this module. */
+export let descriptorIn: (target: object) => Descriptor | undefined;
+
 /** Whether waits for an object keep the program alive; undefined if it is not ours. */
-export let livenessOf: (target: object) => Liveness | undefined;
+export function livenessOf(target: object): Liveness | undefined {
+  return descriptorIn(target)?.liveness;
+}
 
 /** An object that owns a descriptor: the base of several classes. */
 export abstract class DescriptorOwner implements Disposable {
@@ -68,8 +73,8 @@ export abstract class DescriptorOwner implements Disposable {
 
   static {
     descriptorOf = (owner) => owner.#descriptor;
-    livenessOf = (target) =>
-      #descriptor in target ? target.#descriptor.liveness : undefined;
+    descriptorIn = (target) =>
+      #descriptor in target ? target.#descriptor : undefined;
   }
 
   /**

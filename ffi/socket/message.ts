@@ -424,7 +424,38 @@ function roomOf(buffer: Uint8Array): number {
   return room;
 }
 
-/** One recvmsg(2); undefined if it would block. */
+/** One recvmsg(2); the size, or undefined if it would block. */
+function recvmsg(
+  socket: SocketDescriptor,
+  call: Call,
+  pointer: bigint,
+  room: number,
+  name: number,
+  control: number,
+  flags: number,
+): number | undefined {
+  const { recvmsg } = sysSocket();
+  for (;;) {
+    call.prepare(pointer, room, name, control);
+    // A reset is reported as soon as nothing more is there.
+    const wait = socket.isReset ? MSG_DONTWAIT : 0;
+    const size = recvmsg(
+      socket.fd,
+      call.header,
+      flags | wait | MSG_CMSG_CLOEXEC,
+    );
+    if (size !== -1) return size;
+    const error = errno();
+    if (error === EAGAIN) {
+      socket.throwReset("recvmsg");
+      return undefined;
+    }
+    if (error === ECONNRESET) socket.isReset = true;
+    else if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
+  }
+}
+
+/** Receives one message; undefined if it would block. */
 export function receiveOnce(
   socket: SocketDescriptor,
   incoming: Incoming,
@@ -438,27 +469,37 @@ export function receiveOnce(
   const pointer = direct ? pointerTo(buffer) : scratchOf(room);
   const name = named ? call.name.length : 0;
   const control = controlRoom(descriptors, socket.passCredentials);
-  const { recvmsg } = sysSocket();
-  for (;;) {
-    call.prepare(pointer, room, name, control);
-    // A reset is reported as soon as nothing more is there.
-    const wait = socket.isReset ? MSG_DONTWAIT : 0;
-    const size = recvmsg(
-      socket.fd,
-      call.header,
-      flags | wait | MSG_CMSG_CLOEXEC,
-    );
-    if (size !== -1) {
-      return messageOf(call, incoming, room, size, named, control !== 0);
-    }
-    const error = errno();
-    if (error === EAGAIN) {
-      socket.throwReset("recvmsg");
-      return undefined;
-    }
-    if (error === ECONNRESET) socket.isReset = true;
-    else if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
+  const size = recvmsg(socket, call, pointer, room, name, control, flags);
+  return size === undefined
+    ? undefined
+    : messageOf(call, incoming, room, size, named, control !== 0);
+}
+
+/** Bytes of a stream that descriptors came with. */
+export interface BytesWithDescriptors {
+  readonly count: number;
+}
+
+/**
+ * Receives bytes of a stream alone: their number, in an object if descriptors came with
+ * them; null at the end, undefined if it would block.
+ */
+export function readOnce(
+  socket: SocketDescriptor,
+  buffer: Uint8Array<ArrayBuffer>,
+  flags: number = MSG_DONTWAIT,
+): number | BytesWithDescriptors | null | undefined {
+  const call = receiving ??= new Call();
+  const room = Math.min(buffer.length, MAX_COUNT);
+  const control = controlRoom(0, socket.passCredentials);
+  const pointer = pointerTo(buffer);
+  const count = recvmsg(socket, call, pointer, room, 0, control, flags);
+  if (count === 0) {
+    socket.throwReset("recvmsg");
+    return null;
   }
+  if (count === undefined) return undefined;
+  return (call.view.msg_flags & MSG_CTRUNC) === 0 ? count : { count };
 }
 
 const NO_CONTROL: Control = {

@@ -68,7 +68,7 @@ export function deadlineOf(options: SyncWaitOptions | undefined): number {
 }
 
 function deadlineAfter(timeout: unknown): number {
-  if (timeout === undefined) return Infinity;
+  if (timeout === undefined || timeout === Infinity) return Infinity;
   if (typeof timeout !== "number") {
     throw new TypeError(
       `Argument "timeout" must be a number of milliseconds: ${String(timeout)}`,

@@ -2,6 +2,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FramedStream, type FramedStreamOptions } from "@linux/ipc/frames";
 import { pipe, PipeReader } from "@linux/ipc/pipe";
+import { BufferedReader } from "@linux/ipc/reader";
 import { UnixListener, type UnixStream } from "@linux/ipc/socket";
 import { noCompiler } from "../support/c.ts";
 import { leakTest } from "../support/leaks.ts";
@@ -154,26 +155,28 @@ leakTest(
 );
 
 leakTest(
-  "FramedStream leaves send_handle and recv_handle to the stream",
+  "FramedStream leaves send_handle and recv_handle to its reader",
   { needs: [noPython] },
   async () => {
     using dir = scratch();
     using listener = UnixListener.listen(dir.file("socket"));
     await using python = await startPython(...CONNECT(dir.file("socket")));
     const stream: UnixStream = await listener.accept(WAIT);
-    using frames = new FramedStream(stream, { maxDescriptors: 1 });
+    using reader = new BufferedReader(stream, { maxDescriptors: 1 });
+    const frames = new FramedStream({ reader, writer: stream });
     for (let round = 0; round < 3; round++) {
       // All of it is there before anything is read.
       await python.ask(`its.send_bytes(b"next")`);
       await python.ask("reduction.send_handle(its, reader, 0)");
       await python.ask(`its.send_bytes(b"after")`);
       assertEquals(textOf(await frames.receive(WAIT)), "next");
-      using handle = await stream.receive({ maxSize: 1, maxDescriptors: 1 });
-      using reader = PipeReader.fromFd(handle!.descriptors[0]!.detach());
+      assertEquals((await reader.readExactly(1, WAIT))?.length, 1);
+      const [handle] = reader.takeDescriptors();
+      using its = PipeReader.fromFd(handle!.detach());
       assertEquals(textOf(await frames.receive(WAIT)), "after");
       await python.ask(`os.write(writer, b"${round}")`);
       const buffer = new Uint8Array(8);
-      assertEquals(await reader.read(buffer, WAIT), 1);
+      assertEquals(await its.read(buffer, WAIT), 1);
 
       using ends = pipe();
       await stream.send(Uint8Array.of(1), { descriptors: [ends.writer] });

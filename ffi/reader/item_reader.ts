@@ -1,0 +1,225 @@
+// Reads items from a source: takes one from the buffer, and reads more until it is
+// complete. What a wait has read before it ends stays in the buffer.
+
+import { ClosedError } from "../errors.ts";
+import {
+  deadlineOf,
+  type Limits,
+  limitsOf,
+  NO_LIMITS,
+  type SyncWaitOptions,
+  timeoutError,
+  type WaitOptions,
+} from "../wait/options.ts";
+import { promised } from "../wait/attempt.ts";
+import { throwIfAborted } from "../wait/signal.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
+import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
+import { ByteBuffer } from "./byte_buffer.ts";
+import { DescriptorQueue } from "./descriptor_queue.ts";
+import { endedWithin } from "./failures.ts";
+import type { Item } from "./items.ts";
+import { SocketChannel, socketOf } from "./socket_channel.ts";
+import {
+  type ByteSource,
+  type Channel,
+  channelOf,
+  checkCount,
+} from "./source.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A buffer over a source, from which items are read in the order of the calls. */
+export class ItemReader {
+  readonly buffer: ByteBuffer = new ByteBuffer();
+  readonly descriptors: DescriptorQueue;
+  readonly source: ByteSource;
+  readonly #subject: string;
+  readonly #channel: Channel;
+  #item: Item<unknown> | undefined; // the one that is being read
+  #size = 0; // of it, as far as it is known
+  readonly #waiters = new WaiterQueue();
+  #closed = false;
+
+  /**
+   * `subject` is the name used in error messages. `breaks` says whether nothing can be
+   * read after descriptors were lost.
+   */
+  constructor(
+    source: ByteSource,
+    maxDescriptors: number,
+    subject: string,
+    breaks = false,
+  ) {
+    this.source = source;
+    this.#subject = subject;
+    this.descriptors = new DescriptorQueue(maxDescriptors, breaks);
+    const socket = socketOf(source);
+    if (socket !== undefined) {
+      this.#channel = new SocketChannel(socket, this.descriptors, this);
+    } else if (maxDescriptors === 0) {
+      this.#channel = channelOf(source);
+    } else {
+      throw new TypeError(
+        'Argument "maxDescriptors" must be 0: the stream cannot carry descriptors',
+      );
+    }
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Throws when this object is closed. */
+  checkOpen(): void {
+    if (this.#closed) throw new ClosedError(this.#subject);
+  }
+
+  /** Reads an item, waiting without blocking the thread; null at the end. */
+  read<T>(
+    itemOf: () => Item<T>,
+    options: WaitOptions | undefined,
+  ): Promise<T | null> {
+    return promised(() => {
+      const item = itemOf();
+      const limits = limitsOf(options);
+      const overdue = isOverdue();
+      if (!this.#waiters.busy && !overdue) {
+        const taken = this.#take(item, false); // the short way to what is there
+        if (taken !== undefined) return Promise.resolve(taken);
+      }
+      return this.#wait(item, limits, overdue);
+    });
+  }
+
+  async #wait<T>(
+    item: Item<T>,
+    limits: Limits,
+    overdue: boolean,
+  ): Promise<T | null> {
+    const entered = this.#waiters.enter(limits);
+    if (entered !== undefined && !await entered) {
+      throw timeoutError(this.#subject);
+    }
+    try {
+      throwIfAborted(limits.signal);
+      for (let ended = false;;) {
+        const taken = this.#take(item, ended);
+        if (taken !== undefined) return taken;
+        const room = this.buffer.room(this.#size);
+        ended = this.#add(room, await this.#channel.wait(room, limits));
+      }
+    } finally {
+      if (overdue) await yieldToEventLoop();
+      this.#waiters.leave();
+    }
+  }
+
+  /** Reads an item, blocking this thread; null at the end. */
+  readSync<T>(item: Item<T>, options: SyncWaitOptions | undefined): T | null {
+    const deadline = deadlineOf(options);
+    if (this.#waiters.busy) {
+      this.checkOpen(); // reads that were pending at close() may not have ended yet
+      throw new Error(
+        `Cannot read from ${this.#subject} now: an asynchronous read is pending`,
+      );
+    }
+    const taken = this.#now(
+      item,
+      false,
+      (room) => this.#channel.block(room, deadline),
+    );
+    return taken!; // it is not undefined: only a try is given up
+  }
+
+  /** Reads an item, if it is there; null at the end. */
+  tryRead<T>(item: Item<T>): T | null | undefined {
+    if (!this.#waiters.busy) {
+      return this.#now(item, true, (room) => this.#channel.tryOnce(room));
+    }
+    this.checkOpen();
+    return undefined;
+  }
+
+  #now<T>(
+    item: Item<T>,
+    tries: boolean,
+    read: (room: Bytes) => number | null | undefined,
+  ): T | null | undefined {
+    this.#waiters.enter(NO_LIMITS); // a source of the caller's may call this object
+    try {
+      for (let ended = false;;) {
+        const taken = this.#take(item, ended);
+        if (taken !== undefined) return taken;
+        const room = this.buffer.room(this.#size);
+        const count = read(room);
+        if (tries && count === undefined) return undefined;
+        ended = this.#add(room, count);
+      }
+    } finally {
+      this.#waiters.leave();
+    }
+  }
+
+  /** Takes the item; undefined if it is not complete, null if it never begins. */
+  #take<T>(item: Item<T>, ended: boolean): T | null | undefined {
+    this.checkOpen();
+    const { buffer, descriptors } = this;
+    const size = item.sizeIn(buffer, ended);
+    this.#item = item;
+    this.#size = size;
+    const { length } = buffer;
+    const isComplete = size <= length;
+    descriptors.checkLoss(isComplete ? buffer.position + size : Infinity);
+    if (isComplete) return item.take(buffer, size);
+    if (!ended) return undefined;
+    if (length === 0) return null;
+    throw endedWithin(length, size);
+  }
+
+  /** Adds what was read; true at the end. */
+  #add(room: Bytes, count: number | null | undefined): boolean {
+    if (this.#closed) this.descriptors.close(); // they came in the meantime
+    this.checkOpen();
+    if (count === null) return true;
+    checkCount("read", count, 1, room.length); // 0 if it was detached
+    this.buffer.add(count);
+    return false;
+  }
+
+  /** The position of the next byte that is read from the source. */
+  get end(): number {
+    return this.buffer.position + this.buffer.length;
+  }
+
+  /** How many of the next bytes, which are in the room, belong to the item. */
+  partOf(count: number): number {
+    const { buffer } = this;
+    buffer.add(count);
+    try {
+      const size = this.#item!.sizeIn(buffer, false);
+      return Math.max(Math.min(size - buffer.length + count, count), 1);
+    } finally {
+      buffer.add(-count);
+    }
+  }
+
+  /** Ends the use of the source, without closing it. */
+  release(): void {
+    this.checkOpen();
+    if (this.#waiters.busy) {
+      throw new Error(
+        `Cannot detach ${this.#subject} now: a read is pending`,
+      );
+    }
+    this.#closed = true;
+  }
+
+  /** Closes the source, and the descriptors that are not taken. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.descriptors.close();
+    this.source.close();
+  }
+}

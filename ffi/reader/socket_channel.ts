@@ -1,0 +1,100 @@
+// Reading from a stream socket: it can carry descriptors.
+//
+// The kernel returns bytes that came before a descriptor together with it, and does not
+// tell which they are. So where descriptors are wanted, each read peeks first. If there
+// are any, no more is read than belongs to the item that is waited for.
+
+import { descriptorIn } from "../kernel/descriptor_owner.ts";
+import { MSG_DONTWAIT, MSG_PEEK } from "../libc/sys_socket.ts";
+import { readOnce, receiveOnce } from "../socket/message.ts";
+import type { SocketDescriptor } from "../socket/socket.ts";
+import { receive, receiveSync } from "../socket/transfer.ts";
+import type { Limits } from "../wait/options.ts";
+import type { DescriptorQueue } from "./descriptor_queue.ts";
+import type { ByteSource, Channel } from "./source.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What is known of the bytes that are wanted. */
+export interface Wanted {
+  /** The position in the stream of the next byte to read. */
+  readonly end: number;
+  /** How many of the next bytes, which are in the room, belong to the current item. */
+  partOf(count: number): number;
+}
+
+/** The descriptor of a stream socket; undefined if the source is something else. */
+export function socketOf(source: ByteSource): SocketDescriptor | undefined {
+  const descriptor = descriptorIn(source);
+  const isSocket = descriptor !== undefined && "receives" in descriptor;
+  return isSocket ? descriptor as SocketDescriptor : undefined;
+}
+
+/** The channel of a stream socket: descriptors are put into the queue. */
+export class SocketChannel implements Channel {
+  readonly #socket: SocketDescriptor;
+  readonly #queue: DescriptorQueue;
+  readonly #wanted: Wanted;
+
+  constructor(
+    socket: SocketDescriptor,
+    queue: DescriptorQueue,
+    wanted: Wanted,
+  ) {
+    this.#socket = socket;
+    this.#queue = queue;
+    this.#wanted = wanted;
+  }
+
+  wait(buffer: Bytes, limits: Limits): Promise<number | null> {
+    return receive(
+      this.#socket,
+      limits,
+      (flags) => this.#readOnce(buffer, flags),
+    );
+  }
+
+  block(buffer: Bytes, deadline: number): number | null {
+    return receiveSync(
+      this.#socket,
+      deadline,
+      (flags) => this.#readOnce(buffer, flags),
+    );
+  }
+
+  tryOnce(buffer: Bytes): number | null | undefined {
+    return this.#readOnce(buffer);
+  }
+
+  #readOnce(buffer: Bytes, flags = MSG_DONTWAIT): number | null | undefined {
+    if (this.#queue.max > 0) return this.#peekOnce(buffer, flags);
+    const found = readOnce(this.#socket, buffer, flags);
+    if (typeof found !== "object" || found === null) return found;
+    // The descriptors came with one of these bytes.
+    this.#queue.addLoss(this.#wanted.end + found.count - 1);
+    return found.count;
+  }
+
+  /** Peeks, then reads; undefined if another process was faster. */
+  #peekOnce(buffer: Bytes, flags: number): number | null | undefined {
+    const found = readOnce(this.#socket, buffer, flags | MSG_PEEK);
+    if (found === null || found === undefined) return found;
+    if (typeof found === "object") {
+      return this.#receive(buffer, this.#wanted.partOf(found.count));
+    }
+    const room = buffer.subarray(0, found);
+    const rest = readOnce(this.#socket, room);
+    return typeof rest === "object" && rest !== null ? rest.count : rest;
+  }
+
+  #receive(buffer: Bytes, size: number): number | null | undefined {
+    const { end } = this.#wanted;
+    const room = buffer.subarray(0, size);
+    const incoming = { buffer: room, size, descriptors: this.#queue.room };
+    const message = receiveOnce(this.#socket, incoming, MSG_DONTWAIT, false);
+    if (message === undefined) return undefined;
+    this.#queue.add(end, message.descriptors);
+    if (message.descriptorsTruncated) this.#queue.addLoss(end);
+    return message.size === 0 ? null : message.size;
+  }
+}

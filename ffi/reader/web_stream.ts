@@ -1,0 +1,95 @@
+// A WHATWG ReadableStream as a source of bytes. A read of it cannot be taken back: what
+// a wait has given up is kept, and belongs to the next one.
+
+import {
+  byteLengthOf,
+  checkBytes,
+  checkKept,
+  setBytes,
+  viewOf,
+} from "../arguments.ts";
+import { Liveness } from "../kernel/liveness.ts";
+import { cancellable } from "../wait/cancellable.ts";
+import {
+  type Limits,
+  limitsOf,
+  timeoutError,
+  type WaitOptions,
+} from "../wait/options.ts";
+
+const SUBJECT = "readable stream";
+
+/** Reads the chunks of a stream. It blocks nothing, and cannot try. */
+export class WebStreamSource {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #liveness = new Liveness();
+  #next: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
+  #chunk: Uint8Array = new Uint8Array(0);
+  #start = 0;
+  #end = 0;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.#reader = stream.getReader();
+  }
+
+  async read(
+    buffer: Uint8Array<ArrayBuffer>,
+    options?: WaitOptions,
+  ): Promise<number | null> {
+    const limits = limitsOf(options);
+    while (this.#start === this.#end) {
+      if (!await this.#receive(limits)) return null;
+    }
+    checkKept("chunk", this.#chunk, this.#end);
+    const size = Math.min(this.#end - this.#start, byteLengthOf(buffer));
+    const end = this.#start + size;
+    setBytes(buffer, viewOf(this.#chunk, this.#start, end));
+    this.#start = end;
+    return size;
+  }
+
+  /** Receives the next chunk; false at the end. */
+  async #receive(limits: Limits): Promise<boolean> {
+    const next = this.#next ??= this.#reader.read();
+    this.#liveness.begin();
+    try {
+      const inTime = await cancellable(limits, ({ resolve, reject }) => {
+        next.then(resolve, (error) => {
+          this.#next = undefined;
+          reject(error);
+        });
+        return () => {};
+      });
+      if (!inTime) throw timeoutError(SUBJECT);
+    } finally {
+      this.#liveness.end();
+    }
+    const { done, value } = await next;
+    this.#next = undefined;
+    if (done) return false;
+    checkBytes("chunk", value);
+    this.#chunk = value;
+    this.#start = 0;
+    this.#end = byteLengthOf(value);
+    return true;
+  }
+
+  ref(): void {
+    this.#liveness.ref();
+  }
+
+  unref(): void {
+    this.#liveness.unref();
+  }
+
+  close(): void {
+    this.#reader.cancel().catch(() => {}); // that it failed is told by its reads
+  }
+
+  /** Gives the stream back; returns what of it was received and not read. */
+  release(): Uint8Array<ArrayBuffer> {
+    this.#next?.catch(() => {}); // it is rejected; its chunk stays in the stream
+    this.#reader.releaseLock();
+    return viewOf(this.#chunk, this.#start, this.#end).slice();
+  }
+}
