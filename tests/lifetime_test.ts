@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as ipc from "../mod.ts";
 import {
+  BufferedReader,
   ClosedError,
   Fifo,
   FramedStream,
@@ -617,6 +618,10 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
     const object = SharedRwLock.create(null);
     object.remove();
     return { object, rest: [] };
+  },
+  BufferedReader: () => {
+    const [one, other] = UnixStream.pair();
+    return { object: new BufferedReader(one), rest: [other] };
   },
   FramedStream: () => {
     const [one, other] = UnixStream.pair();

@@ -4,6 +4,7 @@
  */
 import {
   EventFd,
+  BufferedReader,
   Fifo,
   File,
   FileLock,
@@ -567,6 +568,17 @@ export const KINDS: Record<string, () => Pending> = {
       close: () => other.close(),
       waits: [other],
       dispose: () => (file.close(), other.close()),
+    };
+  },
+  "BufferedReader.readExactly"() {
+    const [one, two] = UnixStream.pair();
+    const reader = new BufferedReader(one);
+    return {
+      wait: (options) => reader.readExactly(1, options),
+      quick: () => (two.writeSync(ONE), reader.readExactly(1)),
+      close: () => reader.close(),
+      waits: [reader],
+      dispose: () => (reader.close(), two.close()),
     };
   },
 };

@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import {
+  BufferedReader,
   FramedStream,
   MemoryMap,
   pipe,
@@ -51,6 +52,7 @@ export async function bytesInOrder(fuzz: Fuzz): Promise<void> {
   const [one, other] = fuzz.own(UnixStream.pair());
   const reader = isSocket ? one! : ends.reader;
   const writer = isSocket ? other! : ends.writer;
+  const buffered = random.chance(0.5) ? new BufferedReader(reader) : reader;
   const sizes = Array.from(
     { length: random.int(1, 12) },
     () => random.pick([1, 7, 100, 4096, 5000, 70_000]),
@@ -66,7 +68,7 @@ export async function bytesInOrder(fuzz: Fuzz): Promise<void> {
   const reading = (async () => {
     for (;;) {
       const buffer = new Uint8Array(random.pick([1, 100, 8192, 65536]));
-      const count = await reader.read(buffer, impatient(fuzz))
+      const count = await buffered.read(buffer, impatient(fuzz))
         .catch(() => undefined);
       if (count === null) return;
       for (let i = 0; i < (count ?? 0); i++) {

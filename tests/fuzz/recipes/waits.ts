@@ -3,6 +3,7 @@
  * wait is aborted, in the same tick or soon after.
  */
 import {
+  BufferedReader,
   type DescriptorLike,
   Fifo,
   FramedStream,
@@ -269,6 +270,11 @@ const WAITS: Record<string, (fuzz: Fuzz) => Wait> = {
     on(
       fuzz.own(UnixListener.listen(null)),
       (one, options) => one.accept(options),
+    ),
+  "BufferedReader.readExactly": (fuzz) =>
+    on(
+      fuzz.own(new BufferedReader(streams(fuzz)[0])),
+      (one, options) => one.readExactly(8, options),
     ),
   "FramedStream.receive": (fuzz) =>
     on(

@@ -1,5 +1,6 @@
 /** Unix domain sockets and frames. */
 import {
+  BufferedReader,
   FramedStream,
   pipe,
   UnixDatagram,
@@ -138,6 +139,29 @@ const frameStream: Gen = (fuzz): Arg => {
     close() {},
   };
   return { value, text: `stream that answers ${answer}` };
+};
+
+const itemSize = number(0, 1, 8, 100, 65_536, 2 ** 40);
+const delimiter = oneOf("\n", "ab", new Uint8Array([0]), "");
+const readerMethods = {
+  readExactly: [itemSize, wait()],
+  readExactlySync: [itemSize, syncWait()],
+  tryReadExactly: [itemSize],
+  readUntil: [delimiter, wait()],
+  readUntilSync: [delimiter, syncWait()],
+  tryReadUntil: [delimiter],
+  readLine: [wait()],
+  readLineSync: [syncWait()],
+  tryReadLine: [],
+  peek: [itemSize, wait()],
+  peekSync: [itemSize, syncWait()],
+  tryPeek: [itemSize],
+  read: [bytes(), wait()],
+  readSync: [bytes(), syncWait()],
+  tryRead: [bytes()],
+  readToEnd: [wait()],
+  readToEndSync: [syncWait()],
+  tryReadToEnd: [],
 };
 
 export const SOCKET: Mechanism = {
@@ -300,6 +324,32 @@ export const SOCKET: Mechanism = {
           delimiter: oneOf("\n", undefined, undefined, ""),
           maxDescriptors: number(0, 1, 253, 254),
         }),
+      ],
+    },
+    BufferedReader: {
+      make: (fuzz) => {
+        const { random } = fuzz;
+        const [one, other] = UnixStream.pair();
+        fuzz.keep([one, other]);
+        const maxSize = random.pick([1, 100, 65_536, 2 ** 31 - 1]);
+        if (random.chance(0.3)) {
+          return new BufferedReader(other.readable, { maxSize });
+        }
+        const maxDescriptors = random.pick([0, 1, 253]);
+        return new BufferedReader(one, { maxSize, maxDescriptors });
+      },
+      methods: {
+        ...readerMethods,
+        takeDescriptors: [number(0, 1, 2, -1)],
+        detach: [],
+        close: [],
+        "@@dispose": [],
+      },
+      getters: ["position", "buffered", "descriptors", "readable"],
+      enders: [...enders, "detach"],
+      construct: [
+        frameStream,
+        options({ maxSize, maxDescriptors: number(0, 1, 253, 254) }),
       ],
     },
     PassedDescriptor: {
