@@ -487,6 +487,7 @@ const FRAMES: [FramedStreamOptions, number[]][] = [
   [{ delimiter: bytes(0) }, [7, 8, 0]],
   [{ delimiter: bytes(1, 1, 2) }, [7, 8, 1, 1, 2]],
   [{ delimiter: "ä\0" }, [7, 8, 0xc3, 0xa4, 0]],
+  [{ delimiter: "\n", maxDescriptors: 1 }, [7, 8, 10]],
 ];
 
 for (const [options, frame] of FRAMES) {
@@ -637,6 +638,28 @@ leakTest("FramedStream refuses lengths that cannot be", async () => {
     assertThrows(() => it.frames.receiveSync(), InvalidData);
     assertThrows(() => it.frames.tryReceive(), InvalidData);
   }
+});
+
+leakTest("FramedStream claims memory as bytes come", async () => {
+  using it = framed();
+  const before = Deno.memoryUsage().external;
+  it.raw.writeSync(bytes(0, 0xff, 0xff, 0xff, 7));
+  await assertRejects(() => it.frames.receive({ timeout: 1 }), DOMException);
+  assertEquals(it.frames.tryReceive(), undefined);
+  assert(Deno.memoryUsage().external - before < 2 ** 20);
+});
+
+leakTest("FramedStream delivers descriptors with lines", async () => {
+  using it = framed({ delimiter: "\n", maxDescriptors: 2 });
+  it.raw.writeSync(bytes(1, 10, 2));
+  it.raw.sendSync(bytes(3, 10, 4), { descriptors: [0, 1] });
+  it.raw.sendSync(bytes(10), { descriptors: [0] });
+  const got = [];
+  for (let i = 0; i < 3; i++) {
+    using message = (await it.frames.receiveMessage())!;
+    got.push([...message.data, -message.descriptors.length]);
+  }
+  assertEquals(got, [[1, 0], [2, 3, -2], [4, -1]]);
 });
 
 leakTest("FramedStream sends no message that has the delimiter", async () => {
