@@ -3,8 +3,8 @@
  * use nothing but the module.
  */
 import {
-  EventFd,
   BufferedReader,
+  EventFd,
   Fifo,
   File,
   FileLock,
