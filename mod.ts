@@ -5,7 +5,7 @@
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
  * `/memory-map`, `/semaphore`, `/lock`, `/socket`, `/reader`, `/frames`, `/descriptor`,
- * `/struct`, `/wait` and `/limits`. This one has all.
+ * `/struct`, `/wait`, `/limits` and `/inspect`. This one has all.
  *
  * ```ts
  * import { pipe } from "@linux/ipc";
@@ -61,6 +61,37 @@ export {
   type SysvSemaphoreSetLimits,
   type SysvSharedMemoryLimits,
 } from "./ffi/limits.ts";
+
+export {
+  type Deadlock,
+  inspect,
+  type InspectedEventFd,
+  type InspectedFifo,
+  type InspectedFileLock,
+  type InspectedLock,
+  type InspectedMemoryFile,
+  type InspectedPipe,
+  type InspectedPosixMemory,
+  type InspectedPosixQueue,
+  type InspectedPosixSemaphore,
+  type InspectedSemaphore,
+  type InspectedSemaphoreSet,
+  type InspectedSysvMemory,
+  type InspectedSysvQueue,
+  type InspectedUnixSocket,
+  type InspectOptions,
+  type IpcHolder,
+  type IpcKind,
+  type IpcObject,
+  type IpcObjectBase,
+  type IpcProcess,
+  type IpcRole,
+  type IpcSnapshot,
+  type IpcVerdict,
+  type LibraryObject,
+  type SysvObjectBase,
+  type Unseen,
+} from "./ffi/inspect.ts";
 
 export { Fifo, type FifoCreateOptions } from "./ffi/fifo.ts";
 

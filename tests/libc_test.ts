@@ -32,6 +32,7 @@ const OTHER_HEADERS: Record<string, string> = {
   SEMVMX: "linux/sem.h",
   SEM_VALUE_MAX: "limits.h",
   SIOCOUTQ: "sys/ioctl.h linux/sockios.h", // in terms of the first
+  AT_STATX_DONT_SYNC: "linux/fcntl.h",
   SYS_futex: "sys/syscall.h",
   SYS_msgrcv: "sys/syscall.h",
   SYS_msgsnd: "sys/syscall.h",
@@ -81,6 +82,8 @@ const FIELDS: Record<string, string> = {
   reserved4: "__glibc_reserved4",
   reserved5: "__glibc_reserved5",
   seq: "__seq",
+  "struct unix_diag_msg.pad": "pad",
+  "struct unix_diag_req.pad": "pad",
   "struct shmid_ds.reserved4": "__glibc_reserved5",
   "struct shmid_ds.reserved5": "__glibc_reserved6",
 };

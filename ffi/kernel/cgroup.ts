@@ -3,6 +3,7 @@
 
 import type { SystemLimit } from "../errors.ts";
 import { ENOMEM, ipcError } from "../libc/errno.ts";
+import { unescape } from "./mounts.ts";
 import { readProc } from "./proc.ts";
 
 const LARGE = 1 << 24; // bytes: reading the limits takes half a millisecond
@@ -59,14 +60,6 @@ function* directories({ line, mount }: Version): Generator<string> {
     }
     return;
   }
-}
-
-/** Decodes the octal escapes of mountinfo(5), such as `\040` for a space. */
-function unescape(text: string): string {
-  return text.replace(
-    /\\([0-7]{3})/g,
-    (_, digits) => String.fromCharCode(parseInt(digits, 8)),
-  );
 }
 
 /** The number of bytes that can still be swapped out. */

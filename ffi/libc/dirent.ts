@@ -36,17 +36,20 @@ export function namesIn(directory: string): string[] {
 
 /** The names in an open directory, in no order. */
 export function* entriesOf(fd: number, directory: string): Generator<string> {
-  // The last entry is looked at as a whole struct, too.
-  const buffer = new Uint8Array(COUNT + dirent64.size);
+  const buffer = new Uint8Array(COUNT);
+  const view = new DataView(buffer.buffer);
+  const { d_reclen: lengthAt, d_name: nameAt } = dirent64.offsets;
   const decoder = new TextDecoder();
   const { getdents64 } = unistd();
   const read = () => getdents64(NUMBER, fd, buffer, COUNT);
   let size: number;
   while ((size = checkRetrying(read, "getdents64", directory)) > 0) {
     for (let offset = 0; offset < size;) {
-      const { d_reclen, d_name } = dirent64.decode(buffer, offset);
-      yield decoder.decode(d_name.subarray(0, d_name.indexOf(0)));
-      offset += d_reclen;
+      // Fields alone: directories of /proc have hundreds of thousands of entries.
+      const name = offset + nameAt;
+      const length = view.getUint16(offset + lengthAt, true);
+      offset += length;
+      yield decoder.decode(buffer.subarray(name, buffer.indexOf(0, name)));
     }
   }
 }

@@ -86,6 +86,7 @@ export const F_SEAL_EXEC = 0x20;
 
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_NO_AUTOMOUNT = 0x800;
 export const AT_EMPTY_PATH = 0x1000;
 /** What is cached is enough: a server of the file that does not answer is not asked. */
 export const AT_STATX_DONT_SYNC = 0x4000;

@@ -45,8 +45,10 @@ const functions = {
 export const sysSocket: Header<typeof functions> = header(functions);
 
 export const AF_UNIX = 1;
+export const AF_NETLINK = 16;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;

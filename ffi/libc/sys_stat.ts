@@ -41,6 +41,7 @@ export const S_IFBLK = 0o060000;
 export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
+export const STATX_MODE = 2;
 export const STATX_INO = 0x100;
 export const STATX_BASIC_STATS = 0x7ff;
 

@@ -29,6 +29,11 @@ const functions = {
   link: { parameters: ["buffer", "buffer"], result: "i32" },
   // ssize_t readlink(const char *pathname, char *buf, size_t bufsiz)
   readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
+  // ssize_t readlinkat(int dirfd, const char *pathname, char *buf, size_t bufsiz)
+  readlinkat: {
+    parameters: ["i32", "buffer", "buffer", "u32"],
+    result: "i32",
+  },
   // int ftruncate(int fd, off_t length)
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // long syscall(long number, int fd, void *dirp, size_t count)

@@ -13,28 +13,13 @@ import {
 } from "../wait/options.ts";
 import { Acquisition } from "./acquisition.ts";
 import type { LockGuard } from "./guard.ts";
-import {
-  LOCK,
-  type LockCreateOptions,
-  type LockKind,
-  LockSet,
-} from "./lock_set.ts";
+import { CONDITION, GATES } from "./kinds.ts";
+import { LOCK, type LockCreateOptions, LockSet } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
 import { mutexOf, type SharedMutex } from "./shared_mutex.ts";
 
 // Each gate is two semaphores. The first is 1 while the gate is closed. The second counts
 // the waiters at the gate, and the kernel undoes the counts of dead processes.
-const GATES = 4;
-
-const KIND: LockKind = {
-  name: "condition",
-  size: 2 * GATES,
-  isSound: (values) => {
-    const gates = values.filter((_, index) => index % 2 === 0);
-    return gates.reduce((sum, gate) => sum + gate) <= 1;
-  },
-};
-
 function gateOf(number: number) {
   const [GATE, COUNT] = [2 * number, 2 * number + 1];
   return {
@@ -204,7 +189,10 @@ export class SharedCondition extends SharedLock {
     key: number | null,
     options?: LockCreateOptions,
   ): SharedCondition {
-    return new SharedCondition(internal, LockSet.create(KIND, key, options));
+    return new SharedCondition(
+      internal,
+      LockSet.create(CONDITION, key, options),
+    );
   }
 
   /**
@@ -221,7 +209,7 @@ export class SharedCondition extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
   static open(key: number): SharedCondition {
-    return new SharedCondition(internal, LockSet.open(KIND, key));
+    return new SharedCondition(internal, LockSet.open(CONDITION, key));
   }
 
   /**
@@ -245,7 +233,7 @@ export class SharedCondition extends SharedLock {
   ): SharedCondition {
     return new SharedCondition(
       internal,
-      LockSet.openOrCreate(KIND, key, options),
+      LockSet.openOrCreate(CONDITION, key, options),
     );
   }
 
@@ -264,7 +252,7 @@ export class SharedCondition extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   static fromId(id: number): SharedCondition {
-    return new SharedCondition(internal, LockSet.fromId(KIND, id));
+    return new SharedCondition(internal, LockSet.fromId(CONDITION, id));
   }
 
   /**

@@ -11,23 +11,10 @@ import {
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { isOwned, type LockGuard, OwnerGuard } from "./guard.ts";
-import {
-  LOCK,
-  type LockCreateOptions,
-  type LockKind,
-  LockSet,
-} from "./lock_set.ts";
+import { MUTEX } from "./kinds.ts";
+import { LOCK, type LockCreateOptions, LockSet } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
 import { entryOf, LockAcquisition, tryLock } from "./turn.ts";
-
-const KIND: LockKind = {
-  name: "mutex",
-  size: 3,
-  isSound: (values) => {
-    const [lock, mark, turn] = values as unknown as [number, number, number];
-    return lock <= mark && mark <= 1 && turn <= 1;
-  },
-};
 
 const ENTRY = entryOf([LOCK], true);
 
@@ -164,7 +151,7 @@ export class SharedMutex extends SharedLock {
     key: number | null,
     options?: LockCreateOptions,
   ): SharedMutex {
-    return new SharedMutex(internal, LockSet.create(KIND, key, options));
+    return new SharedMutex(internal, LockSet.create(MUTEX, key, options));
   }
 
   /**
@@ -190,7 +177,7 @@ export class SharedMutex extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
   static open(key: number): SharedMutex {
-    return new SharedMutex(internal, LockSet.open(KIND, key));
+    return new SharedMutex(internal, LockSet.open(MUTEX, key));
   }
 
   /**
@@ -212,7 +199,7 @@ export class SharedMutex extends SharedLock {
     key: number,
     options?: LockCreateOptions,
   ): SharedMutex {
-    return new SharedMutex(internal, LockSet.openOrCreate(KIND, key, options));
+    return new SharedMutex(internal, LockSet.openOrCreate(MUTEX, key, options));
   }
 
   /**
@@ -230,7 +217,7 @@ export class SharedMutex extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   static fromId(id: number): SharedMutex {
-    return new SharedMutex(internal, LockSet.fromId(KIND, id));
+    return new SharedMutex(internal, LockSet.fromId(MUTEX, id));
   }
 
   /**

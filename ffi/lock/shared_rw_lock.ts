@@ -20,25 +20,10 @@ import {
   ReaderGuard,
   type ReadGuard,
 } from "./guard.ts";
-import {
-  LOCK,
-  type LockCreateOptions,
-  type LockKind,
-  LockSet,
-  READERS,
-} from "./lock_set.ts";
+import { RW_LOCK } from "./kinds.ts";
+import { LOCK, type LockCreateOptions, LockSet, READERS } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
 import { entryOf, LockAcquisition, tryLock } from "./turn.ts";
-
-const KIND: LockKind = {
-  name: "reader-writer lock",
-  size: 5,
-  isSound: (values) => {
-    const [lock, mark, turn, readers] = values as unknown as number[];
-    return lock! <= mark! && mark! <= 1 && turn! <= 1 &&
-      (lock === 0 || readers === 0);
-  },
-};
 
 // Index of the semaphore that counts waiting writers. The kernel undoes it.
 const WAITING = 4;
@@ -207,7 +192,7 @@ export class SharedRwLock extends SharedLock {
     key: number | null,
     options?: LockCreateOptions,
   ): SharedRwLock {
-    return new SharedRwLock(internal, LockSet.create(KIND, key, options));
+    return new SharedRwLock(internal, LockSet.create(RW_LOCK, key, options));
   }
 
   /**
@@ -235,7 +220,7 @@ export class SharedRwLock extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
   static open(key: number): SharedRwLock {
-    return new SharedRwLock(internal, LockSet.open(KIND, key));
+    return new SharedRwLock(internal, LockSet.open(RW_LOCK, key));
   }
 
   /**
@@ -257,7 +242,10 @@ export class SharedRwLock extends SharedLock {
     key: number,
     options?: LockCreateOptions,
   ): SharedRwLock {
-    return new SharedRwLock(internal, LockSet.openOrCreate(KIND, key, options));
+    return new SharedRwLock(
+      internal,
+      LockSet.openOrCreate(RW_LOCK, key, options),
+    );
   }
 
   /**
@@ -274,7 +262,7 @@ export class SharedRwLock extends SharedLock {
    * @see {@link https://man7.org/linux/man-pages/man2/semctl.2.html | semctl(2)}
    */
   static fromId(id: number): SharedRwLock {
-    return new SharedRwLock(internal, LockSet.fromId(KIND, id));
+    return new SharedRwLock(internal, LockSet.fromId(RW_LOCK, id));
   }
 
   /**

@@ -35,6 +35,37 @@ function isSemaphore(flag: number | undefined): boolean {
 // 32-bit glibc: `unsigned value`, `int private`, `int pad`, `unsigned nwaiters`.
 const PRIVATE_OF_32_BIT = 1; // index of a 32-bit word
 
+/** Why processes cannot share a semaphore with these words; undefined if they can. */
+function faultOf(words: Int32Array): string | undefined {
+  const flag = words[PRIVATE];
+  if (!isSemaphore(flag)) return "it is not initialised";
+  if (isMusl()) {
+    return flag === 0
+      ? undefined
+      : "it was initialised with pshared = 0, or by a " +
+        "program that uses glibc, whose semaphores are different";
+  }
+  if (words[VALUE]! < 0) {
+    return "it is of a program that uses musl, whose semaphores are different";
+  }
+  if (flag === PROCESS_SHARED) return undefined;
+  if (words[PRIVATE_OF_32_BIT] === PROCESS_SHARED) {
+    return "it is of a 32-bit program, whose semaphores are different";
+  }
+  return "it was initialised with pshared = 0 (for the threads of one process), or " +
+    "by a program that uses musl, or not at all";
+}
+
+/** The value and the waiters in the bytes of a sem_t; undefined if it is none. */
+export function semaphoreIn(
+  bytes: Uint8Array<ArrayBuffer>,
+): { value: number; waiters: number } | undefined {
+  if (bytes.length < SIZEOF_SEM_T) return undefined;
+  const words = new Int32Array(bytes.slice(0, SIZEOF_SEM_T).buffer);
+  if (faultOf(words) !== undefined) return undefined;
+  return { value: words[VALUE]!, waiters: words[WAITERS]! >>> 0 };
+}
+
 /** The words of a sem_t. Use them only while it is mapped. */
 export class SemWords {
   readonly #address: bigint;
@@ -60,23 +91,7 @@ export class SemWords {
   get fault(): string | undefined {
     const words = new Int32Array(WORDS);
     copyFrom(this.#address, new Uint8Array(words.buffer));
-    const flag = words[PRIVATE];
-    if (!isSemaphore(flag)) return "it is not initialised";
-    if (isMusl()) {
-      return flag === 0
-        ? undefined
-        : "it was initialised with pshared = 0, or by a " +
-          "program that uses glibc, whose semaphores are different";
-    }
-    if (words[VALUE]! < 0) {
-      return "it is of a program that uses musl, whose semaphores are different";
-    }
-    if (flag === PROCESS_SHARED) return undefined;
-    if (words[PRIVATE_OF_32_BIT] === PROCESS_SHARED) {
-      return "it is of a 32-bit program, whose semaphores are different";
-    }
-    return "it was initialised with pshared = 0 (for the threads of one process), or " +
-      "by a program that uses musl, or not at all";
+    return faultOf(words);
   }
 
   /** Whether sem_post wakes a thread of ours that {@linkcode SemWords.enter} counts. */

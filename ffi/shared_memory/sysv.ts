@@ -142,7 +142,8 @@ const SHMMAX = "/proc/sys/kernel/shmmax";
 const SHMMNI = "/proc/sys/kernel/shmmni";
 const SHMALL = "/proc/sys/kernel/shmall";
 
-const FAMILY: SysvFamily = {
+/** Segments, among the System V objects. */
+export const SEGMENTS: SysvFamily = {
   kind: "shared memory",
   plural: "shared memory",
   getter: "shmget",
@@ -380,7 +381,7 @@ export class SysvSharedMemory extends Memory {
     id: number,
     options?: SysvSharedMemoryOpenOptions,
   ): SysvSharedMemory {
-    const segment = SysvObject.withId(FAMILY, id);
+    const segment = SysvObject.withId(SEGMENTS, id);
     const { size = 0, readonly } = options ?? {};
     checkSize("size", size, 0);
     return new SysvSharedMemory(internal, segment, readonly, size);
@@ -409,7 +410,7 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
    */
   static list(): SysvSharedMemoryEntry[] {
-    return rowsOfTable(FAMILY).map((row) => {
+    return rowsOfTable(SEGMENTS).map((row) => {
       const [key, id, perms, size, , , attachments, uid, gid] = row;
       const mode = parseInt(perms!, 8);
       return {
@@ -452,7 +453,7 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   static stat(target: SysvTarget): SysvSharedMemoryStat {
-    return statOf(SysvObject.at(FAMILY, target).statAny());
+    return statOf(SysvObject.at(SEGMENTS, target).statAny());
   }
 
   /**
@@ -471,7 +472,7 @@ export class SysvSharedMemory extends Memory {
    */
   static change(target: SysvTarget, change: SysvChange): void {
     const fields = changeOf(change);
-    SysvObject.at(FAMILY, target).set(fields);
+    SysvObject.at(SEGMENTS, target).set(fields);
   }
 
   /**
@@ -488,7 +489,7 @@ export class SysvSharedMemory extends Memory {
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
   static remove(target: SysvTarget): void {
-    SysvObject.at(FAMILY, target).remove();
+    SysvObject.at(SEGMENTS, target).remove();
   }
 
   static #create(key: number, size: number, flags: number): SysvSharedMemory {
@@ -622,7 +623,7 @@ function get(key: number, size: number, flags: number): SysvObject {
     ? "private shared memory"
     : `shared memory key ${showKey(key)}`;
   const id = sysShm().shmget(key, BigInt(size), flags);
-  if (id !== -1) return new SysvObject(FAMILY, id, subject);
+  if (id !== -1) return new SysvObject(SEGMENTS, id, subject);
   const error = errno();
   throw ipcError(error, "shmget", subject, limitOf(error, size));
 }

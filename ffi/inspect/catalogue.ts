@@ -1,0 +1,127 @@
+// The objects of a snapshot while it is taken, and who was seen to hold them.
+
+import type { IpcHolder, IpcKind, IpcRole } from "./types.ts";
+
+const FDS = 16; // that a holder lists
+
+/** A process that holds an object, so far. */
+interface HolderDraft {
+  readonly roles: Set<IpcRole>;
+  readonly fds: number[];
+  readonly waitsIn: Set<string>;
+  descriptors: number;
+  mappings: number;
+}
+
+/** An object, without its holders. Its fields are those of its type. */
+export interface Draft {
+  readonly kind: IpcKind;
+  readonly ref: string;
+  readonly fields: Record<string, unknown>;
+  readonly holders: Map<number, HolderDraft>;
+}
+
+/** What a kind has by default: nothing is known. */
+const UNKNOWN = { uid: null, gid: null, mode: null, size: null, changed: null };
+
+/** All objects so far, by their refs. */
+export class Catalogue {
+  readonly drafts: Map<string, Draft> = new Map();
+  readonly kinds: ReadonlySet<IpcKind>;
+
+  constructor(kinds: ReadonlySet<IpcKind>) {
+    this.kinds = kinds;
+  }
+
+  /** Whether objects of any of these kinds are asked for. */
+  wants(...kinds: IpcKind[]): boolean {
+    return kinds.some((kind) => this.kinds.has(kind));
+  }
+
+  /** Adds an object, unless it is there; its ref is of its kind and its id. */
+  add(
+    kind: IpcKind,
+    id: string | number,
+    fields: Record<string, unknown> & { name: string },
+  ): string {
+    const ref = `${kind}:${id}`;
+    if (!this.drafts.has(ref)) {
+      const all = { kind, ref, ...UNKNOWN, ...fields };
+      this.drafts.set(ref, { kind, ref, fields: all, holders: new Map() });
+    }
+    return ref;
+  }
+
+  has(ref: string): boolean {
+    return this.drafts.has(ref);
+  }
+
+  /** Notes a role of a process. */
+  note(ref: string, pid: number, ...roles: IpcRole[]): void {
+    const holder = this.#holder(ref, pid);
+    for (const role of roles) holder?.roles.add(role);
+  }
+
+  /** Notes a descriptor of a process. */
+  noteDescriptor(
+    ref: string,
+    pid: number,
+    fd: number,
+    roles: readonly IpcRole[],
+  ): void {
+    const holder = this.#holder(ref, pid);
+    if (holder === undefined) return;
+    holder.descriptors++;
+    if (holder.fds.length < FDS) holder.fds.push(fd);
+    for (const role of roles) holder.roles.add(role);
+  }
+
+  /** Notes a mapping of a process. */
+  noteMapping(ref: string, pid: number, roles: readonly IpcRole[]): void {
+    const holder = this.#holder(ref, pid);
+    if (holder === undefined) return;
+    holder.mappings++;
+    for (const role of roles) holder.roles.add(role);
+  }
+
+  /** Notes a thread that is blocked in a call. */
+  noteWait(ref: string, pid: number, call: string): void {
+    const holder = this.#holder(ref, pid);
+    holder?.roles.add("waits");
+    holder?.waitsIn.add(call);
+  }
+
+  #holder(ref: string, pid: number): HolderDraft | undefined {
+    const draft = this.drafts.get(ref);
+    if (draft === undefined) return undefined;
+    let holder = draft.holders.get(pid);
+    if (holder === undefined) {
+      holder = {
+        roles: new Set(),
+        fds: [],
+        waitsIn: new Set(),
+        descriptors: 0,
+        mappings: 0,
+      };
+      draft.holders.set(pid, holder);
+    }
+    return holder;
+  }
+}
+
+/** The holders of an object, those of `alive` only, by process id. */
+export function holdersOf(
+  { holders }: Draft,
+  alive: (pid: number) => boolean,
+): IpcHolder[] {
+  return [...holders].filter(([pid]) => alive(pid))
+    .sort(([a], [b]) => a - b)
+    .map(([pid, { roles, fds, waitsIn, descriptors, mappings }]) => ({
+      pid,
+      roles: [...roles],
+      descriptors,
+      fds,
+      mappings,
+      waitsIn: [...waitsIn],
+    }));
+}

@@ -1,0 +1,150 @@
+// The files of /dev/shm: POSIX shared memory, and POSIX semaphores with a name.
+
+import { cPath } from "../arguments.ts";
+import { filesOfShm, SHM_DIRECTORY } from "../kernel/file_system.ts";
+import { deviceName } from "../kernel/mount_table.ts";
+import { ENOENT, unless } from "../libc/errno.ts";
+import {
+  fcntl,
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+} from "../libc/fcntl.ts";
+import { SIZEOF_SEM_T } from "../libc/semaphore.ts";
+import {
+  type FileStatus,
+  isSameFile,
+  S_IFMT,
+  S_IFREG,
+  statusOfFd,
+  statusOfPath,
+} from "../libc/sys_stat.ts";
+import { unistd } from "../libc/unistd.ts";
+import { semaphoreIn } from "../semaphore/sem_words.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { IpcKind } from "./types.ts";
+import type { Unseeables } from "./unseeables.ts";
+
+const SEMAPHORE = "sem."; // the prefix of glibc
+
+/** The POSIX objects that are files, by device and inode. */
+export type PosixFiles = Map<string, string>;
+
+/** The key of a file among others. */
+export function fileKey(device: string, inode: number | bigint): string {
+  return `${device} ${inode}`;
+}
+
+/** The time in a status. */
+export function changedAt({ stx_ctime }: FileStatus): Date {
+  const { tv_sec, tv_nsec } = stx_ctime;
+  return new Date(Number(tv_sec) * 1000 + Math.floor(tv_nsec / 1e6));
+}
+
+/** What a status tells of any file. */
+export function fileFields(
+  status: FileStatus,
+): Record<"uid" | "gid" | "mode" | "size" | "inode", number> & {
+  changed: Date;
+} {
+  return {
+    uid: status.stx_uid,
+    gid: status.stx_gid,
+    mode: status.stx_mode & 0o777,
+    size: Number(status.stx_size),
+    changed: changedAt(status),
+    inode: Number(status.stx_ino),
+  };
+}
+
+/** The device of a status, by its name. */
+export function deviceOf(status: FileStatus): string {
+  return deviceName(status.stx_dev_major, status.stx_dev_minor);
+}
+
+/** Adds the objects of /dev/shm. */
+export function addPosixFiles(
+  catalogue: Catalogue,
+  unseen: Unseeables,
+): PosixFiles {
+  const files: PosixFiles = new Map();
+  if (!catalogue.wants("posix-memory", "posix-semaphore")) return files;
+  let names: string[];
+  try {
+    names = filesOfShm("list shared memory");
+  } catch (error) {
+    unseen.add("POSIX shared memory and semaphores", null, String(error));
+    return files;
+  }
+  for (const name of names) addFile(catalogue, files, name, unseen);
+  return files;
+}
+
+/** The kind of the object of a file there. */
+export function kindOfFile(name: string): IpcKind {
+  return name.startsWith(SEMAPHORE) ? "posix-semaphore" : "posix-memory";
+}
+
+/** The name that a program uses for a file there. */
+export function nameOfFile(name: string): string {
+  return `/${name.startsWith(SEMAPHORE) ? name.slice(SEMAPHORE.length) : name}`;
+}
+
+function addFile(
+  catalogue: Catalogue,
+  files: PosixFiles,
+  file: string,
+  unseen: Unseeables,
+): void {
+  const path = `${SHM_DIRECTORY}/${file}`;
+  const cpath = new TextEncoder().encode(`${path}\0`);
+  const status = unless(ENOENT, () => statusOfPath(cpath, path));
+  if (status === undefined || (status.stx_mode & S_IFMT) !== S_IFREG) return;
+  const kind = kindOfFile(file);
+  const name = nameOfFile(file);
+  const fields = { ...fileFields(status), name, unlinked: false };
+  const more = kind === "posix-semaphore"
+    ? semaphoreFields(path, status, unseen)
+    : {};
+  const ref = catalogue.add(kind, name, { ...fields, ...more });
+  files.set(fileKey(deviceOf(status), status.stx_ino), ref);
+}
+
+const NO_VALUE = { value: null, waiters: null };
+
+function semaphoreFields(
+  path: string,
+  status: FileStatus,
+  unseen: Unseeables,
+) {
+  const bytes = bytesOf(path, status);
+  if (bytes === undefined) {
+    unseen.add("values of semaphores", 1, "no permission to read them");
+  }
+  return (bytes && semaphoreIn(bytes)) ?? NO_VALUE;
+}
+
+/** The first bytes of a regular file that has this status; undefined if it is another. */
+function bytesOf(
+  path: string,
+  status: FileStatus,
+): Uint8Array<ArrayBuffer> | undefined {
+  const { open } = fcntl();
+  const { read, close } = unistd();
+  // O_PATH opens nothing: no FIFO or device that has taken the place of the file.
+  const place = open(cPath(path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+  if (place === -1) return undefined;
+  try {
+    if (!isSameFile(statusOfFd(place, path), status)) return undefined;
+    const again = cPath(`/proc/self/fd/${place}`);
+    const fd = open(again, O_RDONLY | O_CLOEXEC, 0);
+    if (fd === -1) return undefined;
+    const bytes = new Uint8Array(SIZEOF_SEM_T);
+    const size = read(fd, bytes, bytes.length);
+    close(fd);
+    return size === -1 ? undefined : bytes.slice(0, size);
+  } finally {
+    close(place);
+  }
+}

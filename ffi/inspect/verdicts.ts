@@ -1,0 +1,336 @@
+// The verdict on an object: in use, idle, orphaned or stuck, and why.
+
+import { printable } from "./text.ts";
+import type {
+  Deadlock,
+  InspectedPosixQueue,
+  InspectedPosixSemaphore,
+  InspectedSemaphoreSet,
+  InspectedSysvMemory,
+  InspectedSysvQueue,
+  InspectedUnixSocket,
+  IpcHolder,
+  IpcObject,
+  IpcProcess,
+  IpcVerdict,
+} from "./types.ts";
+import type { Unjudged } from "./unjudged.ts";
+
+/** What a verdict takes into account besides its object. */
+export interface Circumstances {
+  readonly processes: ReadonlyMap<number, IpcProcess>;
+  readonly deadlocks: readonly Deadlock[];
+  /** The number of processes whose descriptors and memory could not be seen. */
+  readonly hidden: number;
+}
+
+const SLACK = 2000; // ms, between the clocks of objects and processes
+// The names that this library picks have the process id of the creator in them.
+const OWN_NAME = /^\/ipc-(\d+)-[0-9a-f-]{36}$/;
+
+/** The process that made an object, if its name tells; else 0. */
+export function creatorIn(name: string): number {
+  return Number(name.match(OWN_NAME)?.[1] ?? 0);
+}
+
+/** The verdict on an object. */
+export function verdictOn(
+  object: Unjudged,
+  circumstances: Circumstances,
+): IpcVerdict {
+  return new Judge(circumstances).verdictOn(object);
+}
+
+function inUse(reason: string, certain = true): IpcVerdict {
+  return { state: "in use", reason, certain };
+}
+
+function idle(reason: string): IpcVerdict {
+  return { state: "idle", reason, certain: false };
+}
+
+function orphaned(reason: string, certain: boolean): IpcVerdict {
+  return { state: "orphaned", reason, certain };
+}
+
+function stuck(reason: string, certain = false): IpcVerdict {
+  return { state: "stuck", reason, certain };
+}
+
+function plural(count: number, one: string): string {
+  return count === 1 ? `1 ${one}` : `${count} ${one}s`;
+}
+
+class Judge {
+  readonly #circumstances: Circumstances;
+
+  constructor(circumstances: Circumstances) {
+    this.#circumstances = circumstances;
+  }
+
+  verdictOn(object: Unjudged): IpcVerdict {
+    return this.#deadlock(object) ?? this.#deadOwner(object) ??
+      this.#ofKind(object);
+  }
+
+  #deadlock({ ref }: Unjudged): IpcVerdict | undefined {
+    const cycle = this.#circumstances.deadlocks.find(({ refs }) =>
+      refs.includes(ref)
+    );
+    if (cycle === undefined) return undefined;
+    const { pids, refs } = cycle;
+    const steps = pids.map((pid, index) =>
+      `${this.#show(pid)} waits for ${printable(refs[index]!)}, which ` +
+      `${this.#show(pids[(index + 1) % pids.length]!)} owns`
+    );
+    return stuck(`deadlock: ${steps.join("; ")}`);
+  }
+
+  #deadOwner({ library, holders }: Unjudged): IpcVerdict | undefined {
+    if (!library?.ownerDied) return undefined;
+    const waiters = holders.filter(({ roles }) => roles.includes("waits"));
+    return stuck(
+      "its owner died while it had the lock, and nothing has repaired the data since" +
+        (waiters.length > 0 ? `; ${this.#list(waiters)} waits` : ""),
+      true,
+    );
+  }
+
+  #ofKind(object: Unjudged): IpcVerdict {
+    switch (object.kind) {
+      case "sysv-queue":
+        return this.#sysvQueue(object);
+      case "sysv-memory":
+        return this.#sysvMemory(object);
+      case "sysv-semaphores":
+        return this.#set(object);
+      case "posix-queue":
+        return this.#posixQueue(object);
+      case "posix-semaphore":
+        return this.#posixSemaphore(object);
+      case "posix-memory":
+        return this.#held(object) ?? this.#unheldName(object);
+      case "unix-socket":
+        return this.#socket(object);
+      case "file-lock":
+        return this.#held(object) ??
+          idle("no process that can be seen has the file open");
+      default:
+        return this.#held(object) ?? idle("no process that can be seen has it");
+    }
+  }
+
+  #sysvQueue(queue: Unjudged<InspectedSysvQueue>): IpcVerdict {
+    const { holders, lastSender, lastReceiver, size, maxBytes } = queue;
+    const { sent, received } = queue;
+    const receives = (holder: IpcHolder) => holder.waitsIn.includes("msgrcv");
+    const senders = holders.filter((holder) => !receives(holder));
+    const isFull = senders.length > 0 ||
+      (maxBytes !== null && size !== null && size >= maxBytes);
+    const hasReceiver = holders.some(receives) ||
+      this.#lives(lastReceiver, received);
+    if (isFull && !hasReceiver) {
+      const reader = lastReceiver === null
+        ? "nothing has ever received from it"
+        : `its last receiver ${lastReceiver} has ended`;
+      const waits = senders.length > 0
+        ? `; ${this.#list(senders)} waits to send`
+        : "";
+      return stuck(`it is full and has no reader: ${reader}${waits}`);
+    }
+    return this.#held(queue) ?? this.#unheldSysv([
+      ["last sender", lastSender, sent],
+      ["last receiver", lastReceiver, received],
+    ]);
+  }
+
+  #sysvMemory(memory: Unjudged<InspectedSysvMemory>): IpcVerdict {
+    const { attached, holders, creator, lastUser, removed } = memory;
+    const { changed, attachedAt, detachedAt } = memory;
+    if (attached > 0) {
+      const by = holders.length > 0
+        ? this.#held(memory)!.reason
+        : "by processes that cannot be seen";
+      const rest = removed ? "; it is removed, and freed with the last" : "";
+      return inUse(`${plural(attached, "attachment")}: ${by}${rest}`);
+    }
+    if (creator === 0) {
+      return idle("not attached; its creator is in another PID namespace");
+    }
+    const later = [attachedAt, detachedAt].filter((date) => date !== null)
+      .sort((a, b) => Number(b) - Number(a))[0] ?? null;
+    if (this.#lives(creator, changed)) {
+      return idle(`not attached; its creator ${this.#show(creator)} lives`);
+    }
+    if (this.#lives(lastUser, later)) {
+      return idle(`not attached; its last user ${this.#show(lastUser!)} lives`);
+    }
+    return orphaned(
+      `not attached, and its creator ${creator} has ended`,
+      true,
+    );
+  }
+
+  #set(set: Unjudged<InspectedSemaphoreSet>): IpcVerdict {
+    const { semaphores, operated, holders, library } = set;
+    if (semaphores === null) {
+      return this.#held(set) ?? idle("it may not be read");
+    }
+    if (library?.owner && !this.#circumstances.processes.has(library.owner)) {
+      return stuck(`it is locked, and its owner ${library.owner} has ended`);
+    }
+    if (library?.owner) return this.#held(set)!;
+    const index = semaphores.findIndex(({ lastPid, ...semaphore }) =>
+      semaphore.waitForMore + semaphore.waitForZero > 0 && lastPid !== 0 &&
+      !this.#lives(lastPid, operated)
+    );
+    if (index !== -1) {
+      const { waitForMore, waitForZero, lastPid, value } = semaphores[index]!;
+      return stuck(
+        `${
+          plural(waitForMore + waitForZero, "waiter")
+        } for semaphore ${index}, ` +
+          `which is ${value}; process ${lastPid}, which changed it last, has ended` +
+          (holders.length > 0 ? `; ${this.#list(holders)} waits` : ""),
+      );
+    }
+    const pids = new Set(semaphores.map(({ lastPid }) => lastPid));
+    return this.#held(set) ??
+      this.#unheldSysv(
+        [...pids].map((pid) => ["user", pid || null, operated]),
+      );
+  }
+
+  #posixQueue(queue: Unjudged<InspectedPosixQueue>): IpcVerdict {
+    const { holders, messages, maxMessages } = queue;
+    const isFull = messages !== null && messages === maxMessages;
+    const has = (role: "reads" | "writes") =>
+      holders.filter(({ roles }) => roles.includes(role));
+    const senders = has("writes");
+    if (isFull && senders.length > 0) {
+      const sends = ({ waitsIn }: IpcHolder) => waitsIn.includes("mq_send");
+      if (has("reads").length === 0) {
+        return stuck(
+          `it is full (${messages} messages), and no process has it open to receive`,
+        );
+      }
+      if (holders.every(sends)) {
+        return stuck(
+          `it is full (${messages} messages), and all that have it open wait to send: ` +
+            this.#list(holders),
+        );
+      }
+    }
+    return this.#held(queue) ?? this.#unheldName(queue);
+  }
+
+  #posixSemaphore(
+    semaphore: Unjudged<InspectedPosixSemaphore>,
+  ): IpcVerdict {
+    const { holders, value } = semaphore;
+    const waits = ({ roles }: IpcHolder) => roles.includes("waits");
+    if (value === 0 && holders.length > 0 && holders.every(waits)) {
+      return stuck(
+        `it is 0, and all that have it open wait: ${this.#list(holders)}`,
+      );
+    }
+    return this.#held(semaphore) ?? this.#unheldName(semaphore);
+  }
+
+  #socket(socket: Unjudged<InspectedUnixSocket>): IpcVerdict {
+    const { state, receiveQueue, sendQueue, holders } = socket;
+    const accepts = holders.some(({ waitsIn }) => waitsIn.includes("accept"));
+    if (state === "listening" && receiveQueue > sendQueue && !accepts) {
+      return stuck(
+        `its backlog of ${sendQueue} is full, and nothing accepts; ` +
+          `${this.#list(holders)} listens`,
+      );
+    }
+    return this.#held(socket) ??
+      idle(
+        this.#circumstances.hidden > 0
+          ? "no process that can be seen has it"
+          : "no process has it: it waits to be accepted, or is in a message",
+      );
+  }
+
+  /** "in use", if there are holders. */
+  #held({ holders }: Unjudged): IpcVerdict | undefined {
+    if (holders.length === 0) return undefined;
+    const { processes } = this.#circumstances;
+    const isStopped = holders.every(({ pid }) =>
+      /[Tt]/.test(processes.get(pid)?.state ?? "")
+    );
+    const stopped = isStopped
+      ? holders.length === 1 ? ", which is stopped" : ", all stopped"
+      : "";
+    return inUse(`${this.#list(holders)}${stopped}`);
+  }
+
+  /** A System V object that nothing waits in: those that used it, by what they did. */
+  #unheldSysv(
+    users: [what: string, pid: number | null, time: Date | null][],
+  ): IpcVerdict {
+    const known = users.filter(([, pid]) => pid !== null);
+    if (known.length === 0) {
+      return idle("not used yet, and its creator is not recorded");
+    }
+    const living = known.find(([, pid, time]) => this.#lives(pid, time));
+    if (living !== undefined) {
+      const [what, pid] = living;
+      return inUse(`its ${what} ${this.#show(pid!)} lives`, false);
+    }
+    const all = known.map(([what, pid]) => `${what} ${pid}`).join(" and ");
+    return orphaned(
+      `nothing waits in it, and its ${all} ${
+        known.length === 1 ? "has" : "have"
+      } ended`,
+      false,
+    );
+  }
+
+  /** An object with a name that no process has open. */
+  #unheldName({ name, changed }: Unjudged): IpcVerdict {
+    const { hidden } = this.#circumstances;
+    const unless = hidden > 0
+      ? `, unless one of ${hidden} that cannot be seen`
+      : "";
+    const creator = creatorIn(name);
+    if (creator !== 0 && this.#lives(creator, changed)) {
+      return idle(
+        `no process has it open${unless}; its creator ${
+          this.#show(creator)
+        } lives`,
+      );
+    }
+    const maker = creator === 0
+      ? "its creator is not recorded"
+      : `its creator ${creator} has ended`;
+    return orphaned(
+      `no process has it open${unless}, and ${maker}`,
+      creator !== 0 && hidden === 0,
+    );
+  }
+
+  /** Whether a process lives, and lived at a time: process ids are used again. */
+  #lives(pid: number | null, time: Date | null): boolean {
+    const process = pid === null
+      ? undefined
+      : this.#circumstances.processes.get(pid);
+    return process !== undefined &&
+      (time === null || Number(process.started) <= Number(time) + SLACK);
+  }
+
+  #list(holders: readonly IpcHolder[]): string {
+    const shown = holders.slice(0, 3).map(({ pid }) => this.#show(pid));
+    const rest = holders.length - shown.length;
+    return shown.join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+  }
+
+  #show(pid: number): string {
+    const process = this.#circumstances.processes.get(pid);
+    return process === undefined
+      ? `${pid}`
+      : `${pid} (${printable(process.name)})`;
+  }
+}

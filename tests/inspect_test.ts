@@ -1,0 +1,623 @@
+/** inspect(): against what C, Python and Deno programs made, and what other tools say. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  inspect,
+  type IpcHolder,
+  type IpcKind,
+  type IpcObject,
+  type IpcSnapshot,
+} from "../ffi/inspect.ts";
+import { SharedMutex, SharedRwLock } from "../ffi/lock.ts";
+import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
+import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
+import { PosixSharedMemory, SysvSharedMemory } from "../ffi/shared_memory.ts";
+import { peerProgram } from "./interop/peers.ts";
+import { noCompiler } from "./support/c.ts";
+import { spawnCall } from "./support/child.ts";
+import { kill } from "./support/kills.ts";
+import { leakTest, sysvTable } from "./support/leaks.ts";
+import { isInSemop } from "./support/locks.ts";
+import {
+  type Scratch,
+  scratch,
+  uniqueKey,
+  uniqueName,
+} from "./support/names.ts";
+import { type Child, spawn, succeeds } from "./support/process.ts";
+import { noPython, startPython } from "./support/python.ts";
+import { noOtherUser, runAsNobody } from "./support/user.ts";
+
+const NAMED = { c: [noCompiler], python: [noPython] };
+
+/** The object of a kind with a ref; throws without one. */
+function found<K extends IpcKind>(
+  { objects }: IpcSnapshot,
+  kind: K,
+  id: string | number,
+): Extract<IpcObject, { kind: K }> {
+  const object = objects.find(({ ref }) => ref === `${kind}:${id}`);
+  if (object === undefined) throw new Error(`no ${kind}:${id}`);
+  return object as Extract<IpcObject, { kind: K }>;
+}
+
+/** The holder with a process id. */
+function holder({ holders }: IpcObject, pid: number): IpcHolder {
+  const one = holders.find((holder) => holder.pid === pid);
+  if (one === undefined) throw new Error(`${pid} holds nothing of that`);
+  return one;
+}
+
+/** What a tool prints as JSON, or null where it is missing. */
+function json(
+  command: string,
+  ...args: string[]
+): Record<string, unknown> | null {
+  if (!succeeds(command, "--version")) return null;
+  const { success, stdout } = new Deno.Command(command, {
+    args,
+    stderr: "null",
+  })
+    .outputSync();
+  const text = new TextDecoder().decode(stdout);
+  return success && text !== "" ? JSON.parse(text) : null;
+}
+
+/** The C program that has one object of each kind. */
+interface Peer extends AsyncDisposable {
+  readonly child: Child;
+  readonly key: number;
+  readonly name: string;
+  readonly directory: Scratch;
+  readonly queue: number;
+  readonly set: number;
+  readonly segment: number;
+  readonly memoryFile: number;
+  readonly fifo: number;
+  readonly pipe: number;
+  readonly listener: number;
+  readonly client: number;
+  readonly server: number;
+  readonly locked: number;
+}
+
+async function startPeer(): Promise<Peer> {
+  const directory = scratch();
+  const key = uniqueKey();
+  const name = uniqueName();
+  const child = spawn(await peerProgram("inspect_peer"), {
+    args: [String(key), name, directory.path],
+  });
+  const numbers = (await child.line()).split(" ").map(Number);
+  const [queue, set, segment, memoryFile, fifo, pipe] = numbers;
+  const [listener, client, server, locked] = numbers.slice(6);
+  return {
+    child,
+    key,
+    name,
+    directory,
+    ...{ queue, set, segment, memoryFile, fifo, pipe } as Record<
+      string,
+      number
+    >,
+    ...{ listener, client, server, locked } as Record<string, number>,
+    async [Symbol.asyncDispose]() {
+      await child[Symbol.asyncDispose]();
+      SysvMessageQueue.remove({ id: queue! });
+      SysvSharedMemory.remove({ id: segment! });
+      SysvSemaphoreSet.remove({ id: set! });
+      PosixMessageQueue.unlink(name);
+      PosixSharedMemory.unlink(name);
+      PosixSemaphore.unlink(name);
+      directory[Symbol.dispose]();
+    },
+  } as unknown as Peer;
+}
+
+leakTest(
+  "inspect() finds what a C program has",
+  { needs: NAMED.c },
+  async () => {
+    await using peer = await startPeer();
+    const { pid } = peer.child;
+    const snapshot = inspect();
+    const { name, key } = peer;
+    const path = (file: string) => `${peer.directory.path}/${file}`;
+    const at = <K extends IpcKind>(kind: K, id: string | number) =>
+      found(snapshot, kind, id);
+
+    const queue = at("sysv-queue", peer.queue);
+    assertEquals(
+      [queue.key, queue.mode, queue.messages, queue.size, queue.lastSender],
+      [key, 0o640, 1, 5, pid],
+    );
+    assertEquals(queue.verdict.state, "in use");
+    const set = at("sysv-semaphores", peer.set);
+    assertEquals(set.semaphores?.map(({ value }) => value), [0, 4]);
+    assertEquals(set.semaphores?.[1]?.lastPid, pid);
+    const segment = at("sysv-memory", peer.segment);
+    assertEquals([segment.size, segment.attached, segment.creator], [
+      5000,
+      1,
+      pid,
+    ]);
+    assertEquals(holder(segment, pid).roles, ["maps", "reads", "writes"]);
+
+    const messages = at("posix-queue", name);
+    assertEquals(
+      [
+        messages.messages,
+        messages.maxMessages,
+        messages.maxSize,
+        messages.size,
+      ],
+      [1, 3, 16, 4],
+    );
+    assertEquals(holder(messages, pid).roles, ["writes"]);
+    const memory = at("posix-memory", name);
+    assertEquals([memory.size, memory.mode, memory.unlinked], [
+      8192,
+      0o600,
+      false,
+    ]);
+    const { descriptors, mappings, roles } = holder(memory, pid);
+    assertEquals([descriptors, mappings], [1, 1]);
+    assertEquals(roles, ["reads", "writes", "maps"]);
+    const semaphore = at("posix-semaphore", name);
+    assertEquals([semaphore.value, semaphore.waiters], [2, 0]);
+    assertEquals(holder(semaphore, pid).mappings, 1);
+
+    const file = at("memory-file", peer.memoryFile);
+    assertEquals([file.name, file.size], ["memfd:inspected\x1b[31m", 123]);
+    const fifo = snapshot.objects.find(({ name }) => name === path("fifo"))!;
+    assertEquals(fifo.kind === "fifo" && fifo.inode, peer.fifo);
+    assertEquals(holder(fifo, pid).roles, ["reads"]);
+    assertEquals(holder(at("pipe", peer.pipe), pid).roles, ["reads", "writes"]);
+    const event = snapshot.objects.find((object) =>
+      object.kind === "eventfd" && object.holders.some((one) => one.pid === pid)
+    );
+    assert(event?.kind === "eventfd");
+    assertEquals([event.count, event.semaphore], [7, true]);
+
+    const listener = at("unix-socket", peer.listener);
+    assertEquals(
+      [
+        listener.address,
+        listener.state,
+        listener.receiveQueue,
+        listener.sendQueue,
+      ],
+      [path("socket"), "listening", 0, 5],
+    );
+    assertEquals(holder(listener, pid).roles, ["listens"]);
+    const client = at("unix-socket", peer.client);
+    const server = at("unix-socket", peer.server);
+    assertEquals([client.peer, server.peer], [server.ref, client.ref]);
+    assertEquals([server.receiveQueue, client.receiveQueue], [6, 0]);
+    const locked = snapshot.objects.find(({ name }) =>
+      name === path("locked")
+    )!;
+    assert(locked.kind === "file-lock");
+    assertEquals(locked.inode, peer.locked);
+    assertEquals(
+      locked.locks.map(({ type, access, pid }) => [type, access, pid]),
+      [
+        ["flock", "write", pid],
+      ],
+    );
+    assert(holder(locked, pid).roles.includes("owns"));
+    assertEquals(
+      snapshot.processes.get(pid)?.command.split(" ").slice(1),
+      [String(key), name, peer.directory.path],
+    );
+  },
+);
+
+function isStopped(pid: number): boolean {
+  return / T /.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
+}
+
+/** The calls in which the C program waits when told to, and where that is shown. */
+const WAITS: Record<string, [kind: IpcKind, id: keyof Peer, shown: string]> = {
+  msgrcv: ["sysv-queue", "queue", "msgrcv"],
+  semop: ["sysv-semaphores", "set", "semop"],
+  sem_wait: ["posix-semaphore", "name", "futex"],
+  read: ["pipe", "pipe", "read"],
+  recv: ["unix-socket", "client", "recvfrom"],
+  mq_send: ["posix-queue", "name", "mq_send"],
+};
+
+leakTest(
+  "inspect() names who waits, also when it is stopped",
+  { needs: NAMED.c },
+  async () => {
+    for (const [call, [kind, id, shown]] of Object.entries(WAITS)) {
+      await using peer = await startPeer();
+      const { pid } = peer.child;
+      const one = () => {
+        const object = found(
+          inspect({ kinds: [kind] }),
+          kind,
+          peer[id] as string,
+        );
+        return object.holders.find((holder) => holder.pid === pid);
+      };
+      await peer.child.send(call);
+      await peer.child.settled();
+      assertEquals(one()?.waitsIn, [shown], call);
+      peer.child.kill("SIGSTOP");
+      await peer.child.until(() => isStopped(pid), "stop");
+      const { processes } = inspect({ kinds: [kind] });
+      assertEquals(processes.get(pid)?.state, "T");
+      assert(one()!.roles.includes("waits"));
+    }
+  },
+);
+
+leakTest("a verdict of each kind, with its reason", {
+  needs: NAMED.c,
+}, async () => {
+  await using peer = await startPeer();
+  const { child, name } = peer;
+  const verdict = (kind: IpcKind, id: string | number) =>
+    found(inspect({ kinds: [kind] }), kind, id).verdict;
+
+  assertEquals(verdict("posix-queue", name).state, "in use");
+  await child.send("mq_send");
+  await child.settled();
+  assertEquals(verdict("posix-queue", name).state, "stuck");
+  assertEquals(
+    verdict("posix-queue", name).reason,
+    "it is full (3 messages), and no process has it open to receive",
+  );
+
+  await kill(child);
+  for (const kind of ["sysv-queue", "sysv-semaphores"] as const) {
+    const id = kind === "sysv-queue" ? peer.queue : peer.set;
+    assertEquals(
+      [verdict(kind, id).state, verdict(kind, id).certain],
+      ["orphaned", false],
+    );
+  }
+  assertEquals(verdict("sysv-memory", peer.segment), {
+    state: "orphaned",
+    reason: `not attached, and its creator ${child.pid} has ended`,
+    certain: true,
+  });
+  for (
+    const kind of ["posix-memory", "posix-semaphore", "posix-queue"] as const
+  ) {
+    const { state, certain } = verdict(kind, name);
+    assertEquals([state, certain], ["orphaned", false]);
+  }
+});
+
+leakTest(
+  "an object that a killed Deno made is certainly orphaned",
+  async () => {
+    const child = spawnCall(async () => {
+      const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
+      const memory = PosixSharedMemory.create(null, 64);
+      console.log(memory.name);
+      setInterval(() => {}, 1000);
+    });
+    await using _ = child;
+    const name = await child.line();
+    const look = () => {
+      const snapshot = inspect({ kinds: ["posix-memory"] });
+      return { ...found(snapshot, "posix-memory", name), snapshot };
+    };
+    assertEquals(look().holders.map(({ pid }) => pid), [child.pid]);
+    await kill(child);
+    const { verdict: { state, certain, reason }, snapshot } = look();
+    PosixSharedMemory.unlink(name);
+    assertEquals(state, "orphaned");
+    assert(reason.includes(`its creator ${child.pid} has ended`), reason);
+    // Certain only where no process is hidden, as the first one of a container may be.
+    const isHidden = snapshot.unseen.some(({ what }) =>
+      what === "what processes hold"
+    );
+    assertEquals(certain, !isHidden);
+  },
+);
+
+leakTest(
+  "a deadlock of two SharedMutexes in two processes is named",
+  async () => {
+    using first = SharedMutex.create(null);
+    using second = SharedMutex.create(null);
+    using gate = PosixSemaphore.create(null, 0);
+    try {
+      const locker = async ([mine, other, gate]: [number, number, string]) => {
+        const { SharedMutex } = await import("../ffi/lock.ts");
+        const { PosixSemaphore } = await import("../ffi/semaphore.ts");
+        SharedMutex.fromId(mine).lockSync();
+        console.log("locked");
+        PosixSemaphore.open(gate).acquireSync();
+        SharedMutex.fromId(other).lockSync();
+      };
+      const { name } = gate;
+      await using one = spawnCall(locker, {
+        argument: [first.id, second.id, name],
+      });
+      await using two = spawnCall(locker, {
+        argument: [second.id, first.id, name],
+      });
+      await Promise.all([one.expect("locked\n"), two.expect("locked\n")]);
+      const look = () => inspect({ kinds: ["sysv-semaphores"] });
+      assertEquals(look().deadlocks, []);
+      const before = found(look(), "sysv-semaphores", first.id);
+      assertEquals(before.library, {
+        class: "SharedMutex",
+        owner: one.pid,
+        state: "locked",
+        ownerDied: false,
+      });
+      assertEquals(holder(before, one.pid).roles, ["owns"]);
+
+      gate.release();
+      gate.release();
+      await one.until(() => isInSemop(one.pid) && isInSemop(two.pid), "semop");
+      await Promise.all([one.settled(), two.settled()]);
+      const { deadlocks, ...snapshot } = look();
+      assertEquals(deadlocks.length, 1);
+      assertEquals(new Set(deadlocks[0]!.pids), new Set([one.pid, two.pid]));
+      for (const { id } of [first, second]) {
+        const { state, reason } = found(
+          { deadlocks, ...snapshot },
+          "sysv-semaphores",
+          id,
+        ).verdict;
+        assertEquals(state, "stuck");
+        assert(
+          reason.startsWith("deadlock: ") && reason.includes(`${one.pid} (`) &&
+            reason.includes(`${two.pid} (`),
+          reason,
+        );
+      }
+
+      // The death of one ends it. The other gets the lock, and is the owner of both.
+      await kill(one);
+      await two.ended();
+      const after = look();
+      assertEquals(after.deadlocks, []);
+      const { verdict, library } = found(after, "sysv-semaphores", second.id);
+      assertEquals(library?.ownerDied, true);
+      assertEquals(verdict.state, "stuck");
+      assert(verdict.reason.startsWith("its owner died"), verdict.reason);
+    } finally {
+      first.remove();
+      second.remove();
+      PosixSemaphore.unlink(gate.name!);
+    }
+  },
+);
+
+leakTest("a lock that is recognised by its content tells its state", () => {
+  using lock = SharedRwLock.create(null);
+  try {
+    const state = () =>
+      found(inspect({ kinds: ["sysv-semaphores"] }), "sysv-semaphores", lock.id)
+        .library;
+    assertEquals(state()?.state, "unlocked");
+    {
+      using _one = lock.lockReadSync();
+      using _two = lock.lockReadSync();
+      assertEquals(state()?.state, "read by 2");
+    }
+    using _guard = lock.lockWriteSync();
+    assertEquals([state()?.class, state()?.owner], ["SharedRwLock", Deno.pid]);
+  } finally {
+    lock.remove();
+  }
+});
+
+leakTest("a name that is unlinked is found by its holders", () => {
+  using memory = PosixSharedMemory.create(null, 100);
+  using queue = PosixMessageQueue.create(null);
+  PosixSharedMemory.unlink(memory.name);
+  PosixMessageQueue.unlink(queue.name);
+  const { objects } = inspect({ kinds: ["posix-memory", "posix-queue"] });
+  for (const name of [memory.name, queue.name]) {
+    const one = objects.find((object) => object.name === name);
+    assert(one?.kind === "posix-memory" || one?.kind === "posix-queue");
+    assert(one.unlinked);
+    assertEquals(holder(one, Deno.pid).descriptors, 1);
+  }
+});
+
+leakTest("inspect() agrees with lsipc", {
+  needs: [noPython, json("lsipc", "-q", "-J") === null ? "no lsipc" : null],
+}, async () => {
+  const name = uniqueName().slice(1);
+  await using python = await startPython(
+    "from multiprocessing import shared_memory",
+    `memory = shared_memory.SharedMemory("${name}", create=True, size=300)`,
+  );
+  using queue = SysvMessageQueue.create(null);
+  using memory = SysvSharedMemory.create(null, 4000);
+  using set = SysvSemaphoreSet.create(null, [1, 2, 3]);
+  try {
+    queue.sendSync(new Uint8Array(9));
+    const snapshot = inspect();
+    type Rows = Record<string, string>[];
+    const rows = (flag: string, list: string) =>
+      (json("lsipc", flag, "-J", "-b", "-P") as Record<string, Rows>)[list]!;
+    const row = (all: Rows, id: number) => all.find((row) => +row.id! === id)!;
+    const numbers = (...cells: (string | undefined)[]) => cells.map(Number);
+    const one = found(snapshot, "sysv-queue", queue.id);
+    const { usedbytes, msgs, lspid } = row(rows("-q", "messages"), queue.id);
+    assertEquals(
+      numbers(usedbytes, msgs, lspid),
+      [one.size, one.messages, one.lastSender],
+    );
+    const two = found(snapshot, "sysv-memory", memory.id);
+    const { size, nattch, cpid, lpid } = row(
+      rows("-m", "sharedmemory"),
+      memory.id,
+    );
+    assertEquals(
+      numbers(size, nattch, cpid, lpid),
+      [two.size, two.attached, two.creator, two.lastUser],
+    );
+    const three = found(snapshot, "sysv-semaphores", set.id);
+    const { nsems } = row(rows("-s", "semaphores"), set.id);
+    assertEquals(Number(nsems), three.count);
+    // And Python's memory, which lsipc of this version does not show.
+    const four = found(snapshot, "posix-memory", `/${name}`);
+    assertEquals(four.size, 300);
+    assert(holder(four, python.child.pid).mappings > 0);
+    await python.ask("memory.close(), memory.unlink()");
+  } finally {
+    queue.remove();
+    memory.remove();
+    set.remove();
+  }
+});
+
+leakTest("no System V object is missing, and none is invented", () => {
+  using queue = SysvMessageQueue.create(null);
+  const ids = (kind: IpcKind) =>
+    inspect({ kinds: [kind] }).objects.map(({ ref }) => ref);
+  try {
+    // Other programs make and remove objects meanwhile: what is there before and after.
+    for (
+      const [kind, table, id] of [
+        ["sysv-queue", "msg", "msqid"],
+        ["sysv-memory", "shm", "shmid"],
+        ["sysv-semaphores", "sem", "semid"],
+      ] as const
+    ) {
+      const refs = () =>
+        new Set(sysvTable(table).map((row) => `${kind}:${row[id]}`));
+      const before = refs();
+      const now = new Set(ids(kind));
+      const after = refs();
+      const stayed = before.intersection(after);
+      assertEquals(stayed.difference(now), new Set(), "missing");
+      assertEquals(now.difference(before.union(after)), new Set(), "invented");
+    }
+  } finally {
+    queue.remove();
+  }
+});
+
+leakTest("inspect() agrees with ss on Unix sockets", {
+  needs: [noCompiler, succeeds("ss", "-V") ? null : "no ss (iproute2)"],
+}, async () => {
+  await using peer = await startPeer();
+  const { pid } = peer.child;
+  const { stdout } = new Deno.Command("ss", { args: ["-xanpH"] }).outputSync();
+  // u_str ESTAB 6 0 /path 123 * 124 users:(("inspect_peer",pid=5,fd=9))
+  const lines = new TextDecoder().decode(stdout).split("\n");
+  const snapshot = inspect({ kinds: ["unix-socket"] });
+  const line = (inode: number) =>
+    lines.map((line) => line.split(/\s+/)).find((cells) =>
+      cells[5] === String(inode)
+    )!;
+  for (const inode of [peer.listener, peer.client, peer.server]) {
+    const socket = found(snapshot, "unix-socket", inode);
+    const cells = line(inode);
+    assertEquals(
+      [socket.receiveQueue, socket.sendQueue],
+      [Number(cells[2]), Number(cells[3])],
+    );
+    assertEquals(socket.address ?? "*", cells[4]);
+    assertEquals(Number(socket.peer?.split(":")[1] ?? 0), Number(cells[7]));
+    const [, fd] = cells.join(" ").match(`pid=${pid},fd=(\\d+)`)!;
+    assertEquals(holder(socket, pid).fds, [Number(fd)]);
+  }
+});
+
+leakTest("inspect() opens no FIFO, and follows no link of /proc to a path", {
+  needs: [noCompiler, succeeds("strace", "-V") ? null : "no strace"],
+}, async () => {
+  await using peer = await startPeer();
+  const module = import.meta.resolve("../ffi/inspect.ts");
+  const log = peer.directory.file("strace");
+  await using child = spawn("strace", {
+    args: [
+      "-f",
+      "-qq",
+      ...["-e", "trace=open,openat,stat,newfstatat,statx,execve"],
+      ...["-o", log],
+      Deno.execPath(),
+      "eval",
+      `import { inspect } from "${module}";` +
+      `try { Deno.statSync("/begin"); } catch { inspect(); }`,
+    ],
+    limit: 60_000,
+  });
+  assertEquals((await child.ended()).code, 0);
+  const calls = Deno.readTextFileSync(log).split('"/begin"')[1]!.split("\n");
+  const isFifo = (line: string) => line.includes(`${peer.directory.path}/fifo`);
+  const touched = calls.filter(isFifo);
+  assert(touched.length > 0, "the FIFO was not found");
+  assertEquals(touched.filter((line) => / open(at)?\(/.test(line)), []);
+  assertEquals(touched.filter((line) => !line.includes("NOFOLLOW")), []);
+  // Of /proc everything is opened with O_NOFOLLOW, and relative to an open directory.
+  const followed = calls.filter((line) =>
+    /statx\(\d+, "\d+"/.test(line) && !line.includes("NOFOLLOW")
+  );
+  // Memory files only: they have no path.
+  assert(followed.every((line) => line.includes("AT_STATX_DONT_SYNC")));
+  const opened = calls.filter((line) =>
+    / openat\(\d+,/.test(line) && !line.includes("O_NOFOLLOW")
+  );
+  assertEquals(opened, []);
+});
+
+leakTest("without privileges the snapshot says what it lacks", {
+  needs: [noOtherUser],
+}, async () => {
+  using semaphore = PosixSemaphore.create(null, 1);
+  try {
+    const { stdout } = await runAsNobody(`
+      import { inspect } from "@linux/ipc/inspect";
+      const { objects, unseen } = inspect();
+      const semaphore = objects.find(({ name }) => name === "${semaphore.name}");
+      console.log(JSON.stringify([semaphore, unseen]));
+    `);
+    const [seen, unseen] = JSON.parse(stdout);
+    assertEquals([seen.value, seen.holders, seen.uid], [null, [], 0]);
+    assert(seen.verdict.reason.includes("cannot be seen"));
+    assertEquals(seen.verdict.certain, false);
+    const what = unseen.map(({ what }: { what: string }) => what);
+    for (const missing of ["what processes hold", "values of semaphores"]) {
+      assert(what.includes(missing), stdout);
+    }
+    assert(
+      what.some((text: string) => text.startsWith("POSIX message queues")),
+    );
+  } finally {
+    PosixSemaphore.unlink(semaphore.name!);
+  }
+});
+
+leakTest("a process in another namespace is counted as unseen", {
+  needs: [
+    succeeds("unshare", "--ipc", "true") ? null : "no new IPC namespace here",
+  ],
+}, async () => {
+  await using _child = await (async () => {
+    const child = spawn("unshare", {
+      args: ["--ipc", "sh", "-c", "ipcmk -Q >&2; echo up; read line"],
+    });
+    await child.expect("up\n");
+    return child;
+  })();
+  const { unseen, objects } = inspect();
+  assert(unseen.some(({ reason }) => reason.includes("another IPC namespace")));
+  // A queue with the same id in that namespace is not mistaken for one of this.
+  assert(objects.every((object) => object.ref.length > 0));
+});
+
+Deno.test("inspect() rejects kinds that do not exist", () => {
+  for (const kinds of [["pipes"], ["pipe", 1], "pipe", [null], 5]) {
+    assertThrows(
+      () => inspect({ kinds: kinds as IpcKind[] }),
+      TypeError,
+      "kinds",
+    );
+  }
+  assertEquals(inspect({ kinds: [] }).objects, []);
+});
