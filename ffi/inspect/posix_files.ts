@@ -36,9 +36,10 @@ export function fileKey(device: string, inode: number | bigint): string {
   return `${device} ${inode}`;
 }
 
-/** The time in a status. */
-export function changedAt({ stx_ctime }: FileStatus): Date {
-  const { tv_sec, tv_nsec } = stx_ctime;
+/** A time in a status. */
+export function dateIn(
+  { tv_sec, tv_nsec }: FileStatus["stx_ctime"],
+): Date {
   return new Date(Number(tv_sec) * 1000 + Math.floor(tv_nsec / 1e6));
 }
 
@@ -53,7 +54,7 @@ export function fileFields(
     gid: status.stx_gid,
     mode: status.stx_mode & 0o777,
     size: Number(status.stx_size),
-    changed: changedAt(status),
+    changed: dateIn(status.stx_ctime),
     inode: Number(status.stx_ino),
   };
 }

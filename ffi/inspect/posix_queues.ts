@@ -20,7 +20,7 @@ import {
 } from "../libc/sys_mount.ts";
 import { unistd } from "../libc/unistd.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { fileFields } from "./posix_files.ts";
+import { dateIn, fileFields } from "./posix_files.ts";
 import type { Unseeables } from "./unseeables.ts";
 
 const QUIET = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
@@ -89,6 +89,8 @@ function addAll(
     const ref = catalogue.add("posix-queue", `/${file}`, {
       ...fileFields(status),
       name: `/${file}`,
+      // Reading it sets the other times.
+      changed: dateIn(status.stx_mtime),
       unlinked: false,
       ...contentOf(directory, file),
     });

@@ -127,7 +127,7 @@ function addSets(catalogue: Catalogue): void {
 }
 
 /** The semaphores of a set; null without permission. */
-function semaphoresOf(
+export function semaphoresOf(
   id: number,
   count: number,
 ): InspectedSemaphore[] | null | "gone" {

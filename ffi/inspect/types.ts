@@ -93,7 +93,10 @@ export interface IpcObjectBase<Kind extends string> {
   readonly mode: number | null;
   /** The size in bytes: of memory, or of the messages in it; null if that is not known. */
   readonly size: number | null;
-  /** When it was made or changed last; null if that is not known. */
+  /**
+   * When it was made or changed last, of a POSIX queue also sent to or received from;
+   * null if that is not known.
+   */
   readonly changed: Date | null;
   /** The processes that hold it. */
   readonly holders: readonly IpcHolder[];

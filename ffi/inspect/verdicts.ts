@@ -10,7 +10,6 @@ import type {
   InspectedSysvQueue,
   InspectedUnixSocket,
   IpcHolder,
-  IpcObject,
   IpcProcess,
   IpcVerdict,
 } from "./types.ts";

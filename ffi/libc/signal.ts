@@ -22,6 +22,7 @@ const functions = {
 
 export const signal: Header<typeof functions> = header(functions);
 
+export const SIGURG = 23;
 export const SA_RESTART = 0x10000000;
 
 const sigactionFields = {

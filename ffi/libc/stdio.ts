@@ -1,0 +1,15 @@
+// <stdio.h>
+
+import { type Header, header } from "./library.ts";
+
+const functions = {
+  // int renameat2(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags)
+  renameat2: {
+    parameters: ["i32", "buffer", "i32", "buffer", "u32"],
+    result: "i32",
+  },
+} as const;
+
+export const stdio: Header<typeof functions> = header(functions);
+
+export const RENAME_NOREPLACE = 1;

@@ -1,0 +1,381 @@
+/** The command: its output, its exit codes, and what it removes and does not remove. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { inspect } from "../ffi/inspect.ts";
+import { type Removable, removeOrphan } from "../ffi/inspect/removal.ts";
+import { printable } from "../ffi/inspect/text.ts";
+import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
+import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
+import { PosixSharedMemory, SysvSharedMemory } from "../ffi/shared_memory.ts";
+import { widthOf } from "../cli/table.ts";
+import { agoOf, modeOf, sizeOf } from "../cli/format.ts";
+import { peerProgram } from "./interop/peers.ts";
+import { noCompiler } from "./support/c.ts";
+import { runCall, spawnCall } from "./support/child.ts";
+import { kill } from "./support/kills.ts";
+import { leakTest } from "./support/leaks.ts";
+import { uniqueKey, uniqueName } from "./support/names.ts";
+import { exists, spawn } from "./support/process.ts";
+import { rounds } from "./support/rounds.ts";
+
+const LONG = 240_000; // ms
+
+interface Result {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs commands one after another, in one process. */
+async function ipc(...commands: string[][]): Promise<Result[]> {
+  const ended = await runCall(async (commands: string[][]) => {
+    const { main } = await import("../cli/mod.ts");
+    for (const command of commands) {
+      const code = await main(command);
+      console.log(`\0${code}`);
+      console.error("\0");
+    }
+  }, { argument: commands });
+  assertEquals(ended.code, 0, ended.transcript);
+  const errors = ended.stderr.split("\0\n");
+  const codes = [...ended.stdout.matchAll(/\0(\d+)\n/g)];
+  const outputs = ended.stdout.split(/\0\d+\n/);
+  return codes.map(([, code], index) => ({
+    code: Number(code),
+    stdout: outputs[index]!,
+    stderr: errors[index]!,
+  }));
+}
+
+/** A process id that was used, and is not any more. */
+async function deadPid(): Promise<number> {
+  await using child = spawn("true");
+  await child.ended();
+  return child.pid;
+}
+
+leakTest("ls lists objects, and show tells all of one", async () => {
+  const key = uniqueKey();
+  using queue = SysvMessageQueue.create(key);
+  using memory = PosixSharedMemory.create(null, 5000);
+  const hexadecimal = `0x${key.toString(16)}`;
+  try {
+    queue.sendSync(new Uint8Array(7), { type: 2 });
+    const [list, tables, json, wide, byName, byKey, byId, who] = await ipc(
+      ["ls", "sysv", "posix"],
+      ["ls", "queues", "--state", "in-use", "--state", "idle"],
+      ["ls", "posix-memory", "--json"],
+      ["ls", "--wide"],
+      ["show", memory.name],
+      ["show", hexadecimal, "--kind", "queues"],
+      ["show", `sysv-queue:${queue.id}`, "--json"],
+      ["who", String(Deno.pid)],
+    ) as Result[] as [
+      Result,
+      Result,
+      Result,
+      Result,
+      Result,
+      Result,
+      Result,
+      Result,
+    ];
+    const all = [list, tables, json, wide, byName, byKey, byId, who];
+    assertEquals(all.map(({ code }) => code), all.map(() => 0));
+    assert(all.every(({ stdout }) => !stdout.includes("\x1b")));
+    assertMatch(list.stdout, /KEY +ID PERMS +OWNER USEDBYTES MSGS LSPID LRPID/);
+    assertMatch(list.stdout, /KEY +ID PERMS +OWNER SIZE NATTCH STATUS CTIME/);
+    assertMatch(list.stdout, new RegExp(`${memory.name} +rw-{7} .*4.9K`));
+    assertMatch(
+      tables.stdout,
+      new RegExp(`${hexadecimal} +${queue.id} rw-{7} \\S+ +7B +1 +${Deno.pid}`),
+    );
+    const { objects, processes } = JSON.parse(json.stdout);
+    const one = objects.find(({ name }: { name: string }) =>
+      name === memory.name
+    );
+    assertEquals([one.size, one.holders[0].pid], [5000, Deno.pid]);
+    assert(processes.some(({ pid }: { pid: number }) => pid === Deno.pid));
+    assert(wide.stdout.includes(` ${memory.name} `));
+    assertMatch(byName.stdout, /size +5000 bytes \(4.9K\)/);
+    assertMatch(
+      byName.stdout,
+      new RegExp(`\n  ${Deno.pid} .*reads,writes,maps`),
+    );
+    assertMatch(byKey.stdout, new RegExp(`^sysv-queue:${queue.id}\n`));
+    assertEquals(JSON.parse(byId.stdout).objects[0].messages, 1);
+    assert(who.stdout.includes(memory.name));
+  } finally {
+    queue.remove();
+    PosixSharedMemory.unlink(memory.name);
+  }
+});
+
+leakTest("a name that is ambiguous or missing, and a wrong line", async () => {
+  const name = uniqueName();
+  using memory = PosixSharedMemory.create(name, 10);
+  using semaphore = PosixSemaphore.create(name, 0);
+  try {
+    const results = await ipc(
+      ["show", name],
+      ["show", name, "--kind", "posix-semaphore"],
+      ["show", `${name}-none`],
+      ["who", "999999999"],
+      ["who", "x"],
+      ["rm", name, "--kind", "memory"],
+      ["ls", "pipes", "none"],
+      ["ls", "--state", "dead"],
+      ["ls", "--none"],
+      ["show"],
+      ["none"],
+      [],
+      ["--help"],
+      ["rm", "--help"],
+      ["wait", name, "--timeout", "0"],
+      ["wait", name, "--timeout", "soon"],
+      ["wait", `${name}-none`],
+      ["post", "what"],
+      ["clean", "--yes", "--dry-run"],
+    );
+    assertEquals(
+      results.map(({ code }) => code),
+      [4, 0, 3, 3, 2, 6, 2, 2, 2, 2, 2, 2, 0, 0, 5, 2, 3, 2, 2],
+    );
+    assertMatch(
+      results[0]!.stderr,
+      new RegExp(
+        `names 2 objects.*posix-memory:${name}\n +posix-semaphore:`,
+        "s",
+      ),
+    );
+    assertMatch(results[5]!.stdout, /stays: it is in use/);
+    void memory;
+    void semaphore;
+  } finally {
+    PosixSharedMemory.unlink(name);
+    PosixSemaphore.unlink(name);
+  }
+});
+
+leakTest("send, receive, peek, post and wait", async () => {
+  const name = uniqueName();
+  using posix = PosixMessageQueue.create(name, { maxMessages: 2, maxSize: 64 });
+  using sysv = SysvMessageQueue.create(uniqueKey());
+  using semaphore = PosixSemaphore.create(name, 0);
+  using set = SysvSemaphoreSet.create(null, [0, 5]);
+  const id = String(sysv.id);
+  const key = `0x${SysvMessageQueue.stat({ id: sysv.id }).key.toString(16)}`;
+  try {
+    const results = await ipc(
+      ["send", name, "first", "--priority", "3"],
+      ["send", name, "second"],
+      ["send", name, "no room", "--timeout", "0"],
+      ["receive", name],
+      ["receive", name, "--json"],
+      ["receive", name, "--timeout", "0"],
+      ["peek", name],
+      ["send", id, "six", "--type", "6"],
+      ["send", key, "seven\x1b[31m", "--type", "7"],
+      ["peek", id, "--index", "1", "--json"],
+      ["peek", id, "--index", "2"],
+      ["receive", key, "--type", "7"],
+      ["receive", id],
+      ["receive", id, "--timeout", "0"],
+      ["send", id, "x", "--priority", "1"],
+      ["post", name],
+      ["wait", name],
+      ["wait", name, "--timeout", "1"],
+      ["post", String(set.id), "--index", "0"],
+      ["wait", String(set.id), "--index", "1"],
+    );
+    assertEquals(
+      results.map(({ code }) => code),
+      [0, 0, 5, 0, 0, 5, 1, 0, 0, 0, 5, 0, 0, 5, 2, 0, 0, 5, 0, 0],
+    );
+    assertEquals(results[3]!.stdout, "first\n");
+    assertEquals(JSON.parse(results[4]!.stdout), {
+      priority: 0,
+      size: 6,
+      text: "second",
+      base64: btoa("second"),
+    });
+    assertEquals(JSON.parse(results[9]!.stdout).type, "7");
+    // Not a terminal: the bytes as they are.
+    assertEquals(results[11]!.stdout, "seven\x1b[31m\n");
+    assertEquals(results[12]!.stdout, "six\n");
+    assertEquals(semaphore.value, 0);
+    assertEquals(set.getAll(), [1, 4]); // and nothing was undone
+    void posix;
+  } finally {
+    PosixMessageQueue.unlink(name);
+    PosixSemaphore.unlink(name);
+    sysv.remove();
+    set.remove();
+  }
+});
+
+leakTest("limits lists each with its use", async () => {
+  const [text, json] = await ipc(["limits"], ["limits", "--json"]);
+  assertMatch(text!.stdout, /semaphore sets +\d+ +\d+ +\d+ sysctl kernel\.sem/);
+  const all = JSON.parse(json!.stdout) as { limit: string; max: unknown }[];
+  assert(all.length > 15 && all.every(({ limit }) => limit !== ""));
+});
+
+leakTest("rm and clean remove what is orphaned, and say so", async () => {
+  const child = spawnCall(async () => {
+    const { PosixSharedMemory, SysvSharedMemory } = await import(
+      "../ffi/shared_memory.ts"
+    );
+    const { SysvMessageQueue } = await import("../ffi/message_queue.ts");
+    const { PosixMessageQueue } = await import("../ffi/message_queue.ts");
+    const segment = SysvSharedMemory.create(null, 100);
+    const queue = SysvMessageQueue.create(null);
+    queue.sendSync(new Uint8Array(1));
+    const memory = PosixSharedMemory.create(null, 1);
+    const messages = PosixMessageQueue.create(null);
+    console.log(segment.id, queue.id, memory.name, messages.name);
+    // An object that nothing refers to is closed.
+    Object.assign(globalThis, { objects: [segment, queue, memory, messages] });
+    setInterval(() => {}, 1000);
+  });
+  await using _ = child;
+  const line = await child.line();
+  const [segment, queue, memory, messages] = line.split(" ") as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const refs = [
+    `sysv-memory:${segment}`,
+    `sysv-queue:${queue}`,
+    `posix-memory:${memory}`,
+    `posix-queue:${messages}`,
+  ];
+  const held = await ipc(["rm", ...refs, "--yes"], ["rm", refs[0]!]);
+  assertEquals(held.map(({ code }) => code), [6, 6]);
+  assertEquals(
+    held[0]!.stdout.match(/ stays: it is in use/g)?.length,
+    4,
+    held[0]!.stdout,
+  );
+  await kill(child);
+
+  const [dry, cleaned, again, removed] = await ipc(
+    ["rm", ...refs],
+    ["clean", "sysv-memory"], // of others, too: so without --yes
+    ["rm", refs[1]!],
+    ["rm", ...refs, "--yes"],
+  ) as [Result, Result, Result, Result];
+  const codes = [dry, cleaned, again, removed].map(({ code }) => code);
+  assertEquals(codes, [0, 0, 0, 0], removed.stdout);
+  assertEquals(dry.stdout.match(/ would be removed: /g)?.length, 4);
+  assert(cleaned.stdout.includes(`${refs[0]} (private ${segment}) would be`));
+  assert(cleaned.stdout.includes("Nothing was removed: --yes does it"));
+  assertEquals(again.stdout.match(/ would be removed: /g)?.length, 1);
+  assertEquals(removed.stdout.match(/ is removed: /g)?.length, 4);
+  assert(!exists(`/dev/shm${memory}`));
+  const [gone] = await ipc(["rm", ...refs]);
+  assertEquals(gone!.code, 3);
+});
+
+/** Memory that a process with this id would have made, and that is orphaned. */
+function makeOrphan(pid: number): Removable {
+  const name = `/ipc-${pid}-${crypto.randomUUID()}`;
+  PosixSharedMemory.create(name, 64).close();
+  const object = inspect({ kinds: ["posix-memory"] }).objects
+    .find((object) => object.name === name)!;
+  assertEquals(object.verdict.state, "orphaned");
+  return object as Removable;
+}
+
+leakTest("what is opened after the first look stays, under its name", {
+  needs: [noCompiler],
+}, async () => {
+  const pid = await deadPid();
+  const orphan = makeOrphan(pid);
+  using memory = PosixSharedMemory.open(orphan.name);
+  assertMatch(removeOrphan(orphan)!, /^it is in use now: /);
+  memory.close();
+  // Another object with the same name.
+  PosixSharedMemory.unlink(orphan.name);
+  PosixSharedMemory.create(orphan.name, 64).close();
+  assertEquals(removeOrphan(orphan), "it was removed, and made again");
+  PosixSharedMemory.unlink(orphan.name);
+  assertEquals(removeOrphan(orphan), "it is gone already");
+
+  using segment = SysvSharedMemory.create(null, 8);
+  const { objects } = inspect({ kinds: ["sysv-memory"] });
+  const object = objects.find(({ ref }) => ref === `sysv-memory:${segment.id}`);
+  assertMatch(removeOrphan(object as Removable)!, /^it is in use now/);
+  segment.remove();
+});
+
+leakTest("a process that opens memory while it is cleaned away keeps it", {
+  needs: [noCompiler],
+  limit: LONG,
+}, async () => {
+  const pid = await deadPid();
+  await using opener = spawn(await peerProgram("shm_opener"), { limit: LONG });
+  await opener.expect("up\n");
+  const outcomes = { removed: 0, kept: 0 };
+  for (let round = 0; round < rounds(12, 100); round++) {
+    const orphan = makeOrphan(pid);
+    // About as long as the removal takes: 20 ms of it are the watch at its end.
+    const delay = Math.floor(Math.random() * 80_000);
+    await opener.send(`${orphan.name} ${delay}`);
+    const refusal = removeOrphan(orphan);
+    const opened = await opener.line();
+    await opener.send("check");
+    const checked = await opener.line();
+    if (refusal === undefined) {
+      assertEquals([opened, checked], ["ENOENT", "nothing"]);
+      outcomes.removed++;
+    } else {
+      // It came before the removal, or in the middle of it.
+      if (opened === "open") assertEquals(checked, "named", refusal);
+      outcomes.kept++;
+      PosixSharedMemory.unlink(orphan.name);
+    }
+  }
+  assertEquals(outcomes.removed + outcomes.kept, rounds(12, 100));
+});
+
+leakTest("a name with escape sequences is shown escaped", async () => {
+  const name = `${uniqueName()}\x1b[2J\n\u202e`;
+  using memory = PosixSharedMemory.create(name, 3);
+  try {
+    const [list, shown] = await ipc(
+      ["ls", "posix-memory"],
+      ["show", printable(name)],
+    );
+    for (const { stdout, code } of [list!, shown!]) {
+      assertEquals(code, 0);
+      assert(!stdout.includes("\x1b") && !stdout.includes("\u202e"));
+      assert(stdout.includes("\\e[2J\\n\\u202e"), stdout);
+    }
+    void memory;
+  } finally {
+    PosixSharedMemory.unlink(name);
+  }
+});
+
+Deno.test("sizes, times, permissions and widths as people read them", () => {
+  assertEquals(
+    [0, 1023, 1024, 1536, 5 * 1024 ** 2, 123 * 1024 ** 3].map(sizeOf),
+    ["0B", "1023B", "1K", "1.5K", "5M", "123G"],
+  );
+  assertEquals([0o640, 0o777, 0].map(modeOf), [
+    "rw-r-----",
+    "rwxrwxrwx",
+    "---------",
+  ]);
+  const now = new Date(1e12);
+  const ago = (seconds: number) => agoOf(new Date(1e12 - seconds * 1000), now);
+  assertEquals([0, 59, 3601, 90061].map(ago), ["0s", "59s", "1h", "1d1h"]);
+  assertEquals(["abc", "세마", "e\u0301", "\x1b[1mx\x1b[0m"].map(widthOf), [
+    3,
+    4,
+    1,
+    1,
+  ]);
+});
