@@ -14,7 +14,7 @@ import { jsonOf, snapshotOf } from "./json.ts";
 import { idOf, KIND_NAMES, kindsOf } from "./objects.ts";
 import { type Output, standardOutput, warnOfUnseen } from "./output.ts";
 import { paintOf } from "./style.ts";
-import { type Column, tableOf } from "./table.ts";
+import { type Column, cut, tableOf } from "./table.ts";
 
 export const LS_USAGE = `ipc ls [KIND ...] [--state STATE] [--json] [--wide]
 
@@ -100,7 +100,9 @@ function field(heading: string, cell: Cell, align?: "right"): Field {
 }
 
 const KIND = field("KIND", ({ kind }) => kind);
-const NAME = field("NAME", ({ name }) => printable(name));
+const NAME = field("NAME", ({ name }, { output }) =>
+  // A long path would leave no room for the rest of a line of a terminal.
+  output.width === Infinity ? printable(name) : cut(printable(name), 36));
 const ID = field("ID", idOf, "right");
 const PERMS = field("PERMS", ({ mode }) => mode === null ? "-" : modeOf(mode));
 const OWNER = field("OWNER", ({ uid }) => uid === null ? "-" : userOf(uid));

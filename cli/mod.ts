@@ -56,6 +56,20 @@ const COMMANDS: Record<string, Command> = {
       return { run: who, usage: WHO_USAGE };
     },
   },
+  watch: {
+    summary: "List it again and again, with changes marked",
+    load: async () => {
+      const { watch, WATCH_USAGE } = await import("./watch.ts");
+      return { run: watch, usage: WATCH_USAGE };
+    },
+  },
+  graph: {
+    summary: "Draw processes and what they share: SVG, DOT or Mermaid",
+    load: async () => {
+      const { graph, GRAPH_USAGE } = await import("./graph.ts");
+      return { run: graph, usage: GRAPH_USAGE };
+    },
+  },
   limits: {
     summary: "List the limits, their use, and where to raise them",
     load: async () => {

@@ -9,6 +9,7 @@ const ESCAPES = /\x1b\[\d+m/g;
 
 /** The number of columns that a text takes. */
 export function widthOf(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
   for (const character of text.replace(ESCAPES, "")) {
     width += NONE.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
@@ -47,7 +48,10 @@ export function tableOf(
   heading: (text: string) => string = (text) => text,
 ): string[] {
   const widths = columns.map(({ heading }, index) =>
-    Math.max(widthOf(heading), ...rows.map((row) => widthOf(row[index] ?? "")))
+    rows.reduce(
+      (most, row) => Math.max(most, widthOf(row[index] ?? "")),
+      widthOf(heading),
+    )
   );
   const line = (cells: readonly string[]) => {
     let used = 0;

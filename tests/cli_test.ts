@@ -13,8 +13,8 @@ import { noCompiler } from "./support/c.ts";
 import { runCall, spawnCall } from "./support/child.ts";
 import { kill } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
-import { uniqueKey, uniqueName } from "./support/names.ts";
-import { exists, spawn } from "./support/process.ts";
+import { scratch, uniqueKey, uniqueName } from "./support/names.ts";
+import { exists, spawn, succeeds } from "./support/process.ts";
 import { rounds } from "./support/rounds.ts";
 
 const LONG = 240_000; // ms
@@ -338,6 +338,106 @@ leakTest("a process that opens memory while it is cleaned away keeps it", {
     }
   }
   assertEquals(outcomes.removed + outcomes.kept, rounds(12, 100));
+});
+
+leakTest("graph draws who shares what, in DOT and in Mermaid", async () => {
+  const name = `${uniqueName()}"<\\`;
+  using memory = PosixSharedMemory.create(name, 3);
+  try {
+    const args = ["graph", "posix-memory", "--all", "--pid", `${Deno.pid}`];
+    const [dot, mermaid, none, wrong] = await ipc(
+      [...args, "--format", "dot"],
+      [...args, "--format", "mermaid"],
+      ["graph", "--pid", "4000000"],
+      ["graph", "--format", "png"],
+    );
+    assertEquals([dot, mermaid, none, wrong].map((one) => one!.code), [
+      0,
+      0,
+      3,
+      2,
+    ]);
+    const ref = `posix-memory:${name}`.replaceAll(/["\\]/g, "\\$&");
+    assert(
+      dot!.stdout.includes(`"process:${Deno.pid}" -> "${ref}"`),
+      dot!.stdout,
+    );
+    assert(dot!.stdout.startsWith("digraph ipc {\n"));
+    assert(mermaid!.stdout.startsWith("flowchart LR\n"));
+    assertMatch(mermaid!.stdout, /n0 <-->\|"maps"\| n1/);
+    assert(!/["<\\]{2}/.test(mermaid!.stdout.replaceAll("<br/>", "")));
+    void memory;
+  } finally {
+    PosixSharedMemory.unlink(name);
+  }
+});
+
+const viz = new URL("../cli/graph/", import.meta.url).pathname;
+const draws = `${Deno.execPath()} run --frozen --config ${viz}deno.json`;
+const noViz = succeeds("sh", "-c", `echo "graph {}" | ${draws} ${viz}draw.ts`)
+  ? null
+  : "no @viz-js/viz: npm is out of reach";
+
+leakTest("graph draws SVG", { needs: [noViz] }, async () => {
+  using queue = PosixMessageQueue.create(null);
+  using dir = scratch();
+  const file = `${dir.path}/graph.svg`;
+  try {
+    const args = ["graph", "posix-queue", "--all", "--output", file];
+    const [result] = await ipc(args);
+    assertEquals(result!.code, 0, result!.stderr);
+    const svg = Deno.readTextFileSync(file);
+    assert(
+      svg.includes("<svg ") &&
+        svg.includes(queue.name.replaceAll("-", "&#45;")),
+      svg,
+    );
+  } finally {
+    PosixMessageQueue.unlink(queue.name);
+  }
+});
+
+leakTest("watch tells each change, and ends at a signal", async () => {
+  const module = new URL("../cli/mod.ts", import.meta.url).pathname;
+  await using child = spawn(Deno.execPath(), {
+    args: ["run", "-A", module, "watch", "posix-memory", "--interval", "0.1"],
+  });
+  await child.expect("REASON\n");
+  using memory = PosixSharedMemory.create(null, 10);
+  const { name } = memory;
+  await child.expect(`+ posix-memory:${name} in use: ${Deno.pid} (`);
+  memory.close();
+  await child.expect(`~ posix-memory:${name} state in use -> `);
+  PosixSharedMemory.unlink(name);
+  await child.expect(`- posix-memory:${name} gone\n`);
+  child.kill("SIGINT");
+  const { code, stdout } = await child.ended();
+  assertEquals([code, stdout.includes("\x1b")], [0, false]);
+});
+
+leakTest("watch refreshes a terminal in place", {
+  needs: [succeeds("script", "--version") ? null : "no script (util-linux)"],
+}, async () => {
+  const module = new URL("../cli/mod.ts", import.meta.url).pathname;
+  const command = `stty rows 10 cols 70; ${Deno.execPath()} run -A ${module} ` +
+    `watch --interval 0.1 --count 2`;
+  await using child = spawn("script", {
+    args: ["-qec", command, "/dev/null"],
+    env: { TERM: "xterm" },
+  });
+  const { stdout, code } = await child.ended();
+  assertEquals(code, 0, stdout);
+  assert(stdout.includes("\x1b[?1049h") && stdout.includes("\x1b[?1049l"));
+  const screens = stdout.split("\x1b[H").slice(1);
+  assertEquals(screens.length, 2);
+  for (const screen of screens) {
+    const lines = screen.split("\x1b[J")[0]!.split("\r\n");
+    assert(lines.length <= 10, screen);
+    // deno-lint-ignore no-control-regex
+    const plain = lines.map((line) => line.replace(/\x1b\[\d*[mK]/g, ""));
+    assert(plain.every((line) => widthOf(line) <= 70), plain.join("\n"));
+    assertMatch(plain[0]!, /\d+ objects, \d+ processes, \d+ stuck/);
+  }
 });
 
 leakTest("a name with escape sequences is shown escaped", async () => {
