@@ -37,7 +37,7 @@ export function dotOf({ nodes, edges }: Graph): string {
   );
   return `digraph ipc {
   rankdir=LR;
-  node [fontname="sans-serif", fontsize=11];
+  node [fontname="sans-serif", fontsize=11, margin="0.2,0.08"];
   edge [fontname="sans-serif", fontsize=9, color="#5f6368"];
 ${[...lines, ...arrows].join("\n")}
 }

@@ -70,6 +70,13 @@ const COMMANDS: Record<string, Command> = {
       return { run: graph, usage: GRAPH_USAGE };
     },
   },
+  serve: {
+    summary: "Show it live in a browser, on this machine only",
+    load: async () => {
+      const { serve, SERVE_USAGE } = await import("./serve.ts");
+      return { run: serve, usage: SERVE_USAGE };
+    },
+  },
   limits: {
     summary: "List the limits, their use, and where to raise them",
     load: async () => {

@@ -106,7 +106,7 @@ function changeLine({ kind, object, facts }: Change, time: Date): string {
     : kind === "new"
     ? `${verdict.state}: ${verdict.reason}`
     : "gone";
-  return `${timeOf(time)} ${MARKS[kind]} ${printable(ref)} ${printable(what)}`;
+  return `${timeOf(time)} ${MARKS[kind]} ${printable(ref)} ${what}`;
 }
 
 /** A whole screen. */
