@@ -57,7 +57,7 @@ leakTest("ls lists objects, and show tells all of one", async () => {
   const key = uniqueKey();
   using queue = SysvMessageQueue.create(key);
   using memory = PosixSharedMemory.create(null, 5000);
-  const hexadecimal = `0x${key.toString(16)}`;
+  const hexadecimal = `0x${key.toString(16).padStart(8, "0")}`;
   try {
     queue.sendSync(new Uint8Array(7), { type: 2 });
     const [list, tables, json, wide, byName, byKey, byId, who] = await ipc(
@@ -318,6 +318,7 @@ leakTest("what is opened after the first look stays, under its name", {
 
 leakTest("a process that opens memory while it is cleaned away keeps it", {
   needs: [noCompiler],
+  soak: "also",
   limit: LONG,
 }, async () => {
   const pid = await deadPid();
