@@ -99,7 +99,7 @@ leakTest("ls lists objects, and show tells all of one", async () => {
     assertMatch(byName.stdout, /size +5000 bytes \(4.9K\)/);
     assertMatch(
       byName.stdout,
-      new RegExp(`\n  ${Deno.pid} .*reads,writes,maps`),
+      new RegExp(`\n  ${Deno.pid} .*maps,reads,writes`),
     );
     assertMatch(byKey.stdout, new RegExp(`^sysv-queue:${queue.id}\n`));
     assertEquals(JSON.parse(byId.stdout).objects[0].messages, 1);

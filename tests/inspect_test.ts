@@ -161,7 +161,7 @@ leakTest(
     ]);
     const { descriptors, mappings, roles } = holder(memory, pid);
     assertEquals([descriptors, mappings], [1, 1]);
-    assertEquals(roles, ["reads", "writes", "maps"]);
+    assertEquals(roles, ["maps", "reads", "writes"]);
     const semaphore = at("posix-semaphore", name);
     assertEquals([semaphore.value, semaphore.waiters], [2, 0]);
     assertEquals(holder(semaphore, pid).mappings, 1);

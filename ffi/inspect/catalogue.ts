@@ -4,13 +4,30 @@ import type { IpcHolder, IpcKind, IpcRole } from "./types.ts";
 
 const FDS = 16; // that a holder lists
 
+/** The roles, each of which is a bit in a draft: there may be hundreds of thousands. */
+const ROLES: readonly IpcRole[] = [
+  "open",
+  "maps",
+  "reads",
+  "writes",
+  "listens",
+  "waits",
+  "owns",
+];
+
 /** A process that holds an object, so far. */
 interface HolderDraft {
-  readonly roles: Set<IpcRole>;
-  readonly fds: number[];
-  readonly waitsIn: Set<string>;
+  roles: number;
+  fds: number[];
+  waitsIn: Set<string> | undefined;
   descriptors: number;
   mappings: number;
+}
+
+const NONE: number[] = [];
+
+function addRoles(holder: HolderDraft, roles: readonly IpcRole[]): void {
+  for (const role of roles) holder.roles |= 1 << ROLES.indexOf(role);
 }
 
 /** An object, without its holders. Its fields are those of its type. */
@@ -59,7 +76,7 @@ export class Catalogue {
   /** Notes a role of a process. */
   note(ref: string, pid: number, ...roles: IpcRole[]): void {
     const holder = this.#holder(ref, pid);
-    for (const role of roles) holder?.roles.add(role);
+    if (holder !== undefined) addRoles(holder, roles);
   }
 
   /** Notes a descriptor of a process. */
@@ -72,8 +89,9 @@ export class Catalogue {
     const holder = this.#holder(ref, pid);
     if (holder === undefined) return;
     holder.descriptors++;
-    if (holder.fds.length < FDS) holder.fds.push(fd);
-    for (const role of roles) holder.roles.add(role);
+    if (holder.descriptors === 1) holder.fds = [fd];
+    else if (holder.fds.length < FDS) holder.fds.push(fd);
+    addRoles(holder, roles);
   }
 
   /** Notes a mapping of a process. */
@@ -81,14 +99,15 @@ export class Catalogue {
     const holder = this.#holder(ref, pid);
     if (holder === undefined) return;
     holder.mappings++;
-    for (const role of roles) holder.roles.add(role);
+    addRoles(holder, roles);
   }
 
   /** Notes a thread that is blocked in a call. */
   noteWait(ref: string, pid: number, call: string): void {
     const holder = this.#holder(ref, pid);
-    holder?.roles.add("waits");
-    holder?.waitsIn.add(call);
+    if (holder === undefined) return;
+    addRoles(holder, ["waits"]);
+    (holder.waitsIn ??= new Set()).add(call);
   }
 
   #holder(ref: string, pid: number): HolderDraft | undefined {
@@ -97,9 +116,9 @@ export class Catalogue {
     let holder = draft.holders.get(pid);
     if (holder === undefined) {
       holder = {
-        roles: new Set(),
-        fds: [],
-        waitsIn: new Set(),
+        roles: 0,
+        fds: NONE,
+        waitsIn: undefined,
         descriptors: 0,
         mappings: 0,
       };
@@ -118,10 +137,10 @@ export function holdersOf(
     .sort(([a], [b]) => a - b)
     .map(([pid, { roles, fds, waitsIn, descriptors, mappings }]) => ({
       pid,
-      roles: [...roles],
+      roles: ROLES.filter((_, bit) => (roles & (1 << bit)) !== 0),
       descriptors,
       fds,
       mappings,
-      waitsIn: [...waitsIn],
+      waitsIn: waitsIn === undefined ? [] : [...waitsIn],
     }));
 }
