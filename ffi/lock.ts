@@ -29,6 +29,10 @@
 
 export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
 export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+export type {
+  SysvSemaphoreSetEntry,
+  SysvSemaphoreSetStat,
+} from "./semaphore/sysv_stat.ts";
 export { ftok } from "./ftok.ts";
 export type { LockGuard, ReadGuard } from "./lock/guard.ts";
 export type { LockCreateOptions } from "./lock/lock_set.ts";

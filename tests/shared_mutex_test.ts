@@ -1,7 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { showKey } from "../ffi/arguments.ts";
 import { ClosedError, IpcError, SysvSemaphoreSet } from "../ffi/semaphore.ts";
-import { type LockGuard, SharedMutex } from "../ffi/lock.ts";
+import {
+  type LockGuard,
+  SharedCondition,
+  SharedMutex,
+  SharedRwLock,
+} from "../ffi/lock.ts";
 import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { noCompiler } from "./support/c.ts";
 import { codeWith } from "./support/code.ts";
@@ -1299,4 +1304,22 @@ leakTest("Deno.inspect() shows a mutex and its guard", () => {
     Deno.inspect(mutex),
     `SharedMutex { id: ${id}, key: ${showKey(key)}, closed: true }`,
   );
+});
+
+leakTest("list() finds the locks of its kind, and no others", () => {
+  using mutex = SharedMutex.create(uniqueKey(), { mode: 0o640 });
+  using lock = SharedRwLock.create(null);
+  using condition = SharedCondition.create(null);
+  using other = SysvSemaphoreSet.create(null, [2, 0, 0]); // no state of a mutex
+  try {
+    const ids = [mutex.id, lock.id, condition.id, other.id];
+    const found = [SharedMutex, SharedRwLock, SharedCondition].map((type) =>
+      type.list().map(({ id }) => id).filter((id) => ids.includes(id))
+    );
+    assertEquals(found, [[mutex.id], [lock.id], [condition.id]]);
+    const entry = SharedMutex.list().find(({ id }) => id === mutex.id);
+    assertEquals([entry?.mode, entry?.size], [0o640, 3]);
+  } finally {
+    for (const each of [mutex, lock, condition, other]) each.remove();
+  }
 });

@@ -2,6 +2,7 @@
 // docs/shared-locks.md argues why no process misses a change.
 
 import { internal } from "../internal.ts";
+import type { SysvSemaphoreSetEntry } from "../semaphore/sysv_stat.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import { Operations } from "../semaphore/operations.ts";
@@ -14,6 +15,7 @@ import {
 import { Acquisition } from "./acquisition.ts";
 import type { LockGuard } from "./guard.ts";
 import { CONDITION, GATES } from "./kinds.ts";
+import { listLocks } from "./lock_list.ts";
 import { LOCK, type LockCreateOptions, LockSet } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
 import { mutexOf, type SharedMutex } from "./shared_mutex.ts";
@@ -253,6 +255,33 @@ export class SharedCondition extends SharedLock {
    */
   static fromId(id: number): SharedCondition {
     return new SharedCondition(internal, LockSet.fromId(CONDITION, id));
+  }
+
+  /**
+   * `/proc/sysvipc/sem`: lists the conditions of this IPC namespace that this process may
+   * read. Another program's set of 8 semaphores that has suitable values is listed, too:
+   * it is what `open()` accepts.
+   *
+   * `inspect()` of `@linux/ipc/inspect` also tells who holds them and who waits.
+   *
+   * @returns The semaphore sets, roughly in the order of their creation.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
+   *
+   * @example Find a condition
+   * ```ts
+   * import { SharedCondition } from "@linux/ipc/lock";
+   * import { assert } from "@std/assert";
+   *
+   * using condition = SharedCondition.create(null);
+   * assert(SharedCondition.list().some(({ id }) => id === condition.id));
+   * condition.remove();
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
+   */
+  static list(): SysvSemaphoreSetEntry[] {
+    return listLocks(CONDITION);
   }
 
   /**

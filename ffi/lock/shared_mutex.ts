@@ -2,6 +2,7 @@
 // kernel undoes. docs/shared-locks.md explains the protocol.
 
 import { internal } from "../internal.ts";
+import type { SysvSemaphoreSetEntry } from "../semaphore/sysv_stat.ts";
 import {
   deadlineOf,
   type Limits,
@@ -12,6 +13,7 @@ import {
 import { WaiterQueue } from "../wait/waiters.ts";
 import { isOwned, type LockGuard, OwnerGuard } from "./guard.ts";
 import { MUTEX } from "./kinds.ts";
+import { listLocks } from "./lock_list.ts";
 import { LOCK, type LockCreateOptions, LockSet } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
 import { entryOf, LockAcquisition, tryLock } from "./turn.ts";
@@ -218,6 +220,33 @@ export class SharedMutex extends SharedLock {
    */
   static fromId(id: number): SharedMutex {
     return new SharedMutex(internal, LockSet.fromId(MUTEX, id));
+  }
+
+  /**
+   * `/proc/sysvipc/sem`: lists the mutexes of this IPC namespace that this process may
+   * read. Another program's set of 3 semaphores that has suitable values is listed, too:
+   * it is what `open()` accepts.
+   *
+   * `inspect()` of `@linux/ipc/inspect` also tells who holds them and who waits.
+   *
+   * @returns The semaphore sets, roughly in the order of their creation.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
+   *
+   * @example Find a mutex
+   * ```ts
+   * import { SharedMutex } from "@linux/ipc/lock";
+   * import { assert } from "@std/assert";
+   *
+   * using mutex = SharedMutex.create(null);
+   * assert(SharedMutex.list().some(({ id }) => id === mutex.id));
+   * mutex.remove();
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
+   */
+  static list(): SysvSemaphoreSetEntry[] {
+    return listLocks(MUTEX);
   }
 
   /**

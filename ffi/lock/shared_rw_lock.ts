@@ -2,6 +2,7 @@
 // docs/shared-locks.md explains the protocol.
 
 import { internal } from "../internal.ts";
+import type { SysvSemaphoreSetEntry } from "../semaphore/sysv_stat.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import { Operations } from "../semaphore/operations.ts";
@@ -21,6 +22,7 @@ import {
   type ReadGuard,
 } from "./guard.ts";
 import { RW_LOCK } from "./kinds.ts";
+import { listLocks } from "./lock_list.ts";
 import { LOCK, type LockCreateOptions, LockSet, READERS } from "./lock_set.ts";
 import { setOf, SharedLock } from "./shared_lock.ts";
 import { entryOf, LockAcquisition, tryLock } from "./turn.ts";
@@ -263,6 +265,33 @@ export class SharedRwLock extends SharedLock {
    */
   static fromId(id: number): SharedRwLock {
     return new SharedRwLock(internal, LockSet.fromId(RW_LOCK, id));
+  }
+
+  /**
+   * `/proc/sysvipc/sem`: lists the locks of this IPC namespace that this process may
+   * read. Another program's set of 5 semaphores that has suitable values is listed, too:
+   * it is what `open()` accepts.
+   *
+   * `inspect()` of `@linux/ipc/inspect` also tells who holds them and who waits.
+   *
+   * @returns The semaphore sets, roughly in the order of their creation.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
+   *
+   * @example Find a lock
+   * ```ts
+   * import { SharedRwLock } from "@linux/ipc/lock";
+   * import { assert } from "@std/assert";
+   *
+   * using lock = SharedRwLock.create(null);
+   * assert(SharedRwLock.list().some(({ id }) => id === lock.id));
+   * lock.remove();
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_sysvipc.5.html | proc_sysvipc(5)}
+   */
+  static list(): SysvSemaphoreSetEntry[] {
+    return listLocks(RW_LOCK);
   }
 
   /**
