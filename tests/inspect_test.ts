@@ -385,6 +385,45 @@ leakTest(
   },
 );
 
+leakTest(
+  "a deadlock of file locks is named",
+  { needs: NAMED.python },
+  async () => {
+    using dir = scratch();
+    const files = [dir.file("one", ""), dir.file("two", "")];
+    for (const call of ["flock", "fcntl"]) {
+      const start = async ([mine, other]: string[]) => {
+        const python = await startPython(
+          "import fcntl, struct",
+          `mine, other = open("${mine}", "r+"), open("${other}", "r+")`,
+          // F_OFD_SETLKW, struct flock: the whole file
+          'whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)',
+          call === "flock"
+            ? "lock = lambda file: fcntl.flock(file, fcntl.LOCK_EX)"
+            : "lock = lambda file: fcntl.fcntl(file, 38, whole) and None",
+        );
+        await python.ask("lock(mine)");
+        return python;
+      };
+      await using one = await start(files);
+      await using two = await start(files.toReversed());
+      await one.begin("lock(other)");
+      const look = () => inspect({ kinds: ["file-lock"] });
+      assertEquals(look().deadlocks, []);
+      await two.begin("lock(other)");
+      const { deadlocks, objects } = look();
+      assertEquals(deadlocks.length, 1, call);
+      assertEquals(
+        new Set(deadlocks[0]!.pids),
+        new Set([one.child.pid, two.child.pid]),
+      );
+      const object = objects.find(({ name }) => name === files[1])!;
+      assertEquals(object.verdict.state, "stuck");
+      assertEquals(holder(object, one.child.pid).waitsIn, [call]);
+    }
+  },
+);
+
 leakTest("a lock that is recognised by its content tells its state", () => {
   using lock = SharedRwLock.create(null);
   try {
@@ -599,10 +638,12 @@ leakTest("a process in another namespace is counted as unseen", {
     await child.expect("up\n");
     return child;
   })();
-  const { unseen, objects } = inspect();
-  assert(unseen.some(({ reason }) => reason.includes("another IPC namespace")));
-  // A queue with the same id in that namespace is not mistaken for one of this.
-  assert(objects.every((object) => object.ref.length > 0));
+  const { unseen } = inspect({ kinds: ["sysv-queue"] });
+  const reasons = unseen.map(({ reason }) => reason);
+  assert(reasons.some((reason) => reason.includes("another IPC namespace")));
+  // Of sockets that process sees the same as this one.
+  const { unseen: others } = inspect({ kinds: ["unix-socket"] });
+  assert(others.every(({ reason }) => !reason.includes("IPC namespace")));
 });
 
 Deno.test("inspect() rejects kinds that do not exist", () => {

@@ -2,10 +2,13 @@
 // shows the number of the call and its arguments.
 
 import { inDirectory, namesAt, textAt } from "../kernel/proc_files.ts";
+import { F_OFD_SETLKW, F_SETLKW } from "../libc/fcntl.ts";
 import { FUTEX_WAIT } from "../libc/linux_futex.ts";
 import {
   SYS_accept,
   SYS_accept4,
+  SYS_fcntl,
+  SYS_flock,
   SYS_futex,
   SYS_mq_timedreceive,
   SYS_mq_timedsend,
@@ -40,6 +43,8 @@ const DESCRIPTOR_CALLS: Record<number, string> = {
   [SYS_accept4]: "accept",
   [SYS_mq_timedreceive]: "mq_receive",
   [SYS_mq_timedsend]: "mq_send",
+  [SYS_flock]: "flock",
+  [SYS_fcntl]: "fcntl",
 };
 
 /** The calls whose first argument is the identifier of a System V object. */
@@ -106,6 +111,11 @@ function noteCall(
     if (part !== undefined) catalogue.noteWait(part.ref, pid, "futex");
     return;
   }
+  // Of fcntl only the waits for locks block.
+  const operation = Number(second);
+  if (
+    call === SYS_fcntl && operation !== F_SETLKW && operation !== F_OFD_SETLKW
+  ) return;
   const name = DESCRIPTOR_CALLS[call];
   const ref = name && descriptors.get(Number(first));
   if (name && ref) catalogue.noteWait(ref, pid, name);

@@ -1,6 +1,6 @@
 // Deadlocks: processes that wait for each other's locks.
 
-import type { Deadlock } from "./types.ts";
+import type { Deadlock, IpcRole } from "./types.ts";
 import type { Unjudged } from "./unjudged.ts";
 
 /** A process waits for a lock that another one owns. */
@@ -41,17 +41,18 @@ function edgesOf(objects: readonly Unjudged[]): Map<number, Edge[]> {
       }
     }
     if (object.kind !== "file-lock") continue;
+    const withRole = (role: IpcRole) =>
+      holders.filter(({ roles }) => roles.includes(role)).map(({ pid }) => pid);
     for (const wait of object.locks.filter(({ waits }) => waits)) {
-      if (wait.pid === null) continue;
       const lock = object.locks.find(({ number, waits }) =>
         !waits && number === wait.number
       );
-      const owners = lock?.pid
-        ? [lock.pid]
-        : holders.filter(({ roles, fds }) =>
-          roles.includes("owns") && fds.length > 0
-        ).map(({ pid }) => pid);
-      for (const owner of owners) add(wait.pid, owner, ref);
+      // Locks of open files have no process: those that have the files open are meant.
+      const waiters = wait.pid === null ? withRole("waits") : [wait.pid];
+      const owners = lock?.pid ? [lock.pid] : withRole("owns");
+      for (const waiter of waiters) {
+        for (const owner of owners) add(waiter, owner, ref);
+      }
     }
   }
   return edges;

@@ -206,10 +206,9 @@ export class Descriptors {
     if (ref !== undefined) {
       this.#catalogue.noteDescriptor(ref, place.pid, Number(fd), info.roles);
     }
-    if (mount !== undefined) {
-      this.#locks(place, mount, info, target, Number(fd));
-    }
-    return ref;
+    return mount === undefined
+      ? ref
+      : this.#locks(place, mount, info, target, Number(fd)) ?? ref;
   }
 
   #queue(
@@ -275,21 +274,22 @@ export class Descriptors {
     return ref;
   }
 
-  /** Notes that a descriptor has the locks that its fdinfo shows. */
+  /** Notes that a descriptor has the locks that its fdinfo shows; returns their object. */
   #locks(
     { pid }: Place,
     { device }: Mount,
     { inode, text }: Info,
     target: string,
     fd: number,
-  ): void {
+  ): string | undefined {
     const draft = this.#catalogue.drafts.get(`file-lock:${device}:${inode}`);
-    if (draft === undefined) return;
+    if (draft === undefined) return undefined;
     draft.fields.path ??= target;
     draft.fields.name = draft.fields.path;
     if (/^lock:/m.test(text)) {
       this.#catalogue.noteDescriptor(draft.ref, pid, fd, ["owns"]);
     }
+    return draft.ref;
   }
 }
 

@@ -18,14 +18,22 @@ const OTHERS =
 const KTHREADD = 2; // the parent of the threads of the kernel
 const NONE = -1; // no descriptor
 
-/** The namespaces of a process. */
-interface Namespaces {
-  readonly ipc: string | undefined;
-  readonly mnt: string | undefined;
-}
+/** What of processes in another namespace is not seen, by the kind of namespace. */
+const FOREIGN = {
+  ipc: ["System V objects and POSIX queues of processes", "IPC", "-i"],
+  net: ["Unix sockets of processes", "network", "-n"],
+  mnt: ["FIFOs of processes", "mount", "-m"],
+} as const;
 
+type Namespaces = Record<keyof typeof FOREIGN, string | undefined>;
+
+/** The namespaces of a process; undefined where they may not be seen. */
 function namespacesOf(process: number): Namespaces {
-  return { ipc: linkAt(process, "ns/ipc"), mnt: linkAt(process, "ns/mnt") };
+  return {
+    ipc: linkAt(process, "ns/ipc"),
+    net: linkAt(process, "ns/net"),
+    mnt: linkAt(process, "ns/mnt"),
+  };
 }
 
 /** How many processes could not be seen. */
@@ -43,7 +51,7 @@ export class ProcessScan {
   readonly #descriptors: Descriptors;
   readonly #mappings: Mappings;
   #hidden = 0;
-  #foreign = 0;
+  readonly #foreign = { ipc: 0, net: 0, mnt: 0 };
   #unknownCalls = 0;
 
   constructor(
@@ -55,7 +63,7 @@ export class ProcessScan {
     this.#catalogue = catalogue;
     this.#proc = proc;
     this.#own = proc.inProcess(proc.self, namespacesOf) ??
-      { ipc: undefined, mnt: undefined };
+      { ipc: undefined, net: undefined, mnt: undefined };
     const mounts = proc.inProcess(proc.self, (fd) => this.#mountsOf(fd)) ??
       new Map();
     const shm = [...mounts.values()].findLast(({ directory }) =>
@@ -76,27 +84,27 @@ export class ProcessScan {
     if (this.#unknownCalls > 0) {
       unseen.add("what processes wait for", this.#unknownCalls, OTHERS);
     }
-    if (this.#foreign > 0) {
+    for (const [key, [what, namespace, flag]] of Object.entries(FOREIGN)) {
+      const count = this.#foreign[key as keyof typeof FOREIGN];
+      if (count === 0 || !this.#wants(key)) continue;
       unseen.add(
-        "System V objects and POSIX queues of processes",
-        this.#foreign,
-        "they are in another IPC namespace, such as a container's; " +
-          "nsenter -i -t PID enters it",
+        what,
+        count,
+        `they are in another ${namespace} namespace, such as a container's; ` +
+          `nsenter ${flag} -t PID enters it`,
       );
     }
     return { processes: this.#hidden };
   }
 
   #process(pid: number, process: number): void {
-    const { ipc, mnt } = namespacesOf(process);
-    const isOwnIpc = ipc === undefined || ipc === this.#own.ipc;
+    const own = this.#compare(namespacesOf(process));
     const place: Place = {
       pid,
       mounts: this.#mountsOf(process),
-      isOwnTree: mnt === undefined || mnt === this.#own.mnt,
-      isOwnIpc,
+      isOwnTree: own.mnt,
+      isOwnIpc: own.ipc,
     };
-    if (!isOwnIpc) this.#foreign++;
     const descriptors = new Map<number, string>();
     const seesAll = this.#noteDescriptors(place, process, descriptors);
     const memory = this.#mappings.note(place, process);
@@ -110,6 +118,29 @@ export class ProcessScan {
     if (!noteBlockedCalls(this.#catalogue, place, process, held)) {
       this.#unknownCalls++;
     }
+  }
+
+  /** Whether a process is in the namespaces of this one. Those that are not are counted. */
+  #compare(namespaces: Namespaces): Record<keyof Namespaces, boolean> {
+    const same = { ipc: true, net: true, mnt: true };
+    for (const key of Object.keys(same) as (keyof Namespaces)[]) {
+      const namespace = namespaces[key];
+      same[key] = namespace === undefined || namespace === this.#own[key];
+      if (!same[key]) this.#foreign[key]++;
+    }
+    return same;
+  }
+
+  /** Whether objects of a kind of namespace are asked for. */
+  #wants(key: string): boolean {
+    if (key === "net") return this.#catalogue.wants("unix-socket");
+    if (key === "mnt") return this.#catalogue.wants("fifo");
+    return this.#catalogue.wants(
+      "sysv-queue",
+      "sysv-memory",
+      "sysv-semaphores",
+      "posix-queue",
+    );
   }
 
   /** Whether a process is a living program, not a thread of the kernel. */
