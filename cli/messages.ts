@@ -32,8 +32,8 @@ export const RECEIVE_USAGE =
 Receives a message and writes its bytes, followed by a newline. On a terminal control
 characters are escaped.
 ${QUEUE}
-  --type N      of System V: the first message of this type; if N is negative the one of
-                the lowest type up to -N
+  --type N      of System V: the first message of this type; if N is negative (--type=-5)
+                the one of the lowest type up to -N
   --json        type or priority, size, text and base64, as JSON`;
 
 export const PEEK_USAGE = `ipc peek QUEUE [--index N] [--json]
