@@ -82,12 +82,20 @@ leakTest("ls lists objects, and show tells all of one", async () => {
     const all = [list, tables, json, wide, byName, byKey, byId, who];
     assertEquals(all.map(({ code }) => code), all.map(() => 0));
     assert(all.every(({ stdout }) => !stdout.includes("\x1b")));
-    assertMatch(list.stdout, /KEY +ID PERMS +OWNER USEDBYTES MSGS LSPID LRPID/);
-    assertMatch(list.stdout, /KEY +ID PERMS +OWNER SIZE NATTCH STATUS CTIME/);
+    assertMatch(
+      list.stdout,
+      /KEY +ID +PERMS +OWNER +USEDBYTES +MSGS +LSPID +LRPID/,
+    );
+    assertMatch(
+      list.stdout,
+      /KEY +ID +PERMS +OWNER +SIZE +NATTCH +STATUS +CTIME/,
+    );
     assertMatch(list.stdout, new RegExp(`${memory.name} +rw-{7} .*4.9K`));
     assertMatch(
       tables.stdout,
-      new RegExp(`${hexadecimal} +${queue.id} rw-{7} \\S+ +7B +1 +${Deno.pid}`),
+      new RegExp(
+        `${hexadecimal} +${queue.id} +rw-{7} \\S+ +7B +1 +${Deno.pid}`,
+      ),
     );
     const { objects, processes } = JSON.parse(json.stdout);
     const one = objects.find(({ name }: { name: string }) =>
