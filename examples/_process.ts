@@ -28,7 +28,11 @@ export function start(
 }
 
 /** Starts the script at a URL with one more descriptor, which has the number 3 there. */
-export function startWith(fd: number, script: string, args: string[]) {
+export function startWith(
+  fd: number,
+  script: string,
+  args: string[],
+): ChildProcess {
   return start(script, args, { stdio: ["inherit", "inherit", "inherit", fd] });
 }
 

@@ -61,8 +61,8 @@ function pageOf(text: string): string {
     33: "color:#ffe082",
   };
   const body = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
-    // deno-lint-ignore no-control-regex
     .replace(
+      // deno-lint-ignore no-control-regex
       /\x1b\[(\d+)m/g,
       (_, code) =>
         code === "0" ? "</span>" : `<span style="${colors[code] ?? ""}">`,

@@ -53,8 +53,19 @@ const PIDS = [
 
 /** Takes a snapshot of objects of some kinds. */
 export function takeSnapshot(kinds: ReadonlySet<IpcKind>): IpcSnapshot {
-  using proc = ProcDirectory.open();
+  const proc = ProcDirectory.open();
   if (proc === undefined) throw notMounted("inspect", "/proc");
+  try {
+    return snapshotOf(kinds, proc);
+  } finally {
+    proc[Symbol.dispose]();
+  }
+}
+
+function snapshotOf(
+  kinds: ReadonlySet<IpcKind>,
+  proc: ProcDirectory,
+): IpcSnapshot {
   const time = new Date();
   const unseen = new Unseeables();
   const { objects, processes, hidden } = collect(kinds, proc, unseen);
