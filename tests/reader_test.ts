@@ -767,25 +767,29 @@ leakTest("BufferedReader limits the descriptors that wait", () => {
   assertEquals(taken.length, 2);
 });
 
-const libc = Deno.dlopen("libc.so.6", {
-  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
-  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
-});
-globalThis.addEventListener("unload", () => libc.close());
+let library: ReturnType<typeof open> | undefined;
+const open = () =>
+  Deno.dlopen("libc.so.6", {
+    getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+    setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  });
+const resources = () => library ??= open();
+globalThis.addEventListener("unload", () => library?.close());
 
 /** Calls with so many free descriptors. */
 function withFree<T>(count: number, call: () => T): T {
+  const { getrlimit, setrlimit } = resources().symbols;
   const RLIMIT_NOFILE = 7;
   const before = new BigUint64Array(2);
-  libc.symbols.getrlimit(RLIMIT_NOFILE, before);
+  getrlimit(RLIMIT_NOFILE, before);
   const lowest = Array.from({ length: count + 1 }, () => duplicate(0));
   for (const fd of lowest) unistd().close(fd);
   const limit = BigUint64Array.of(BigInt(lowest[count]!), before[1]!);
-  libc.symbols.setrlimit(RLIMIT_NOFILE, limit);
+  setrlimit(RLIMIT_NOFILE, limit);
   try {
     return call();
   } finally {
-    libc.symbols.setrlimit(RLIMIT_NOFILE, before);
+    setrlimit(RLIMIT_NOFILE, before);
   }
 }
 

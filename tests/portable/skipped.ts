@@ -7,6 +7,7 @@ const NO_SERVER = "it needs Deno.listen";
 const BOTH: Record<string, string> = {
   "EMFILE on receipt is told, and what fits arrives": OWN_DESCRIPTORS,
   "ETOOMANYREFS names its limit": OWN_DESCRIPTORS,
+  "BufferedReader leaks no descriptor, with EMFILE in between": NO_DLOPEN,
   "FramedStream without a free descriptor says so": OWN_DESCRIPTORS,
   "Fifo.open() refuses other files without touching them": NO_SERVER,
   "MemoryMap.open() refuses a socket": NO_SERVER,
