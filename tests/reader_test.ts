@@ -6,6 +6,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { File } from "@linux/ipc/descriptor";
 import { Fifo } from "@linux/ipc/fifo";
 import { pipe } from "@linux/ipc/pipe";
 import {
@@ -19,7 +20,7 @@ import { unistd } from "../ffi/libc/unistd.ts";
 import { failure } from "./support/asserts.ts";
 import { bytes, utf8 } from "./support/bytes.ts";
 import { inChild } from "./support/child.ts";
-import { descriptorCount, duplicate } from "./support/descriptors.ts";
+import { descriptorCount, duplicate, openRaw } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
 import { rounds } from "./support/rounds.ts";
@@ -394,6 +395,18 @@ leakTest("BufferedReader reads a file of Deno, and itself", async () => {
   assertThrows(() => outer.tryReadLine(), TypeError, "no tryRead()");
   await assertRejects(() => outer.readLine(), UnexpectedEof);
   assertEquals(text(await outer.readToEnd()), "c");
+});
+
+leakTest("BufferedReader reads a File in each form", async () => {
+  using dir = scratch();
+  Deno.writeTextFileSync(dir.file("file"), "a\nb\nc\nrest");
+  const { fd } = openRaw(dir.file("file"), 0); // the File closes it
+  using reader = new BufferedReader(File.fromFd(fd));
+  assertEquals(reader.readLineSync(), "a");
+  assertEquals(await reader.readLine(), "b");
+  assertEquals(reader.tryReadLine(), "c");
+  assertThrows(() => reader.readLineSync(), UnexpectedEof);
+  assertEquals(text(await reader.readToEnd()), "rest");
 });
 
 leakTest("BufferedReader.readable has the rest", async () => {
