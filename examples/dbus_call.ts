@@ -1,6 +1,7 @@
 // A call over D-Bus: asks the daemon of the session which programs are connected to it.
 // The protocol is a line-based login, and then binary messages over the same socket.
 
+import { BufferedReader } from "@linux/ipc/reader";
 import { UnixStream } from "@linux/ipc/socket";
 import { commandLine, main } from "./_cli.ts";
 
@@ -57,37 +58,22 @@ function call(serial: number, member: string): Uint8Array {
   return Uint8Array.from([...header.bytes, ...fields.bytes]);
 }
 
-/** Reads so many bytes. */
-async function exactly(stream: UnixStream, length: number): Promise<DataView> {
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length;) {
-    const count = await stream.read(bytes.subarray(at), WAIT);
-    if (count === null) throw new Error("The daemon has closed the connection");
-    at += count;
-  }
-  return new DataView(bytes.buffer);
-}
-
 /** The body of the next answer; signals are skipped. */
-async function answer(stream: UnixStream): Promise<DataView> {
+async function answer(reader: BufferedReader): Promise<DataView> {
   for (;;) {
-    const header = await exactly(stream, HEADER);
-    await exactly(stream, (header.getUint32(12, true) + 7) & ~7); // its fields
-    const body = await exactly(stream, header.getUint32(4, true));
+    const header = viewOf(await reader.peek(HEADER, WAIT));
+    const start = HEADER + ((header.getUint32(12, true) + 7) & ~7); // its fields
+    const size = start + header.getUint32(4, true);
+    const bytes = (await reader.readExactly(size, WAIT))!;
     const type = header.getUint8(1);
-    if (type === METHOD_RETURN) return body;
+    if (type === METHOD_RETURN) return viewOf(bytes.slice(start));
     if (type === 3) throw new Error("The daemon answers with an error");
   }
 }
 
-/** Says a line of the login; the answer is one line, and nothing follows it. */
-async function login(stream: UnixStream, line: string): Promise<void> {
-  await stream.write(encoder.encode(line), WAIT);
-  let text = "";
-  while (!text.endsWith("\r\n")) {
-    text += String.fromCharCode((await exactly(stream, 1)).getUint8(0));
-  }
-  if (!text.startsWith("OK ")) throw new Error(`The daemon says ${text}`);
+function viewOf(bytes: Uint8Array<ArrayBuffer> | null): DataView {
+  if (bytes !== null) return new DataView(bytes.buffer);
+  throw new Error("The daemon has closed the connection");
 }
 
 /** An array of strings. */
@@ -108,12 +94,15 @@ await main(async () => {
   const address = Deno.env.get("DBUS_SESSION_BUS_ADDRESS") ?? "";
   const path = flag("path") ?? address.match(/unix:path=([^,;]+)/)?.[1];
   if (path === undefined) throw new Error("No message bus: give its --path");
-  using stream = await UnixStream.connect(path, WAIT);
+  const stream = await UnixStream.connect(path, WAIT);
+  using reader = new BufferedReader(stream);
   const user = encoder.encode(`${Deno.uid()}`).toHex();
-  await login(stream, `\0AUTH EXTERNAL ${user}\r\n`);
+  await stream.write(encoder.encode(`\0AUTH EXTERNAL ${user}\r\n`), WAIT);
+  const line = await reader.readLine(WAIT);
+  if (!line?.startsWith("OK ")) throw new Error(`The daemon says ${line}`);
   await stream.write(encoder.encode("BEGIN\r\n"), WAIT);
   await stream.write(call(1, "Hello"), WAIT); // the daemon wants it first
-  await answer(stream);
+  await answer(reader);
   await stream.write(call(2, "ListNames"), WAIT);
-  for (const name of strings(await answer(stream))) console.log(name);
+  for (const name of strings(await answer(reader))) console.log(name);
 });

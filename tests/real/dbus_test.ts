@@ -1,7 +1,8 @@
 /** D-Bus: a descriptor goes from one client through the daemon to another one. */
 import { assert, assertEquals } from "@std/assert";
 import { adoptDescriptor, EventFd } from "@linux/ipc/descriptor";
-import { type PassedDescriptor, UnixStream } from "@linux/ipc/socket";
+import { BufferedReader, type TakenDescriptors } from "@linux/ipc/reader";
+import { UnixStream } from "@linux/ipc/socket";
 import { runExample } from "../interop/peers.ts";
 import { utf8 } from "../support/bytes.ts";
 import { leakTest } from "../support/leaks.ts";
@@ -51,18 +52,19 @@ function encode(serial: number, fields: Fields, body: number[]): Uint8Array {
 interface Message {
   readonly type: number;
   readonly body: Uint8Array;
+  readonly descriptors: TakenDescriptors;
 }
 
 /** A client of the daemon. */
 class Client implements Disposable {
   readonly stream: UnixStream;
-  readonly descriptors: PassedDescriptor[] = [];
+  readonly reader: BufferedReader;
   name = "";
-  #bytes: number[] = [];
   #serial = 0;
 
   constructor(stream: UnixStream) {
     this.stream = stream;
+    this.reader = new BufferedReader(stream, { maxDescriptors: 4 });
   }
 
   static async connect(path: string): Promise<Client> {
@@ -79,9 +81,8 @@ class Client implements Disposable {
 
   async say(line: string, answer: RegExp): Promise<void> {
     await this.stream.write(utf8(line), WAIT);
-    while (this.#bytes.at(-1) !== 10) await this.#more();
-    const text = String.fromCharCode(...this.#bytes.splice(0));
-    assert(answer.test(text), text);
+    const text = await this.reader.readLine(WAIT);
+    assert(answer.test(text!), text!);
   }
 
   async call(
@@ -104,32 +105,19 @@ class Client implements Disposable {
   /** The next message of a type; others are signals. */
   async receive(type: number): Promise<Message> {
     for (;;) {
-      const message = this.#take();
-      if (message?.type === type) return message;
-      if (message === undefined) await this.#more();
+      const header = (await this.reader.peek(HEADER, WAIT))!;
+      const view = new DataView(header.buffer);
+      const start = HEADER + ((view.getUint32(12, true) + 7) & ~7);
+      const size = start + view.getUint32(4, true);
+      const bytes = (await this.reader.readExactly(size, WAIT))!;
+      const descriptors = this.reader.takeDescriptors();
+      const body = bytes.subarray(start);
+      if (header[1] === type) return { type, body, descriptors };
     }
   }
 
-  #take(): Message | undefined {
-    if (this.#bytes.length < HEADER) return undefined;
-    const view = new DataView(Uint8Array.from(this.#bytes).buffer);
-    const length = view.getUint32(4, true);
-    const start = HEADER + ((view.getUint32(12, true) + 7) & ~7);
-    if (this.#bytes.length < start + length) return undefined;
-    const bytes = Uint8Array.from(this.#bytes.splice(0, start + length));
-    return { type: bytes[1]!, body: bytes.subarray(start) };
-  }
-
-  async #more(): Promise<void> {
-    const got = await this.stream.receive({ maxDescriptors: 4, ...WAIT });
-    assert(got !== null, "the daemon has closed");
-    this.#bytes.push(...got.data);
-    this.descriptors.push(...got.descriptors);
-  }
-
   [Symbol.dispose](): void {
-    for (const descriptor of this.descriptors) descriptor.close();
-    this.stream.close();
+    this.reader.close();
   }
 }
 
@@ -161,9 +149,9 @@ leakTest(
 
     using event = EventFd.create();
     await one.call(other.name, "Take", [event]);
-    await other.receive(METHOD_CALL);
-    assertEquals(other.descriptors.map(({ kind }) => kind), ["eventfd"]);
-    using same = adoptDescriptor(other.descriptors[0]!);
+    const { descriptors } = await other.receive(METHOD_CALL);
+    assertEquals(descriptors.map(({ kind }) => kind), ["eventfd"]);
+    using same = adoptDescriptor(descriptors[0]!);
     assert(same instanceof EventFd);
     same.writeSync(42);
     assertEquals(await event.read(WAIT), 42n);

@@ -1,5 +1,6 @@
 /** PostgreSQL, through its Unix socket: it knows its client by `peerCredentials`. */
 import { assert, assertEquals } from "@std/assert";
+import { BufferedReader } from "@linux/ipc/reader";
 import { UnixStream } from "@linux/ipc/socket";
 import { utf8 } from "../support/bytes.ts";
 import { leakTest } from "../support/leaks.ts";
@@ -30,20 +31,13 @@ function withLength(...parts: Uint8Array[]): Uint8Array {
 
 /** Reads messages until one of a type, and returns its bytes. */
 async function until(
-  stream: UnixStream,
+  reader: BufferedReader,
   wanted: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const exactly = async (length: number) => {
-    const bytes = new Uint8Array(length);
-    for (let at = 0; at < length;) {
-      at += (await stream.read(bytes.subarray(at), WAIT))!;
-    }
-    return bytes;
-  };
   for (;;) {
-    const header = await exactly(5);
+    const header = (await reader.readExactly(5, WAIT))!;
     const length = new DataView(header.buffer).getUint32(1) - 4;
-    const bytes = await exactly(length);
+    const bytes = (await reader.readExactly(length, WAIT))!;
     const type = String.fromCharCode(header[0]!);
     assert(type !== "E", new TextDecoder().decode(bytes));
     if (type === wanted) return bytes;
@@ -71,19 +65,20 @@ leakTest("PostgreSQL lets in whom the kernel names", {
   });
   await bound(dir.file(".s.PGSQL.5432"));
   await server.expectError("ready to accept connections");
-  using stream = await UnixStream.connect(dir.file(".s.PGSQL.5432"), WAIT);
+  const stream = await UnixStream.connect(dir.file(".s.PGSQL.5432"), WAIT);
+  using reader = new BufferedReader(stream);
   const version = new DataView(new ArrayBuffer(4));
   version.setUint32(0, PROTOCOL);
   const startup = utf8(`user\0${user}\0database\0postgres\0\0`);
   await stream.write(withLength(new Uint8Array(version.buffer), startup));
-  assertEquals(await until(stream, "R"), new Uint8Array(4)); // AuthenticationOk
-  await until(stream, "Z"); // ready
+  assertEquals(await until(reader, "R"), new Uint8Array(4)); // AuthenticationOk
+  await until(reader, "Z"); // ready
   const query = utf8("SELECT 'is ' || current_user\0");
   await stream.write(Uint8Array.of(81, ...withLength(query))); // Q
-  const row = await until(stream, "D");
+  const row = await until(reader, "D");
   assertEquals(new TextDecoder().decode(row.subarray(6)), `is ${user}`);
   assertEquals(stream.peerCredentials.pid, server.pid);
-  stream.close();
+  reader.close();
   server.kill("SIGINT"); // fast shutdown
   assertEquals((await server.ended()).code, 0);
 });
