@@ -50,33 +50,33 @@ export function checkFd(fd: unknown): asserts fd is number {
 // A caller's array may be of a subclass, or have properties of its own, that return
 // another length or buffer the second time, or close the memory when they are read.
 // So bytes are read with the accessors that the language itself defines.
-const { apply } = Reflect;
 const typedArray: Uint8Array = Object.getPrototypeOf(Uint8Array.prototype);
+const { bind, call } = Function.prototype;
 
-function intrinsic<T>(key: string | symbol): (this: unknown) => T {
-  return Object.getOwnPropertyDescriptor(typedArray, key)!.get!;
+/** A method as a function of its object: half the time of `Reflect.apply`. */
+const unbound = bind.bind(call as never) as <Result, Rest extends unknown[]>(
+  method: (...rest: Rest) => Result,
+) => (object: unknown, ...rest: Rest) => Result;
+
+function intrinsic<T>(key: string | symbol): (object: unknown) => T {
+  return unbound(Object.getOwnPropertyDescriptor(typedArray, key)!.get!);
 }
 
-const tagGetter = intrinsic<string | undefined>(Symbol.toStringTag);
-const byteLengthGetter = intrinsic<number>("byteLength");
-const byteOffsetGetter = intrinsic<number>("byteOffset");
-const bufferGetter = intrinsic<ArrayBuffer>("buffer");
-const { set } = typedArray;
+const tagOf = intrinsic<string | undefined>(Symbol.toStringTag);
+const set = unbound(typedArray.set);
 
 /** The bytes that a `Uint8Array` has now; 0 when its buffer is detached. */
-export function byteLengthOf(bytes: Uint8Array): number {
-  return apply(byteLengthGetter, bytes, []) as number;
-}
+export const byteLengthOf: (bytes: Uint8Array) => number = intrinsic(
+  "byteLength",
+);
 
 /** The position of a `Uint8Array` in its buffer. */
-export function byteOffsetOf(bytes: Uint8Array): number {
-  return apply(byteOffsetGetter, bytes, []) as number;
-}
+export const byteOffsetOf: (bytes: Uint8Array) => number = intrinsic(
+  "byteOffset",
+);
 
 /** The buffer behind a `Uint8Array`. */
-export function bufferOf(bytes: Uint8Array): ArrayBuffer {
-  return apply(bufferGetter, bytes, []) as ArrayBuffer;
-}
+export const bufferOf: (bytes: Uint8Array) => ArrayBuffer = intrinsic("buffer");
 
 /** A part of a `Uint8Array` as a plain `Uint8Array` over the same memory. */
 export function viewOf(
@@ -104,12 +104,12 @@ export function setBytes(
   source: Uint8Array,
   offset = 0,
 ): void {
-  apply(set, target, [source, offset]);
+  set(target, source, offset);
 }
 
 /** Whether a value is a `Uint8Array`, or of a subclass, of any realm. */
 export function isBytes(value: unknown): value is Uint8Array<ArrayBuffer> {
-  return apply(tagGetter, value, []) === "Uint8Array";
+  return tagOf(value) === "Uint8Array";
 }
 
 /** Bytes that a system call may read or fill. */
