@@ -44,6 +44,8 @@ const functions = {
   },
   // off_t lseek(int fd, off_t offset, int whence)
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  // pid_t getpid(void)
+  getpid: { parameters: [], result: "i32" },
   // uid_t getuid(void)
   getuid: { parameters: [], result: "u32" },
   // gid_t getgid(void)

@@ -40,6 +40,30 @@ export function wake(mapping: Mapping, offset: number, count: number): number {
   return Number(woken);
 }
 
+/** Wakes all waiters of the word at an address, which is mapped. */
+export function wakeAt(address: bigint): void {
+  linuxFutex().futex(FUTEX, address, FUTEX_WAKE, 0x7fff_ffff, null);
+}
+
+/**
+ * Blocks this thread while the word at an address, which is mapped, has this value, at
+ * most for the time of a struct timespec. Returns whether that has passed; it may return
+ * early.
+ */
+export function sleepAt(
+  address: bigint,
+  value: number,
+  time: Uint8Array<ArrayBuffer>,
+  subject: string,
+): boolean {
+  const { futex } = linuxFutex();
+  if (futex(FUTEX, address, FUTEX_WAIT, value >>> 0, time) === 0n) return false;
+  const error = errno();
+  if (error === EAGAIN || error === EINTR) return false;
+  if (error === ETIMEDOUT) return true;
+  throw ipcError(error, "futex", subject);
+}
+
 /** A word of a memory. Its mapping changes when the memory is resized. */
 export interface Word {
   readonly mapping: Mapping;
