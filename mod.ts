@@ -1,11 +1,11 @@
 /**
  * Linux IPC for Deno: pipes, FIFOs, message queues, shared memory, memory maps,
- * semaphores and Unix domain sockets, by calling libc directly.
+ * semaphores, rings and Unix domain sockets, by calling libc directly.
  *
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
- * `/memory-map`, `/semaphore`, `/lock`, `/socket`, `/reader`, `/frames`, `/descriptor`,
- * `/struct`, `/wait`, `/limits` and `/inspect`. This one has all.
+ * `/memory-map`, `/semaphore`, `/lock`, `/ring`, `/socket`, `/reader`, `/frames`,
+ * `/descriptor`, `/struct`, `/wait`, `/limits` and `/inspect`. This one has all.
  *
  * ```ts
  * import { pipe } from "@linux/ipc";
@@ -174,6 +174,27 @@ export {
   SharedMutex,
   SharedRwLock,
 } from "./ffi/lock.ts";
+
+export {
+  BroadcastProducer,
+  BroadcastReceiver,
+  type ReceivedRingMessage,
+  RingClaim,
+  RingConsumer,
+  type RingCreateOptions,
+  type RingHandler,
+  RingMessage,
+  type RingOpenOptions,
+  RingParticipant,
+  RingProducer,
+  type RingSizeOptions,
+  type RingWaitOptions,
+  type RingWriteOptions,
+  SharedBroadcast,
+  SharedRing,
+  StructConsumer,
+  StructProducer,
+} from "./ffi/ring.ts";
 
 export {
   type AbstractAddress,

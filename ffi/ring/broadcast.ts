@@ -1,0 +1,602 @@
+// Messages for any number of receivers. Their producer never waits.
+
+import {
+  bufferOf,
+  byteLengthOf,
+  checkBytes,
+  checkInteger,
+  setBytes,
+} from "../arguments.ts";
+import { inspectAs } from "../inspect_object.ts";
+import { checkInternal, internal } from "../internal.ts";
+import { fence } from "../libc/stdatomic.ts";
+import type { Memory } from "../memory/memory.ts";
+import { attempt } from "../wait/attempt.ts";
+import { untilClosed } from "../wait/iteration.ts";
+import {
+  deadlineOf,
+  limitsOf,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from "../wait/options.ts";
+import { WaiterQueue } from "../wait/waiters.ts";
+import { checkHandler, checkLimit } from "./consumer.ts";
+import {
+  hide,
+  type ReceivedRingMessage,
+  type RingHandler,
+  RingMessage,
+  show,
+} from "./message.ts";
+import {
+  closingOf,
+  RingParticipant,
+  type RingWaitOptions,
+  spinOf,
+} from "./participant.ts";
+import { checkType, producerSlot } from "./producer.ts";
+import {
+  aligned,
+  BROADCAST,
+  create,
+  open,
+  PADDING,
+  RECORD,
+  type Region,
+  sizeOf,
+} from "./region.ts";
+import type { RingOpenOptions, RingSizeOptions } from "./shared_ring.ts";
+import { Sleepers, Waiting } from "./sleep.ts";
+import { Ended, Slot } from "./slots.ts";
+
+const RETRIES = 1 << 10; // looks at counters that change all the time
+const MOST_LAPS = 64; // in one call, of a receiver that is too slow all the time
+
+/** The counters of a broadcast, as they were at one moment. */
+interface Counters {
+  /** The position of the latest message. */
+  readonly latest: number;
+  /** The position of the next one. */
+  readonly tail: number;
+  /** How many messages there have been before the latest one, modulo 2^32. */
+  readonly before: number;
+  /** How many there have been before the tail, modulo 2^32. */
+  readonly count: number;
+}
+
+/**
+ * A producer stores the number of a message in `begun`, then its position in `latest`,
+ * then its number in `ended`, then the tail. So if the two numbers are the same, that is
+ * the number of the latest message. If they stay different, the producer was interrupted
+ * in between, and the tail tells where.
+ */
+function countersOf(region: Region): Counters {
+  const { int32 } = region;
+  for (let retry = 0;; retry++) {
+    const ended = Atomics.load(int32, region.ended >> 2);
+    const latest = region.position(region.latest);
+    const tail = region.position(region.tail);
+    const begun = Atomics.load(int32, region.begun >> 2);
+    if (begun !== ended && retry < RETRIES) continue;
+    const isPublished = tail > latest;
+    const number = isPublished ? ended : begun;
+    const before = number === 0 ? 0 : number - 1;
+    return { latest, tail, before, count: isPublished ? number : before };
+  }
+}
+
+/**
+ * Messages from one producer to any number of receivers, in shared memory: a broadcast.
+ * The producer never waits. A receiver that is so slow that its next message is
+ * overwritten goes on with the latest one, and is told how many it has missed.
+ *
+ * A receiver starts with the first message after it was made. It gets a copy of each
+ * message, because the producer may overwrite the memory at any time.
+ *
+ * The format is that of Agrona's broadcast buffer: docs/ring-format.md. It owns nothing, so
+ * it has no `close()`: close its memory, which must be writable and shared.
+ *
+ * @example Two receivers
+ * ```ts
+ * import { MemoryMap } from "@linux/ipc/memory-map";
+ * import { SharedBroadcast } from "@linux/ipc/ring";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = MemoryMap.anonymous(SharedBroadcast.size(4096));
+ * const broadcast = SharedBroadcast.create(memory);
+ * using producer = broadcast.producer();
+ * using one = broadcast.receiver(); // usually in other processes
+ * using other = broadcast.receiver();
+ * producer.write(Uint8Array.of(80));
+ * assertEquals((await one.read())?.data, Uint8Array.of(80));
+ *
+ * for (let i = 0; i < 1000; i++) producer.write(Uint8Array.of(i));
+ * const message = await other.read();
+ * assertEquals([message?.data[0], message?.missed], [999 % 256, 1000]);
+ * ```
+ */
+export class SharedBroadcast {
+  readonly #region: Region;
+
+  private constructor(token: symbol, region: Region) {
+    checkInternal(token, "SharedBroadcast", "create() or open()");
+    this.#region = region;
+  }
+
+  static {
+    inspectAs(this, ({ capacity, maxMessageLength }) => ({
+      capacity,
+      maxMessageLength,
+    }));
+  }
+
+  /**
+   * `sizeof`: the size of a broadcast in memory.
+   *
+   * @param capacity The bytes for records: a power of two from 64 to 2^30.
+   * @returns The size in bytes: 4224 more than the capacity.
+   * @throws {RangeError} If it is not such a number.
+   */
+  static size(capacity: number): number {
+    return sizeOf(BROADCAST, capacity);
+  }
+
+  /**
+   * Makes an empty broadcast in a memory.
+   *
+   * @param memory The memory. Its contents there are lost.
+   * @param options `capacity` and `offset`.
+   * @returns The broadcast.
+   * @throws {TypeError} If an option has the wrong type, or the memory is read-only or
+   * private.
+   * @throws {RangeError} If an option is out of range, or the broadcast does not fit.
+   * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EEXIST if there is a ring already.
+   */
+  static create(memory: Memory, options?: RingSizeOptions): SharedBroadcast {
+    const { offset = 0, capacity } = options ?? {};
+    const region = create(memory, BROADCAST, offset, capacity);
+    return new SharedBroadcast(internal, region);
+  }
+
+  /**
+   * Finds a broadcast that another process has made.
+   *
+   * @param memory The memory.
+   * @param options `offset`.
+   * @returns The broadcast.
+   * @throws {TypeError} If there is none, or one of another version, or a ring; or if the
+   * memory is read-only or private.
+   * @throws {RangeError} If the offset is out of range.
+   * @throws {ClosedError} If the memory is closed.
+   */
+  static open(memory: Memory, options?: RingOpenOptions): SharedBroadcast {
+    const { offset = 0 } = options ?? {};
+    return new SharedBroadcast(internal, open(memory, [BROADCAST], offset));
+  }
+
+  /** The bytes that there are for records. */
+  get capacity(): number {
+    return this.#region.capacity;
+  }
+
+  /** The length of the longest message, in bytes: an eighth of the capacity. */
+  get maxMessageLength(): number {
+    return this.#region.maxLength;
+  }
+
+  /**
+   * Takes part as the producer.
+   *
+   * @returns The producer.
+   * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EBUSY if there is a producer that is alive; EBADMSG if a peer has
+   * damaged the memory.
+   */
+  producer(): BroadcastProducer {
+    this.#region.mapping.checkOwn();
+    return new BroadcastProducer(internal, new Transmitter(this.#region));
+  }
+
+  /**
+   * Takes part as a receiver, from the next message on.
+   *
+   * @param options `spin`.
+   * @returns The receiver.
+   * @throws {ClosedError} If the memory is closed.
+   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
+   */
+  receiver(options?: RingWaitOptions): BroadcastReceiver {
+    spinOf(options);
+    this.#region.mapping.checkOwn();
+    return new BroadcastReceiver(internal, this.#region, options);
+  }
+}
+
+/** What a producer of a broadcast owns. */
+class Transmitter {
+  readonly region: Region;
+  readonly #slot: Slot;
+  readonly #receivers: Sleepers;
+  #tail: number;
+  #latest: number;
+  #intent: number; // never less than that of a producer that was killed
+  #count: number; // modulo 2^32
+
+  constructor(region: Region) {
+    this.region = region;
+    this.#slot = producerSlot(region);
+    this.#receivers = Sleepers.forBroadcast(region);
+    try {
+      this.#tail = region.position(region.tail);
+      this.#latest = region.position(region.latest);
+      this.#intent = region.position(region.intent);
+    } catch (error) {
+      this.#slot.release();
+      throw error;
+    }
+    this.#count = countersOf(region).count;
+  }
+
+  leave(): void {
+    this.#slot.release();
+    this.#receivers.wake(); // so that they find the end
+  }
+
+  /** Writes a message over the oldest ones. */
+  write(data: Uint8Array, length: number, type: number): void {
+    const { region } = this;
+    const { int32, bytes, capacity } = region;
+    const size = aligned(length + RECORD);
+    let tail = this.#tail;
+    let at = region.data + (tail & (capacity - 1));
+    const left = capacity - (tail & (capacity - 1));
+    const end = tail + size + (size > left ? left : 0);
+    const intent = Math.max(end, this.#intent);
+    region.publishPosition(region.intent, this.#intent, intent);
+    this.#intent = intent;
+    fence(); // receivers know that before any byte is overwritten
+    if (size > left) {
+      int32[at >> 2] = left;
+      int32[(at + 4) >> 2] = PADDING;
+      tail += left;
+      at = region.data;
+    }
+    int32[at >> 2] = length + RECORD;
+    int32[(at + 4) >> 2] = type;
+    setBytes(bytes, data, at + RECORD);
+    this.#count = (this.#count + 1) | 0;
+    int32[region.begun >> 2] = this.#count;
+    region.publishPosition(region.latest, this.#latest, tail);
+    Atomics.store(int32, region.ended >> 2, this.#count);
+    region.publishPosition(region.tail, this.#tail, end);
+    this.#latest = tail;
+    this.#tail = end;
+    this.#receivers.wake();
+  }
+}
+
+/**
+ * Writes the messages of a {@linkcode SharedBroadcast}. `SharedBroadcast.producer()` makes
+ * one.
+ */
+export class BroadcastProducer extends RingParticipant {
+  readonly #transmitter: Transmitter;
+
+  /** Internal: use `SharedBroadcast.producer()`. */
+  constructor(token: symbol, transmitter: Transmitter) {
+    super(token, transmitter.region, () => transmitter.leave());
+    this.#transmitter = transmitter;
+  }
+
+  /**
+   * Writes a message, and wakes the receivers that sleep. It never waits: the oldest
+   * messages are overwritten.
+   *
+   * @param data The bytes of the message; 0 bytes are a message, too.
+   * @param type The type of the message, which receivers get: from 1 to 2147483647.
+   * @throws {TypeError} If the data is not a Uint8Array.
+   * @throws {RangeError} If the data is longer than
+   * {@linkcode RingParticipant.maxMessageLength}, or the type is out of range.
+   * @throws {ClosedError} If this object or its memory is closed.
+   */
+  write(data: Uint8Array, type: number = 1): void {
+    checkBytes("data", data);
+    const { maxLength } = this.#transmitter.region;
+    const length = byteLengthOf(data);
+    const origin = "an eighth of the capacity";
+    checkInteger("data.length", length, 0, maxLength, origin);
+    checkType(type);
+    closingOf(this).checkOpen();
+    this.#transmitter.write(data, length, type);
+  }
+}
+
+/**
+ * Reads the messages of a {@linkcode SharedBroadcast}. `SharedBroadcast.receiver()` makes
+ * one. Receivers know nothing of each other, and the producer knows none of them.
+ */
+export class BroadcastReceiver extends RingParticipant
+  implements AsyncIterable<ReceivedRingMessage> {
+  readonly #region: Region;
+  readonly #producers: readonly Slot[];
+  readonly #scratch: Uint8Array<ArrayBuffer>;
+  readonly #message: RingMessage;
+  readonly #waiting: Waiting;
+  readonly #queue = new WaiterQueue();
+  #next: number; // the position of the next message
+  #count: number; // how many there have been before it, modulo 2^32
+  #missed = 0;
+  #untold = 0; // those of which no message has told yet
+  #missedBytes = 0;
+  #reading = false;
+  readonly #ended = new Ended();
+  #copy: ReceivedRingMessage | undefined;
+  readonly #takeCopy = (message: RingMessage): void => {
+    const { type, missed } = message;
+    this.#copy = { type, data: message.copy(), missed };
+  };
+
+  /** Internal: use `SharedBroadcast.receiver()`. */
+  constructor(
+    token: symbol,
+    region: Region,
+    options: RingWaitOptions | undefined,
+  ) {
+    const { tail, count } = countersOf(region); // may throw
+    super(token, region, () => {});
+    this.#region = region;
+    this.#next = tail;
+    this.#count = count;
+    this.#producers = Slot.ofProducers(region).slice(0, 1);
+    this.#scratch = new Uint8Array(region.maxLength);
+    this.#message = new RingMessage(internal, this.#scratch);
+    this.#waiting = new Waiting(
+      region.subject,
+      spinOf(options),
+      closingOf(this),
+      Sleepers.forBroadcast(region),
+      () => this.#ended.look(this.#producers),
+    );
+  }
+
+  /** How many messages this receiver has missed so far. */
+  get missed(): number {
+    return this.#missed;
+  }
+
+  /**
+   * How many bytes of the memory this receiver has missed so far: their messages, with
+   * headers and padding. It is exact also if the producer is one of Agrona's, which does
+   * not count its messages.
+   */
+  get missedBytes(): number {
+    return this.#missedBytes;
+  }
+
+  /**
+   * Calls a handler for each message that there is, in order, with a copy of the message
+   * that is valid until the handler returns. What the handler throws ends the call; the
+   * message counts as read.
+   *
+   * @param handler It gets the message.
+   * @param limit The most messages to read.
+   * @returns How many messages were read; 0 if there was none.
+   * @throws {TypeError} If the handler is not a function.
+   * @throws {RangeError} If the limit is not an integer of at least 1.
+   * @throws {ClosedError} If this object or its memory is closed.
+   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
+   * @throws {Error} If a handler of this object is running.
+   */
+  tryRead(handler: RingHandler, limit?: number): number;
+  /**
+   * Reads one message if there is one.
+   *
+   * @returns The message; undefined if there is none now.
+   * @throws {ClosedError} If this object or its memory is closed.
+   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
+   */
+  tryRead(): ReceivedRingMessage | undefined;
+  tryRead(
+    handler?: RingHandler,
+    limit: number = Infinity,
+  ): number | ReceivedRingMessage | undefined {
+    if (handler === undefined) {
+      if (!this.#queue.busy) return this.#tryTake();
+      closingOf(this).checkOpen();
+      return undefined;
+    }
+    checkHandler(handler);
+    checkLimit(limit);
+    return this.#read(handler, limit);
+  }
+
+  /**
+   * `futex(address, FUTEX_WAIT, ...)`: reads one message, blocking this thread until there
+   * is one. A Worker that blocks here cannot be terminated: see
+   * {@linkcode SyncWaitOptions}.
+   *
+   * @param options `timeout` in milliseconds.
+   * @returns The message; null at the end: the producer has closed the broadcast, or has
+   * ended.
+   * @throws {ClosedError} If this object or its memory is closed.
+   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
+   */
+  readSync(options?: SyncWaitOptions): ReceivedRingMessage | null {
+    const deadline = deadlineOf(options);
+    return this.#waiting.sync(() => this.#tryTakeOrEnd(), deadline);
+  }
+
+  /**
+   * `futex(address, FUTEX_WAIT, ...)`: reads one message, waiting without blocking the
+   * thread until there is one. Calls are served in their order.
+   *
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns The message; null at the end: the producer has closed the broadcast, or has
+   * ended.
+   * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
+   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws The reason of the signal, if it is aborted.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
+   */
+  async read(options?: WaitOptions): Promise<ReceivedRingMessage | null> {
+    const limits = limitsOf(options);
+    const tryOnce = () => this.#tryTakeOrEnd();
+    return await attempt(this.#waiting, tryOnce, limits, this.#queue);
+  }
+
+  /**
+   * `futex(address, FUTEX_WAIT, ...)`: blocks this thread until there is a message, for
+   * `tryRead`.
+   *
+   * @param options `timeout` in milliseconds.
+   * @returns True if there is a message; false at the end: the producer has closed the
+   * broadcast, or has ended.
+   * @throws {ClosedError} If this object or its memory is closed.
+   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   */
+  waitSync(options?: SyncWaitOptions): boolean {
+    const deadline = deadlineOf(options);
+    return this.#waiting.sync(() => this.#look(), deadline);
+  }
+
+  /**
+   * `futex(address, FUTEX_WAIT, ...)`: waits, without blocking the thread, until there is a
+   * message, for `tryRead`.
+   *
+   * @param options `timeout` in milliseconds, and `signal`.
+   * @returns True if there is a message; false at the end: the producer has closed the
+   * broadcast, or has ended.
+   * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
+   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws The reason of the signal, if it is aborted.
+   */
+  async wait(options?: WaitOptions): Promise<boolean> {
+    const limits = limitsOf(options);
+    const tryOnce = () => this.#look();
+    return await attempt(this.#waiting, tryOnce, limits, this.#queue);
+  }
+
+  /**
+   * Iterates over the messages. It ends when the producer is gone, or this object is
+   * closed.
+   *
+   * @returns The iterator.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<ReceivedRingMessage> {
+    return untilClosed(() => this.read());
+  }
+
+  #tryTake(): ReceivedRingMessage | undefined {
+    this.#copy = undefined;
+    this.#read(this.#takeCopy, 1);
+    return this.#copy;
+  }
+
+  #tryTakeOrEnd(): ReceivedRingMessage | null | undefined {
+    const copy = this.#tryTake();
+    if (copy !== undefined || !this.#areGone()) return copy;
+    return this.#tryTake() ?? null; // it may have written in between
+  }
+
+  #look(): boolean | undefined {
+    if (this.#hasMessage()) return true;
+    return this.#areGone() ? this.#hasMessage() : undefined;
+  }
+
+  #hasMessage(): boolean {
+    closingOf(this).checkOpen();
+    return this.#region.position(this.#region.tail) > this.#next;
+  }
+
+  #areGone(): boolean {
+    return this.#ended.includesAll(this.#producers);
+  }
+
+  #read(handler: RingHandler, limit: number): number {
+    closingOf(this).checkOpen();
+    const region = this.#region;
+    if (this.#reading) {
+      throw new Error(
+        `Cannot read from ${region.subject}: a handler is running`,
+      );
+    }
+    let count = 0;
+    let laps = 0;
+    this.#reading = true;
+    try {
+      while (count < limit && laps < MOST_LAPS) {
+        const tail = region.position(region.tail);
+        if (tail <= this.#next) break;
+        const record = this.#copyRecord();
+        if (!this.#isIntact()) {
+          this.#skip();
+          laps++;
+          continue;
+        }
+        if (record === undefined) throw region.damaged();
+        const { length, type } = record;
+        this.#next += aligned(length);
+        if (type === PADDING) continue;
+        this.#count = (this.#count + 1) | 0;
+        count++;
+        show(this.#message, 0, length - RECORD, type, this.#untold);
+        this.#untold = 0;
+        handler(this.#message);
+        if (this.closed) break;
+      }
+    } finally {
+      hide(this.#message);
+      this.#reading = false;
+    }
+    return count;
+  }
+
+  /**
+   * Copies the next record. Undefined if it is none: it was overwritten, or a peer has
+   * damaged it.
+   */
+  #copyRecord(): { length: number; type: number } | undefined {
+    const { int32, bytes, data, capacity, maxLength } = this.#region;
+    const index = this.#next & (capacity - 1);
+    const at = data + index;
+    const length = Atomics.load(int32, at >> 2);
+    const type = int32[(at + 4) >> 2]!;
+    if (length < RECORD || length > capacity - index) return undefined;
+    if (type === PADDING) return { length, type };
+    if (type <= 0 || length - RECORD > maxLength) return undefined;
+    const source = new Uint8Array(
+      bufferOf(bytes),
+      at + RECORD,
+      length - RECORD,
+    );
+    setBytes(this.#scratch, source);
+    return { length, type };
+  }
+
+  /** Whether nothing of the next record was overwritten before it was copied. */
+  #isIntact(): boolean {
+    const region = this.#region;
+    fence();
+    const intent = Atomics.load(region.int64, region.intent >> 3);
+    return this.#next + region.capacity > Number(intent);
+  }
+
+  /** Goes on with the latest message. */
+  #skip(): void {
+    const { latest, before } = countersOf(this.#region);
+    const missed = (before - this.#count) >>> 0;
+    this.#missed += missed;
+    this.#untold += missed;
+    this.#missedBytes += Math.max(latest - this.#next, 0);
+    this.#next = latest;
+    this.#count = before;
+  }
+}
