@@ -14,6 +14,12 @@ import { many } from "./cases/many.ts";
 import { pending, pendingMemory } from "./cases/pending.ts";
 import { posixSemaphore } from "./cases/posix_semaphore.ts";
 import { posixQueue } from "./cases/posix_queue.ts";
+import {
+  broadcast,
+  ringMany,
+  ringPolling,
+  ringSleeping,
+} from "./cases/ring.ts";
 import { sharedMutex } from "./cases/shared_mutex.ts";
 import { sysvQueue } from "./cases/sysv_queue.ts";
 import { sysvSemaphore } from "./cases/sysv_semaphore.ts";
@@ -46,6 +52,10 @@ const MECHANISMS = [
   posixSemaphore,
   sysvSemaphore,
   sharedMutex,
+  ringPolling,
+  ringSleeping,
+  ringMany,
+  broadcast,
   memoryAttach,
   mapAttach,
   mapScan,

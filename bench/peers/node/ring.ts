@@ -1,0 +1,3 @@
+// process.send() instead of a ring.
+
+import "./unix_seqpacket.ts";

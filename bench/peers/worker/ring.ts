@@ -1,0 +1,3 @@
+// postMessage() instead of a ring.
+
+import "./unix_seqpacket.ts";
