@@ -21,7 +21,7 @@ import { ended, start } from "./_process.ts";
 
 const HELP = `Usage: demo.ts
 
-Runs the programs of all seven mechanisms and shows what they print.
+Runs the programs of all mechanisms and shows what they print.
 
 Options:
   --help  show this`;
@@ -174,6 +174,18 @@ async function showSocket(): Promise<void> {
   await server.interrupted("hello");
 }
 
+async function showRing(): Promise<void> {
+  heading(
+    "8. Ring",
+    "A million small messages through shared memory, and a camera of 1 MiB frames,\n" +
+      "  60 per second: none is copied by its reader.",
+  );
+  const name = ["--name", `/ipc-demo-${key}`];
+  const consumer = new Program("ring_consumer.ts", [...name, "--wait"]);
+  await new Program("ring_producer.ts", name).ended("sent 1000000 ticks");
+  await consumer.ended("1000000 ticks and 60 frames, 0 of them wrong");
+}
+
 /** Removes what programs left behind that failed. */
 function cleanUp(): void {
   for (const child of running) child.kill("SIGKILL");
@@ -199,6 +211,7 @@ await main(async () => {
     await showMemoryMap();
     await showSemaphore();
     await showSocket();
+    await showRing();
   } finally {
     cleanUp();
   }

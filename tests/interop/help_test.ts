@@ -21,6 +21,8 @@ const EXAMPLES: Record<string, string[]> = {
   "dbus_call.ts": ["--path"],
   "socket_server.ts": ["PATH"],
   "socket_client.ts": ["PATH"],
+  "ring_producer.ts": ["--name", "--ticks", "--frames"],
+  "ring_consumer.ts": ["--name", "--wait"],
 };
 
 for (const [name, words] of Object.entries(EXAMPLES)) {
