@@ -70,7 +70,7 @@ export const ringSleeping: Mechanism = {
     ...casesOf("sleep", ["one-way", "round-trip"]),
     ...alike("async", ["one-way", "round-trip"], [64, 1024, 65536], [
       { ...C, extra: ["sleep"] },
-      { ...OURS_ASYNC, extra: ["sleep"] },
+      { ...OURS_ASYNC, extra: ["async"] },
       NODE,
       WORKER,
     ]),

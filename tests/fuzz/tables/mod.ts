@@ -5,6 +5,7 @@ import { LOCK } from "./lock.ts";
 import { MEMORY } from "./memory.ts";
 import { PIPE } from "./pipe.ts";
 import { QUEUE } from "./queue.ts";
+import { RING } from "./ring.ts";
 import { SEMAPHORE } from "./semaphore.ts";
 import { SOCKET } from "./socket.ts";
 import { STRUCT } from "./struct.ts";
@@ -17,6 +18,7 @@ export const MECHANISMS: Record<string, Mechanism> = {
   memory: MEMORY,
   semaphore: SEMAPHORE,
   lock: LOCK,
+  ring: RING,
   socket: SOCKET,
   descriptor: DESCRIPTOR,
   struct: STRUCT,
