@@ -67,7 +67,7 @@ export const ringPolling: Mechanism = {
 export const ringSleeping: Mechanism = {
   name: "ring",
   cases: [
-    ...casesOf("sleep", ["one-way", "round-trip"]),
+    ...alike("sync", ["one-way", "round-trip"], SIZES, told("sleep")),
     ...alike("async", ["one-way", "round-trip"], [64, 1024, 65536], [
       { ...C, extra: ["sleep"] },
       { ...OURS_ASYNC, extra: ["async"] },
