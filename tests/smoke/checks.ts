@@ -437,6 +437,43 @@ const semaphores = {
 };
 
 const locks = {
+  "ring: messages": async () => {
+    for (const producers of ["one", "many"] as const) {
+      using memory = ipc.MemoryMap.anonymous(ipc.SharedRing.size(1024));
+      const ring = ipc.SharedRing.create(memory, { producers });
+      using consumer = ring.consumer();
+      const producer = ring.producer();
+      producer.writeSync(bytesOf("one"));
+      equal(producer.tryWriteAll([bytesOf("two"), bytesOf("three")]), 2);
+      const claim = producer.claimSync(4);
+      claim.bytes.set(bytesOf("four"));
+      claim.commit();
+      const texts: string[] = [];
+      equal(consumer.tryRead(({ bytes }) => texts.push(textOf(bytes))), 4);
+      equal(texts, ["one", "two", "three", "four"]);
+      timesOut(() => consumer.readSync(SOON));
+      await expires(consumer.read(SOON));
+      await woken(consumer.read(WAIT), () => producer.tryWrite(bytesOf("5")));
+      while (producer.tryWrite(new Uint8Array(128)));
+      timesOut(() => producer.writeSync(new Uint8Array(128), SOON));
+      await woken(
+        producer.write(new Uint8Array(128), WAIT),
+        () => consumer.tryRead(() => {}),
+      );
+      consumer.tryRead(() => {});
+      producer.close();
+      equal(await consumer.read(WAIT), null);
+    }
+  },
+  "ring: broadcast": async () => {
+    using memory = ipc.MemoryMap.anonymous(ipc.SharedBroadcast.size(1024));
+    const broadcast = ipc.SharedBroadcast.create(memory);
+    using producer = broadcast.producer();
+    using receiver = broadcast.receiver();
+    await woken(receiver.read(WAIT), () => producer.write(bytesOf("one")));
+    for (let i = 0; i < 1000; i++) producer.write(new Uint8Array(10));
+    equal(receiver.readSync()?.missed, 999);
+  },
   "lock: mutex": async () => {
     using mutex = ipc.SharedMutex.create(null);
     try {
