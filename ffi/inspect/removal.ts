@@ -30,6 +30,7 @@ import {
 import { mqueue } from "../libc/mqueue.ts";
 import { SIGURG } from "../libc/signal.ts";
 import { RENAME_NOREPLACE, stdio } from "../libc/stdio.ts";
+import { SYS_renameat2 } from "../libc/sys_syscall.ts";
 import { statusOfFd } from "../libc/sys_stat.ts";
 import { sleepMicroseconds } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
@@ -194,7 +195,14 @@ function isTakenLater(fd: number): boolean {
 function rename(from: string, to: string): void {
   const { renameat2 } = stdio();
   check(
-    renameat2(AT_FDCWD, cPath(from), AT_FDCWD, cPath(to), RENAME_NOREPLACE),
+    renameat2(
+      BigInt(SYS_renameat2),
+      AT_FDCWD,
+      cPath(from),
+      AT_FDCWD,
+      cPath(to),
+      RENAME_NOREPLACE,
+    ),
     "renameat2",
     from,
   );

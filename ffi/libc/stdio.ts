@@ -3,9 +3,10 @@
 import { type Header, header } from "./library.ts";
 
 const functions = {
-  // int renameat2(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags)
+  // long syscall(long number, int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags)
   renameat2: {
-    parameters: ["i32", "buffer", "i32", "buffer", "u32"],
+    name: "syscall",
+    parameters: ["i64", "i32", "buffer", "i32", "buffer", "u32"],
     result: "i32",
   },
 } as const;

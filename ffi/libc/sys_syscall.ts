@@ -28,6 +28,7 @@ export const SYS_getdents64: number = machine.SYS_getdents64;
 export const SYS_tgkill: number = machine.SYS_tgkill;
 export const SYS_preadv2: number = machine.SYS_preadv2;
 export const SYS_pwritev2: number = machine.SYS_pwritev2;
+export const SYS_renameat2: number = machine.SYS_renameat2;
 export const SYS_statx: number = machine.SYS_statx;
 export const SYS_pidfd_send_signal = 424;
 export const SYS_pidfd_open = 434;
