@@ -109,7 +109,15 @@ export class Live {
   }
 
   static {
-    runtime.inspectAs(this.prototype, (view, show) => {
+    // Some runtimes show a proxy, which has the methods of its target, bound to it, but
+    // not its private fields.
+    const itself = Symbol("itself");
+    const value = function (this: Live) {
+      return this;
+    };
+    Object.defineProperty(this.prototype, itself, { value });
+    runtime.inspectAs(this.prototype, (shown, show) => {
+      const view = (shown as unknown as Record<symbol, () => Live>)[itself]!();
       // Printing a view never throws.
       if (isDetached(view.#memory.buffer)) return "[detached]";
       return show(view.#type.get(view.#memory, view.#offset));

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-explicit-any -- what it stands for is typed by Deno
 /**
  * The part of `Deno` that the tests use, on Node and Bun: over the modules of Node. It
  * is loaded before a test file, and before the scripts that tests start.
@@ -302,13 +303,42 @@ function inputOf(stream: Writable): WritableStream<Uint8Array> {
 
 /** A stream of plain bytes; those of Node are Buffers. */
 function bytesOf(stream: Readable): ReadableStream<Uint8Array> {
+  return IS_BUN ? bytesOnBun(stream) : bytesOnNode(stream);
+}
+
+/** Listens at once: Node drops what nobody reads when a child ends. */
+function bytesOnNode(stream: Readable): ReadableStream<Uint8Array> {
+  let over = false;
+  return new ReadableStream({
+    start(controller) {
+      stream.on("data", (chunk) => {
+        if (over) return;
+        controller.enqueue(new Uint8Array(chunk));
+        if (controller.desiredSize! <= 0) stream.pause();
+      });
+      const end = () => {
+        if (!over) controller.close();
+        over = true;
+      };
+      for (const event of ["end", "close", "error"]) stream.on(event, end);
+    },
+    pull() {
+      stream.resume();
+    },
+    cancel() {
+      over = true;
+      stream.destroy();
+    },
+  }, { highWaterMark: 16 });
+}
+
+/** Iterates: Bun does not always tell listeners of the end. */
+function bytesOnBun(stream: Readable): ReadableStream<Uint8Array> {
   const chunks = stream[Symbol.asyncIterator]();
+  const over = { done: true, value: undefined } as const;
   return new ReadableStream({
     async pull(controller) {
-      const { done, value } = await chunks.next().catch(() => ({
-        done: true,
-        value: undefined,
-      }));
+      const { done, value } = await chunks.next().catch(() => over);
       if (done) controller.close();
       else controller.enqueue(new Uint8Array(value));
     },

@@ -17,11 +17,15 @@ const BOTH: Record<string, string> = {
 };
 
 const NODE: Record<string, string> = {
+  "SysvSemaphoreSet undoes for the process, not for its Worker":
+    "the thread of its Worker ends by itself",
   "PipeWriter.close() ends a pipeTo() whose reader is stalled":
     "Node cancels the source of a pipeTo() later",
 };
 
 const BUN: Record<string, string> = {
+  "struct() agrees with the C compiler":
+    "it waits for Blob.bytes(), which does not always end there",
   "MemoryMap.open() maps beyond 4 GiB": "Bun has no such ArrayBuffers",
   "UnixStream.detach() hands over to node:net": "Bun takes no descriptors",
   "PosixMessageQueue.inherit() gives the queue to a child without the name":

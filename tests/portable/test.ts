@@ -90,6 +90,7 @@ async function warmUp(): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
+  const alive = setInterval(() => {}, 60_000); // a test that hangs is a failure
   await warmUp();
   const start = performance.now();
   const at = process.argv.indexOf("--filter");
@@ -104,5 +105,6 @@ async function runAll(): Promise<void> {
   console.log(
     `\n${verdict} | ${passed} passed | ${failed} failed${tail} (${time}s)`,
   );
+  clearInterval(alive);
   process.exit(failed > 0 ? 1 : 0);
 }
