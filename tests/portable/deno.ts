@@ -11,7 +11,7 @@ import * as fs from "node:fs";
 import * as net from "node:net";
 import * as os from "node:os";
 import process from "node:process";
-import { Readable, Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { Worker as Thread } from "node:worker_threads";
