@@ -8,6 +8,9 @@ export const libc = Deno.dlopen("libc.so.6", {
   // int sem_post(sem_t *sem), and sem_wait
   sem_post: { parameters: ["pointer"], result: "i32" },
   sem_wait: { parameters: ["pointer"], result: "i32" },
+  // int pthread_mutex_lock(pthread_mutex_t *mutex), and pthread_mutex_unlock
+  pthread_mutex_lock: { parameters: ["pointer"], result: "i32" },
+  pthread_mutex_unlock: { parameters: ["pointer"], result: "i32" },
   // int semop(int semid, struct sembuf *sops, size_t nsops)
   semop: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // int msgget(key_t key, int msgflg)

@@ -3,8 +3,16 @@
 import { ClosedError } from "../errors.ts";
 import { Liveness } from "./liveness.ts";
 
+/** What ends the waits of an object before their time. */
+export interface Ending {
+  /** Whether the waits keep the program alive. */
+  readonly liveness: Liveness;
+  /** Calls `listener` when the waits are to try again, until what this returns is called. */
+  listen(listener: () => void): () => void;
+}
+
 /** Whether an object is closed, for its waits. */
-export class Closing {
+export class Closing implements Ending {
   /** Of the waits. Replaced by that of the object that this one takes the place of. */
   liveness: Liveness = new Liveness();
   readonly #subject: string;

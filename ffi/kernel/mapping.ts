@@ -351,11 +351,19 @@ export class Mapping {
    * it is closed meanwhile. Returns a function that ends that, to be called once.
    */
   pin(): () => void {
+    this.addPin();
+    return () => this.removePin();
+  }
+
+  /** The same, without a function for each: call `removePin` once for each call. */
+  addPin(): void {
     this.#pins++;
-    return () => {
-      this.#pins--;
-      this.#unmapIfUnused();
-    };
+  }
+
+  /** Takes back one `addPin`. */
+  removePin(): void {
+    this.#pins--;
+    this.#unmapIfUnused();
   }
 
   /**

@@ -179,6 +179,8 @@ export const ENOBUFS = 105;
 export const ETOOMANYREFS = 109;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
+export const EOWNERDEAD = 130;
+export const ENOTRECOVERABLE = 131;
 
 const libc = header({
   // int __xpg_strerror_r(int errnum, char *buf, size_t buflen)

@@ -38,6 +38,12 @@ const functions = {
     result: "i64",
     nonblocking: true,
   },
+  // long syscall(long number, int pid, struct robust_list_head **head_ptr, size_t *len_ptr)
+  get_robust_list: {
+    name: "syscall",
+    parameters: ["i64", "i32", "buffer", "buffer"],
+    result: "i64",
+  },
 } as const;
 
 export const linuxFutex: Header<typeof functions> = header(functions);
@@ -46,6 +52,17 @@ export const FUTEX_WAIT = 0;
 export const FUTEX_WAKE = 1;
 export const FUTEX_CMP_REQUEUE = 4;
 export const FUTEX_WAKE_OP = 5;
+export const FUTEX_LOCK_PI = 6;
+export const FUTEX_UNLOCK_PI = 7;
+export const FUTEX_TRYLOCK_PI = 8;
+/** FUTEX_LOCK_PI with a timeout on CLOCK_MONOTONIC. Since Linux 5.14. */
+export const FUTEX_LOCK_PI2 = 13;
+/** In the word of a mutex: there may be waiters. */
+export const FUTEX_WAITERS = 0x80000000;
+/** In the word of a mutex: its owner has ended without unlocking it. */
+export const FUTEX_OWNER_DIED = 0x40000000;
+/** In the word of a mutex: the thread that owns it. */
+export const FUTEX_TID_MASK = 0x3fffffff;
 export const FUTEX_OP_ADD = 1;
 export const FUTEX_OP_OR = 2;
 /** FUTEX2_SIZE_U32: a word of 32 bits, of processes. */

@@ -33,10 +33,12 @@ const x86_64 = {
   SYS_preadv2: 327,
   SYS_pwritev2: 328,
   SYS_statx: 332,
+  SYS_get_robust_list: 274,
   /** struct epoll_event is packed on this machine only. */
   EPOLL_EVENT_PACKED: true,
   /** struct semid_ds has a word behind each of its times on this machine only. */
   SEMID_DS_PADDED: true,
+  SIZEOF_PTHREAD_MUTEX_T: 40,
 };
 
 const aarch64: typeof x86_64 = {
@@ -69,8 +71,10 @@ const aarch64: typeof x86_64 = {
   SYS_preadv2: 286,
   SYS_pwritev2: 287,
   SYS_statx: 291,
+  SYS_get_robust_list: 100,
   EPOLL_EVENT_PACKED: false,
   SEMID_DS_PADDED: false,
+  SIZEOF_PTHREAD_MUTEX_T: 48,
 };
 
 // Elsewhere libc is never opened (library.ts), so the choice has no effect.

@@ -46,6 +46,8 @@ const functions = {
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   // pid_t getpid(void)
   getpid: { parameters: [], result: "i32" },
+  // pid_t gettid(void)
+  gettid: { parameters: [], result: "i32" },
   // uid_t getuid(void)
   getuid: { parameters: [], result: "u32" },
   // gid_t getgid(void)

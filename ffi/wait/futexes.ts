@@ -19,7 +19,7 @@ import { CLOCK_MONOTONIC, durationOf, monotonicIn } from "../libc/time.ts";
 import type { Source } from "./attempt.ts";
 import { cancellable, type Settle } from "./cancellable.ts";
 import { background, type Liveness } from "../kernel/liveness.ts";
-import type { Closing } from "../kernel/closing.ts";
+import type { Ending } from "../kernel/closing.ts";
 import type { Limits } from "./options.ts";
 import { type BlockingCall, PoolSource } from "./pool.ts";
 import { letReturn } from "./yield.ts";
@@ -185,10 +185,10 @@ export class FutexSource implements Source {
   readonly subject: string;
   readonly spins = true;
   readonly #wordOf: () => FutexWord;
-  readonly #closing: Closing;
+  readonly #closing: Ending;
 
   /** `wordOf` is asked for each wait: the memory may be resized in between. */
-  constructor(subject: string, wordOf: () => FutexWord, closing: Closing) {
+  constructor(subject: string, wordOf: () => FutexWord, closing: Ending) {
     this.subject = subject;
     this.#wordOf = wordOf;
     this.#closing = closing;

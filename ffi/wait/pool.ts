@@ -9,7 +9,7 @@
 import type { Source } from "./attempt.ts";
 import { Backoff } from "./backoff.ts";
 import { cancellable } from "./cancellable.ts";
-import type { Closing } from "../kernel/closing.ts";
+import type { Ending } from "../kernel/closing.ts";
 import type { Liveness } from "../kernel/liveness.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import { type Limits, remaining } from "./options.ts";
@@ -45,7 +45,7 @@ export function blockedCalls(): number {
 export class PoolSource implements Source {
   readonly subject: string;
   readonly spins = true;
-  readonly #closing: Closing;
+  readonly #closing: Ending;
   readonly #callOf: () => BlockingCall | undefined;
   readonly #backoff: Backoff;
   #slice = SLICE;
@@ -53,7 +53,7 @@ export class PoolSource implements Source {
   /** `callOf` is asked when the wait blocks; undefined where that could not be ended. */
   constructor(
     subject: string,
-    closing: Closing,
+    closing: Ending,
     callOf: () => BlockingCall | undefined,
   ) {
     this.subject = subject;
