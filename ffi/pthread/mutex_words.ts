@@ -171,13 +171,12 @@ export class MutexWords implements RobustEntry {
    */
   tryLock(waited: boolean): Locked {
     if (this.#depth > 0) return this.#tryAgain();
-    if (waited) {
-      return this.#isRobust ? this.#tryRobust(true) : this.#tryPlain();
+    if (this.inherits) return this.#tryKernel();
+    if (!this.#isRobust) {
+      return waited ? this.#tryContended() : this.#tryLibc();
     }
-    const list = this.#list;
-    if (!this.#isRobust || list.isEmpty) return this.#tryLibc();
-    if (list.isOwn) return this.#tryRobust(false);
-    throw ipcError(EBUSY, LOCKING, this.place.subject);
+    if (!waited && this.#list.isEmpty) return this.#tryLibc();
+    return this.#tryRobust(() => this.#tryOwner(waited));
   }
 
   /**
@@ -193,6 +192,8 @@ export class MutexWords implements RobustEntry {
     this.#list.end();
     // EDEADLK: the owner has the number of this thread.
     if (code === EBUSY || code === EDEADLK) return undefined;
+    // glibc leaves it locked then.
+    if (code === ENOTRECOVERABLE && this.owner === this.#tid) this.#refuse();
     throw ipcError(code, LOCKING, this.place.subject);
   }
 
@@ -202,19 +203,29 @@ export class MutexWords implements RobustEntry {
     return this.#inconsistent;
   }
 
-  #tryPlain(): Locked {
+  #tryContended(): Locked {
     const words = this.#words;
     const old = Atomics.compareExchange(words, LOCK, FREE, CONTENDED);
     return old === FREE ? this.#own(false) : undefined;
   }
 
-  #tryRobust(waited: boolean): Locked {
+  /**
+   * One that inherits priorities. libc ends the process where the dead owner of one has left
+   * a note that is not robust, and enters a robust one into the list as if it did not.
+   */
+  #tryKernel(): Locked {
+    if (this.#isRobust) return this.#tryRobust(() => this.#tryInheriting());
+    const died = this.#tryInheriting();
+    return died === undefined ? undefined : this.#own(died);
+  }
+
+  /** Locks with that, and enters the mutex into the list of this thread. */
+  #tryRobust(lock: () => Locked): Locked {
     const list = this.#list;
+    if (!list.isOwn) throw ipcError(EBUSY, LOCKING, this.place.subject);
     list.begin(this);
     try {
-      const died = this.inherits
-        ? this.#tryInheriting()
-        : this.#tryOwner(waited);
+      const died = lock();
       return died === undefined ? undefined : this.#own(died);
     } finally {
       list.end();
@@ -433,19 +444,16 @@ export class MutexWords implements RobustEntry {
 
   /** The kernel locks for the thread, and lends its priority to the owner meanwhile. */
   #sleepInheriting(milliseconds: number): Locked {
-    if (this.#isRobust) this.#list.begin(this);
-    try {
+    const lock = () => {
       const error = this.#lockInheriting(milliseconds);
       // The owner of a mutex that is not robust has died: the kernel never frees it.
-      if (error === ESRCH) {
-        throw ipcError(ESRCH, LOCKING, this.place.subject);
-      }
+      if (error === ESRCH) throw ipcError(ESRCH, LOCKING, this.place.subject);
       this.#checkSleep(error);
-      if (error !== 0) return undefined;
-      return this.#own(this.#takeOver());
-    } finally {
-      if (this.#isRobust) this.#list.end();
-    }
+      return error === 0 ? this.#takeOver() : undefined;
+    };
+    if (this.#isRobust) return this.#tryRobust(lock);
+    const died = lock();
+    return died === undefined ? undefined : this.#own(died);
   }
 
   #lockInheriting(milliseconds: number): number {
