@@ -35,8 +35,6 @@ const functions = {
   pthread_cond_init: { parameters: ["usize", "buffer"], result: "i32" },
   // int pthread_cond_signal(pthread_cond_t *cond)
   pthread_cond_signal: { parameters: ["usize"], result: "i32" },
-  // int pthread_cond_broadcast(pthread_cond_t *cond)
-  pthread_cond_broadcast: { parameters: ["usize"], result: "i32" },
   // int pthread_rwlockattr_init(pthread_rwlockattr_t *attr)
   pthread_rwlockattr_init: { parameters: ["buffer"], result: "i32" },
   // int pthread_rwlockattr_setpshared(pthread_rwlockattr_t *attr, int pshared)

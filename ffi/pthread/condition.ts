@@ -10,7 +10,7 @@
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import type { Mapping } from "../kernel/mapping.ts";
-import { EOWNERDEAD, ipcError } from "../libc/errno.ts";
+import { EINVAL, EOWNERDEAD, ipcError } from "../libc/errno.ts";
 import {
   ALIGNOF_PTHREAD_COND_T,
   attributes,
@@ -138,6 +138,7 @@ function faultOf(words: Int32Array, layout: Layout): string | undefined {
 
 // A process that was killed in the condition leaves it as it is at that moment, for ever.
 const STUCK = 1000; // ms
+const NAME = "pthread_cond_signal"; // used in error messages
 
 /** A condition at a place. */
 class ConditionWords {
@@ -163,27 +164,44 @@ class ConditionWords {
   get #isBusy(): boolean {
     const words = this.#words;
     const { refs, sizes, originalSize } = this.#layout;
-    if ((Atomics.load(words, originalSize) & LOCKED) !== 0) return true;
+    const original = Atomics.load(words, originalSize);
+    if ((original & LOCKED) !== 0) return true;
     if (refs === undefined) return false;
     // Until 2.40 the next group is signalled only when nobody is left of this one.
-    const group = words[SEQUENCE]! & 1 ^ 1;
-    return words[sizes + group] === 0 && words[refs + group]! >>> 1 !== 0;
+    const next = words[SEQUENCE]! & 1;
+    const group = next ^ 1;
+    if (words[sizes + group] !== 0 || words[refs + group]! >>> 1 === 0) {
+      return false;
+    }
+    const waiting = (words[SEQUENCE]! >>> 1) - (words[GROUP_BEGINS]! >>> 1) -
+      (original >>> 2) + words[sizes + next]!;
+    return (waiting & 0x7fffffff) !== 0;
   }
 
-  signal(name: "pthread_cond_signal" | "pthread_cond_broadcast"): void {
+  signal(): void {
     const { place } = this;
     const isReady = () => {
-      place.checkThere();
-      return this.waiters === 0 || !this.#isBusy || undefined;
+      const { waiters } = this;
+      if (waiters > MOST_WAITERS) throw ipcError(EINVAL, NAME, place.subject);
+      return waiters === 0 || !this.#isBusy || undefined;
     };
     const deadline = performance.now() + STUCK;
     try {
       attemptSync(place.subject, isReady, pauses(), deadline);
     } catch (error) {
       if (!(error instanceof DOMException)) throw error;
-      throw ipcError(EOWNERDEAD, name, place.subject);
+      throw ipcError(EOWNERDEAD, NAME, place.subject);
     }
-    checkCode(pthread()[name](place.address), name, place.subject);
+    const { pthread_cond_signal } = pthread();
+    checkCode(pthread_cond_signal(place.address), NAME, place.subject);
+  }
+
+  /**
+   * Signals once for each waiter. pthread_cond_broadcast waits for those of the present
+   * group in between, and so for those that were killed.
+   */
+  broadcast(): void {
+    for (let left = this.waiters; left > 0; left--) this.signal();
   }
 }
 
@@ -333,12 +351,13 @@ export class PthreadCondition {
    *
    * @throws {ClosedError} If the memory is closed.
    * @throws {IpcError} EOWNERDEAD if the condition cannot be signalled, for a second by now:
-   * a process was killed in it; EFAULT if another process has truncated the memory.
+   * a process was killed in it; EINVAL if it was overwritten; EFAULT if another process has
+   * truncated the memory.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_cond_signal.3p.html | pthread_cond_signal(3)}
    */
   signal(): void {
-    this.#located.get().signal("pthread_cond_signal");
+    this.#located.get().signal();
   }
 
   /**
@@ -347,12 +366,13 @@ export class PthreadCondition {
    *
    * @throws {ClosedError} If the memory is closed.
    * @throws {IpcError} EOWNERDEAD if the condition cannot be signalled, for a second by now:
-   * a process was killed in it; EFAULT if another process has truncated the memory.
+   * a process was killed in it; EINVAL if it was overwritten; EFAULT if another process has
+   * truncated the memory.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_cond_broadcast.3p.html | pthread_cond_broadcast(3)}
    */
   broadcast(): void {
-    this.#located.get().signal("pthread_cond_broadcast");
+    this.#located.get().broadcast();
   }
 
   /**

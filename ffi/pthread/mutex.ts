@@ -77,7 +77,10 @@ function wordsAt(mapping: Mapping, offset: number): MutexWords {
   let all = known.get(mapping);
   if (all === undefined) known.set(mapping, all = new Map());
   const present = all.get(offset);
-  if (present !== undefined && present.depth > 0) return present;
+  if (present !== undefined && present.depth > 0) {
+    present.check();
+    return present;
+  }
   const place = present?.place ?? new Place(mapping, offset, TYPE);
   mapping.checkWritable();
   const copy = place.copyWords();

@@ -307,7 +307,7 @@ leakTest("a terminated Worker holds no PthreadMutex", NEEDS, async () => {
     place,
     `await mutex.lock(); postMessage(""); setInterval(() => {}, 1000);`,
   );
-  for (let round = 0; round < rounds(3, 50); round++) {
+  for (let round = 0; round < rounds(3, 20); round++) {
     await say(child, "start", "up");
     assertEquals(mutex.tryLock(), undefined);
     await peer.send("lock");
@@ -334,7 +334,7 @@ leakTest("a terminated Worker that waits takes no wake-up", NEEDS, async () => {
     if (line === "owner died") await say(peer, "consistent", "ok");
     else assertEquals(line, "ok");
   };
-  for (let round = 0; round < rounds(5, 100); round++) {
+  for (let round = 0; round < rounds(5, 30); round++) {
     await holder.send("lock");
     await locked(holder);
     await say(child, "start", "up");
@@ -395,7 +395,7 @@ leakTest(
     await first.send("run 1");
     await second.send("run 2");
     const kinds = ["mutex.lockSync()", "await mutex.lock()"];
-    for (let round = 0; round < rounds(3, 40); round++) {
+    for (let round = 0; round < rounds(3, 20); round++) {
       const victims = kinds.map((lock) =>
         place.spawn(`console.log("up"); for (;;) work(${lock});`)
       );
