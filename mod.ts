@@ -4,8 +4,8 @@
  *
  * Each mechanism is an entry point of its own, with a page that says when to
  * choose it: `@linux/ipc/pipe`, `/fifo`, `/message-queue`, `/shared-memory`,
- * `/memory-map`, `/semaphore`, `/lock`, `/ring`, `/socket`, `/reader`, `/frames`,
- * `/descriptor`, `/struct`, `/wait`, `/limits` and `/inspect`. This one has all.
+ * `/memory-map`, `/semaphore`, `/lock`, `/pthread`, `/ring`, `/socket`, `/reader`,
+ * `/frames`, `/descriptor`, `/struct`, `/wait`, `/limits` and `/inspect`. This one has all.
  *
  * ```ts
  * import { pipe } from "@linux/ipc";
@@ -174,6 +174,25 @@ export {
   SharedMutex,
   SharedRwLock,
 } from "./ffi/lock.ts";
+
+export {
+  PthreadBarrier,
+  pthreadBarrier,
+  type PthreadBarrierOptions,
+  PthreadCondition,
+  pthreadCondition,
+  type PthreadConditionOptions,
+  type PthreadGuard,
+  PthreadMutex,
+  pthreadMutex,
+  type PthreadMutexOptions,
+  type PthreadMutexType,
+  PthreadRwLock,
+  pthreadRwLock,
+  type PthreadRwLockGuard,
+  type PthreadRwLockOptions,
+  type PthreadType,
+} from "./ffi/pthread.ts";
 
 export {
   BroadcastProducer,

@@ -34,6 +34,7 @@ const OTHER_HEADERS: Record<string, string> = {
   SIOCOUTQ: "sys/ioctl.h linux/sockios.h", // in terms of the first
   AT_STATX_DONT_SYNC: "linux/fcntl.h",
   SYS_futex: "sys/syscall.h",
+  SYS_get_robust_list: "sys/syscall.h",
   SYS_msgrcv: "sys/syscall.h",
   SYS_msgsnd: "sys/syscall.h",
   SYS_semtimedop: "sys/syscall.h",
@@ -42,6 +43,7 @@ const OTHER_HEADERS: Record<string, string> = {
 /** Constants that no header has, or no older one, as the kernel has them. */
 const KERNEL: Record<string, number> = {
   F_SEAL_EXEC: 0x20, // <linux/fcntl.h> since Linux 6.3
+  FUTEX_LOCK_PI2: 13, // <linux/futex.h> since Linux 5.14
   // <linux/pidfd.h> since Linux 6.13 and 6.15
   OFFSETOF_PIDFD_INFO_EXIT_CODE: 60,
   OFFSETOF_PIDFD_INFO_MASK: 0,
@@ -58,9 +60,31 @@ const KERNEL: Record<string, number> = {
 
 /** What C says where it has no name for it. */
 const EXPRESSIONS: Record<string, string> = {
+  ALIGNOF_PTHREAD_BARRIER_T: "_Alignof(pthread_barrier_t)",
+  ALIGNOF_PTHREAD_COND_T: "_Alignof(pthread_cond_t)",
+  ALIGNOF_PTHREAD_MUTEX_T: "_Alignof(pthread_mutex_t)",
+  ALIGNOF_PTHREAD_RWLOCK_T: "_Alignof(pthread_rwlock_t)",
   ALIGNOF_SEM_T: "_Alignof(sem_t)",
   // MAX_RW_COUNT, which no header shows: INT_MAX, in whole pages of the smallest size.
   MAX_COUNT: "INT_MAX & ~4095",
+  OFFSETOF_MUTEX_LOCK: "offsetof(pthread_mutex_t, __data.__lock)",
+  OFFSETOF_MUTEX_COUNT: "offsetof(pthread_mutex_t, __data.__count)",
+  OFFSETOF_MUTEX_OWNER: "offsetof(pthread_mutex_t, __data.__owner)",
+  OFFSETOF_MUTEX_NUSERS: "offsetof(pthread_mutex_t, __data.__nusers)",
+  OFFSETOF_MUTEX_KIND: "offsetof(pthread_mutex_t, __data.__kind)",
+  OFFSETOF_MUTEX_NEXT: "offsetof(pthread_mutex_t, __data.__list.__next)",
+  OFFSETOF_RWLOCK_READERS: "offsetof(pthread_rwlock_t, __data.__readers)",
+  OFFSETOF_RWLOCK_WRPHASE_FUTEX:
+    "offsetof(pthread_rwlock_t, __data.__wrphase_futex)",
+  OFFSETOF_RWLOCK_WRITERS_FUTEX:
+    "offsetof(pthread_rwlock_t, __data.__writers_futex)",
+  OFFSETOF_RWLOCK_CUR_WRITER: "offsetof(pthread_rwlock_t, __data.__cur_writer)",
+  OFFSETOF_RWLOCK_SHARED: "offsetof(pthread_rwlock_t, __data.__shared)",
+  OFFSETOF_RWLOCK_FLAGS: "offsetof(pthread_rwlock_t, __data.__flags)",
+  SIZEOF_PTHREAD_BARRIER_T: "sizeof(pthread_barrier_t)",
+  SIZEOF_PTHREAD_COND_T: "sizeof(pthread_cond_t)",
+  SIZEOF_PTHREAD_MUTEX_T: "sizeof(pthread_mutex_t)",
+  SIZEOF_PTHREAD_RWLOCK_T: "sizeof(pthread_rwlock_t)",
   SIZEOF_SEM_T: "sizeof(sem_t)",
   OFFSETOF_SI_CODE: "offsetof(siginfo_t, si_code)",
   OFFSETOF_SI_PID: "offsetof(siginfo_t, si_pid)",
@@ -345,7 +369,11 @@ function claimsOf(exports: Record<string, Exports>): Map<string, Claim> {
     }
 
     for (const [name, { size, alignment }] of Object.entries(found.types)) {
-      const from = name === "bool" ? "stdbool.h" : "stdint.h";
+      const from = name === "bool"
+        ? "stdbool.h"
+        : name.startsWith("pthread_")
+        ? "pthread.h"
+        : "stdint.h";
       claim(`sizeof ${name}`, size, `sizeof(${name})`, from);
       claim(`_Alignof ${name}`, alignment, `_Alignof(${name})`, from);
     }

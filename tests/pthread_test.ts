@@ -70,7 +70,7 @@ function everything(memory: MemoryMap): (() => unknown)[] {
     () => PthreadCondition.at(memory, 64),
     () => PthreadRwLock.at(memory, 128),
     () => PthreadBarrier.at(memory, 192),
-    () => PthreadMutex.init(memory, 0),
+    () => PthreadMutex.init(memory, 256),
   ];
 }
 

@@ -98,7 +98,6 @@ export const PTHREAD_MUTEX_ADAPTIVE_NP = 3;
 export const PTHREAD_MUTEX_ROBUST = 1;
 export const PTHREAD_PRIO_INHERIT = 1;
 export const PTHREAD_RWLOCK_PREFER_READER_NP = 0;
-export const PTHREAD_RWLOCK_PREFER_WRITER_NP = 1;
 export const PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP = 2;
 
 // The fields of glibc's structs, in bytes. musl has others.
@@ -109,7 +108,6 @@ export const OFFSETOF_MUTEX_NUSERS = 12;
 export const OFFSETOF_MUTEX_KIND = 16;
 export const OFFSETOF_MUTEX_NEXT = 32;
 export const OFFSETOF_RWLOCK_READERS = 0;
-export const OFFSETOF_RWLOCK_WRITERS = 4;
 export const OFFSETOF_RWLOCK_WRPHASE_FUTEX = 8;
 export const OFFSETOF_RWLOCK_WRITERS_FUTEX = 12;
 export const OFFSETOF_RWLOCK_CUR_WRITER = 24;

@@ -41,7 +41,7 @@ import { Located, notShared, type ObjectType, Place } from "./place.ts";
 
 const FUTEX = BigInt(SYS_futex);
 const WAITING = "pthread_barrier_wait"; // name used in error messages
-const SLICE = 1000; // ms: a blocked thread looks that often, even if nobody wakes it
+const SLICE = 1000; // ms: a blocked thread looks that often, even without a wake-up
 const ALL = 0x7fffffff;
 
 // struct pthread_barrier of glibc, as indices of 32-bit words; no header has it.
@@ -209,7 +209,7 @@ class BarrierWords {
     const value = Atomics.load(this.#words, CURRENT_ROUND);
     return {
       address: this.#roundAddress,
-      value: number > value >>> 0 ? value : ~value, // with that nobody sleeps
+      value: number > value >>> 0 ? value : ~value, // a call with that value does not sleep
       changed: () => {
         try {
           this.place.checkThere();
@@ -317,8 +317,8 @@ export class PthreadBarrier {
 
   /**
    * `pthread_barrier_init(barrier, attr, count)`: makes a barrier that processes share. One
-   * process does that, before the others call {@linkcode PthreadBarrier.at}; not while
-   * anybody uses it.
+   * process does that, before the others call {@linkcode PthreadBarrier.at}; not while it
+   * is in use.
    *
    * @param memory The memory, mapped shared and writable.
    * @param offset The offset of the barrier in bytes: a multiple of

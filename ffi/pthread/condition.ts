@@ -3,9 +3,9 @@
 // No wait calls pthread_cond_wait. In glibc before 2.41 a process that is killed in it
 // leaves the condition broken: the second signal after that waits for ever, in any
 // process. And a thread of the pool that waits in it for a Worker which is terminated
-// takes a signal that nobody notices. So a wait here unlocks the mutex, and looks again
+// takes a signal without effect. So a wait here unlocks the mutex, and looks again
 // under the mutex, after pauses. It is never counted in the condition: it cannot miss what
-// was changed under the mutex, and cannot take a signal from anybody.
+// was changed under the mutex, and cannot take a signal from another waiter.
 
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
@@ -167,7 +167,7 @@ class ConditionWords {
     const original = Atomics.load(words, originalSize);
     if ((original & LOCKED) !== 0) return true;
     if (refs === undefined) return false;
-    // Until 2.40 the next group is signalled only when nobody is left of this one.
+    // Until 2.40 the next group is signalled only when all have left this one.
     const next = words[SEQUENCE]! & 1;
     const group = next ^ 1;
     if (words[sizes + group] !== 0 || words[refs + group]! >>> 1 === 0) {
@@ -282,8 +282,8 @@ export class PthreadCondition {
 
   /**
    * `pthread_cond_init(cond, attr)`: makes a condition that processes share. One process
-   * does that, before the others call {@linkcode PthreadCondition.at}; not while anybody
-   * uses it.
+   * does that, before the others call {@linkcode PthreadCondition.at}; not while it is in
+   * use.
    *
    * @param memory The memory, mapped shared and writable.
    * @param offset The offset of the condition in bytes: a multiple of

@@ -187,7 +187,7 @@ class MutexSource implements Source {
  * **Bytes are not trusted.** What is no mutex that processes share is refused, with the
  * reason. The calls of this class follow no pointer in the memory, and call no function of
  * libc that would. A lock of bytes that were overwritten fails with EINVAL, or waits as
- * long as the bytes say that somebody owns it: give a `timeout` where peers may do that.
+ * long as the bytes say that it has an owner: give a `timeout` where peers may do that.
  * If another process truncates the memory, the calls fail with EFAULT, except where that
  * comes during the call. (For that each takes a system call, unless the memory
  * cannot be truncated: a System V segment, memory without a file, or a `MemoryFile` that was
@@ -236,7 +236,7 @@ export class PthreadMutex {
 
   /**
    * `pthread_mutex_init(mutex, attr)`: makes a mutex that processes share. One process does
-   * that, before the others call {@linkcode PthreadMutex.at}; not while anybody uses it.
+   * that, before the others call {@linkcode PthreadMutex.at}; not while it is in use.
    *
    * @param memory The memory, mapped shared and writable.
    * @param offset The offset of the mutex in bytes: a multiple of {@linkcode PthreadMutex.align}.

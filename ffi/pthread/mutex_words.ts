@@ -79,7 +79,7 @@ const CONTENDED = 2; // locked, and there may be waiters
 const INCONSISTENT = 0x7fffffff; // locked after a death, and not yet repaired
 const NOT_RECOVERABLE = 0x7ffffffe; // unlocked without a repair
 
-// A blocked thread looks at the word that often, even if nobody wakes it: the wake-up
+// A blocked thread looks at the word that often, even without a wake-up: the wake-up
 // may have been consumed by another process that was killed then.
 const SLICE = 1000; // ms
 
@@ -141,7 +141,7 @@ export class MutexWords implements RobustEntry {
     return this.#depth;
   }
 
-  /** Whether its previous owner has died, and nobody has called `markConsistent`. */
+  /** Whether its previous owner has died, and `markConsistent` was not called. */
   get isInconsistent(): boolean {
     return this.#inconsistent;
   }
@@ -280,7 +280,7 @@ export class MutexWords implements RobustEntry {
     return died;
   }
 
-  /** Gives a mutex back that nobody has repaired. */
+  /** Gives back a mutex whose data was not repaired. */
   #refuse(): never {
     this.#words[COUNT] = 0;
     this.#free();
@@ -372,7 +372,7 @@ export class MutexWords implements RobustEntry {
     }
     for (;;) {
       const old = Atomics.load(words, LOCK);
-      // With that value nobody sleeps: it is not in the word.
+      // A call with that value does not sleep: the word has another one.
       if (old === FREE || (old & FUTEX_OWNER_DIED) !== 0) return ~old;
       const noted = old | FUTEX_WAITERS;
       if (Atomics.compareExchange(words, LOCK, old, noted) === old) {

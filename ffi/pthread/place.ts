@@ -121,7 +121,11 @@ export class Located<T extends Placed> implements Ending {
 }
 
 /** The error of bytes that are not an object which processes share. */
-export function notShared(place: Place, type: ObjectType, fault: string) {
+export function notShared(
+  place: Place,
+  type: ObjectType,
+  fault: string,
+): TypeError {
   return new TypeError(
     `Cannot use ${place.subject} as a ${type.cName} that processes share: ${fault}`,
   );

@@ -294,7 +294,7 @@ export class PthreadRwLock {
 
   /**
    * `pthread_rwlock_init(rwlock, attr)`: makes a lock that processes share. One process does
-   * that, before the others call {@linkcode PthreadRwLock.at}; not while anybody uses it.
+   * that, before the others call {@linkcode PthreadRwLock.at}; not while it is in use.
    *
    * @param memory The memory, mapped shared and writable.
    * @param offset The offset of the lock in bytes: a multiple of {@linkcode PthreadRwLock.align}.

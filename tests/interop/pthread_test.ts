@@ -557,6 +557,9 @@ leakTest("a condition in which a waiter was killed fails", NEEDS, async () => {
     await until(() => condition.waiters === i + 1, "a waiter");
     await kill(peer);
   }
+  await using living = await place.peer();
+  await living.send("await");
+  await until(() => condition.waiters === 3, "a waiter");
   // Until glibc 2.40 the dead are waited for; since then they are not.
   let code = "none";
   try {
