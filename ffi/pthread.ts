@@ -11,6 +11,9 @@
  * memory, works across PID namespaces, and is fair; a `SharedCondition` survives the death of
  * its waiters; docs/which-lock.md compares them.
  *
+ * The process needs glibc as its C library, and so do its peers; with musl, `init()` and `at()`
+ * throw `NotSupported`.
+ *
  * Each object is at an offset of a memory: a System V segment, POSIX shared memory, a memory
  * map, or a memory file. `init()` makes it, `at()` finds one that is there. The field types
  * ({@linkcode pthreadMutex} ...) have the sizes and alignments of C, so that a struct has the

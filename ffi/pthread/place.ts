@@ -1,10 +1,11 @@
 // Where an object of C is: at an offset of a memory.
 
 import { checkInteger } from "../arguments.ts";
-import { bufferAt } from "../kernel/buffer_at.ts";
 import type { Ending } from "../kernel/closing.ts";
 import { Liveness } from "../kernel/liveness.ts";
 import type { Mapping } from "../kernel/mapping.ts";
+import { isMusl } from "../libc/library.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { mappingOf, type Memory } from "../memory/memory.ts";
 
 const PAGE = 12n; // the binary logarithm of the smallest size of a page
@@ -32,6 +33,12 @@ export class Place {
 
   constructor(mapping: Mapping, offset: number, type: ObjectType) {
     mapping.checkWritable();
+    if (isMusl()) {
+      throw new runtime.errors.NotSupported(
+        `Cannot use a ${type.cName} here: this module knows those of glibc, and the C ` +
+          "library of this process is musl",
+      );
+    }
     const { cName, size, align } = type;
     const most = mapping.length - size;
     checkInteger("offset", offset, 0, most, `${cName} in ${mapping.subject}`);
@@ -46,7 +53,7 @@ export class Place {
     this.offset = offset;
     this.address = address;
     this.subject = `${type.name} at offset ${offset} of ${mapping.subject}`;
-    this.buffer = bufferAt(address, size);
+    this.buffer = runtime.bufferAt(address, size);
     const last = address + BigInt(size - 4);
     this.#last = last >> PAGE === address >> PAGE ? 0n : last;
   }

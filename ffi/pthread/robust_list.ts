@@ -9,10 +9,10 @@
 // An address is kept as the number whose 64 bits are those of the address: it is stored at
 // once, as the kernel needs it, and without the allocation of a bigint.
 
-import { bufferAt } from "../kernel/buffer_at.ts";
 import { check } from "../libc/errno.ts";
 import { linuxFutex } from "../libc/linux_futex.ts";
 import { OFFSETOF_MUTEX_LOCK, OFFSETOF_MUTEX_NEXT } from "../libc/pthread.ts";
+import { runtime } from "../libc/runtime/mod.ts";
 import { SYS_get_robust_list } from "../libc/sys_syscall.ts";
 import type { Place } from "./place.ts";
 
@@ -64,7 +64,7 @@ export class RobustList {
     );
     check(Number(result), "get_robust_list");
     this.#end = bitsOf(address[0]!);
-    const head = bufferAt(address[0]!, 8 * HEAD_WORDS);
+    const head = runtime.bufferAt(address[0]!, 8 * HEAD_WORDS);
     this.#head = new Float64Array(head);
     const offset = new BigInt64Array(head)[FUTEX_OFFSET]!;
     if (offset !== LOCK_FROM_NEXT) {
