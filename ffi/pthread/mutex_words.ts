@@ -102,7 +102,7 @@ function threadId(): number {
 export class MutexWords implements RobustEntry {
   readonly place: Place;
   readonly kind: number;
-  readonly node: number;
+  readonly reference: number;
   readonly links: Float64Array;
   newer: RobustEntry | undefined;
   older: RobustEntry | undefined;
@@ -128,7 +128,7 @@ export class MutexWords implements RobustEntry {
     this.#words = new Int32Array(place.buffer);
     this.links = new Float64Array(place.buffer);
     const link = place.address + BigInt(OFFSETOF_MUTEX_NEXT);
-    this.node = bitsOf(this.inherits ? link | 1n : link);
+    this.reference = bitsOf(this.inherits ? link | 1n : link);
     this.#mapping = place.mapping;
     this.#address = place.address;
     this.#trylock = pthread().pthread_mutex_trylock;

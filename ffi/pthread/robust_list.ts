@@ -29,7 +29,7 @@ const LOCK_FROM_NEXT = BigInt(OFFSETOF_MUTEX_LOCK - OFFSETOF_MUTEX_NEXT);
 export interface RobustEntry {
   readonly place: Place;
   /** How the list refers to the mutex: the address of its link; the lowest bit is 1 for PI. */
-  readonly node: number;
+  readonly reference: number;
   /** The 64-bit words of the mutex. */
   readonly links: Float64Array;
   /** The entry that was added after this one. */
@@ -79,7 +79,7 @@ export class RobustList {
    * `end()`, the kernel looks at that mutex, too.
    */
   begin(entry: RobustEntry): void {
-    this.#head[PENDING] = entry.node;
+    this.#head[PENDING] = entry.reference;
   }
 
   /** Takes the announcement back. */
@@ -105,13 +105,13 @@ export class RobustList {
   }
 
   #rest(): void {
-    this.#resting = [...this.#awaited].at(-1)?.node ?? 0;
+    this.#resting = [...this.#awaited].at(-1)?.reference ?? 0;
     this.end();
   }
 
   /** Whether the list is as it was left. Other code of the thread can have changed it. */
   get isOwn(): boolean {
-    return this.#head[FIRST] === (this.#newest?.node ?? this.#end);
+    return this.#head[FIRST] === (this.#newest?.reference ?? this.#end);
   }
 
   /** Whether the list has no mutex. */
@@ -129,7 +129,7 @@ export class RobustList {
   add(entry: RobustEntry): void {
     const newest = this.#newest;
     entry.links[NEXT] = this.#head[FIRST]!;
-    this.#head[FIRST] = entry.node;
+    this.#head[FIRST] = entry.reference;
     entry.older = newest;
     if (newest !== undefined) newest.newer = entry;
     this.#newest = entry;
@@ -141,11 +141,11 @@ export class RobustList {
    */
   remove(entry: RobustEntry): boolean {
     const { newer, older } = entry;
-    const after = older?.node ?? this.#end;
+    const after = older?.reference ?? this.#end;
     let removed = true;
     if (older !== undefined) older.newer = newer;
     if (newer === undefined) {
-      removed = this.#head[FIRST] === entry.node;
+      removed = this.#head[FIRST] === entry.reference;
       if (removed) this.#head[FIRST] = after;
       this.#newest = older;
     } else {
