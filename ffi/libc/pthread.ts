@@ -46,6 +46,7 @@ const functions = {
   pthread_rwlockattr_setkind_np: {
     parameters: ["buffer", "i32"],
     result: "i32",
+    optional: true, // not in musl
   },
   // int pthread_rwlock_init(pthread_rwlock_t *rwlock, const pthread_rwlockattr_t *attr)
   pthread_rwlock_init: { parameters: ["usize", "buffer"], result: "i32" },

@@ -238,7 +238,7 @@ function attributesOf(
   const c = pthread();
   c.pthread_rwlockattr_init(attr);
   c.pthread_rwlockattr_setpshared(attr, PTHREAD_PROCESS_SHARED);
-  c.pthread_rwlockattr_setkind_np(attr, KINDS[prefer]);
+  c.pthread_rwlockattr_setkind_np!(attr, KINDS[prefer]);
   return attr;
 }
 
