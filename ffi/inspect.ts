@@ -19,8 +19,8 @@
  * console.log(processes.size);
  * ```
  *
- * **It changes nothing** but the times of the last reading of POSIX queues. It reads /proc, asks the kernel, and opens only POSIX queues and
- * named semaphores, to read. Links of /proc are read and not followed, but for those of
+ * **It changes nothing** but the times of the last reading of POSIX queues. It reads /proc, asks the kernel, and opens only POSIX queues and files of
+ * /dev/shm, to read. Links of /proc are read and not followed, but for those of
  * memory files, which lead to no path. No FIFO or device is opened, and a process that is
  * stopped delays nothing.
  *

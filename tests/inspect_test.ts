@@ -9,6 +9,7 @@ import {
 } from "../ffi/inspect.ts";
 import { SharedMutex, SharedRwLock } from "../ffi/lock.ts";
 import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
+import { SharedRing } from "../ffi/ring.ts";
 import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import { PosixSharedMemory, SysvSharedMemory } from "../ffi/shared_memory.ts";
 import { peerProgram } from "./interop/peers.ts";
@@ -440,6 +441,29 @@ leakTest("a lock that is recognised by its content tells its state", () => {
     assertEquals([state()?.class, state()?.owner], ["SharedRwLock", Deno.pid]);
   } finally {
     lock.remove();
+  }
+});
+
+leakTest("a ring in POSIX memory tells how full it is", () => {
+  using memory = PosixSharedMemory.create(null, SharedRing.size(1024));
+  try {
+    const library = () =>
+      found(inspect({ kinds: ["posix-memory"] }), "posix-memory", memory.name)
+        .library;
+    assertEquals(library(), null);
+    const ring = SharedRing.create(memory);
+    using producer = ring.producer();
+    producer.writeSync(new Uint8Array(16));
+    assertEquals(library(), {
+      class: "SharedRing",
+      owner: null,
+      state: "24 of 1024 bytes to be consumed",
+      ownerDied: false,
+    });
+    memory.bytes.fill(0xff, 16, 24); // a capacity that cannot be
+    assertEquals(library(), null);
+  } finally {
+    PosixSharedMemory.unlink(memory.name);
   }
 });
 

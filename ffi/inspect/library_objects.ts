@@ -1,16 +1,25 @@
 // Objects of this library, which are recognised by their content: a lock by the number of
-// its semaphores and their values. (Other kinds register here: an object in memory with a
-// header is recognised by its first bytes.)
+// its semaphores and their values, a ring by the header at the beginning of POSIX memory.
 
+import {
+  BROADCAST,
+  MANY_TO_ONE,
+  ONE_TO_ONE,
+  type RingSketch,
+} from "../ring/region.ts";
 import { CONDITION, GATES, MUTEX, RW_LOCK } from "../lock/kinds.ts";
 import { LOCK, type LockKind, MARK, READERS, TURN } from "../lock/lock_set.ts";
+import { RING } from "./posix_files.ts";
 import type { Catalogue, Draft } from "./catalogue.ts";
 import type { InspectedSemaphore, LibraryObject } from "./types.ts";
 
 type Semaphores = readonly InspectedSemaphore[];
 type Recognise = (draft: Draft, catalogue: Catalogue) => LibraryObject | null;
 
-const RECOGNISERS: readonly Recognise[] = [recogniseLock];
+const RECOGNISERS: readonly Recognise[] = [
+  recogniseLock,
+  recogniseRing,
+];
 
 /** The object of this library that an object is; null if it is none. */
 export function libraryObjectOf(
@@ -93,6 +102,28 @@ function conditionOf(semaphores: Semaphores): LibraryObject {
     class: "SharedCondition",
     owner: null,
     state: `${waiters} wait`,
+    ownerDied: false,
+  };
+}
+
+const RINGS = {
+  [ONE_TO_ONE]: "SharedRing (one producer)",
+  [MANY_TO_ONE]: "SharedRing",
+  [BROADCAST]: "SharedBroadcast",
+};
+
+function recogniseRing({ fields }: Draft): LibraryObject | null {
+  const ringed = fields as { [RING]?: RingSketch | undefined };
+  const ring = ringed[RING];
+  delete ringed[RING];
+  if (ring === undefined) return null;
+  const { kind, capacity, used } = ring;
+  return {
+    class: RINGS[kind],
+    owner: null,
+    state: used === null
+      ? `${capacity} bytes`
+      : `${used} of ${capacity} bytes to be consumed`,
     ownerDied: false,
   };
 }

@@ -8,6 +8,7 @@ import {
   fcntl,
   O_CLOEXEC,
   O_NOFOLLOW,
+  O_NONBLOCK,
   O_PATH,
   O_RDONLY,
 } from "../libc/fcntl.ts";
@@ -20,12 +21,15 @@ import {
   statusOfFd,
   statusOfPath,
 } from "../libc/sys_stat.ts";
-import { unistd } from "../libc/unistd.ts";
+import { SEEK_SET, unistd } from "../libc/unistd.ts";
+import { type RingSketch, sketchOf } from "../ring/region.ts";
 import { semaphoreIn } from "../semaphore/sem_words.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { IpcKind } from "./types.ts";
 import type { Unseeables } from "./unseeables.ts";
 
+/** The field of a draft that has the ring in its memory. It is not of the object. */
+export const RING: unique symbol = Symbol("ring");
 const SEMAPHORE = "sem."; // the prefix of glibc
 
 /** The POSIX objects that are files, by device and inode. */
@@ -107,7 +111,7 @@ function addFile(
   const fields = { ...fileFields(status), name, unlinked: false };
   const more = kind === "posix-semaphore"
     ? semaphoreFields(path, status, unseen)
-    : {};
+    : { [RING]: ringIn(path, status) };
   const ref = catalogue.add(kind, name, { ...fields, ...more });
   files.set(fileKey(deviceOf(status), status.stx_ino), ref);
 }
@@ -126,23 +130,35 @@ function semaphoreFields(
   return (bytes && semaphoreIn(bytes)) ?? NO_VALUE;
 }
 
-/** The first bytes of a regular file that has this status; undefined if it is another. */
+/** The ring in a file; undefined if there is none. */
+function ringIn(path: string, status: FileStatus): RingSketch | undefined {
+  return sketchOf(Number(status.stx_size), (offset, length) => {
+    const bytes = bytesOf(path, status, offset, length);
+    return bytes?.length === length ? new DataView(bytes.buffer) : undefined;
+  });
+}
+
+/** Bytes of a regular file that has this status; undefined if it is another. */
 function bytesOf(
   path: string,
   status: FileStatus,
+  offset = 0,
+  length = SIZEOF_SEM_T,
 ): Uint8Array<ArrayBuffer> | undefined {
   const { open } = fcntl();
-  const { read, close } = unistd();
+  const { read, close, lseek } = unistd();
   // O_PATH opens nothing: no FIFO or device that has taken the place of the file.
   const place = open(cPath(path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
   if (place === -1) return undefined;
   try {
     if (!isSameFile(statusOfFd(place, path), status)) return undefined;
+    // Without waiting for a process that has a lease on the file.
     const again = cPath(`/proc/self/fd/${place}`);
-    const fd = open(again, O_RDONLY | O_CLOEXEC, 0);
+    const fd = open(again, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd === -1) return undefined;
-    const bytes = new Uint8Array(SIZEOF_SEM_T);
-    const size = read(fd, bytes, bytes.length);
+    const bytes = new Uint8Array(length);
+    const isThere = lseek(fd, BigInt(offset), SEEK_SET) !== -1n;
+    const size = isThere ? read(fd, bytes, length) : -1;
     close(fd);
     return size === -1 ? undefined : bytes.slice(0, size);
   } finally {

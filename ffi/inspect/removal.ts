@@ -120,7 +120,11 @@ function openFile(path: string, inode: number): number | undefined {
   try {
     if (Number(statusOfFd(place, path).stx_ino) !== inode) return undefined;
     const again = cPath(`/proc/self/fd/${place}`);
-    return check(open(again, O_RDONLY | O_CLOEXEC, 0), "open", path);
+    return check(
+      open(again, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0),
+      "open",
+      path,
+    );
   } finally {
     close(place);
   }

@@ -151,6 +151,39 @@ export function open(
   return new Region(mapping, offset, kind, capacity);
 }
 
+/** What a ring that is not opened tells of itself. */
+export interface RingSketch {
+  readonly kind: RingKind;
+  readonly capacity: number;
+  /** The bytes that are to be consumed; null for a broadcast, which is not emptied. */
+  readonly used: number | null;
+}
+
+/**
+ * The ring at the beginning of a file of that size, which `read` reads in parts; undefined
+ * if there is none. What it has may be damaged, so nothing of it is trusted.
+ */
+export function sketchOf(
+  size: number,
+  read: (offset: number, length: number) => DataView | undefined,
+): RingSketch | undefined {
+  if (size < HEADER + MIN_CAPACITY) return undefined;
+  const header = read(0, LOST_AT);
+  if (header?.getBigInt64(0, true) !== MAGIC) return undefined;
+  const kind = header.getInt32(KIND_AT, true) as RingKind;
+  const capacity = Number(header.getBigInt64(CAPACITY_AT, true));
+  if (
+    header.getInt32(VERSION_AT, true) !== VERSION || kind < ONE_TO_ONE ||
+    kind > BROADCAST || !isPowerOfTwo(capacity) || sizeOf(kind, capacity) > size
+  ) return undefined;
+  if (kind === BROADCAST) return { kind, capacity, used: null };
+  const trailer = read(HEADER + capacity, HEAD + 8);
+  if (trailer === undefined) return undefined;
+  const [head, tail] = [HEAD, TAIL].map((at) => trailer.getBigInt64(at, true));
+  const used = Number(tail! - head!);
+  return { kind, capacity, used: Math.min(Math.max(used, 0), capacity) };
+}
+
 /** The memory of one ring, as words and bytes. */
 export class Region {
   readonly mapping: Mapping;
