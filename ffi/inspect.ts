@@ -19,10 +19,10 @@
  * console.log(processes.size);
  * ```
  *
- * **It changes nothing** but the times of the last reading of POSIX queues. It reads /proc, asks the kernel, and opens only POSIX queues and files of
- * /dev/shm, to read. Links of /proc are read and not followed, but for those of
- * memory files, which lead to no path. No FIFO or device is opened, and a process that is
- * stopped delays nothing.
+ * **It changes nothing** but the times of the last reading of POSIX queues. It reads /proc,
+ * asks the kernel, and opens POSIX queues and the files of /dev/shm, to read. Links of
+ * /proc are read and not followed, but for those of memory files, which lead to no path.
+ * No FIFO or device is opened, and a process that is stopped delays nothing.
  *
  * **It is not one moment.** Processes go on while they are looked at, so what was opened
  * or closed meanwhile may be missing or be shown still.
