@@ -21,6 +21,7 @@ const OUTPUT: Record<string, string> = {
   "Shared memory": "1",
   "Memory map": "",
   "Semaphore": "alone",
+  "Ring": "7",
   "Socket": "5",
 };
 
@@ -35,7 +36,7 @@ for (const [, name, text] of programs) {
     const file = `${EXAMPLES}_readme_${Deno.pid}.ts`;
     const program = text!
       .replaceAll("0x1234", String(uniqueKey()))
-      .replaceAll("/my-service", uniqueName());
+      .replaceAll(/\/my-service|\/ticks/g, uniqueName());
     try {
       Deno.writeTextFileSync(file, program);
       const args = ["run", "-A", "--quiet", file];
