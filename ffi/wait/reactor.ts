@@ -275,16 +275,29 @@ async function waitElsewhere(): Promise<void> {
   const { bytes } = reportedElsewhere;
   const slice = Math.min(SLICE, runtime.longestBlock);
   const forget = runtime.onExit(interrupt);
-  // -1 can only be EINTR: the other errors are mistakes in the arguments.
-  const count = await background(
-    call(epoll, bytes, MAX_EVENTS, slice),
-  );
+  let count = 0;
+  try {
+    // -1 can only be EINTR: the other errors are mistakes in the arguments.
+    count = await background(call(epoll, bytes, MAX_EVENTS, slice));
+  } catch (error) { // the runtime may not start a thread
+    await null; // until `outstanding` is set
+    failAll(error);
+  }
   forget();
   outstanding = undefined;
   passes++;
   dispatchAll(reportedElsewhere, count);
   wake();
   closeIfUnused();
+}
+
+/** Ends all waits with an error. */
+function failAll(reason: unknown): void {
+  for (const watch of [...tokens.values()]) {
+    for (const waiter of watch.waiters.slice()) {
+      if (remove(watch, waiter)) waiter.settle.reject(reason);
+    }
+  }
 }
 
 /** Ends the outstanding call. */
