@@ -589,6 +589,26 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
   }),
   PidFd: () => ({ object: ipc.PidFd.open(Deno.pid), rest: [] }),
   TimerFd: () => ({ object: ipc.TimerFd.create(), rest: [] }),
+  RingConsumer: () => {
+    const memory = MemoryMap.anonymous(ipc.SharedRing.size(1024));
+    const ring = ipc.SharedRing.create(memory);
+    return { object: ring.consumer(), rest: [memory] };
+  },
+  RingProducer: () => {
+    const memory = MemoryMap.anonymous(ipc.SharedRing.size(1024));
+    const ring = ipc.SharedRing.create(memory);
+    return { object: ring.producer(), rest: [memory] };
+  },
+  BroadcastProducer: () => {
+    const memory = MemoryMap.anonymous(ipc.SharedBroadcast.size(1024));
+    const broadcast = ipc.SharedBroadcast.create(memory);
+    return { object: broadcast.producer(), rest: [memory] };
+  },
+  BroadcastReceiver: () => {
+    const memory = MemoryMap.anonymous(ipc.SharedBroadcast.size(1024));
+    const broadcast = ipc.SharedBroadcast.create(memory);
+    return { object: broadcast.receiver(), rest: [memory] };
+  },
   PosixSemaphore: () => {
     const object = PosixSemaphore.create(null, 1);
     PosixSemaphore.unlink(object.name!);
@@ -655,8 +675,12 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
 
 /** What an object has open, descriptors and mappings, if it is not one thing. */
 const HOLDS: Record<string, number> = {
+  BroadcastProducer: 0, // over memory that stays open, as those of the other rings
+  BroadcastReceiver: 0,
   EventFd: 0, // is not counted
   PosixSharedMemory: 2,
+  RingConsumer: 0,
+  RingProducer: 0,
   SharedCondition: 0, // known by its id alone, as the next four are
   SharedMutex: 0,
   SharedRwLock: 0,
@@ -722,6 +746,25 @@ const STILL: Record<string, (value: unknown) => unknown> = {
   "SysvSharedMemory.byteLength": (length) => assertEquals(length, 0),
   "SysvSharedMemory.bytes": (bytes) => assertEquals(bytes, new Uint8Array(0)),
   "SysvSharedMemory.id": (id) => assertEquals(typeof id, "number"),
+  "RingConsumer.capacity": (count) => assertEquals(typeof count, "number"),
+  "RingConsumer.maxMessageLength": (count) =>
+    assertEquals(typeof count, "number"),
+  "RingProducer.capacity": (count) => assertEquals(typeof count, "number"),
+  "RingProducer.maxMessageLength": (count) =>
+    assertEquals(typeof count, "number"),
+  "BroadcastProducer.capacity": (count) => assertEquals(typeof count, "number"),
+  "BroadcastProducer.maxMessageLength": (count) =>
+    assertEquals(typeof count, "number"),
+  "BroadcastReceiver.capacity": (count) => assertEquals(typeof count, "number"),
+  "BroadcastReceiver.maxMessageLength": (count) =>
+    assertEquals(typeof count, "number"),
+  "BroadcastReceiver.missed": (count) => assertEquals(typeof count, "number"),
+  "BroadcastReceiver.missedBytes": (count) =>
+    assertEquals(typeof count, "number"),
+  "RingConsumer.closed": (closed) => assert(closed),
+  "RingProducer.closed": (closed) => assert(closed),
+  "BroadcastProducer.closed": (closed) => assert(closed),
+  "BroadcastReceiver.closed": (closed) => assert(closed),
 };
 
 /** Asserts that the first use of a stream fails with a ClosedError. */

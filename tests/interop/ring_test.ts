@@ -307,8 +307,8 @@ peerTest("broadcast from C, and to C", async () => {
   const count = rounds(5_000, 500_000);
   using memory = shared(SharedBroadcast.size(1 << 14));
   const broadcast = SharedBroadcast.create(memory);
+  using receiver = broadcast.receiver(); // first: it gets what is sent from now on
   const check = () => {
-    using receiver = broadcast.receiver();
     let received = 0;
     let last = 0;
     while (receiver.waitSync({ timeout: 20_000 })) {
