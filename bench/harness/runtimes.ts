@@ -47,6 +47,7 @@ function withRuntimes({ contenders, ...what }: Case): Case[] {
   const both = contenders.filter(({ timed }) =>
     timed === C || timed === player
   );
+  if (both.length < 2) return []; // it has players of its own
   return [{
     ...what,
     contenders: [...both, ...NAMES.map((name) => on(name, player))],
