@@ -259,23 +259,25 @@ class Command {
   spawn() {
     const { child, ended } = this.#spawn("inherit");
     child.stdin?.on("error", () => {});
+    const stdout = child.stdout && bytesOf(child.stdout);
+    const stderr = child.stderr && bytesOf(child.stderr);
     return {
       pid: child.pid!,
       stdin: child.stdin && inputOf(child.stdin),
-      stdout: child.stdout && bytesOf(child.stdout),
-      stderr: child.stderr && bytesOf(child.stderr),
+      stdout,
+      stderr,
       status: ended,
       kill: (signal = "SIGTERM") => {
         if (!child.kill(signal as any)) throw new TypeError("Child has ended");
       },
       ref: () => child.ref(),
       unref: () => child.unref(),
-      output: () => collect(child, ended),
+      output: () => collect(ended, stdout, stderr),
     };
   }
   output() {
     const { child, ended } = this.#spawn("piped");
-    return collect(child, ended);
+    return collect(ended, bytesOf(child.stdout!), bytesOf(child.stderr!));
   }
   outputSync() {
     const [args, options] = this.#settings("piped");
@@ -348,18 +350,21 @@ function bytesOnBun(stream: Readable): ReadableStream<Uint8Array> {
   });
 }
 
-async function collect(child: cp.ChildProcess, ended: Promise<Status>) {
-  const all = async (stream: Readable | null) => {
-    const chunks: Buffer[] = [];
+/** What a child prints, and how it ends; nobody else may read its streams. */
+async function collect(
+  ended: Promise<Status>,
+  ...outputs: (ReadableStream<Uint8Array> | null)[]
+) {
+  const all = async (stream: ReadableStream<Uint8Array> | null) => {
+    const chunks: Uint8Array[] = [];
     for await (const chunk of stream ?? []) chunks.push(chunk);
     return new Uint8Array(Buffer.concat(chunks));
   };
   const [status, stdout, stderr] = await Promise.all([
     ended,
-    all(child.stdout),
-    all(child.stderr),
+    ...outputs.map(all),
   ]);
-  return { ...status, stdout, stderr };
+  return { ...status, stdout: stdout!, stderr: stderr! };
 }
 
 /** A connection of a Unix socket, or its server. */

@@ -25,7 +25,7 @@ const NODE: Record<string, string> = {
 
 const BUN: Record<string, string> = {
   "struct() agrees with the C compiler":
-    "it waits for Blob.bytes(), which does not always end there",
+    "the stand-in for the streams of a child does not always end there",
   "MemoryMap.open() maps beyond 4 GiB": "Bun has no such ArrayBuffers",
   "UnixStream.detach() hands over to node:net": "Bun takes no descriptors",
   "PosixMessageQueue.inherit() gives the queue to a child without the name":
