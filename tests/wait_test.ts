@@ -38,6 +38,7 @@ import {
 } from "../ffi/wait.ts";
 import { NO_LIMITS } from "../ffi/wait/options.ts";
 import { pendingWaits, ready } from "../ffi/wait/reactor.ts";
+import { isOverdue, yieldToEventLoop } from "../ffi/wait/yield.ts";
 import { outcome } from "./support/asserts.ts";
 import { utf8 } from "./support/bytes.ts";
 import { compile, noCompiler } from "./support/c.ts";
@@ -869,6 +870,16 @@ leakTest(
     }
   },
 );
+
+Deno.test("a thread is overdue until the event loop has run", async () => {
+  await yieldToEventLoop();
+  assert(!isOverdue());
+  // A writer of many parts and the loop of the reactor both ask.
+  while (!isOverdue());
+  assert(isOverdue());
+  await yieldToEventLoop();
+  assert(!isOverdue());
+});
 
 leakTest("PipeReader.read() with quick answers lets timers fire", async () => {
   const question = pipe();

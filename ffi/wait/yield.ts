@@ -26,12 +26,16 @@ function later() {
   return taken = { setImmediate, nextTick: process?.nextTick ?? setImmediate };
 }
 
-/** Counts deliveries; true when the event loop has not run for a millisecond. */
+/**
+ * Counts deliveries; true when the event loop has not run for a millisecond, and from
+ * then on until it has.
+ */
 export function isOverdue(count = 1): boolean {
   deliveries += count;
   if (deliveries < CHECK_EVERY) return false;
+  if (performance.now() - last >= LONGEST) return true;
   deliveries = 0;
-  return performance.now() - last >= LONGEST;
+  return false;
 }
 
 let yielding: Promise<void> | undefined; // one for all that yield meanwhile
@@ -41,6 +45,7 @@ export function yieldToEventLoop(): Promise<void> {
   return yielding ??= new Promise((resolve) =>
     later().setImmediate(() => {
       last = performance.now();
+      deliveries = 0;
       yielding = undefined;
       resolve();
     })
