@@ -344,6 +344,46 @@ leakTest("arguments are checked before anything is written", async () => {
   assertEquals(create({}).capacity, 2048);
 });
 
+ringTest("getters may resize what is written", async (kind) => {
+  using pair = pairOf(kind);
+  const { producer, consumer } = pair;
+  const buffer = new ArrayBuffer(8, { maxByteLength: 4096 });
+  const data = new Uint8Array(buffer);
+  const resizing = (size: number) => ({
+    get type() {
+      buffer.resize(size);
+      return size;
+    },
+  });
+  // A whole one, and then another that resizes it.
+  const messages = [data, data];
+  const get = () => {
+    buffer.resize(4096);
+    return data;
+  };
+  Object.defineProperty(messages, 1, { get });
+  assertThrows(() => producer.writeSync(data, resizing(4096)), RangeError);
+  assertThrows(() => producer.writeAllSync([data], resizing(4096)), RangeError);
+  await assertRejects(() => producer.write(data, resizing(4096)), RangeError);
+  await assertRejects(
+    () => producer.writeAll([data], resizing(4096)),
+    RangeError,
+  );
+  buffer.resize(8);
+  assertThrows(() => producer.tryWriteAll(messages), RangeError);
+  for (const size of [100, 2]) {
+    producer.writeSync(data, resizing(size));
+    await producer.write(data, resizing(size));
+    producer.writeAllSync([data], resizing(size));
+    await producer.writeAll([data], resizing(size));
+    for (let form = 0; form < 4; form++) {
+      const message = consumer.tryRead();
+      assertEquals([message?.type, message?.data.length], [size, size]);
+    }
+  }
+  assertEquals(consumer.tryRead(), undefined);
+});
+
 leakTest("one producer, or 62", () => {
   using one = pairOf("one");
   assertRefused(() => one.ring.producer(), "EBUSY", "producer");
@@ -676,4 +716,15 @@ leakTest("random bytes in the memory lead to errors at worst", () => {
       }
     }
   }
+});
+
+leakTest("broadcast: padding without an end is damage", () => {
+  const capacity = 64;
+  using memory = MemoryMap.anonymous(SharedBroadcast.size(capacity));
+  using receiver = SharedBroadcast.create(memory).receiver();
+  const records = new Int32Array(memory.bytes.buffer, 4096, capacity / 4);
+  for (let at = 0; at < records.length; at += 2) records.set([8, -1], at);
+  const trailer = new BigInt64Array(memory.bytes.buffer, 4096 + capacity, 3);
+  trailer[1] = 2n ** 52n; // the tail
+  assertRefused(() => receiver.tryRead(), "EBADMSG", "read");
 });

@@ -541,7 +541,9 @@ export class BroadcastReceiver extends RingParticipant
           laps++;
           continue;
         }
-        if (record === undefined) throw region.damaged();
+        // Nothing was overwritten, so the tail is less than a capacity ahead.
+        const isPossible = tail - this.#next <= region.capacity;
+        if (record === undefined || !isPossible) throw region.damaged();
         const { length, type } = record;
         this.#next += aligned(length);
         if (type === PADDING) continue;

@@ -225,9 +225,9 @@ export class RingProducer extends RingParticipant {
     data: Uint8Array,
     options?: RingWriteOptions & SyncWaitOptions,
   ): void {
-    const length = this.#checkData(data);
-    const type = typeOf(options);
+    const type = typeOf(options); // first: a getter may resize the data
     const deadline = deadlineOf(options);
+    const length = this.#checkData(data);
     this.#checkIdle();
     this.#waiting.sync(
       () => this.#tryWrite(data, length, type) || undefined,
@@ -256,9 +256,9 @@ export class RingProducer extends RingParticipant {
     data: Uint8Array,
     options?: RingWriteOptions & WaitOptions,
   ): Promise<void> {
-    const length = this.#checkData(data);
     const type = typeOf(options);
     const limits = limitsOf(options);
+    const length = this.#checkData(data);
     const kept = viewOf(data); // the caller's array may grow with its buffer
     await attempt(
       this.#waiting,
@@ -313,9 +313,9 @@ export class RingProducer extends RingParticipant {
     messages: readonly Uint8Array[],
     options?: RingWriteOptions & SyncWaitOptions,
   ): void {
-    const list = this.#checkAll(messages);
     const type = typeOf(options);
     const deadline = deadlineOf(options);
+    const list = this.#checkAll(messages);
     this.#checkIdle();
     this.#waiting.sync(this.#rest(list, type), deadline);
   }
@@ -340,9 +340,9 @@ export class RingProducer extends RingParticipant {
     messages: readonly Uint8Array[],
     options?: RingWriteOptions & WaitOptions,
   ): Promise<void> {
-    const list = this.#checkAll(messages).map((message) => viewOf(message));
     const type = typeOf(options);
     const limits = limitsOf(options);
+    const list = this.#checkAll(messages).map((message) => viewOf(message));
     await attempt(this.#waiting, this.#rest(list, type), limits, this.#queue);
   }
 
@@ -455,11 +455,8 @@ export class RingProducer extends RingParticipant {
     }
     const list: Uint8Array[] = [];
     const { length } = messages;
-    for (let i = 0; i < length; i++) {
-      const message = messages[i];
-      this.#checkData(message);
-      list.push(message);
-    }
+    for (let i = 0; i < length; i++) list.push(messages[i]);
+    for (const message of list) this.#checkData(message); // after all getters
     return list;
   }
 
