@@ -94,8 +94,19 @@ async function runFile(
   if (!isOver) console.log(`${stderr}\nFAILED: ${file}\n`);
 }
 
+/** A copy of the runtime that another user may start, too. */
+async function accessible(
+  name: RuntimeName,
+  directory: string,
+): Promise<string> {
+  const copy = join(directory, `${name}-program`);
+  Deno.copyFileSync(await programOf(name), copy);
+  Deno.chmodSync(copy, 0o755);
+  return copy;
+}
+
 async function prepare(name: RuntimeName, directory: string): Promise<string> {
-  const program = await programOf(name);
+  const program = await accessible(name, directory);
   const imports = importsOf(standardLibrary());
   const path = join(directory, name);
   Deno.writeTextFileSync(path, launcher(name, program), { mode: 0o755 });

@@ -3,10 +3,13 @@
 /** A runtime other than Deno. */
 export type RuntimeName = "node" | "bun";
 
-/** The packages, and the environment variables that name another program. */
+/**
+ * The packages, and the environment variables that name another program. (npm sets NODE
+ * for what it starts.)
+ */
 const RUNTIMES = {
-  node: { variable: "NODE", pack: "node@26", flags: ["-p"] },
-  bun: { variable: "BUN", pack: "bun@1.4", flags: ["--print"] },
+  node: { variable: "IPC_NODE", pack: "node@26", flags: ["-p"] },
+  bun: { variable: "IPC_BUN", pack: "bun@1.4", flags: ["--print"] },
 } as const;
 
 /** Finds a runtime's program; npx brings it, if nothing names one. */

@@ -57,7 +57,7 @@ function inspect(value: unknown, options?: object): string {
 
 /** The base of Node and Bun. */
 export abstract class ProcessRuntime implements Runtime {
-  readonly errors = {
+  readonly errors: Runtime["errors"] = {
     InvalidData: errorClass("InvalidData"),
     NotCapable: errorClass("NotCapable"),
     NotSupported: errorClass("NotSupported"),
