@@ -1,6 +1,8 @@
 // A call over D-Bus: asks the daemon of the session which programs are connected to it.
 // The protocol is a line-based login, and then binary messages over the same socket.
 
+import { Buffer } from "node:buffer";
+import process from "node:process";
 import { BufferedReader } from "@linux/ipc/reader";
 import { UnixStream } from "@linux/ipc/socket";
 import { commandLine, main } from "./_cli.ts";
@@ -91,12 +93,12 @@ function strings(view: DataView): string[] {
 
 await main(async () => {
   const { flag } = commandLine(HELP, { string: ["path"] });
-  const address = Deno.env.get("DBUS_SESSION_BUS_ADDRESS") ?? "";
+  const address = process.env.DBUS_SESSION_BUS_ADDRESS ?? "";
   const path = flag("path") ?? address.match(/unix:path=([^,;]+)/)?.[1];
   if (path === undefined) throw new Error("No message bus: give its --path");
   const stream = await UnixStream.connect(path, WAIT);
   using reader = new BufferedReader(stream);
-  const user = encoder.encode(`${Deno.uid()}`).toHex();
+  const user = Buffer.from(`${process.getuid!()}`).toString("hex");
   await stream.write(encoder.encode(`\0AUTH EXTERNAL ${user}\r\n`), WAIT);
   const line = await reader.readLine(WAIT);
   if (!line?.startsWith("OK ")) throw new Error(`The daemon says ${line}`);

@@ -6,6 +6,7 @@
 //   ListenStream=/run/on_demand               Type=notify
 //                                             ExecStart=deno run -A on_demand.ts /run/lock/it
 
+import process from "node:process";
 import { File, FileLock } from "@linux/ipc/descriptor";
 import { listenFds, sdNotify, UnixListener } from "@linux/ipc/socket";
 import { commandLine, interrupt, main } from "./_cli.ts";
@@ -71,5 +72,5 @@ await main(async () => {
   const count = await serve(listener, integer("idle") ?? IDLE);
   await sdNotify("STOPPING=1");
   console.log(`served ${count}`);
-  Deno.exit(); // what listens for SIGTERM would keep it alive
+  process.exit(); // what listens for SIGTERM would keep it alive
 });
