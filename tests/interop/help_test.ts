@@ -19,6 +19,7 @@ const EXAMPLES: Record<string, string[]> = {
   "demo.ts": [],
   "on_demand.ts": ["LOCK", "--idle"],
   "dbus_call.ts": ["--path"],
+  "wayland_window.ts": ["--path", "--pictures"],
   "socket_server.ts": ["PATH"],
   "socket_client.ts": ["PATH"],
   "ring_producer.ts": ["--name", "--ticks", "--frames"],
