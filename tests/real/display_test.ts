@@ -8,7 +8,11 @@ import {
   SysvSharedMemory,
 } from "@linux/ipc/shared-memory";
 import type { DescriptorLike } from "@linux/ipc/socket";
-import { DISPLAY, Wayland } from "../../examples/_wayland.ts";
+import {
+  DISPLAY,
+  Wayland,
+  type WaylandEvent,
+} from "../../examples/_wayland.ts";
 import { runExample, startExample } from "../interop/peers.ts";
 import { assertPrinted } from "../support/asserts.ts";
 import { leakTest } from "../support/leaks.ts";
@@ -132,11 +136,18 @@ class WaylandClient implements Disposable {
   readonly wayland: Wayland;
   readonly #pool: number;
   readonly #surface: number;
+  readonly #role: number;
 
-  private constructor(wayland: Wayland, pool: number, surface: number) {
+  private constructor(
+    wayland: Wayland,
+    pool: number,
+    surface: number,
+    role: number,
+  ) {
     this.wayland = wayland;
     this.#pool = pool;
     this.#surface = surface;
+    this.#role = role;
   }
 
   static async connect(
@@ -145,10 +156,20 @@ class WaylandClient implements Disposable {
     size: number,
   ): Promise<WaylandClient> {
     const wayland = await Wayland.connect(path);
-    const [compositor, shm] = await wayland.bind("wl_compositor", "wl_shm");
-    const pool = await wayland.create(shm!, 0, [size], memory); // create_pool
-    const surface = await wayland.create(compositor!, 0, []); // create_surface
-    return new WaylandClient(wayland, pool, surface);
+    const names = ["wl_compositor", "wl_shm", "xdg_wm_base"];
+    const [compositor = 0, shm = 0, shell = 0] = await wayland.bind(...names);
+    const pool = await wayland.create(shm, 0, [size], memory); // create_pool
+    const surface = await wayland.create(compositor, 0, []); // create_surface
+    const role = await wayland.create(shell, 2, [surface]); // get_xdg_surface
+    await wayland.create(role, 1, []); // get_toplevel
+    return new WaylandClient(wayland, pool, surface, role);
+  }
+
+  /** Waits until the window may be shown. */
+  async configure(): Promise<void> {
+    await this.wayland.request(this.#surface, 6, []); // commit
+    const { args: [serial = 0] } = await this.until(this.#role);
+    await this.wayland.request(this.#role, 4, [serial]); // ack_configure
   }
 
   createBuffer(offset: number): Promise<number> {
@@ -164,8 +185,11 @@ class WaylandClient implements Disposable {
   }
 
   /** Waits for an event of an object. */
-  async until(object: number): Promise<void> {
-    while ((await this.wayland.event(TIMEOUT)).object !== object);
+  async until(object: number): Promise<WaylandEvent> {
+    for (;;) {
+      const event = await this.wayland.event(TIMEOUT);
+      if (event.object === object) return event;
+    }
   }
 
   /** Waits until all requests are done. */
@@ -191,6 +215,7 @@ leakTest("a Wayland compositor takes pixels from a sealed memory file", {
     using client = await WaylandClient.connect(path, file, file.size);
     const first = await client.createBuffer(0);
     const second = await client.createBuffer(SIZE);
+    await client.configure();
     await client.show(first);
     await client.show(second);
     await client.until(first); // release
@@ -214,6 +239,14 @@ leakTest("a Wayland compositor takes pixels from a sealed memory file", {
   await refuses(INVALID_STRIDE, file, 0, 0);
   using event = EventFd.create();
   await refuses(INVALID_FD, event, SIZE, 0);
+
+  // Without seals, the memory can be smaller than the pool: found out when it is shown.
+  using small = MemoryFile.create("too small", SIZE / 2);
+  using client = await WaylandClient.connect(path, small, SIZE);
+  await client.configure();
+  await client.show(await client.createBuffer(0));
+  const NEVER = 0;
+  await assertRejects(() => client.until(NEVER), Error, `error ${INVALID_FD},`);
 
   const options = {
     env: { XDG_RUNTIME_DIR: dir.path, WAYLAND_DISPLAY: "wayland" },
