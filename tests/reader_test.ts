@@ -466,6 +466,50 @@ leakTest("BufferedReader of a web stream gives it back", async () => {
 });
 
 leakTest(
+  "BufferedReader gives back a chunk that came after a timeout",
+  async () => {
+    let give!: (chunk: Uint8Array) => void;
+    const stream = new ReadableStream<Uint8Array>({
+      start: (own) => void (give = (chunk) => own.enqueue(chunk)),
+    });
+    const reader = new BufferedReader(stream);
+    await assertRejects(() => reader.readLine({ timeout: 1 }), DOMException);
+    give(bytes(1, 2));
+    await turns();
+    assertEquals(reader.detach().bytes, bytes(1, 2));
+    assert(!stream.locked);
+  },
+);
+
+leakTest(
+  "BufferedReader: a source that never waits extends no timeout",
+  async () => {
+    const endless = {
+      read: (buffer: Uint8Array) => Promise.resolve(endless.readSync(buffer)),
+      readSync: (buffer: Uint8Array) => buffer.fill(1, 0, 1) && 1,
+      close() {},
+    };
+    const pull = (chunk: Uint8Array) =>
+      new ReadableStream<Uint8Array>({ pull: (own) => own.enqueue(chunk) });
+    const sources = [endless, pull(bytes(1)), pull(bytes())];
+    for (const source of sources) {
+      using reader = new BufferedReader(source, { maxSize: 2 ** 30 });
+      const wait = { timeout: 20 };
+      const error = await failure(reader.readLine(wait)) as DOMException;
+      assertEquals(error.name, "TimeoutError");
+      // Timers run meanwhile.
+      const signal = AbortSignal.timeout(20);
+      assertStrictEquals(
+        await failure(reader.readLine({ signal })),
+        signal.reason,
+      );
+    }
+    using reader = new BufferedReader(endless, { maxSize: 2 ** 30 });
+    assertThrows(() => reader.readLineSync({ timeout: 20 }), DOMException);
+  },
+);
+
+leakTest(
   "BufferedReader of a web stream says what is wrong with it",
   async () => {
     const wrong = ReadableStream.from(["text"]) as unknown as ReadableStream<

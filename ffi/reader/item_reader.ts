@@ -4,6 +4,8 @@
 import { ClosedError } from "../errors.ts";
 import {
   deadlineOf,
+  isOver,
+  lastMoment,
   type Limits,
   limitsOf,
   NO_LIMITS,
@@ -103,11 +105,18 @@ export class ItemReader {
     }
     try {
       throwIfAborted(limits.signal);
+      const last = lastMoment(limits.deadline);
+      let over = false;
       for (let ended = false;;) {
         const taken = this.#take(item, ended);
         if (taken !== undefined) return taken;
+        // A source of the caller's may never wait, and never look at its options.
+        if (over) throw timeoutError(this.#subject);
+        throwIfAborted(limits.signal);
         const room = this.buffer.room(this.#size);
         ended = this.#add(room, await this.#channel.wait(room, limits));
+        over = isOver(last);
+        if (isOverdue()) await yieldToEventLoop();
       }
     } finally {
       if (overdue) await yieldToEventLoop();
@@ -128,6 +137,7 @@ export class ItemReader {
       item,
       false,
       (room) => this.#channel.block(room, deadline),
+      deadline,
     );
     return taken!; // it is not undefined: only a try is given up
   }
@@ -145,16 +155,21 @@ export class ItemReader {
     item: Item<T>,
     tries: boolean,
     read: (room: Bytes) => number | null | undefined,
+    deadline = Infinity,
   ): T | null | undefined {
     this.#waiters.enter(NO_LIMITS); // a source of the caller's may call this object
+    const last = lastMoment(deadline);
     try {
+      let over = false;
       for (let ended = false;;) {
         const taken = this.#take(item, ended);
         if (taken !== undefined) return taken;
+        if (over) throw timeoutError(this.#subject);
         const room = this.buffer.room(this.#size);
         const count = read(room);
         if (tries && count === undefined) return undefined;
         ended = this.#add(room, count);
+        over = isOver(last);
       }
     } finally {
       this.#waiters.leave();

@@ -5,17 +5,22 @@ import {
   byteLengthOf,
   checkBytes,
   checkKept,
+  copyOf,
+  isBytes,
   setBytes,
   viewOf,
 } from "../arguments.ts";
 import { Liveness } from "../kernel/liveness.ts";
 import { cancellable } from "../wait/cancellable.ts";
 import {
+  isOver,
+  lastMoment,
   type Limits,
   limitsOf,
   timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
+import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
 
 const SUBJECT = "readable stream";
 
@@ -23,7 +28,8 @@ const SUBJECT = "readable stream";
 export class WebStreamSource {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #liveness = new Liveness();
-  #next: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
+  #next: Promise<void> | undefined; // the read that has begun
+  #arrived: ReadableStreamReadResult<Uint8Array> | undefined; // its result
   #chunk: Uint8Array = new Uint8Array(0);
   #start = 0;
   #end = 0;
@@ -37,8 +43,11 @@ export class WebStreamSource {
     options?: WaitOptions,
   ): Promise<number | null> {
     const limits = limitsOf(options);
-    while (this.#start === this.#end) {
+    const last = lastMoment(limits.deadline);
+    for (let over = false; this.#start === this.#end; over = isOver(last)) {
+      if (over) throw timeoutError(SUBJECT); // all chunks were empty
       if (!await this.#receive(limits)) return null;
+      if (isOverdue()) await yieldToEventLoop();
     }
     checkKept("chunk", this.#chunk, this.#end);
     const size = Math.min(this.#end - this.#start, byteLengthOf(buffer));
@@ -50,7 +59,9 @@ export class WebStreamSource {
 
   /** Receives the next chunk; false at the end. */
   async #receive(limits: Limits): Promise<boolean> {
-    const next = this.#next ??= this.#reader.read();
+    const next = this.#next ??= this.#reader.read().then((result) => {
+      this.#arrived = result; // perhaps after the wait
+    });
     this.#liveness.begin();
     try {
       const inTime = await cancellable(limits, ({ resolve, reject }) => {
@@ -64,8 +75,9 @@ export class WebStreamSource {
     } finally {
       this.#liveness.end();
     }
-    const { done, value } = await next;
-    this.#next = undefined;
+    await next;
+    const { done, value } = this.#arrived!;
+    this.#next = this.#arrived = undefined;
     if (done) return false;
     checkBytes("chunk", value);
     this.#chunk = value;
@@ -88,8 +100,10 @@ export class WebStreamSource {
 
   /** Gives the stream back; returns what of it was received and not read. */
   release(): Uint8Array<ArrayBuffer> {
-    this.#next?.catch(() => {}); // it is rejected; its chunk stays in the stream
+    this.#next?.catch(() => {}); // rejected, unless its chunk has arrived
     this.#reader.releaseLock();
-    return viewOf(this.#chunk, this.#start, this.#end).slice();
+    const value = this.#arrived?.value;
+    if (isBytes(value)) return copyOf(value);
+    return copyOf(viewOf(this.#chunk, this.#start, this.#end));
   }
 }

@@ -105,6 +105,14 @@ export function isOver(deadline: number): boolean {
   return deadline !== Infinity && performance.now() >= deadline;
 }
 
+/**
+ * When a read of several parts is given up although each of them comes at once. Never, if
+ * the deadline has passed already: then what is there is read.
+ */
+export function lastMoment(deadline: number): number {
+  return isOver(deadline) ? Infinity : deadline;
+}
+
 /** The milliseconds that are left, as the option of another wait. */
 export function timeoutUntil(deadline: number): number {
   return deadline === Infinity
