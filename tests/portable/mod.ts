@@ -13,7 +13,7 @@ import { run } from "../support/process.ts";
 import { programOf, type RuntimeName } from "../support/runtimes.ts";
 
 const JOBS = Number(Deno.env.get("DENO_JOBS") ?? navigator.hardwareConcurrency);
-const LIMIT = 600_000; // ms, of one file
+const LIMIT = 200_000; // ms, of one file
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed \| (\d+) failed(?: \| (\d+) ignored)?.*\n/m;
 

@@ -2,9 +2,12 @@
 
 const NO_DLOPEN = "it calls Deno.dlopen itself";
 const OWN_DESCRIPTORS = "it counts on how many descriptors Deno has of its own";
+const IDLE_WORKERS = "idle Workers stay, with their descriptors";
 const NO_SERVER = "it needs Deno.listen";
 
 const BOTH: Record<string, string> = {
+  "struct() agrees with the C compiler":
+    "the stand-in for the streams of a child does not always end there",
   "EMFILE on receipt is told, and what fits arrives": OWN_DESCRIPTORS,
   "ETOOMANYREFS names its limit": OWN_DESCRIPTORS,
   "BufferedReader leaks no descriptor, with EMFILE in between": NO_DLOPEN,
@@ -17,6 +20,8 @@ const BOTH: Record<string, string> = {
 };
 
 const NODE: Record<string, string> = {
+  "SysvSemaphoreSet: 100 pending waits leave file I/O alone": IDLE_WORKERS,
+  "100 waits of all kinds leave file I/O alone, and end": IDLE_WORKERS,
   "SysvSemaphoreSet undoes for the process, not for its Worker":
     "the thread of its Worker ends by itself",
   "PipeWriter.close() ends a pipeTo() whose reader is stalled":
@@ -24,8 +29,6 @@ const NODE: Record<string, string> = {
 };
 
 const BUN: Record<string, string> = {
-  "struct() agrees with the C compiler":
-    "the stand-in for the streams of a child does not always end there",
   "MemoryMap.open() maps beyond 4 GiB": "Bun has no such ArrayBuffers",
   "UnixStream.detach() hands over to node:net": "Bun takes no descriptors",
   "PosixMessageQueue.inherit() gives the queue to a child without the name":
