@@ -206,6 +206,7 @@ export {
   type RingOpenOptions,
   RingParticipant,
   RingProducer,
+  RingReader,
   type RingSizeOptions,
   type RingWaitOptions,
   type RingWriteOptions,

@@ -61,6 +61,7 @@ export {
 } from "./ring/message.ts";
 export { RingParticipant, type RingWaitOptions } from "./ring/participant.ts";
 export { RingProducer, type RingWriteOptions } from "./ring/producer.ts";
+export { RingReader } from "./ring/reader.ts";
 export {
   type RingCreateOptions,
   type RingOpenOptions,

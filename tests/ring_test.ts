@@ -324,6 +324,13 @@ leakTest("arguments are checked before anything is written", async () => {
   assertThrows(() => consumer.tryRead(any(5)), TypeError);
   assertThrows(() => consumer.tryRead(() => {}, 0), RangeError);
   assertThrows(() => ring.producer({ spin: any(1) }), TypeError);
+  let reads = 0;
+  ring.producer({
+    get spin() {
+      return reads++ === 0 || any(1); // once: what fails later has taken the slot
+    },
+  }).close();
+  assertEquals(reads, 1);
   for (const capacity of [0, 63, 100, 2 ** 31, NaN]) {
     assertThrows(() => SharedRing.size(capacity), RangeError);
   }

@@ -11,23 +11,7 @@ import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { fence } from "../libc/stdatomic.ts";
 import type { Memory } from "../memory/memory.ts";
-import { attempt } from "../wait/attempt.ts";
-import { untilClosed } from "../wait/iteration.ts";
-import {
-  deadlineOf,
-  limitsOf,
-  type SyncWaitOptions,
-  type WaitOptions,
-} from "../wait/options.ts";
-import { WaiterQueue } from "../wait/waiters.ts";
-import { checkHandler, checkLimit } from "./consumer.ts";
-import {
-  hide,
-  type ReceivedRingMessage,
-  type RingHandler,
-  RingMessage,
-  show,
-} from "./message.ts";
+import { hide, type RingHandler, RingMessage, show } from "./message.ts";
 import {
   closingOf,
   RingParticipant,
@@ -35,6 +19,7 @@ import {
   spinOf,
 } from "./participant.ts";
 import { checkType, producerSlot } from "./producer.ts";
+import { RingReader } from "./reader.ts";
 import {
   aligned,
   BROADCAST,
@@ -46,8 +31,8 @@ import {
   sizeOf,
 } from "./region.ts";
 import type { RingOpenOptions, RingSizeOptions } from "./shared_ring.ts";
-import { Sleepers, Waiting } from "./sleep.ts";
-import { Ended, Slot } from "./slots.ts";
+import { Sleepers } from "./sleep.ts";
+import { Slot } from "./slots.ts";
 
 const RETRIES = 1 << 10; // looks at counters that change all the time
 const MOST_LAPS = 64; // in one call, of a receiver that is too slow all the time
@@ -207,9 +192,9 @@ export class SharedBroadcast {
    * @throws {IpcError} EBADMSG if a peer has damaged the memory.
    */
   receiver(options?: RingWaitOptions): BroadcastReceiver {
-    spinOf(options);
+    const spins = spinOf(options);
     this.#region.mapping.checkOwn();
-    return new BroadcastReceiver(internal, this.#region, options);
+    return new BroadcastReceiver(internal, this.#region, spins);
   }
 }
 
@@ -316,48 +301,34 @@ export class BroadcastProducer extends RingParticipant {
  * Reads the messages of a {@linkcode SharedBroadcast}. `SharedBroadcast.receiver()` makes
  * one. Receivers know nothing of each other, and the producer knows none of them.
  */
-export class BroadcastReceiver extends RingParticipant
-  implements AsyncIterable<ReceivedRingMessage> {
+export class BroadcastReceiver extends RingReader {
   readonly #region: Region;
-  readonly #producers: readonly Slot[];
   readonly #scratch: Uint8Array<ArrayBuffer>;
   readonly #message: RingMessage;
-  readonly #waiting: Waiting;
-  readonly #queue = new WaiterQueue();
   #next: number; // the position of the next message
   #count: number; // how many there have been before it, modulo 2^32
   #missed = 0;
   #untold = 0; // those of which no message has told yet
   #missedBytes = 0;
   #reading = false;
-  readonly #ended = new Ended();
-  #copy: ReceivedRingMessage | undefined;
-  readonly #takeCopy = (message: RingMessage): void => {
-    const { type, missed } = message;
-    this.#copy = { type, data: message.copy(), missed };
-  };
 
   /** Internal: use `SharedBroadcast.receiver()`. */
-  constructor(
-    token: symbol,
-    region: Region,
-    options: RingWaitOptions | undefined,
-  ) {
+  constructor(token: symbol, region: Region, spins: boolean) {
     const { tail, count } = countersOf(region); // may throw
-    super(token, region, () => {});
+    super(token, {
+      region,
+      producers: Slot.ofProducers(region).slice(0, 1),
+      readers: Sleepers.forBroadcast(region),
+      read: (handler, limit) => this.#read(handler, limit),
+      hasMessage: () => region.position(region.tail) > this.#next,
+      review: () => {},
+      leave: () => {},
+    }, spins);
     this.#region = region;
     this.#next = tail;
     this.#count = count;
-    this.#producers = Slot.ofProducers(region).slice(0, 1);
     this.#scratch = new Uint8Array(region.maxLength);
     this.#message = new RingMessage(internal, this.#scratch);
-    this.#waiting = new Waiting(
-      region.subject,
-      spinOf(options),
-      closingOf(this),
-      Sleepers.forBroadcast(region),
-      () => this.#ended.look(this.#producers),
-    );
   }
 
   /** How many messages this receiver has missed so far. */
@@ -374,154 +345,7 @@ export class BroadcastReceiver extends RingParticipant
     return this.#missedBytes;
   }
 
-  /**
-   * Calls a handler for each message that there is, in order, with a copy of the message
-   * that is valid until the handler returns. What the handler throws ends the call; the
-   * message counts as read.
-   *
-   * @param handler It gets the message.
-   * @param limit The most messages to read.
-   * @returns How many messages were read; 0 if there was none.
-   * @throws {TypeError} If the handler is not a function.
-   * @throws {RangeError} If the limit is not an integer of at least 1.
-   * @throws {ClosedError} If this object or its memory is closed.
-   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
-   * @throws {Error} If a handler of this object is running.
-   */
-  tryRead(handler: RingHandler, limit?: number): number;
-  /**
-   * Reads one message if there is one.
-   *
-   * @returns The message; undefined if there is none now.
-   * @throws {ClosedError} If this object or its memory is closed.
-   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
-   */
-  tryRead(): ReceivedRingMessage | undefined;
-  tryRead(
-    handler?: RingHandler,
-    limit: number = Infinity,
-  ): number | ReceivedRingMessage | undefined {
-    if (handler === undefined) {
-      if (!this.#queue.busy) return this.#tryTake();
-      closingOf(this).checkOpen();
-      return undefined;
-    }
-    checkHandler(handler);
-    checkLimit(limit);
-    return this.#read(handler, limit);
-  }
-
-  /**
-   * `futex(address, FUTEX_WAIT, ...)`: reads one message, blocking this thread until there
-   * is one. A Worker that blocks here cannot be terminated: see
-   * {@linkcode SyncWaitOptions}.
-   *
-   * @param options `timeout` in milliseconds.
-   * @returns The message; null at the end: the producer has closed the broadcast, or has
-   * ended.
-   * @throws {ClosedError} If this object or its memory is closed.
-   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
-   */
-  readSync(options?: SyncWaitOptions): ReceivedRingMessage | null {
-    const deadline = deadlineOf(options);
-    return this.#waiting.sync(() => this.#tryTakeOrEnd(), deadline);
-  }
-
-  /**
-   * `futex(address, FUTEX_WAIT, ...)`: reads one message, waiting without blocking the
-   * thread until there is one. Calls are served in their order.
-   *
-   * @param options `timeout` in milliseconds, and `signal`.
-   * @returns The message; null at the end: the producer has closed the broadcast, or has
-   * ended.
-   * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
-   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws The reason of the signal, if it is aborted.
-   *
-   * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
-   */
-  async read(options?: WaitOptions): Promise<ReceivedRingMessage | null> {
-    const limits = limitsOf(options);
-    const tryOnce = () => this.#tryTakeOrEnd();
-    return await attempt(this.#waiting, tryOnce, limits, this.#queue);
-  }
-
-  /**
-   * `futex(address, FUTEX_WAIT, ...)`: blocks this thread until there is a message, for
-   * `tryRead`.
-   *
-   * @param options `timeout` in milliseconds.
-   * @returns True if there is a message; false at the end: the producer has closed the
-   * broadcast, or has ended.
-   * @throws {ClosedError} If this object or its memory is closed.
-   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   */
-  waitSync(options?: SyncWaitOptions): boolean {
-    const deadline = deadlineOf(options);
-    return this.#waiting.sync(() => this.#look(), deadline);
-  }
-
-  /**
-   * `futex(address, FUTEX_WAIT, ...)`: waits, without blocking the thread, until there is a
-   * message, for `tryRead`.
-   *
-   * @param options `timeout` in milliseconds, and `signal`.
-   * @returns True if there is a message; false at the end: the producer has closed the
-   * broadcast, or has ended.
-   * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
-   * @throws {IpcError} EBADMSG if a peer has damaged the memory.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws The reason of the signal, if it is aborted.
-   */
-  async wait(options?: WaitOptions): Promise<boolean> {
-    const limits = limitsOf(options);
-    const tryOnce = () => this.#look();
-    return await attempt(this.#waiting, tryOnce, limits, this.#queue);
-  }
-
-  /**
-   * Iterates over the messages. It ends when the producer is gone, or this object is
-   * closed.
-   *
-   * @returns The iterator.
-   */
-  [Symbol.asyncIterator](): AsyncIterableIterator<ReceivedRingMessage> {
-    return untilClosed(() => this.read());
-  }
-
-  #tryTake(): ReceivedRingMessage | undefined {
-    this.#copy = undefined;
-    this.#read(this.#takeCopy, 1);
-    return this.#copy;
-  }
-
-  #tryTakeOrEnd(): ReceivedRingMessage | null | undefined {
-    const copy = this.#tryTake();
-    if (copy !== undefined || !this.#areGone()) return copy;
-    return this.#tryTake() ?? null; // it may have written in between
-  }
-
-  #look(): boolean | undefined {
-    if (this.#hasMessage()) return true;
-    return this.#areGone() ? this.#hasMessage() : undefined;
-  }
-
-  #hasMessage(): boolean {
-    closingOf(this).checkOpen();
-    return this.#region.position(this.#region.tail) > this.#next;
-  }
-
-  #areGone(): boolean {
-    return this.#ended.includesAll(this.#producers);
-  }
-
   #read(handler: RingHandler, limit: number): number {
-    closingOf(this).checkOpen();
     const region = this.#region;
     if (this.#reading) {
       throw new Error(

@@ -20,12 +20,7 @@ import {
 import { WaiterQueue } from "../wait/waiters.ts";
 import { abandon, type ClaimOwner, RingClaim } from "./claim.ts";
 import { type Claims, ManyToOneClaims, OneToOneClaims } from "./claims.ts";
-import {
-  closingOf,
-  RingParticipant,
-  type RingWaitOptions,
-  spinOf,
-} from "./participant.ts";
+import { closingOf, RingParticipant } from "./participant.ts";
 import { isSettled, settleOneToOne } from "./recovery.ts";
 import {
   aligned,
@@ -163,7 +158,7 @@ export class RingProducer extends RingParticipant {
   constructor(
     token: symbol,
     state: ProducerState,
-    options: RingWaitOptions | undefined,
+    spins: boolean,
   ) {
     super(token, state.region, () => state.leave());
     this.#state = state;
@@ -173,7 +168,7 @@ export class RingProducer extends RingParticipant {
     this.#owner = state.region.kind === ONE_TO_ONE ? 0 : state.owner;
     this.#waiting = new Waiting(
       state.region.subject,
-      spinOf(options),
+      spins,
       closingOf(this),
       Sleepers.forSpace(state.region),
       () => state.checkConsumer(),

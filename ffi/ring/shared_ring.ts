@@ -175,13 +175,9 @@ export class SharedRing {
    * are alive; EBADMSG if a peer has damaged the ring.
    */
   producer(options?: RingWaitOptions): RingProducer {
-    spinOf(options);
+    const spins = spinOf(options);
     this.#region.mapping.checkOwn();
-    return new RingProducer(
-      internal,
-      new ProducerState(this.#region),
-      options,
-    );
+    return new RingProducer(internal, new ProducerState(this.#region), spins);
   }
 
   /**
@@ -194,12 +190,8 @@ export class SharedRing {
    * has damaged the ring.
    */
   consumer(options?: RingWaitOptions): RingConsumer {
-    spinOf(options);
+    const spins = spinOf(options);
     this.#region.mapping.checkOwn();
-    return new RingConsumer(
-      internal,
-      new ConsumerState(this.#region),
-      options,
-    );
+    return new RingConsumer(internal, new ConsumerState(this.#region), spins);
   }
 }

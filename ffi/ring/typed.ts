@@ -3,10 +3,9 @@
 import type { FieldInputs, Fields, FieldValues, Struct } from "../struct.ts";
 import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
 import { untilClosed } from "../wait/iteration.ts";
-import type { BroadcastReceiver } from "./broadcast.ts";
-import type { RingConsumer } from "./consumer.ts";
 import type { ReceivedRingMessage } from "./message.ts";
 import type { RingProducer, RingWriteOptions } from "./producer.ts";
+import type { RingReader } from "./reader.ts";
 
 /**
  * Writes C structs into a ring. The caller keeps ownership of the producer.
@@ -99,7 +98,7 @@ export class StructProducer<F extends Fields> {
  */
 export class StructConsumer<F extends Fields>
   implements AsyncIterable<FieldValues<F>> {
-  readonly #reader: RingConsumer | BroadcastReceiver;
+  readonly #reader: RingReader;
   readonly #layout: Struct<F>;
 
   /**
@@ -108,7 +107,7 @@ export class StructConsumer<F extends Fields>
    * @param reader The consumer of a ring, or the receiver of a broadcast.
    * @param layout The struct, as declared with `struct({...})`.
    */
-  constructor(reader: RingConsumer | BroadcastReceiver, layout: Struct<F>) {
+  constructor(reader: RingReader, layout: Struct<F>) {
     this.#reader = reader;
     this.#layout = layout;
   }
@@ -118,7 +117,7 @@ export class StructConsumer<F extends Fields>
    *
    * @returns The values of its fields; undefined if there is none now.
    * @throws {RangeError} If the message is shorter than the struct; it counts as read.
-   * Otherwise as {@linkcode RingConsumer.tryRead}.
+   * Otherwise as {@linkcode RingReader.tryRead}.
    */
   tryRead(): FieldValues<F> | undefined {
     const message = this.#reader.tryRead();
@@ -131,7 +130,7 @@ export class StructConsumer<F extends Fields>
    * @param options `timeout` in milliseconds.
    * @returns The values of its fields; null at the end.
    * @throws {RangeError} If the message is shorter than the struct; it counts as read.
-   * Otherwise as {@linkcode RingConsumer.readSync}.
+   * Otherwise as {@linkcode RingReader.readSync}.
    */
   readSync(options?: SyncWaitOptions): FieldValues<F> | null {
     const message = this.#reader.readSync(options);
@@ -144,7 +143,7 @@ export class StructConsumer<F extends Fields>
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The values of its fields; null at the end.
    * @throws {RangeError} If the message is shorter than the struct; it counts as read.
-   * Otherwise as {@linkcode RingConsumer.read}.
+   * Otherwise as {@linkcode RingReader.read}.
    */
   async read(options?: WaitOptions): Promise<FieldValues<F> | null> {
     const message = await this.#reader.read(options);
