@@ -9,6 +9,7 @@ import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import type { Descriptor } from "../kernel/descriptor.ts";
 import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
+import { Guard, isReleased } from "../kernel/guard.ts";
 import { ownersOf } from "../kernel/lock_owners.ts";
 import {
   check,
@@ -180,22 +181,26 @@ function isShared(options: FileLockMode | undefined): boolean {
   return Boolean(options?.shared);
 }
 
-class Guard implements FileLockGuard {
-  readonly #descriptor: Descriptor;
-  readonly #locks: Locks;
-  #held: Held | undefined;
+/** Unlocks what no other lock of this thread covers. */
+function unlock(descriptor: Descriptor, locks: Locks, held: Held): void {
+  locks.held.delete(held);
+  const { closed, subject } = descriptor;
+  if (closed) return;
+  for (const part of locks.uncovered(held)) {
+    check(control(descriptor.fd, F_OFD_SETLK, part, F_UNLCK), "fcntl", subject);
+  }
+}
+
+class LockGuard extends Guard implements FileLockGuard {
   readonly #shared: boolean;
 
   constructor(
-    token: typeof internal,
+    token: symbol,
     descriptor: Descriptor,
     locks: Locks,
     held: Held,
   ) {
-    checkInternal(token, "a guard", "FileLock");
-    this.#descriptor = descriptor;
-    this.#locks = locks;
-    this.#held = held;
+    super(token, "FileLockGuard", () => unlock(descriptor, locks, held));
     this.#shared = held.shared;
     locks.held.add(held);
   }
@@ -204,32 +209,11 @@ class Guard implements FileLockGuard {
     return this.#shared;
   }
 
-  release(): void {
-    this.#release();
-  }
-
-  [Symbol.dispose](): void {
-    this.#release();
-  }
-
   static {
     inspectAs(this, (guard) => ({
       shared: guard.#shared,
-      released: guard.#held === undefined,
+      released: isReleased(guard),
     }), () => "FileLockGuard");
-  }
-
-  #release(): void {
-    const held = this.#held;
-    if (held === undefined) return;
-    this.#held = undefined;
-    this.#locks.held.delete(held);
-    const { closed, subject } = this.#descriptor;
-    if (closed) return;
-    for (const part of this.#locks.uncovered(held)) {
-      const { fd } = this.#descriptor;
-      check(control(fd, F_OFD_SETLK, part, F_UNLCK), "fcntl", subject);
-    }
   }
 }
 
@@ -479,7 +463,7 @@ export class FileLock {
     }));
   }
 
-  #tryLock(shared: boolean): Guard | undefined {
+  #tryLock(shared: boolean): LockGuard | undefined {
     const { fd, subject } = this.#descriptor; // throws when it is closed
     if (this.#locks.conflicts(this.#range, shared)) return undefined;
     if (control(fd, F_OFD_SETLK, this.#range, typeOf(shared)) === -1) {
@@ -488,6 +472,6 @@ export class FileLock {
       throw ipcError(error, "fcntl", subject);
     }
     const held = { ...this.#range, shared };
-    return new Guard(internal, this.#descriptor, this.#locks, held);
+    return new LockGuard(internal, this.#descriptor, this.#locks, held);
   }
 }

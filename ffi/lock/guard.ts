@@ -2,7 +2,7 @@
 
 import { ClosedError } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
-import { checkInternal } from "../internal.ts";
+import { Guard, isReleased } from "../kernel/guard.ts";
 import { IPC_NOWAIT } from "../libc/sys_ipc.ts";
 import { SEM_UNDO } from "../libc/sys_sem.ts";
 import { Operations } from "../semaphore/operations.ts";
@@ -75,49 +75,29 @@ export function isRead({ id }: LockSet): boolean {
   return readers.has(id);
 }
 
-/** The base class of the two guards: it unlocks once. */
-class Guard implements ReadGuard {
+/** What the two guards have in common. */
+class PreviousOwnerGuard extends Guard implements ReadGuard {
   readonly #previousOwnerDied: boolean;
-  #unlock: (() => void) | undefined;
 
   constructor(token: symbol, previousOwnerDied: boolean, unlock: () => void) {
-    checkInternal(token, "a guard", "a lock");
+    super(token, "a guard", unlock);
     this.#previousOwnerDied = previousOwnerDied;
-    this.#unlock = unlock;
-  }
-
-  static isReleased(guard: Guard): boolean {
-    return guard.#unlock === undefined;
   }
 
   get previousOwnerDied(): boolean {
     return this.#previousOwnerDied;
   }
 
-  release(): void {
-    this.#release();
-  }
-
-  [Symbol.dispose](): void {
-    this.#release();
-  }
-
   static {
     inspectAs(this, (guard) => ({
       previousOwnerDied: guard.#previousOwnerDied,
-      released: guard.#unlock === undefined,
+      released: isReleased(guard),
     }), (guard) => guard instanceof OwnerGuard ? "LockGuard" : "ReadGuard");
-  }
-
-  #release(): void {
-    const unlock = this.#unlock;
-    this.#unlock = undefined;
-    unlock?.();
   }
 }
 
 /** The guard of a reader. */
-export class ReaderGuard extends Guard {
+export class ReaderGuard extends PreviousOwnerGuard {
   constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
     super(token, previousOwnerDied, () => {
       const others = readers.get(set.id)! - 1;
@@ -130,7 +110,7 @@ export class ReaderGuard extends Guard {
 }
 
 /** The guard of an exclusive owner. */
-export class OwnerGuard extends Guard implements LockGuard {
+export class OwnerGuard extends PreviousOwnerGuard implements LockGuard {
   readonly #subject: string;
   #consistent: boolean;
 
@@ -145,7 +125,7 @@ export class OwnerGuard extends Guard implements LockGuard {
   }
 
   markConsistent(): void {
-    if (Guard.isReleased(this)) {
+    if (isReleased(this)) {
       throw new ClosedError(`guard of ${this.#subject}`);
     }
     this.#consistent = true;

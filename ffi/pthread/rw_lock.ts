@@ -6,6 +6,7 @@
 
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
+import { Guard } from "../kernel/guard.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { EBUSY, EDEADLK, EINVAL, EPERM, ipcError } from "../libc/errno.ts";
 import {
@@ -139,7 +140,7 @@ class RwLockWords {
   }
 
   /** Locks without waiting; undefined when it would have to wait. */
-  tryLock(call: Call): RwLockGuard | undefined {
+  tryLock(call: Call): PthreadRwLockGuard | undefined {
     const { place } = this;
     place.checkThere();
     if (this.#words[SHARED] !== 1) throw ipcError(EINVAL, call, place.subject);
@@ -149,7 +150,7 @@ class RwLockWords {
     const isReader = call === "pthread_rwlock_tryrdlock";
     isReader ? this.#readers++ : this.#writers++;
     place.mapping.addPin();
-    return new RwLockGuard(internal, () => {
+    return new Guard(internal, "PthreadRwLockGuard", () => {
       isReader ? this.#readers-- : this.#writers--;
       this.#unlock(isReader);
     });
@@ -176,35 +177,6 @@ class RwLockWords {
     } finally {
       place.mapping.removePin();
     }
-  }
-}
-
-class RwLockGuard implements PthreadRwLockGuard {
-  #unlock: (() => void) | undefined;
-
-  constructor(token: symbol, unlock: () => void) {
-    checkInternal(token, "a guard", "a read-write lock");
-    this.#unlock = unlock;
-  }
-
-  static {
-    inspectAs(this, (guard) => ({
-      released: guard.#unlock === undefined,
-    }), () => "PthreadRwLockGuard");
-  }
-
-  release(): void {
-    this.#release();
-  }
-
-  [Symbol.dispose](): void {
-    this.#release();
-  }
-
-  #release(): void {
-    const unlock = this.#unlock;
-    this.#unlock = undefined;
-    unlock?.();
   }
 }
 

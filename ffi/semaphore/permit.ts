@@ -1,7 +1,7 @@
 // The permit that a semaphore hands out.
 
-import { inspectAs } from "../inspect_object.ts";
-import { checkInternal } from "../internal.ts";
+import { internal } from "../internal.ts";
+import { Guard } from "../kernel/guard.ts";
 
 /** A permit that was taken from a semaphore. Disposing of it gives it back, once. */
 export interface SemaphorePermit extends Disposable {
@@ -16,31 +16,6 @@ export interface SemaphorePermit extends Disposable {
 }
 
 /** A permit that calls its semaphore once to be given back. */
-export class Permit implements SemaphorePermit {
-  #giveBack: (() => void) | undefined;
-
-  constructor(token: symbol, giveBack: () => void) {
-    checkInternal(token, "a permit", "a semaphore");
-    this.#giveBack = giveBack;
-  }
-
-  release(): void {
-    this.#release();
-  }
-
-  [Symbol.dispose](): void {
-    this.#release();
-  }
-
-  static {
-    inspectAs(this, (permit) => ({
-      released: permit.#giveBack === undefined,
-    }), () => "SemaphorePermit");
-  }
-
-  #release(): void {
-    const giveBack = this.#giveBack;
-    this.#giveBack = undefined;
-    giveBack?.();
-  }
+export function permit(giveBack: () => void): SemaphorePermit {
+  return new Guard(internal, "SemaphorePermit", giveBack);
 }

@@ -49,7 +49,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { Permit, type SemaphorePermit } from "./permit.ts";
+import { permit, type SemaphorePermit } from "./permit.ts";
 import { Sem } from "./sem.ts";
 
 /** Options of {@linkcode PosixSemaphore.create} and `openOrCreate()`. */
@@ -191,7 +191,7 @@ export class PosixSemaphore implements Disposable {
   readonly #name: string | null;
   readonly #sem: Sem;
   readonly #giveBack = () => this.#sem.post();
-  readonly #permit = () => new Permit(internal, this.#giveBack);
+  readonly #permit = () => permit(this.#giveBack);
 
   private constructor(token: symbol, name: string | null, sem: Sem) {
     checkInternal(token, "PosixSemaphore", "create(), open() or init()");

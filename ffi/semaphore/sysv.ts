@@ -12,7 +12,7 @@ import {
 import { WaiterQueue } from "../wait/waiters.ts";
 import { Courtesy } from "./courtesy.ts";
 import { Operations } from "./operations.ts";
-import { Permit, type SemaphorePermit } from "./permit.ts";
+import { permit, type SemaphorePermit } from "./permit.ts";
 import type { SetHandle } from "./sysv_handle.ts";
 
 /** Options of {@linkcode SysvSemaphoreSet.semaphore}. */
@@ -75,7 +75,7 @@ export class SysvSemaphore {
   readonly #acquire: Operations;
   readonly #release: Operations;
   readonly #queue = new WaiterQueue();
-  readonly #permit = () => new Permit(internal, this.#giveBack);
+  readonly #permit = () => permit(this.#giveBack);
   readonly #giveBack = () => {
     this.#noteWaiters();
     this.#handle.tryOnce(this.#release);
