@@ -303,10 +303,7 @@ export class PthreadCondition {
     options?: PthreadConditionOptions,
   ): PthreadCondition {
     const attr = attributesOf(options);
-    const place = Place.in(memory, offset, TYPE);
-    place.checkThere();
-    const code = pthread().pthread_cond_init(place.address, attr);
-    checkCode(code, "pthread_cond_init", place.subject);
+    Place.in(memory, offset, TYPE).initialise("pthread_cond_init", attr);
     return new PthreadCondition(internal, memory, offset);
   }
 

@@ -25,7 +25,6 @@ import {
 } from "../wait/options.ts";
 import { PoolSource } from "../wait/pool.ts";
 import { spin } from "../wait/spin.ts";
-import { checkCode } from "./check_code.ts";
 import { MutexGuard, type PthreadGuard } from "./mutex_guard.ts";
 import {
   inheritsPriority,
@@ -261,9 +260,7 @@ export class PthreadMutex {
     if (present !== undefined && present.depth > 0) {
       throw ipcError(EBUSY, "pthread_mutex_init", place.subject);
     }
-    place.checkThere();
-    const code = pthread().pthread_mutex_init(place.address, attr);
-    checkCode(code, "pthread_mutex_init", place.subject);
+    place.initialise("pthread_mutex_init", attr);
     return new PthreadMutex(internal, memory, offset);
   }
 

@@ -5,8 +5,10 @@ import type { Ending } from "../kernel/closing.ts";
 import { Liveness } from "../kernel/liveness.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { isMusl } from "../libc/library.ts";
+import { pthread } from "../libc/pthread.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import { mappingOf, type Memory } from "../memory/memory.ts";
+import { checkCode } from "./check_code.ts";
 
 const PAGE = 12n; // the binary logarithm of the smallest size of a page
 
@@ -19,6 +21,11 @@ export interface ObjectType {
   readonly size: number;
   readonly align: number;
 }
+
+type Initialise =
+  | "pthread_mutex_init"
+  | "pthread_cond_init"
+  | "pthread_rwlock_init";
 
 /** The place of an object in a mapping. */
 export class Place {
@@ -69,6 +76,12 @@ export class Place {
     if (!mapping.truncatable) return;
     mapping.checkWord(this.address);
     if (this.#last !== 0n) mapping.checkWord(this.#last);
+  }
+
+  /** Calls a function of libc that initialises the object. */
+  initialise(name: Initialise, attr: Uint8Array<ArrayBuffer>): void {
+    this.checkThere();
+    checkCode(pthread()[name](this.address, attr), name, this.subject);
   }
 
   /** A copy of the bytes, as words. What another process has truncated is EFAULT. */

@@ -290,9 +290,7 @@ export class PthreadRwLock {
     if (known.get(place.mapping)?.get(offset)?.isHeld) {
       throw ipcError(EBUSY, "pthread_rwlock_init", place.subject);
     }
-    place.checkThere();
-    const code = pthread().pthread_rwlock_init(place.address, attr);
-    checkCode(code, "pthread_rwlock_init", place.subject);
+    place.initialise("pthread_rwlock_init", attr);
     return new PthreadRwLock(internal, memory, offset);
   }
 
