@@ -6,14 +6,12 @@ import {
   Descriptor,
   isExclusive,
   makeExclusive,
-  takeOver,
 } from "../kernel/descriptor.ts";
-import { checkKind } from "../kernel/descriptor_kind.ts";
+import { descriptorOfKind } from "../kernel/descriptor_kind.ts";
 import {
   descriptorOf,
   DescriptorOwner,
   type FromFdOptions,
-  subjectOf,
 } from "../kernel/descriptor_owner.ts";
 import { check, EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
 import { POLLOUT } from "../libc/poll.ts";
@@ -166,10 +164,7 @@ export class EventFd extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   static fromFd(fd: number, options?: FromFdOptions): EventFd {
-    const subject = subjectOf(fd, options);
-    checkKind(fd, "eventfd", subject);
-    takeOver(fd, subject);
-    return new EventFd(internal, new Descriptor(fd, subject));
+    return new EventFd(internal, descriptorOfKind(fd, "eventfd", options));
   }
 
   /**

@@ -2,13 +2,12 @@
 
 import { checkInteger } from "../arguments.ts";
 import { internal } from "../internal.ts";
-import { Descriptor, takeOver } from "../kernel/descriptor.ts";
-import { checkKind } from "../kernel/descriptor_kind.ts";
+import { Descriptor } from "../kernel/descriptor.ts";
+import { descriptorOfKind } from "../kernel/descriptor_kind.ts";
 import {
   descriptorOf,
   DescriptorOwner,
   type FromFdOptions,
-  subjectOf,
 } from "../kernel/descriptor_owner.ts";
 import { readProc } from "../kernel/proc.ts";
 import { check } from "../libc/errno.ts";
@@ -159,10 +158,7 @@ export class PidFd extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   static fromFd(fd: number, options?: FromFdOptions): PidFd {
-    const subject = subjectOf(fd, options);
-    checkKind(fd, "pidfd", subject);
-    takeOver(fd, subject);
-    return new PidFd(internal, new Descriptor(fd, subject));
+    return new PidFd(internal, descriptorOfKind(fd, "pidfd", options));
   }
 
   /**

@@ -1,13 +1,12 @@
 // Timers that are descriptors: timerfd_create(2).
 
 import { internal } from "../internal.ts";
-import { Descriptor, makeExclusive, takeOver } from "../kernel/descriptor.ts";
-import { checkKind } from "../kernel/descriptor_kind.ts";
+import { Descriptor, makeExclusive } from "../kernel/descriptor.ts";
+import { descriptorOfKind } from "../kernel/descriptor_kind.ts";
 import {
   descriptorOf,
   DescriptorOwner,
   type FromFdOptions,
-  subjectOf,
 } from "../kernel/descriptor_owner.ts";
 import { check } from "../libc/errno.ts";
 import {
@@ -237,10 +236,7 @@ export class TimerFd extends DescriptorOwner {
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   static fromFd(fd: number, options?: FromFdOptions): TimerFd {
-    const subject = subjectOf(fd, options);
-    checkKind(fd, "timerfd", subject);
-    takeOver(fd, subject);
-    return new TimerFd(internal, new Descriptor(fd, subject));
+    return new TimerFd(internal, descriptorOfKind(fd, "timerfd", options));
   }
 
   /**

@@ -38,6 +38,8 @@ import { SYS_pidfd_send_signal } from "../libc/sys_syscall.ts";
 import { itimerspec } from "../libc/time.ts";
 import { sysTimerfd } from "../libc/sys_timerfd.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
+import { Descriptor, takeOver } from "./descriptor.ts";
+import { type FromFdOptions, subjectOf } from "./descriptor_owner.ts";
 import { linkInProc } from "./proc.ts";
 
 /**
@@ -180,7 +182,7 @@ function anonymousKindOf(fd: number): DescriptorKind {
 }
 
 /** Refuses a descriptor of another kind, and one of which nothing tells its kind. */
-export function checkKind(
+function checkKind(
   fd: number,
   wanted: DescriptorKind,
   subject: string,
@@ -193,4 +195,16 @@ export function checkKind(
   throw new TypeError(
     `Argument "fd" must be of the kind ${wanted}: ${fd} is ${kind}`,
   );
+}
+
+/** Takes over a descriptor of one kind. Refuses others. */
+export function descriptorOfKind(
+  fd: number,
+  wanted: DescriptorKind,
+  options: FromFdOptions | undefined,
+): Descriptor {
+  const subject = subjectOf(fd, options);
+  checkKind(fd, wanted, subject);
+  takeOver(fd, subject);
+  return new Descriptor(fd, subject);
 }
