@@ -2,7 +2,6 @@
 
 const NO_DLOPEN = "it calls Deno.dlopen itself";
 const OWN_DESCRIPTORS = "it counts on how many descriptors Deno has of its own";
-const IDLE_WORKERS = "idle Workers stay, with their descriptors";
 const NO_SERVER = "it needs Deno.listen";
 
 const BOTH: Record<string, string> = {
@@ -20,8 +19,6 @@ const BOTH: Record<string, string> = {
 };
 
 const NODE: Record<string, string> = {
-  "SysvSemaphoreSet: 100 pending waits leave file I/O alone": IDLE_WORKERS,
-  "100 waits of all kinds leave file I/O alone, and end": IDLE_WORKERS,
   "SysvSemaphoreSet undoes for the process, not for its Worker":
     "the thread of its Worker ends by itself",
   "PipeWriter.close() ends a pipeTo() whose reader is stalled":
