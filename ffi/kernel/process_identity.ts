@@ -28,8 +28,10 @@ function readOwn(): ProcessIdentity {
   if (stat === undefined) {
     return { id: unistd().getpid(), start: 0n, namespace: 0n };
   }
-  const { start } = parse(stat);
-  return { id: parseInt(stat), start, namespace: ownNamespace() };
+  const id = parseInt(stat);
+  // By the path that others use: emulators show another start under their own.
+  const { start } = parse(readProc(`/proc/${id}/stat`) ?? stat);
+  return { id, start, namespace: ownNamespace() };
 }
 
 function ownNamespace(): bigint {
