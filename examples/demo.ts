@@ -76,7 +76,8 @@ class Program {
 
   /** Ends the program as Ctrl-C does, and waits for its end. */
   async interrupted(text: string): Promise<void> {
-    this.#process.kill("SIGINT");
+    // Not by its own kill(): Deno would say that the signal has killed it.
+    process.kill(this.#process.pid!, "SIGINT");
     await this.ended(text);
   }
 
