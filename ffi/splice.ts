@@ -8,7 +8,7 @@ import {
   SPLICE_F_MOVE,
   SPLICE_F_NONBLOCK,
 } from "./libc/fcntl.ts";
-import { pollfd, POLLIN, POLLOUT } from "./libc/poll.ts";
+import { POLLIN, POLLOUT } from "./libc/poll.ts";
 import { resourceLimit, RLIMIT_FSIZE } from "./libc/sys_resource.ts";
 import { S_IFMT, S_IFREG, statusOfFd } from "./libc/sys_stat.ts";
 import { MAX_COUNT, SEEK_CUR, unistd } from "./libc/unistd.ts";
@@ -16,7 +16,7 @@ import { attempt } from "./wait/attempt.ts";
 import { withoutBlocking } from "./wait/nowait.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
 import { limitsOf, type WaitOptions } from "./wait/options.ts";
-import { pollNow, type Waitable } from "./wait/reactor.ts";
+import { eventsNow, type Waitable } from "./wait/reactor.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
 
 /** Options of {@linkcode splice}. */
@@ -40,15 +40,9 @@ export interface SpliceOptions extends WaitOptions {
 /** splice(2) or tee(2): the number of bytes, 0 at the end, or -1 with errno. */
 type Mover = (from: number, to: number) => number;
 
-function isReadable({ fd }: Waitable): boolean {
-  const request = pollfd.encode({ fd, events: POLLIN, revents: 0 });
-  pollNow(request, 1);
-  return pollfd.decode(request).revents !== 0;
-}
-
 /** What to wait for: the side that is not ready, and the close() of the other one. */
 function notReady(from: Waitable, to: Waitable): Wanted[] {
-  const readable = isReadable(from);
+  const readable = eventsNow(from.fd, POLLIN) !== 0;
   return [
     { ...from, events: readable ? 0 : POLLIN },
     { ...to, events: readable ? POLLOUT : 0 },

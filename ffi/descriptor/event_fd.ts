@@ -31,7 +31,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { isReadyNow } from "../wait/reactor.ts";
+import { eventsNow } from "../wait/reactor.ts";
 import { read, readSync, tryRead } from "../wait/transfer.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 
@@ -74,7 +74,7 @@ function writeNow(fd: number, value: bigint): number {
   const { write } = unistd();
   word[0] = value;
   const isShared = !isExclusive(fd);
-  if (isShared && value <= 1n && isReadyNow(fd, POLLOUT)) {
+  if (isShared && value <= 1n && (eventsNow(fd, POLLOUT) & POLLOUT) !== 0) {
     return write(fd, bytes, SIZE);
   }
   return withoutBlocking(fd, () => write(fd, bytes, SIZE));

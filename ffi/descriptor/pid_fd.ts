@@ -41,7 +41,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { DescriptorSource, isReadyNow, readySync } from "../wait/reactor.ts";
+import { DescriptorSource, eventsNow, readySync } from "../wait/reactor.ts";
 
 /**
  * How a process has ended. Both are null where the kernel does not tell: before Linux 6.15
@@ -254,7 +254,7 @@ export class PidFd extends DescriptorOwner {
 
   #tryExited(): ExitStatus | undefined {
     const { fd } = descriptorOf(this);
-    if (!isReadyNow(fd, POLLIN)) return undefined;
+    if ((eventsNow(fd, POLLIN) & POLLIN) === 0) return undefined;
     return statusOfChild(fd) ?? statusOfReaped(fd) ?? UNKNOWN;
   }
 }

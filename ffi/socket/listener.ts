@@ -17,7 +17,7 @@ import {
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { pollfd, POLLIN } from "../libc/poll.ts";
+import { POLLIN } from "../libc/poll.ts";
 import {
   SOCK_CLOEXEC,
   SOCK_SEQPACKET,
@@ -38,7 +38,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { DescriptorSource, pollNow, readySync } from "../wait/reactor.ts";
+import { DescriptorSource, eventsNow, readySync } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
 import { bind, bindingOf, type UnixBindOptions } from "./bind.ts";
 import { seqpacketOver, type UnixSeqpacket } from "./seqpacket.ts";
@@ -89,17 +89,6 @@ function kindOf(
   );
 }
 
-const request = new Uint8Array(pollfd.size);
-const requestView = pollfd.view(request);
-
-/** Whether a connection waits to be accepted. */
-function hasClient(fd: number): boolean {
-  requestView.fd = fd;
-  requestView.events = POLLIN;
-  pollNow(request, 1);
-  return requestView.revents !== 0;
-}
-
 /** Errors after which the next connection can be accepted: this one has failed. */
 const PASSING = new Set([EINTR, ECONNABORTED, EPROTO]);
 
@@ -122,7 +111,7 @@ function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
  */
 function acceptNow(socket: SocketDescriptor): number | undefined {
   const { fd } = socket;
-  if (!hasClient(fd)) return undefined;
+  if (eventsNow(fd, POLLIN) === 0) return undefined;
   return withoutBlocking(fd, () => acceptOnce(socket));
 }
 

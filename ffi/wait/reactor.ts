@@ -478,12 +478,12 @@ export function readySync(
   if (poll().poll(request, 1, limit) === -1) checkInterrupted();
 }
 
-/** Whether one of `events` is there now. */
-export function isReadyNow(fd: number, events: number): boolean {
+/** Which of `events` are there now; an error and a hang-up whether asked for or not. */
+export function eventsNow(fd: number, events: number): number {
   requestView.fd = fd;
   requestView.events = events;
   pollNow(request, 1);
-  return (requestView.revents & events) !== 0;
+  return requestView.revents;
 }
 
 /** poll(2) of so many rows of a table, which tells what is there without waiting. */
