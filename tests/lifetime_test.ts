@@ -550,6 +550,18 @@ interface Made {
   rest: Disposable[];
 }
 
+/** What takes part in a ring or a broadcast, over memory of its own. */
+function overRing<Ring, Object extends { close(): void }>(
+  kind: {
+    size(capacity: number): number;
+    create(memory: MemoryMap): Ring;
+  },
+  join: (ring: Ring) => Object,
+) {
+  const memory = MemoryMap.anonymous(kind.size(1024));
+  return { object: join(kind.create(memory)), rest: [memory] };
+}
+
 /** How to make one of each class that can be closed. */
 const MAKERS: Record<string, (directory: Scratch) => Made> = {
   PipeReader: () => {
@@ -589,26 +601,12 @@ const MAKERS: Record<string, (directory: Scratch) => Made> = {
   }),
   PidFd: () => ({ object: ipc.PidFd.open(Deno.pid), rest: [] }),
   TimerFd: () => ({ object: ipc.TimerFd.create(), rest: [] }),
-  RingConsumer: () => {
-    const memory = MemoryMap.anonymous(ipc.SharedRing.size(1024));
-    const ring = ipc.SharedRing.create(memory);
-    return { object: ring.consumer(), rest: [memory] };
-  },
-  RingProducer: () => {
-    const memory = MemoryMap.anonymous(ipc.SharedRing.size(1024));
-    const ring = ipc.SharedRing.create(memory);
-    return { object: ring.producer(), rest: [memory] };
-  },
-  BroadcastProducer: () => {
-    const memory = MemoryMap.anonymous(ipc.SharedBroadcast.size(1024));
-    const broadcast = ipc.SharedBroadcast.create(memory);
-    return { object: broadcast.producer(), rest: [memory] };
-  },
-  BroadcastReceiver: () => {
-    const memory = MemoryMap.anonymous(ipc.SharedBroadcast.size(1024));
-    const broadcast = ipc.SharedBroadcast.create(memory);
-    return { object: broadcast.receiver(), rest: [memory] };
-  },
+  RingConsumer: () => overRing(ipc.SharedRing, (ring) => ring.consumer()),
+  RingProducer: () => overRing(ipc.SharedRing, (ring) => ring.producer()),
+  BroadcastProducer: () =>
+    overRing(ipc.SharedBroadcast, (broadcast) => broadcast.producer()),
+  BroadcastReceiver: () =>
+    overRing(ipc.SharedBroadcast, (broadcast) => broadcast.receiver()),
   PosixSemaphore: () => {
     const object = PosixSemaphore.create(null, 1);
     PosixSemaphore.unlink(object.name!);
