@@ -47,13 +47,14 @@ export function rm(args: readonly string[]): number {
     values: ["kind"],
   });
   line.checkWords(1, Infinity);
+  const isReal = isConfirmed(line);
   const snapshot = inspect({ kinds: kindsOf(line.values("kind")) });
   const output = standardOutput(true);
   const objects = line.words.map((word) => objectOf(snapshot, word));
   const results = objects.map((object) => {
     const reason = reasonAgainst(object);
     if (reason !== undefined) return refuse(output, object, reason);
-    return remove(output, object as Removable, isReal(line));
+    return remove(output, object as Removable, isReal);
   });
   return results.every(Boolean) ? EXIT.done : EXIT.refused;
 }
@@ -63,6 +64,7 @@ export function clean(args: readonly string[]): number {
   const line = new CommandLine(args, CLEAN_USAGE, {
     flags: ["yes", "dry-run", "uncertain"],
   });
+  const isReal = isConfirmed(line);
   const snapshot = inspect({ kinds: kindsOf(line.words) });
   const output = standardOutput(true);
   const orphans = snapshot.objects.filter(({ verdict }) =>
@@ -72,7 +74,7 @@ export function clean(args: readonly string[]): number {
     verdict.certain || line.has("uncertain");
   const wanted = orphans.filter(isWanted);
   const isAll = wanted.filter(isRemovable)
-    .map((object) => remove(output, object, isReal(line)))
+    .map((object) => remove(output, object, isReal))
     .every(Boolean);
   for (const object of orphans) {
     if (isWanted(object)) continue;
@@ -83,14 +85,15 @@ export function clean(args: readonly string[]): number {
     );
   }
   if (orphans.length === 0) output.print("Nothing is orphaned");
-  else if (!isReal(line) && wanted.length > 0) {
+  else if (!isReal && wanted.length > 0) {
     output.print("Nothing was removed: --yes does it");
   }
   warnOfUnseen(output, snapshot.unseen);
   return isAll ? EXIT.done : EXIT.refused;
 }
 
-function isReal(line: CommandLine): boolean {
+/** Whether --yes is given, as opposed to --dry-run. */
+function isConfirmed(line: CommandLine): boolean {
   if (line.has("yes") && line.has("dry-run")) {
     throw new Failure(EXIT.usage, "--yes and --dry-run exclude each other");
   }
