@@ -6,6 +6,7 @@ import {
   machineName,
   mechanismName,
   objectName,
+  ringName,
   sizeName,
   thousands,
   wayName,
@@ -30,8 +31,10 @@ const WHO = Object.keys(COLOURS);
 const INK = "#24292f";
 const FAINT = "#6e7781";
 const WIDTH = 560;
+/** What the chart of rings shows of the kernel. */
+const BESIDE_RINGS = new Set(["fifo", "unix-seqpacket", "sysv-queue"]);
 const BAR = 14; // pixels, with the gap
-const APART = "One process on each of two cores";
+const APART = "The processes on two cores";
 const THOUSANDS = "thousand messages/s (higher is better)";
 
 /** All charts that there are figures for, by name. */
@@ -74,6 +77,10 @@ export function chartsOf(report: Report): Record<string, Spec> {
     "ratio": chart(
       "How many times as long as C, both processes blocking",
       ratio(results),
+    ),
+    "rings": apart(
+      "Messages in one direction, through rings and through the kernel",
+      rings(report.results),
     ),
     "pending": chart(
       "A round trip while others wait in the process",
@@ -179,11 +186,12 @@ function digits(value: number): string {
 function rowsOf(
   results: readonly Result[],
   valueOf: (result: Result, figure: Figure) => number,
+  nameOf: (result: Result) => string = mechanismName,
 ): Row[] {
   return results.flatMap((result) =>
     result.figures.map((figure) => {
       const value = valueOf(result, figure);
-      const label = mechanismName(result);
+      const label = nameOf(result);
       return { label, who: figure.contender, value, text: digits(value) };
     })
   );
@@ -274,17 +282,37 @@ function latency(results: readonly Result[], waiting: string): Spec | null {
 }
 
 function throughput(results: readonly Result[], waiting: string): Spec | null {
-  const those = results.filter((one) =>
-    one.way === "one-way" && one.waiting === waiting
+  return bySize(
+    results.filter((one) => one.way === "one-way" && one.waiting === waiting),
+    mechanismName,
   );
+}
+
+/** Rings in every way of use, and beside them what goes through the kernel. */
+function rings(results: readonly Result[]): Spec | null {
+  const those = results.filter(({ way, mechanism, waiting, placement }) =>
+    way === "one-way" && placement !== "one-core" &&
+    (mechanism.startsWith("ring") ||
+      BESIDE_RINGS.has(mechanism) && waiting === "sync")
+  );
+  return those.some(({ mechanism }) => mechanism === "ring")
+    ? bySize(those, ringName)
+    : null;
+}
+
+/** How many small messages a second, and how much of large ones. */
+function bySize(
+  those: readonly Result[],
+  nameOf: (result: Result) => string,
+): Spec | null {
   const of = (bytes: number) => those.filter(({ size }) => size === bytes);
   const panels = [
     bars(
-      rowsOf(of(64), (_, { median }) => 1 / median),
+      rowsOf(of(64), (_, { median }) => 1 / median, nameOf),
       "64 B: million messages per second (higher is better)",
     ),
     bars(
-      rowsOf(of(65536), ({ size }, { median }) => size / median / 1000),
+      rowsOf(of(65536), ({ size }, { median }) => size / median / 1000, nameOf),
       "64 KiB: GB per second (higher is better)",
     ),
   ].filter((panel) => panel !== null);

@@ -27,6 +27,16 @@ const PLACEMENTS: Record<string, string> = {
   "unpinned": "both processes where the kernel places them",
 };
 
+/** What users of rings do, who poll instead of sleeping. */
+const POLLING = [
+  { waiting: /^spin$/, title: "Rings, polling" },
+  { waiting: /^batch$/, title: "Rings, polling, 16 messages at a time" },
+  {
+    waiting: /-receivers$/,
+    title: "Broadcasts, for each message of the producer",
+  },
+];
+
 /** All figures. */
 export function markdownOf(report: Report): string {
   const { machine, plan, results } = report;
@@ -52,6 +62,10 @@ export function markdownOf(report: Report): string {
   }
   const of = (name: string) =>
     results.filter(({ mechanism }) => mechanism === name);
+  for (const { waiting, title } of POLLING) {
+    const those = results.filter((one) => waiting.test(one.waiting));
+    add(title, those, compared("µs"));
+  }
   const lonely = results.filter(({ way, mechanism, unit }) =>
     way === "alone" && mechanism !== "import" && unit === "µs"
   );
@@ -109,7 +123,9 @@ function compared(unit: "µs" | "ns"): Table {
 }
 
 function nameOf(result: Result): string {
-  return result.way === "alone" ? result.waiting : wayName(result);
+  const { way, waiting } = result;
+  if (/-receivers$/.test(waiting)) return waiting.replace("-", " ");
+  return way === "alone" ? waiting : wayName(result);
 }
 
 /** A row for each contender and number of connections. */

@@ -27,6 +27,20 @@ export function mechanismName({ mechanism }: Result): string {
   return MECHANISMS[mechanism] ?? mechanism;
 }
 
+const RING_WAYS: Record<string, string> = {
+  "spin": "polling",
+  "batch": "polling, in batches",
+  "sync": "sleeping",
+  "async": "not blocking",
+};
+
+/** A mechanism, and of a ring how its users wait: "Ring, polling". */
+export function ringName(result: Result): string {
+  const { mechanism, waiting } = result;
+  const name = mechanismName(result);
+  return mechanism.startsWith("ring") ? `${name}, ${RING_WAYS[waiting]}` : name;
+}
+
 /** In which direction messages go. */
 export function wayName({ way }: Result): string {
   return way.replace("-", " ");
