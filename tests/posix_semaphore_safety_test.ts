@@ -355,25 +355,45 @@ leakTest(
 );
 
 leakTest(
-  "SharedMutex.lock() says EACCES where it may not wait",
+  "A lock says EACCES where it may not wait, and takes no turn there",
   { needs: [noOtherUser] },
   async () => {
     const ended = await runAsNobody(`
       import { SysvSemaphoreSet } from "@linux/ipc/semaphore";
-      import { SharedMutex } from "@linux/ipc/lock";
+      import { SharedMutex, SharedRwLock } from "@linux/ipc/lock";
+      // Between two looks at the clock a waiter has competed for long enough.
+      const now = performance.now.bind(performance);
+      let ahead = 0;
+      performance.now = () => now() + (ahead += 10);
       using mutex = SharedMutex.create(null);
-      using guard = mutex.lockSync();
-      using set = SysvSemaphoreSet.fromId(mutex.id);
-      set.change({ mode: 0o200 });
-      // Where a call cannot be interrupted for now, a wait only tries again.
-      let end;
-      for (let round = 0; round < 5 && end?.code !== "EACCES"; round++) {
-        end = await mutex.lock({ timeout: 1000 }).catch((error) => error);
+      using lock = SharedRwLock.create(null);
+      const timeout = 60_000;
+      const codes = [];
+      for (const [{ id }, values, waits] of [
+        [mutex, [1, 1, 0], [
+          () => mutex.lock({ timeout }),
+          () => mutex.lockSync({ timeout }),
+        ]],
+        [lock, [1, 1, 0, 0, 0], [
+          () => lock.lockRead({ timeout }),
+          () => lock.lockReadSync({ timeout }),
+          () => lock.lockWrite({ timeout }),
+          () => lock.lockWriteSync({ timeout }),
+        ]],
+      ]) {
+        using set = SysvSemaphoreSet.fromId(id);
+        set.setAll(values); // locked
+        for (const wait of waits) {
+          set.change({ mode: 0o200 });
+          codes.push(await (async () => await wait())().catch(({ code }) => code));
+          set.change({ mode: 0o600 });
+          codes.push(set.getAll().join() === values.join());
+        }
       }
-      console.log(end.code);
-      guard.release();
-      mutex.remove();`);
-    assertPrinted(ended, "EACCES");
+      console.log(codes.join());
+      mutex.remove();
+      lock.remove();`);
+    assertPrinted(ended, Array(6).fill("EACCES,true").join());
   },
 );
 

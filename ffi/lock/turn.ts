@@ -91,6 +91,8 @@ export abstract class LockAcquisition<Guard> extends Acquisition<Guard>
       set.tryLock(this.isImpatient ? entry.regardless : entry.freely);
     if (died !== undefined) return this.guard(died);
     if (this.#takesTurnAt === Infinity) {
+      // EACCES: a turn that may not be read could be taken, but not given back.
+      set.getValue(TURN);
       this.#takesTurnAt = performance.now() + COMPETITION;
     } else if (this.#takesTurn && set.operate(this.#takeTurn.trying)) {
       this.#hasTurn = true;
