@@ -281,7 +281,6 @@ leakTest("PosixSemaphore.chmod() changes the mode of a name", () => {
 });
 
 leakTest("PosixSemaphore refuses what is no name", () => {
-  const before = Array.from(Deno.readDirSync("/dev/shm")).length;
   const calls = [
     (name: string) => PosixSemaphore.create(name, 1),
     (name: string) => PosixSemaphore.openOrCreate(name, 1),
@@ -318,7 +317,6 @@ leakTest("PosixSemaphore refuses what is no name", () => {
       assertThrows(() => call(nothing as unknown as string), TypeError);
     }
   }
-  assertEquals(Array.from(Deno.readDirSync("/dev/shm")).length, before);
 });
 
 leakTest("PosixSemaphore.create() refuses a name that is undefined", () => {
