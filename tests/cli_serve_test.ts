@@ -1,5 +1,6 @@
 /** `ipc serve`: who may reach it, and what its page shows in a browser. */
 import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { PosixMessageQueue } from "../ffi/message_queue.ts";
 import { PosixSharedMemory } from "../ffi/shared_memory.ts";
 import { noChromium, startChromium } from "./support/chromium.ts";
@@ -7,7 +8,7 @@ import { leakTest } from "./support/leaks.ts";
 import { uniqueName } from "./support/names.ts";
 import { type Child, spawn } from "./support/process.ts";
 
-const MODULE = new URL("../cli/mod.ts", import.meta.url).pathname;
+const MODULE = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
 
 /** Starts a server; returns it with its address. */
 async function startServer(

@@ -1,5 +1,6 @@
 /** The command: its output, its exit codes, and what it removes and does not remove. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { inspect } from "../ffi/inspect.ts";
 import { type Removable, removeOrphan } from "../ffi/inspect/removal.ts";
 import { printable } from "../ffi/inspect/text.ts";
@@ -387,7 +388,7 @@ leakTest("graph draws who shares what, in DOT and in Mermaid", async () => {
   }
 });
 
-const viz = new URL("../cli/graph/", import.meta.url).pathname;
+const viz = fromFileUrl(new URL("../cli/graph/", import.meta.url));
 const draws = `${Deno.execPath()} run --frozen --config ${viz}deno.json`;
 const noViz =
   !SOAK || succeeds("sh", "-c", `echo "graph {}" | ${draws} ${viz}draw.ts`)
@@ -414,7 +415,7 @@ leakTest("graph draws SVG", { needs: [noViz], soak: true }, async () => {
 });
 
 leakTest("watch tells each change, and ends at a signal", async () => {
-  const module = new URL("../cli/mod.ts", import.meta.url).pathname;
+  const module = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
   await using child = spawn(Deno.execPath(), {
     args: ["run", "-A", module, "watch", "posix-memory", "--interval", "0.1"],
   });
@@ -434,7 +435,7 @@ leakTest("watch tells each change, and ends at a signal", async () => {
 leakTest("watch refreshes a terminal in place", {
   needs: [succeeds("script", "--version") ? null : "no script (util-linux)"],
 }, async () => {
-  const module = new URL("../cli/mod.ts", import.meta.url).pathname;
+  const module = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
   const command = `stty rows 10 cols 70; ${Deno.execPath()} run -A ${module} ` +
     `watch --interval 0.1 --count 2`;
   await using child = spawn("script", {

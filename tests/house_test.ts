@@ -1,8 +1,8 @@
 /** The structure of ffi/: who imports whom, and what each file says of itself. */
 import { assertEquals } from "@std/assert";
-import { dirname, join, relative } from "@std/path";
+import { dirname, fromFileUrl, join, relative } from "@std/path";
 
-const ROOT = new URL("../ffi", import.meta.url).pathname;
+const ROOT = fromFileUrl(new URL("../ffi", import.meta.url));
 
 function filesIn(directory: string): string[] {
   return [...Deno.readDirSync(directory)].flatMap((entry) => {

@@ -3,6 +3,7 @@
  * Workers. A permission belongs to a process, so each case is a child.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import * as ipc from "../mod.ts";
 import { compile, noCompiler } from "./support/c.ts";
 import { inChild, spawnCall } from "./support/child.ts";
@@ -492,7 +493,7 @@ leakTest("importing needs no permission", async () => {
   ];
   const { code, stdout, stderr } = await run(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", "-"],
-    cwd: new URL(".", import.meta.url).pathname,
+    cwd: fromFileUrl(new URL(".", import.meta.url)),
     stdin: program.join("\n"),
   });
   assertEquals(stderr, "");

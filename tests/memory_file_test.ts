@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import {
   ClosedError,
   IpcError,
@@ -250,7 +251,7 @@ leakTest("MemoryFile.inherit() gives it to a child", async () => {
   const child = file.inherit((fd) =>
     new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--quiet", "-"],
-      cwd: new URL(".", import.meta.url).pathname,
+      cwd: fromFileUrl(new URL(".", import.meta.url)),
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

@@ -1,11 +1,12 @@
 /** The programs of README.md run as they are, and print what their comments say. */
 import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey, uniqueName } from "./support/names.ts";
 import { run } from "./support/process.ts";
 
 const README = new URL("../README.md", import.meta.url);
-const EXAMPLES = new URL("../examples/", import.meta.url).pathname;
+const EXAMPLES = fromFileUrl(new URL("../examples/", import.meta.url));
 
 const programs = [
   ...Deno.readTextFileSync(README).matchAll(

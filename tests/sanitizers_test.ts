@@ -3,10 +3,11 @@
  * the tests of a program that uses this module must not be reported for its sake.
  */
 import { assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { leakTest } from "./support/leaks.ts";
 import { run } from "./support/process.ts";
 
-const CASES = new URL("./sanitized/waits.ts", import.meta.url).pathname;
+const CASES = fromFileUrl(new URL("./sanitized/waits.ts", import.meta.url));
 
 leakTest("tests of a user pass with sanitizers", async () => {
   const { code, stdout, stderr } = await run(Deno.execPath(), {

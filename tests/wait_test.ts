@@ -9,6 +9,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { Fifo } from "../ffi/fifo.ts";
 import { O_RDONLY, O_RDWR } from "../ffi/libc/fcntl.ts";
 import { header } from "../ffi/libc/library.ts";
@@ -1005,7 +1006,7 @@ async function assertEndsByItself(
   const OVER = "over\n";
   await using child = spawn(Deno.execPath(), {
     args: ["run", "--quiet", "-A", "-"],
-    cwd: new URL(".", import.meta.url).pathname,
+    cwd: fromFileUrl(new URL(".", import.meta.url)),
     stdin: `${callText(body, argument)} console.log("over");`,
   });
   await child.expect(OVER);

@@ -1,4 +1,5 @@
 /** Runs seeds in children, and looks at how these end. */
+import { fromFileUrl } from "@std/path";
 import type { Task } from "./child.ts";
 import { cleanUp } from "./clean.ts";
 import { MARK } from "./log.ts";
@@ -28,7 +29,7 @@ export interface Outcome {
   readonly time: number;
 }
 
-const CHILD = new URL("child.ts", import.meta.url).pathname;
+const CHILD = fromFileUrl(new URL("child.ts", import.meta.url));
 const STALL = 4_500; // ms without a line in the log: the child is blocked
 const LOOK_EVERY = 100; // ms
 

@@ -3,6 +3,7 @@
  * reads, and either side is killed at random places, again and again.
  */
 import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import {
   type RingMessage,
   SharedBroadcast,
@@ -19,7 +20,7 @@ import { type Child, run, spawn } from "../support/process.ts";
 import { rounds } from "../support/rounds.ts";
 import { runExample, startExample } from "./peers.ts";
 
-const HEADER = `-I${new URL("../../c", import.meta.url).pathname}`;
+const HEADER = `-I${fromFileUrl(new URL("../../c", import.meta.url))}`;
 const PEER = new URL("./c/ring_peer.c", import.meta.url);
 const MOST = 120; // bytes, as in the peer
 const [PROGRESS, WRONG, FIRST] = [0, 1, 16]; // words of the ledger

@@ -17,8 +17,8 @@ const LIMIT = 100_000; // ms, of one file: shorter than that of a test
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed \| (\d+) failed(?: \| (\d+) ignored)?.*\n/m;
 
-const ROOT = new URL("../../", import.meta.url).pathname;
-const HERE = new URL("./", import.meta.url).pathname;
+const ROOT = fromFileUrl(new URL("../../", import.meta.url));
+const HERE = fromFileUrl(new URL("./", import.meta.url));
 
 /** Where Deno keeps the package that std/ re-exports. */
 function standardLibrary(): string {

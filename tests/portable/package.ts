@@ -6,13 +6,13 @@
  * deno task pack:check
  * ```
  */
-import { join } from "@std/path";
+import { fromFileUrl, join } from "@std/path";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { run } from "../support/process.ts";
 import { programOf } from "../support/runtimes.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
+const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 
 /** Uses each mechanism once, after it has imported each entry point. */
 const TRY = `

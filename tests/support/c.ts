@@ -5,6 +5,7 @@
  * The compiler is $CC, cc or gcc. Without one, {@linkcode noCompiler} is the
  * reason for which a test is to be ignored.
  */
+import { fromFileUrl } from "@std/path";
 import { type Ended, exists, run, type SpawnOptions } from "./process.ts";
 import { PREFIX, sharedDirectory } from "./names.ts";
 
@@ -46,7 +47,7 @@ function findCompiler(): string[] | null {
 
 /** Compiles a C file (more flags may follow) and returns the program's path. */
 export function compile(file: URL, ...flags: string[]): Promise<string> {
-  return memoised(["-x", "c", file.pathname, ...flags]);
+  return memoised(["-x", "c", fromFileUrl(file), ...flags]);
 }
 
 /** Compiles C text and returns the program's path. */

@@ -16,6 +16,7 @@
  * own file in `tests/` has to: the child's module stands there, too. Imports of
  * literal paths need no permission.
  */
+import { fromFileUrl } from "@std/path";
 import { type Child, type Ended, run, spawn } from "./process.ts";
 
 /** How a function is run in a child. */
@@ -37,7 +38,7 @@ export interface ChildOptions {
 /** In front of what the child's function returns. */
 const MARK = "\0result ";
 
-const TESTS = new URL("../", import.meta.url).pathname;
+const TESTS = fromFileUrl(new URL("../", import.meta.url));
 
 /** The text of a module that calls the function. */
 export function callText(

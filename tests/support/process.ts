@@ -10,6 +10,8 @@
  * ```
  */
 
+import { fromFileUrl } from "@std/path";
+
 /** The longest that a child may take in all, unless told otherwise. */
 export const LIMIT = 100_000;
 
@@ -356,7 +358,7 @@ export async function run(
 
 /** The arguments of `deno run -A --quiet` for a script of this project. */
 export function denoArgs(script: URL | string, args: string[]): string[] {
-  const path = typeof script === "string" ? script : script.pathname;
+  const path = typeof script === "string" ? script : fromFileUrl(script);
   return ["run", "-A", "--quiet", path, ...args];
 }
 

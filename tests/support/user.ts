@@ -6,6 +6,7 @@
  * perhaps this checkout: so it gets a binary, a cache and a copy of the library
  * of its own, which all test files of a run share.
  */
+import { fromFileUrl } from "@std/path";
 import { PREFIX, sharedDirectory } from "./names.ts";
 import {
   type Child,
@@ -85,8 +86,8 @@ function build(home: string): void {
       Deno.copyFileSync(Deno.execPath(), `${home}/deno`);
     }
   }
-  copyTree(new URL("mod.ts", PROJECT).pathname, `${home}/mod.ts`);
-  copyTree(new URL("ffi", PROJECT).pathname, `${home}/ffi`);
+  copyTree(fromFileUrl(new URL("mod.ts", PROJECT)), `${home}/mod.ts`);
+  copyTree(fromFileUrl(new URL("ffi", PROJECT)), `${home}/ffi`);
   const { name, exports } = JSON.parse(
     Deno.readTextFileSync(new URL("deno.json", PROJECT)),
   ) as { name: string; exports: Record<string, string> };
