@@ -59,13 +59,23 @@ interface Entry {
   isSymlink: boolean;
 }
 
+/** Node fails if what it lists in /proc ends before it asks for its type. */
 function* readDirSync(path: Path): Generator<Entry> {
-  for (const entry of fs.readdirSync(pathOf(path), { withFileTypes: true })) {
+  const directory = pathOf(path);
+  for (const name of fs.readdirSync(directory)) {
+    const stat = () =>
+      fs.lstatSync(`${directory}/${name}`, { throwIfNoEntry: false });
     yield {
-      name: entry.name,
-      isFile: entry.isFile(),
-      isDirectory: entry.isDirectory(),
-      isSymlink: entry.isSymbolicLink(),
+      name,
+      get isFile() {
+        return stat()?.isFile() ?? false;
+      },
+      get isDirectory() {
+        return stat()?.isDirectory() ?? false;
+      },
+      get isSymlink() {
+        return stat()?.isSymbolicLink() ?? false;
+      },
     };
   }
 }

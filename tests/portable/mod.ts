@@ -84,7 +84,10 @@ async function runFile(
   // Now and then a file on Node waits for ever for its first child, which is not there:
   // the cause is not known yet. It is run once more.
   const { code, stdout, stderr } = await start()
-    .catch(() => (console.log(`${file} did not end: once more`), start()))
+    .catch((error) => {
+      console.log(`${file} did not end: once more\n${error}\n`);
+      return start();
+    })
     .catch((error) => ({ code: 1, stdout: "", stderr: `${error}` }));
   const [line = "", ...counts] = stdout.match(SUMMARY) ?? [];
   const [passed = 0, failed = 0, ignored = 0] = counts.map((count) =>
