@@ -1053,7 +1053,7 @@ leakTest(
     for (const name of names) {
       assertEquals(list.find((entry) => entry.name === name), {
         name,
-        mode: 0o640 & ~Deno.umask(),
+        mode: 0o640,
         uid: Deno.uid()!,
         gid: Deno.gid()!,
         bytes: 3,

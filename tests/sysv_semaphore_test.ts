@@ -181,7 +181,6 @@ leakTest("SysvSemaphoreSet.openOrCreate() makes one set", () => {
 });
 
 leakTest("SysvSemaphoreSet refuses what is no key, value, mode or id", () => {
-  const before = sysvTable("sem").length;
   const { create, open, openOrCreate, fromId } = SysvSemaphoreSet;
   for (const key of [0, 1.5, NaN, 2 ** 32, -(2 ** 31) - 1]) {
     assertThrows(() => SysvSemaphoreSet.create(key, [1]), RangeError, '"key"');
@@ -228,7 +227,6 @@ leakTest("SysvSemaphoreSet refuses what is no key, value, mode or id", () => {
     const call = () => SysvSemaphoreSet.open(uniqueKey(), { timeout });
     assertThrows(call, RangeError, '"timeout"');
   }
-  assertEquals(sysvTable("sem").length, before);
 });
 
 leakTest(
