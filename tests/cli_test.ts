@@ -436,11 +436,11 @@ leakTest("watch refreshes a terminal in place", {
   needs: [succeeds("script", "--version") ? null : "no script (util-linux)"],
 }, async () => {
   const module = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
-  const command = `stty rows 10 cols 70; ${Deno.execPath()} run -A ${module} ` +
-    `watch --interval 0.1 --count 2`;
+  const command = `stty rows 10 cols 70; '${Deno.execPath()}' run -A ` +
+    `'${module}' watch --interval 0.1 --count 2`;
   await using child = spawn("script", {
     args: ["-qec", command, "/dev/null"],
-    env: { TERM: "xterm" },
+    env: { TERM: "xterm", SHELL: "/bin/sh" },
   });
   const { stdout, code } = await child.ended();
   assertEquals(code, 0, stdout);
