@@ -16,6 +16,7 @@ import { kill } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey, uniqueName } from "./support/names.ts";
 import { exists, spawn, succeeds } from "./support/process.ts";
+import { noQueueList } from "./support/queue_list.ts";
 import { rounds, SOAK } from "./support/rounds.ts";
 
 const LONG = 240_000; // ms
@@ -235,7 +236,9 @@ leakTest("send, receive, peek, post and wait", async () => {
   }
 });
 
-leakTest("rm and clean remove what is orphaned, and say so", async () => {
+leakTest("rm and clean remove what is orphaned, and say so", {
+  needs: [noQueueList],
+}, async () => {
   const child = spawnCall(async () => {
     const { PosixSharedMemory, SysvSharedMemory } = await import(
       "../ffi/shared_memory.ts"

@@ -993,7 +993,7 @@ leakTest("many passes leave nothing, with EMFILE in the middle", {
       dup: { parameters: ["i32"], result: "i32" },
     });
     const RLIMIT_NOFILE = 7;
-    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(100n, 4096n));
+    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(100n, 256n));
     const count = () => [...Deno.readDirSync("/proc/self/fd")].length;
     const sockets = UnixStream.pair();
     const ends = pipe();

@@ -898,13 +898,13 @@ leakTest("FramedStream without a free descriptor says so", async () => {
     const frames = new FramedStream(other, { maxDescriptors: 2 });
     one.sendSync(Uint8Array.of(0, 0, 0, 1, 7), { descriptors: [0, 0] });
     const RLIMIT_NOFILE = 7;
-    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(100n, 4096n));
+    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(100n, 256n));
     while (libc.symbols.dup(0) !== -1);
     const errors = [];
     for (let i = 0; i < 2; i++) {
       errors.push(await frames.receiveMessage().then(String, String));
     }
-    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(4096n, 4096n));
+    libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(256n, 256n));
     return errors;
   });
   for (const error of errors) {

@@ -17,6 +17,7 @@ import { noCompiler } from "./support/c.ts";
 import { spawnCall } from "./support/child.ts";
 import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
+import { noQueueList } from "./support/queue_list.ts";
 import { isInSemop } from "./support/locks.ts";
 import {
   type Scratch,
@@ -28,7 +29,7 @@ import { type Child, spawn, succeeds } from "./support/process.ts";
 import { noPython, startPython } from "./support/python.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
-const NAMED = { c: [noCompiler], python: [noPython] };
+const NAMED = { c: [noCompiler, noQueueList], python: [noPython] };
 
 /** The object of a kind with a ref; throws without one. */
 function found<K extends IpcKind>(

@@ -123,7 +123,7 @@ leakTest("open: the errors of a path", {
         "-c",
         `mount -t tmpfs t ${dir.file("fixed")} && ` +
         `echo hello > ${dir.file("fixed/data")} && ` +
-        `mount -o remount,ro ${dir.file("fixed")} && exec "$0" "$@"`,
+        `mount -o remount,bind,ro ${dir.file("fixed")} && exec "$0" "$@"`,
       ],
     },
   );

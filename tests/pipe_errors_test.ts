@@ -211,7 +211,7 @@ leakTest("a FIFO on a file system that is read-only, or full", {
        mount -t tmpfs -o nr_inodes=1 none ${dir.path}/full &&
        mount -t tmpfs none ${dir.path}/readonly &&
        mkfifo ${dir.path}/readonly/old &&
-       mount -o remount,ro ${dir.path}/readonly && exec "$@"`,
+       mount -o remount,bind,ro ${dir.path}/readonly && exec "$@"`,
       "sh",
     ],
   });

@@ -617,9 +617,9 @@ leakTest("what the file system refuses is reported", {
     mount("-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs");
     code(() => UnixListener.listen(path));
     code(() => UnixDatagram.create(path));
-    mount("-o", "remount,nr_inodes=3");
+    mount("-t", "tmpfs", "tmpfs");
     const socket = UnixListener.listen(path);
-    mount("-o", "remount,ro");
+    mount("-o", "remount,bind,ro"); // without options that name users
     code(() => UnixListener.listen(`${path}2`));
     code(() => UnixDatagram.create(`${path}2`));
     code(() => socket.chmod(0o666));
@@ -648,7 +648,8 @@ leakTest("what needs /proc names it where it is not mounted", {
     const memory = PosixSharedMemory.create(null, 8);
     PosixSharedMemory.unlink(memory.name);
     const memoryFd = memory.fd;
-    new Deno.Command("umount", { args: ["-l", "/proc"] }).outputSync();
+    const over = ["-t", "tmpfs", "none", "/proc"];
+    new Deno.Command("mount", { args: over }).outputSync();
     const said: string[] = [];
     const calls = [
       () => listener.chmod(0o666),

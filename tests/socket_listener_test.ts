@@ -689,9 +689,9 @@ leakTest(
      const libc = Deno.dlopen("libc.so.6", {
        setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
      });
-     libc.symbols.setrlimit(7, BigUint64Array.of(3n, 4096n));
+     libc.symbols.setrlimit(7, BigUint64Array.of(3n, 256n));
      try { listener.acceptSync(); } catch (error) { console.log(error.code); }
-     libc.symbols.setrlimit(7, BigUint64Array.of(1024n, 4096n));
+     libc.symbols.setrlimit(7, BigUint64Array.of(256n, 256n));
      console.log(listener.acceptSync().peerCredentials.pid === Deno.pid);`,
     );
     const { stdout, transcript } = await runDeno(script);

@@ -253,7 +253,7 @@ leakTest("EMFILE on receipt is told, and what fits arrives", async () => {
        dup: { parameters: ["i32"], result: "i32" },
      });
      const RLIMIT_NOFILE = 7;
-     libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(100n, 4096n));
+     libc.symbols.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(100n, 256n));
      const taken = [];
      for (let fd; (fd = libc.symbols.dup(0)) !== -1;) taken.push(fd);
      for (const room of [0, 2, 4]) {

@@ -72,6 +72,15 @@ export function duplicate(fd: number, closeOnExec = true): number {
   return copy;
 }
 
+/** Why this process may not have so many descriptors, or null. */
+export function noRoomFor(descriptors: number): string | null {
+  const limit = Deno.readTextFileSync("/proc/self/limits")
+    .match(/^Max open files +(\d+)/m);
+  return limit === null || Number(limit[1]) >= descriptors
+    ? null
+    : `RLIMIT_NOFILE is ${limit[1]}`;
+}
+
 /** How many descriptors this process has open. */
 export const descriptorCount = (): number =>
   [...Deno.readDirSync("/proc/self/fd")].length;

@@ -11,6 +11,9 @@ import { issuedKeys, PREFIX, scratchDirectories } from "./names.ts";
 import { links, running, spawnedPids } from "./process.ts";
 import { SOAK } from "./rounds.ts";
 
+// Tests make files for other users, and compare modes: not with the umask of who runs them.
+Deno.umask(0o022);
+
 /** The longest that a test may take, unless told otherwise. */
 export const TEST_LIMIT = 120_000;
 

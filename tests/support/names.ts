@@ -79,12 +79,31 @@ export class Scratch implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    try {
-      Deno.removeSync(this.path, { recursive: true });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    removeAll(this.path);
     scratchDirectories.delete(this.path);
+  }
+}
+
+/** Removes a directory and what is in it, also what its permissions would keep. */
+function removeAll(path: string): void {
+  try {
+    try {
+      Deno.removeSync(path, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+      makeWritable(path);
+      Deno.removeSync(path, { recursive: true });
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Gives the owner of a directory all permissions, there and below. */
+function makeWritable(path: string): void {
+  Deno.chmodSync(path, 0o700);
+  for (const { name, isDirectory } of Deno.readDirSync(path)) {
+    if (isDirectory) makeWritable(`${path}/${name}`);
   }
 }
 

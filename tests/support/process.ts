@@ -12,9 +12,6 @@
 
 import { fromFileUrl } from "@std/path";
 
-// Tests make files for other users, and compare modes: not with the umask of who runs them.
-Deno.umask(0o022);
-
 /** The longest that a child may take in all, unless told otherwise. */
 export const LIMIT = 100_000;
 
