@@ -52,12 +52,24 @@ export interface MappingInit {
   readonly unmap?: Unmap;
 }
 
+/** What can be held in the memory, such as a lock. */
+export interface Holder {
+  /** Whether it is held: then the memory stays mapped. */
+  readonly isHeld: boolean;
+  /** Called when the memory is closed. */
+  closed(): void;
+}
+
 const WORD = 4; // bytes
 const CHUNK = 1 << 16; // bytes that a search copies at a time
 
 // The mapping of each buffer. Calls of libc that take an address accept mapped memory
 // only: the address of any other buffer may change.
 const mappings = new WeakMap<ArrayBufferLike, Mapping>();
+
+function isHeld(holder: Holder): boolean {
+  return holder.isHeld;
+}
 
 // Callers can override the properties of the buffer, so the intrinsic ones are used.
 const { apply } = Reflect;
@@ -107,6 +119,7 @@ export class Mapping {
   #buffer: ArrayBuffer | undefined; // made at the first use
   #bytes: Uint8Array<ArrayBuffer> | undefined;
   #pins = 0;
+  readonly #holders = new Set<Holder>();
 
   /** Takes ownership of mapped memory. Unmaps it if that fails. */
   constructor(init: MappingInit) {
@@ -172,9 +185,9 @@ export class Mapping {
     return this.#buffer?.detached === true && !this.closed;
   }
 
-  /** Whether a call on another thread is using the memory. */
+  /** Whether a call on another thread is using the memory, or something in it is held. */
   get pinned(): boolean {
-    return this.#pins > 0;
+    return this.#pins > 0 || this.#holders.values().some(isHeld);
   }
 
   /** Throws a ClosedError if the memory is closed. */
@@ -363,7 +376,20 @@ export class Mapping {
   /** Takes back one `addPin`. */
   removePin(): void {
     this.#pins--;
-    this.#unmapIfUnused();
+    this.unmapIfUnused();
+  }
+
+  /**
+   * Keeps the memory mapped while something in it is held, even if it is closed
+   * meanwhile. When that is given back, call `unmapIfUnused`.
+   */
+  addHolder(holder: Holder): void {
+    this.#holders.add(holder);
+  }
+
+  /** Takes back `addHolder`, for something that cannot be held any more. */
+  removeHolder(holder: Holder): void {
+    this.#holders.delete(holder);
   }
 
   /**
@@ -387,6 +413,7 @@ export class Mapping {
   close(): void {
     if (this.closed) return;
     this.closing.close();
+    for (const holder of this.#holders) holder.closed();
     this.#words = undefined;
     if (this.#buffer !== undefined && isDetached(this.#buffer)) {
       this.#pins = Infinity;
@@ -396,7 +423,7 @@ export class Mapping {
       );
     }
     if (this.#buffer !== undefined) detach(this.#buffer);
-    this.#unmapIfUnused();
+    this.unmapIfUnused();
   }
 
   /** Whether calls on other threads may use the addresses: a buffer was handed out. */
@@ -410,6 +437,7 @@ export class Mapping {
    */
   release(left: bigint): void {
     this.closing.close();
+    for (const holder of this.#holders) holder.closed();
     this.#words = undefined;
     if (this.#buffer !== undefined) detach(this.#buffer);
     const kept = roundUp(left, this.#unit);
@@ -419,8 +447,10 @@ export class Mapping {
     sysMman().munmap(this.start + kept, rest);
   }
 
-  #unmapIfUnused(): void {
-    if (!this.closed || this.#pins > 0) return;
+  /** Unmaps the memory if it is closed, and nothing uses it any more. */
+  unmapIfUnused(): void {
+    if (!this.closed || this.pinned) return;
+    this.#holders.clear();
     if (this.#buffer !== undefined && retire(this.start, this.extent)) return;
     this.#unmap(this);
   }

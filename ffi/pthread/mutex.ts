@@ -87,6 +87,7 @@ function wordsAt(mapping: Mapping, offset: number): MutexWords {
   if (fault !== undefined) throw notShared(place, TYPE, fault);
   const kind = kindOf(copy);
   if (present?.kind === kind) return present;
+  if (present?.isHeld === false) mapping.removeHolder(present);
   const words = new MutexWords(place, kind);
   all.set(offset, words);
   return words;
@@ -144,7 +145,6 @@ class MutexSource implements Source {
 
   tryOnce(): Locked {
     const words = this.#located.get();
-    words.check();
     const died = words.tryLock(this.#endSleep !== undefined);
     this.#locked = died !== undefined;
     return died;
@@ -345,9 +345,10 @@ export class PthreadMutex {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_mutex_lock.3p.html | pthread_mutex_lock(3)}
    */
   lockSync(options?: SyncWaitOptions): PthreadGuard {
-    const deadline = deadlineOf(options);
-    const words = this.#words();
-    const died = words.tryLock(false) ?? lockSlowly(words, deadline);
+    const deadline = options === undefined ? Infinity : deadlineOf(options);
+    const words = this.#located.present;
+    const died = words.tryFast();
+    if (died === undefined) return this.#lockSlowly(deadline);
     return new MutexGuard(internal, words, died);
   }
 
@@ -362,9 +363,9 @@ export class PthreadMutex {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_mutex_lock.3p.html | pthread_mutex_trylock(3)}
    */
   tryLock(): PthreadGuard | undefined {
-    const words = this.#words();
-    const died = words.tryLock(false);
-    if (died === undefined) return undefined;
+    const words = this.#located.present;
+    const died = words.tryFast();
+    if (died === undefined) return this.#tryLockSlowly();
     return new MutexGuard(internal, words, died);
   }
 
@@ -422,6 +423,19 @@ export class PthreadMutex {
     inspectAs(this, (mutex) => ({ offset: mutex.#located.offset }));
   }
 
+  #tryLockSlowly(): PthreadGuard | undefined {
+    const words = this.#located.get();
+    const died = words.tryLock(false);
+    if (died === undefined) return undefined;
+    return new MutexGuard(internal, words, died);
+  }
+
+  #lockSlowly(deadline: number): PthreadGuard {
+    const words = this.#located.get();
+    const died = words.tryLock(false) ?? lockBlocking(words, deadline);
+    return new MutexGuard(internal, words, died);
+  }
+
   /** The words of the mutex, for a call. */
   #words(): MutexWords {
     const words = this.#located.get();
@@ -430,22 +444,18 @@ export class PthreadMutex {
   }
 }
 
-/** Locks, blocking this thread. */
-function lockSlowly(words: MutexWords, deadline: number): boolean {
+/** Locks what was locked a moment ago, blocking this thread. */
+function lockBlocking(words: MutexWords, deadline: number): boolean {
   let locked: Locked;
-  const tryOnce = (waited: boolean): Locked => {
-    words.check();
-    return words.tryLock(waited);
-  };
   if (words.depth === 0) {
-    spin(() => (locked = tryOnce(false)) !== undefined, deadline);
+    spin(() => (locked = words.tryLock(false)) !== undefined, deadline);
     if (locked !== undefined) return locked;
   }
   const endSleep = words.inherits ? () => {} : words.beginSleeping();
   try {
     return locked = attemptSync(
       words.place.subject,
-      () => locked ?? tryOnce(true),
+      () => locked ?? words.tryLock(true),
       (until) => locked = words.sleep(until),
       deadline,
     );

@@ -2,7 +2,7 @@
 
 import { ClosedError } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
-import { checkInternal } from "../internal.ts";
+import { checkInternal, internal } from "../internal.ts";
 import type { MutexWords } from "./mutex_words.ts";
 
 /** The guard of the owner of a {@linkcode PthreadMutex}. Disposing of it unlocks, once. */
@@ -62,7 +62,7 @@ export class MutexGuard implements PthreadGuard {
   #ownerDied: boolean;
 
   constructor(token: symbol, words: MutexWords, ownerDied: boolean) {
-    checkInternal(token, "a guard", "a mutex");
+    if (token !== internal) checkInternal(token, "a guard", "a mutex");
     this.#words = words;
     this.#ownerDied = ownerDied;
   }

@@ -34,7 +34,8 @@ const ROBUST = 16;
 const PRIO_INHERIT = 32;
 const PRIO_PROTECT = 64;
 const PROCESS_SHARED = 128;
-const ELISION = 256 | 512; // glibc notes there whether it uses transactional memory
+/** glibc notes there whether it uses transactional memory. */
+export const ELISION: number = 256 | 512;
 const KNOWN = TYPE | ROBUST | PRIO_INHERIT | PRIO_PROTECT | PROCESS_SHARED;
 
 /** The index of `__kind`, as of 32-bit words. */

@@ -1,12 +1,13 @@
 // The words of a mutex, and how a thread locks and unlocks with them, as glibc does.
 //
-// libc is not called for that. Its functions follow pointers in the shared memory, end the
+// libc is called for that only to try a free mutex while this thread holds no robust one.
+// Its other functions, and this one otherwise, follow pointers in the shared memory, end the
 // process where bytes were overwritten, and wait for ever for the dead owner of a mutex
 // that inherits priorities. And an asynchronous wait needs a protocol that libc has no
 // function for: to note a waiter, and to keep that note after the wait. What follows is
 // the contract between libc, the kernel and other processes: the robust-futex ABI.
 
-import type { Mapping } from "../kernel/mapping.ts";
+import type { Holder, Mapping } from "../kernel/mapping.ts";
 import {
   EAGAIN,
   EBUSY,
@@ -48,9 +49,11 @@ import { type FutexWord, wakeOne } from "../wait/futexes.ts";
 import { remaining } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import {
+  ELISION as ELISION_BITS,
   inheritsPriority,
   isRecursive,
   isRobust,
+  KIND as KIND_INDEX,
   kindOf,
 } from "./mutex_kind.ts";
 import type { Place } from "./place.ts";
@@ -69,6 +72,13 @@ const LOCK = OFFSETOF_MUTEX_LOCK / 4;
 const COUNT = OFFSETOF_MUTEX_COUNT / 4;
 const OWNER = OFFSETOF_MUTEX_OWNER / 4;
 const NUSERS = OFFSETOF_MUTEX_NUSERS / 4;
+
+// The compiler knows constants of this module; those that are imported it loads at each use.
+const DIED = FUTEX_OWNER_DIED;
+const TID = FUTEX_TID_MASK;
+const WAITERS = FUTEX_WAITERS;
+const KIND = KIND_INDEX;
+const ELISION = ELISION_BITS;
 
 // The lock of a plain mutex; that of the others has the owner in it.
 const FREE = 0;
@@ -98,59 +108,87 @@ function threadId(): number {
   return tid;
 }
 
-/** A mutex at a place, for this thread. */
-export class MutexWords implements RobustEntry {
-  readonly place: Place;
-  readonly kind: number;
-  readonly reference: number;
-  readonly links: Float64Array;
-  newer: RobustEntry | undefined;
-  older: RobustEntry | undefined;
+/**
+ * A mutex at a place, for this thread.
+ *
+ * To lock and to unlock a free mutex is to take about as long as two atomic operations. So
+ * there is a fast path of each: one function without closures, exception handlers and
+ * fields that can be undefined. (A field without an initial value is undefined at
+ * first, unless it is only declared.)
+ */
+export class MutexWords implements Holder, RobustEntry {
+  declare readonly place: Place;
+  declare readonly kind: number;
+  declare readonly reference: number;
+  declare readonly links: Float64Array;
+  newer: RobustEntry | undefined = undefined;
+  older: RobustEntry | undefined = undefined;
   /** The asynchronous waiters of this thread. */
   readonly queue: WaiterQueue = new WaiterQueue();
-  readonly #words: Int32Array;
-  readonly #isRobust: boolean;
+  /** How often this thread holds it. */
+  depth: number = 0;
+  /** Whether its previous owner has died, and `markConsistent` was not called. */
+  isInconsistent: boolean = false;
   /** Whether it inherits priorities. */
-  readonly inherits: boolean;
-  readonly #list: RobustList;
-  readonly #tid: number;
-  readonly #mapping: Mapping;
-  readonly #address: bigint;
-  readonly #trylock: (address: bigint) => number;
-  #depth = 0; // how often this thread holds it
-  #inconsistent = false; // its previous owner died
+  declare readonly inherits: boolean;
+  declare private readonly isRobust: boolean;
+  /**
+   * Whether the fast paths apply: the memory is open and cannot be truncated, the mutex is
+   * of a simple type, and its previous owner did not die.
+   */
+  #isFast: boolean = false;
+  /** Whether the memory must stay mapped because the mutex is in the list for ever. */
+  #isStuck: boolean = false;
+  declare private readonly words: Int32Array;
+  declare private readonly list: RobustList;
+  declare private readonly tid: number;
+  /** The lock when this thread has it, without waiters. */
+  declare private readonly locked: number;
+  declare private readonly mapping: Mapping;
+  declare private readonly address: bigint;
+  declare private readonly trylock: (address: bigint) => number;
 
   constructor(place: Place, kind: number) {
+    const { address, buffer, mapping } = place;
     this.place = place;
+    this.mapping = mapping;
+    this.address = address;
     this.kind = kind;
-    this.#isRobust = isRobust(kind);
+    this.isRobust = isRobust(kind);
     this.inherits = inheritsPriority(kind);
-    this.#words = new Int32Array(place.buffer);
-    this.links = new Float64Array(place.buffer);
-    const link = place.address + BigInt(OFFSETOF_MUTEX_NEXT);
+    this.words = new Int32Array(buffer);
+    this.links = new Float64Array(buffer);
+    const link = address + BigInt(OFFSETOF_MUTEX_NEXT);
     this.reference = bitsOf(this.inherits ? link | 1n : link);
-    this.#mapping = place.mapping;
-    this.#address = place.address;
-    this.#trylock = pthread().pthread_mutex_trylock;
-    this.#tid = threadId();
-    this.#list = robustList();
+    this.trylock = pthread().pthread_mutex_trylock;
+    this.tid = threadId();
+    this.locked = this.isRobust || this.inherits ? this.tid : LOCKED;
+    this.list = robustList();
+    mapping.addHolder(this);
+    this.#decideFast();
   }
 
-  /** How often this thread holds it. */
-  get depth(): number {
-    return this.#depth;
+  #decideFast(): void {
+    const { closed, truncatable } = this.mapping;
+    const isSimple = !this.inherits && !isRecursive(this.kind);
+    this.#isFast = isSimple && !this.isInconsistent && !closed && !truncatable;
   }
 
-  /** Whether its previous owner has died, and `markConsistent` was not called. */
-  get isInconsistent(): boolean {
-    return this.#inconsistent;
+  /** Notes that the memory is closed. */
+  closed(): void {
+    this.#isFast = false;
+  }
+
+  /** Whether this thread holds it: then the memory stays mapped. */
+  get isHeld(): boolean {
+    return this.depth > 0 || this.#isStuck;
   }
 
   /** The thread that owns it, in its own PID namespace; 0 if none does. */
   get owner(): number {
-    const lock = this.#words[LOCK]!;
-    if (this.#isRobust || this.inherits) return lock & FUTEX_TID_MASK;
-    return lock === FREE ? 0 : this.#words[OWNER]!;
+    const lock = this.words[LOCK]!;
+    if (this.isRobust || this.inherits) return lock & TID;
+    return lock === FREE ? 0 : this.words[OWNER]!;
   }
 
   /** Whether a thread that waits can sleep in the kernel without being its owner then. */
@@ -160,53 +198,66 @@ export class MutexWords implements RobustEntry {
 
   /** Throws if the bytes were overwritten, or truncated. */
   check(): void {
-    if (this.#mapping.truncatable) this.place.checkThere();
-    if (kindOf(this.#words) === this.kind) return;
+    this.place.checkThere();
+    if (kindOf(this.words) === this.kind) return;
     throw ipcError(EINVAL, LOCKING, this.place.subject);
   }
 
   /**
-   * Locks without waiting; `waited` if other waiters may sleep whose note in the word
-   * this thread has taken over. Call `check` before.
+   * Locks on the fast path. Undefined where that does not apply, or the mutex is locked:
+   * try `tryLock` then.
+   *
+   * `pthread_mutex_trylock` follows no pointer in the memory where this thread holds no
+   * other robust mutex.
    */
-  tryLock(waited: boolean): Locked {
-    if (this.#depth > 0) return this.#tryAgain();
-    if (this.inherits) return this.#tryKernel();
-    if (!this.#isRobust) {
-      return waited ? this.#tryContended() : this.#tryLibc();
+  tryFast(): Locked {
+    const { list, trylock } = this;
+    if (
+      this.#isFast !== true || this.depth !== 0 ||
+      (this.words[KIND]! & ~ELISION) !== this.kind ||
+      (this.isRobust === true && !list.isEmpty)
+    ) {
+      return undefined;
     }
-    if (!waited && this.#list.isEmpty) return this.#tryLibc();
-    return this.#tryRobust(() => this.#tryOwner(waited));
+    const code = trylock(this.address);
+    if (code !== 0) return this.#tryFailed(code);
+    if (this.isRobust === true) list.noteAdded(this);
+    this.depth = 1;
+    return false;
   }
 
   /**
-   * `pthread_mutex_trylock`, which is fast, and follows no pointer in the memory where
-   * this thread holds no other robust mutex.
+   * Locks without waiting; `waited` if other waiters may sleep whose note in the word
+   * this thread has taken over.
    */
-  #tryLibc(): Locked {
-    const code = this.#trylock(this.#address);
-    if (code === 0 || code === EOWNERDEAD) {
-      if (this.#isRobust) this.#list.noteAdded(this);
-      return this.#hold(code !== 0);
+  tryLock(waited: boolean): Locked {
+    this.check();
+    if (this.depth > 0) return this.#tryAgain();
+    if (this.inherits) return this.#tryKernel();
+    if (this.isRobust) return this.#tryRobust(() => this.#tryOwner(waited));
+    const lock = waited ? CONTENDED : LOCKED;
+    const old = Atomics.compareExchange(this.words, LOCK, FREE, lock);
+    return old === FREE ? this.#own(false) : undefined;
+  }
+
+  /** What `pthread_mutex_trylock` has returned that is not 0. */
+  #tryFailed(code: number): Locked {
+    if (code === EOWNERDEAD) {
+      this.list.noteAdded(this);
+      return this.#hold(true);
     }
-    this.#list.end();
+    this.list.end();
     // EDEADLK: the owner has the number of this thread.
     if (code === EBUSY || code === EDEADLK) return undefined;
     // glibc leaves it locked then.
-    if (code === ENOTRECOVERABLE && this.owner === this.#tid) this.#refuse();
+    if (code === ENOTRECOVERABLE && this.owner === this.tid) this.#refuse();
     throw ipcError(code, LOCKING, this.place.subject);
   }
 
   #tryAgain(): Locked {
     if (!isRecursive(this.kind)) return undefined;
-    this.#words[COUNT] = ++this.#depth;
-    return this.#inconsistent;
-  }
-
-  #tryContended(): Locked {
-    const words = this.#words;
-    const old = Atomics.compareExchange(words, LOCK, FREE, CONTENDED);
-    return old === FREE ? this.#own(false) : undefined;
+    this.words[COUNT] = ++this.depth;
+    return this.isInconsistent;
   }
 
   /**
@@ -214,14 +265,14 @@ export class MutexWords implements RobustEntry {
    * a note that is not robust, and enters a robust one into the list as if it did not.
    */
   #tryKernel(): Locked {
-    if (this.#isRobust) return this.#tryRobust(() => this.#tryInheriting());
+    if (this.isRobust) return this.#tryRobust(() => this.#tryInheriting());
     const died = this.#tryInheriting();
     return died === undefined ? undefined : this.#own(died);
   }
 
   /** Locks with that, and enters the mutex into the list of this thread. */
   #tryRobust(lock: () => Locked): Locked {
-    const list = this.#list;
+    const list = this.list;
     if (!list.isOwn) throw ipcError(EBUSY, LOCKING, this.place.subject);
     list.begin(this);
     try {
@@ -234,108 +285,141 @@ export class MutexWords implements RobustEntry {
 
   /** Writes this thread into the word of a robust mutex. */
   #tryOwner(waited: boolean): Locked {
-    const words = this.#words;
-    const lock = waited ? this.#tid | FUTEX_WAITERS : this.#tid;
+    const words = this.words;
+    const lock = waited ? this.tid | WAITERS : this.tid;
     for (;;) {
       const old = Atomics.compareExchange(words, LOCK, FREE, lock);
       if (old === FREE) return false;
-      if ((old & FUTEX_OWNER_DIED) === 0) return undefined;
-      const taken = lock | old & FUTEX_WAITERS;
+      if ((old & DIED) === 0) return undefined;
+      const taken = lock | old & WAITERS;
       if (Atomics.compareExchange(words, LOCK, old, taken) === old) return true;
     }
   }
 
   /** The same for one that inherits priorities: the kernel knows a dead owner. */
   #tryInheriting(): Locked {
-    const words = this.#words;
-    const old = Atomics.compareExchange(words, LOCK, FREE, this.#tid);
+    const words = this.words;
+    const old = Atomics.compareExchange(words, LOCK, FREE, this.tid);
     if (old === FREE) return false;
-    if ((old & FUTEX_OWNER_DIED) === 0) return undefined;
+    if ((old & DIED) === 0) return undefined;
     if (this.#futex(FUTEX_TRYLOCK_PI, null) !== 0) return undefined;
     return this.#takeOver();
   }
 
   /** Whether the previous owner has died of a mutex that the kernel gave to this thread. */
   #takeOver(): boolean {
-    const old = Atomics.and(this.#words, LOCK, ~FUTEX_OWNER_DIED);
-    return (old & FUTEX_OWNER_DIED) !== 0;
+    const old = Atomics.and(this.words, LOCK, ~DIED);
+    return (old & DIED) !== 0;
   }
 
   /** Notes what this thread has locked. Returns whether its previous owner has died. */
   #own(died: boolean): boolean {
-    const words = this.#words;
-    const isRobust = this.#isRobust;
+    const words = this.words;
+    const isRobust = this.isRobust;
     if (isRobust && !died && words[OWNER] === NOT_RECOVERABLE) this.#refuse();
-    words[OWNER] = isRobust && died ? INCONSISTENT : this.#tid;
+    words[OWNER] = isRobust && died ? INCONSISTENT : this.tid;
     if (!died) words[NUSERS]!++; // else in the place of the dead owner
     if (isRobust || isRecursive(this.kind)) words[COUNT] = 1;
-    if (isRobust) this.#list.add(this);
+    if (isRobust) this.list.add(this);
     return this.#hold(died);
   }
 
   #hold(died: boolean): boolean {
-    this.#inconsistent = died;
-    this.#depth = 1;
-    this.#mapping.addPin();
+    this.depth = 1;
+    this.isInconsistent = died;
+    if (died) this.#decideFast();
     return died;
   }
 
   /** Gives back a mutex whose data was not repaired. */
   #refuse(): never {
-    this.#words[COUNT] = 0;
+    this.words[COUNT] = 0;
     this.#free();
     throw ipcError(ENOTRECOVERABLE, LOCKING, this.place.subject);
   }
 
   /** `pthread_mutex_consistent` */
   markConsistent(): void {
-    if (!this.#inconsistent) return;
+    if (!this.isInconsistent) return;
     this.place.checkThere();
-    this.#words[OWNER] = this.#tid;
-    this.#inconsistent = false;
+    this.words[OWNER] = this.tid;
+    this.isInconsistent = false;
+    this.#decideFast();
   }
 
   /** Unlocks, once for each time that this thread has locked it. */
   unlock(): void {
-    if (this.#depth > 1) {
-      this.place.checkThere();
-      this.#words[COUNT] = --this.#depth;
+    const { isRobust, list, words } = this;
+    if (this.#isFast !== true || !this.#isAsLocked()) {
+      this.#unlockSlowly();
       return;
     }
-    // Without try and finally, which cost as much as all the rest.
-    const fault = this.#fault();
-    this.#depth = 0;
-    let unlinked = true;
-    if (this.#isRobust) {
-      const list = this.#list;
+    this.depth = 0;
+    if (isRobust === true) {
       list.begin(this);
-      unlinked = list.remove(this);
+      list.removeOnly();
+    }
+    words[OWNER] = 0;
+    words[NUSERS]!--;
+    const old = Atomics.exchange(words, LOCK, FREE);
+    if (isRobust === true) list.end();
+    if (old !== this.locked) this.#wake(old);
+  }
+
+  /** Whether the words are as the fast path has left them, apart from notes of waiters. */
+  #isAsLocked(): boolean {
+    const { words } = this;
+    return this.isRobust === true
+      ? (words[LOCK]! & TID) === this.tid && this.list.isOnly(this)
+      : words[OWNER] === this.tid && words[LOCK] !== FREE;
+  }
+
+  #wake(old: number): void {
+    const hasWaiters = this.isRobust
+      ? (old & WAITERS) !== 0
+      : old === CONTENDED;
+    if (hasWaiters) wakeOne(this.address);
+  }
+
+  #unlockSlowly(): void {
+    if (this.depth > 1) {
+      this.place.checkThere();
+      this.words[COUNT] = --this.depth;
+      return;
+    }
+    const fault = this.#fault();
+    this.depth = 0;
+    if (this.isRobust) {
+      const { list } = this;
+      list.begin(this);
+      this.#isStuck = !list.remove(this);
       if (fault === undefined) this.#leave();
       list.end();
     } else if (fault === undefined) {
       this.#leave();
     }
-    // An entry that is still in the list must stay mapped.
-    if (unlinked) this.#mapping.removePin();
+    this.isInconsistent = false;
+    this.#decideFast();
+    this.mapping.unmapIfUnused();
     if (fault !== undefined) throw fault;
   }
 
   /** Why this thread cannot unlock. */
   #fault(): unknown {
-    if (this.#mapping.truncatable) {
+    if (this.mapping.truncatable) {
       try {
         this.place.checkThere();
       } catch (error) {
         return error;
       }
     }
-    if (this.owner === this.#tid) return undefined;
+    if (this.owner === this.tid) return undefined;
     return ipcError(EPERM, "pthread_mutex_unlock", this.place.subject);
   }
 
   #leave(): void {
-    const words = this.#words;
-    words[OWNER] = this.#inconsistent && this.#isRobust ? NOT_RECOVERABLE : 0;
+    const words = this.words;
+    words[OWNER] = this.isInconsistent && this.isRobust ? NOT_RECOVERABLE : 0;
     words[NUSERS]!--;
     if (isRecursive(this.kind)) words[COUNT] = 0;
     this.#free();
@@ -343,17 +427,14 @@ export class MutexWords implements RobustEntry {
 
   /** Makes the lock free, and wakes a waiter. */
   #free(): void {
-    const words = this.#words;
+    const words = this.words;
     if (this.inherits) {
-      const old = Atomics.compareExchange(words, LOCK, this.#tid, FREE);
-      if (old !== this.#tid) this.#futex(FUTEX_UNLOCK_PI, null);
+      const old = Atomics.compareExchange(words, LOCK, this.tid, FREE);
+      if (old !== this.tid) this.#futex(FUTEX_UNLOCK_PI, null);
       return;
     }
     const old = Atomics.exchange(words, LOCK, FREE);
-    const hasWaiters = this.#isRobust
-      ? (old & FUTEX_WAITERS) !== 0
-      : old === CONTENDED;
-    if (hasWaiters) wakeOne(this.place.address);
+    this.#wake(old);
   }
 
   /** A futex call with the word. Returns the error number, or 0. */
@@ -365,16 +446,16 @@ export class MutexWords implements RobustEntry {
 
   /** Notes in the word that this thread waits, and returns the word to sleep with. */
   #noteWaiter(): number {
-    const words = this.#words;
-    if (!this.#isRobust) {
+    const words = this.words;
+    if (!this.isRobust) {
       Atomics.compareExchange(words, LOCK, LOCKED, CONTENDED);
       return CONTENDED;
     }
     for (;;) {
       const old = Atomics.load(words, LOCK);
       // A call with that value does not sleep: the word has another one.
-      if (old === FREE || (old & FUTEX_OWNER_DIED) !== 0) return ~old;
-      const noted = old | FUTEX_WAITERS;
+      if (old === FREE || (old & DIED) !== 0) return ~old;
+      const noted = old | WAITERS;
       if (Atomics.compareExchange(words, LOCK, old, noted) === old) {
         return noted;
       }
@@ -391,7 +472,7 @@ export class MutexWords implements RobustEntry {
       changed: () => {
         try {
           place.checkThere();
-          return Atomics.load(this.#words, LOCK) !== value;
+          return Atomics.load(this.words, LOCK) !== value;
         } catch {
           return true; // the next try tells
         }
@@ -409,10 +490,10 @@ export class MutexWords implements RobustEntry {
     const { address, mapping } = this.place;
     mapping.addPin();
     // The kernel would take the lock of a plain mutex for a thread 1 or 2.
-    const isNoted = this.#isRobust || this.#tid > CONTENDED;
-    if (isNoted) this.#list.await(this);
+    const isNoted = this.isRobust || this.tid > CONTENDED;
+    if (isNoted) this.list.await(this);
     return (locked) => {
-      if (isNoted) this.#list.unawait(this);
+      if (isNoted) this.list.unawait(this);
       if (!locked) wakeOne(address);
       mapping.removePin();
     };
@@ -420,7 +501,7 @@ export class MutexWords implements RobustEntry {
 
   /** Blocks this thread until a try may succeed. Returns what it has locked already. */
   sleep(deadline: number): Locked {
-    if (this.owner === this.#tid) {
+    if (this.owner === this.tid) {
       throw ipcError(EDEADLK, LOCKING, this.place.subject);
     }
     const most = Math.min(remaining(deadline), SLICE);
@@ -451,7 +532,7 @@ export class MutexWords implements RobustEntry {
       this.#checkSleep(error);
       return error === 0 ? this.#takeOver() : undefined;
     };
-    if (this.#isRobust) return this.#tryRobust(lock);
+    if (this.isRobust) return this.#tryRobust(lock);
     const died = lock();
     return died === undefined ? undefined : this.#own(died);
   }

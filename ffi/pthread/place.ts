@@ -116,6 +116,11 @@ export class Located<T extends Placed> implements Ending {
     this.#present = create(mappingOf(memory), offset);
   }
 
+  /** The object, also if the memory was closed, or moved by `resize()`. */
+  get present(): T {
+    return this.#present;
+  }
+
   /** The object. Throws if the memory is closed. */
   get(): T {
     const present = this.#present;

@@ -46,11 +46,12 @@ export function bitsOf(address: bigint): number {
 
 /** The robust list of this thread. */
 export class RobustList {
-  readonly #head: Float64Array;
-  readonly #end: number; // the address of the head, to which the last link points
+  declare readonly head: Float64Array;
+  /** The address of the head, to which the last link points. */
+  declare readonly last: number;
   readonly #awaited = new Set<RobustEntry>();
-  #resting = 0;
-  #newest: RobustEntry | undefined;
+  resting: number = 0;
+  newest: RobustEntry | undefined = undefined;
 
   constructor() {
     const address = new BigUint64Array(1);
@@ -63,9 +64,9 @@ export class RobustList {
       new Uint8Array(size.buffer),
     );
     check(Number(result), "get_robust_list");
-    this.#end = bitsOf(address[0]!);
+    this.last = bitsOf(address[0]!);
     const head = runtime.bufferAt(address[0]!, 8 * HEAD_WORDS);
-    this.#head = new Float64Array(head);
+    this.head = new Float64Array(head);
     const offset = new BigInt64Array(head)[FUTEX_OFFSET]!;
     if (offset !== LOCK_FROM_NEXT) {
       throw new Error(
@@ -79,12 +80,12 @@ export class RobustList {
    * `end()`, the kernel looks at that mutex, too.
    */
   begin(entry: RobustEntry): void {
-    this.#head[PENDING] = entry.reference;
+    this.head[PENDING] = entry.reference;
   }
 
   /** Takes the announcement back. */
   end(): void {
-    this.#head[PENDING] = this.#resting;
+    this.head[PENDING] = this.resting;
   }
 
   /**
@@ -105,34 +106,46 @@ export class RobustList {
   }
 
   #rest(): void {
-    this.#resting = [...this.#awaited].at(-1)?.reference ?? 0;
+    this.resting = [...this.#awaited].at(-1)?.reference ?? 0;
     this.end();
   }
 
   /** Whether the list is as it was left. Other code of the thread can have changed it. */
   get isOwn(): boolean {
-    return this.#head[FIRST] === (this.#newest?.reference ?? this.#end);
+    return this.head[FIRST] === (this.newest?.reference ?? this.last);
   }
 
   /** Whether the list has no mutex. */
   get isEmpty(): boolean {
-    return this.#head[FIRST] === this.#end;
+    return this.head[FIRST] === this.last;
   }
 
   /** Notes the mutex that libc has added, and restores what libc has taken back. */
   noteAdded(entry: RobustEntry): void {
-    this.#newest = entry;
-    if (this.#resting !== 0) this.end();
+    this.newest = entry;
+    if (this.resting !== 0) this.end();
+  }
+
+  /** Whether the list has this mutex, and no other one. */
+  isOnly(entry: RobustEntry): boolean {
+    return this.newest === entry && entry.older === undefined &&
+      this.head[FIRST] === entry.reference;
+  }
+
+  /** Removes the only mutex, between `begin` and `end`. */
+  removeOnly(): void {
+    this.head[FIRST] = this.last;
+    this.newest = undefined;
   }
 
   /** Adds a mutex, between `begin` and `end`. */
   add(entry: RobustEntry): void {
-    const newest = this.#newest;
-    entry.links[NEXT] = this.#head[FIRST]!;
-    this.#head[FIRST] = entry.reference;
+    const newest = this.newest;
+    entry.links[NEXT] = this.head[FIRST]!;
+    this.head[FIRST] = entry.reference;
     entry.older = newest;
     if (newest !== undefined) newest.newer = entry;
-    this.#newest = entry;
+    this.newest = entry;
   }
 
   /**
@@ -141,13 +154,13 @@ export class RobustList {
    */
   remove(entry: RobustEntry): boolean {
     const { newer, older } = entry;
-    const after = older?.reference ?? this.#end;
+    const after = older?.reference ?? this.last;
     let removed = true;
     if (older !== undefined) older.newer = newer;
     if (newer === undefined) {
-      removed = this.#head[FIRST] === entry.reference;
-      if (removed) this.#head[FIRST] = after;
-      this.#newest = older;
+      removed = this.head[FIRST] === entry.reference;
+      if (removed) this.head[FIRST] = after;
+      this.newest = older;
     } else {
       newer.older = older;
       link(newer, after);
