@@ -6,8 +6,7 @@
 
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { Guard } from "../kernel/guard.ts";
-import type { Mapping } from "../kernel/mapping.ts";
+import type { Holder, Mapping } from "../kernel/mapping.ts";
 import { EBUSY, EDEADLK, EINVAL, EPERM, ipcError } from "../libc/errno.ts";
 import {
   ALIGNOF_PTHREAD_RWLOCK_T,
@@ -89,8 +88,7 @@ const MUSL_SHARED = 2;
 const MUSL_IS_SHARED = 128;
 const FUTEX_VALUES = 3; // a bit for the state, a bit for waiters
 const READER_SHIFT = 3;
-
-type Call = "pthread_rwlock_tryrdlock" | "pthread_rwlock_trywrlock";
+const IS_SHARED = 1;
 
 /** Why processes cannot share the lock of these words; undefined if they can. */
 function faultOf(words: Int32Array): string | undefined {
@@ -102,7 +100,7 @@ function faultOf(words: Int32Array): string | undefined {
     words[WRPHASE_FUTEX]! >>> 0 <= FUTEX_VALUES &&
     words[WRITERS_FUTEX]! >>> 0 <= FUTEX_VALUES;
   if (!isSound) return "these bytes are no read-write lock of glibc";
-  if (words[SHARED] === 1) return undefined;
+  if (words[SHARED] === IS_SHARED) return undefined;
   return words.every((word) => word === 0)
     ? "all bytes are zero: it is not initialised, or with " +
       "PTHREAD_RWLOCK_INITIALIZER, which is for the threads of one process"
@@ -110,73 +108,141 @@ function faultOf(words: Int32Array): string | undefined {
       "pthread_rwlockattr_setpshared(&attr, PTHREAD_PROCESS_SHARED)";
 }
 
-/** A read-write lock at a place, for this thread. */
-class RwLockWords {
-  readonly place: Place;
+/** Name of a call for error messages. */
+function nameOf(isReader: boolean): string {
+  return `pthread_rwlock_try${isReader ? "rd" : "wr"}lock`;
+}
+
+/**
+ * A read-write lock at a place, for this thread. Fields are only declared where one that is
+ * undefined first would be checked at each use.
+ */
+class RwLockWords implements Holder {
+  declare readonly place: Place;
+  /** Whether the memory is open and cannot be truncated. */
+  isSafe: boolean = false;
   /** The asynchronous waiters of this thread. */
   readonly queue = new WaiterQueue();
-  readonly #words: Int32Array;
+  declare private readonly words: Int32Array;
+  declare private readonly address: bigint;
+  declare private readonly tryRead: (address: bigint) => number;
+  declare private readonly tryWrite: (address: bigint) => number;
+  declare private readonly leave: (address: bigint) => number;
   #readers = 0; // guards of this thread
   #writers = 0;
 
   constructor(place: Place) {
+    const { address, buffer, mapping } = place;
+    const c = pthread();
     this.place = place;
-    this.#words = new Int32Array(place.buffer);
+    this.words = new Int32Array(buffer);
+    this.address = address;
+    this.tryRead = c.pthread_rwlock_tryrdlock;
+    this.tryWrite = c.pthread_rwlock_trywrlock;
+    this.leave = c.pthread_rwlock_unlock;
+    this.isSafe = !mapping.truncatable;
+    mapping.addHolder(this);
   }
 
+  /** Whether this thread holds it: then the memory stays mapped. */
   get isHeld(): boolean {
     return this.#readers + this.#writers > 0;
   }
 
+  /** Notes that the memory is closed. */
+  closed(): void {
+    this.isSafe = false;
+  }
+
   get readers(): number {
     this.place.checkThere();
-    const isWritten = this.#words[CUR_WRITER] !== 0;
-    return isWritten ? 0 : this.#words[READERS]! >>> READER_SHIFT;
+    const isWritten = this.words[CUR_WRITER] !== 0;
+    return isWritten ? 0 : this.words[READERS]! >>> READER_SHIFT;
   }
 
   get writer(): number {
     this.place.checkThere();
-    return this.#words[CUR_WRITER]!;
+    return this.words[CUR_WRITER]!;
   }
 
-  /** Locks without waiting; undefined when it would have to wait. */
-  tryLock(call: Call): PthreadRwLockGuard | undefined {
-    const { place } = this;
-    place.checkThere();
-    if (this.#words[SHARED] !== 1) throw ipcError(EINVAL, call, place.subject);
-    const code = pthread()[call](place.address);
-    if (code === EBUSY) return undefined;
-    if (code !== 0) throw ipcError(code, call, place.subject);
-    const isReader = call === "pthread_rwlock_tryrdlock";
-    isReader ? this.#readers++ : this.#writers++;
-    place.mapping.addPin();
-    return new Guard(internal, "PthreadRwLockGuard", () => {
-      isReader ? this.#readers-- : this.#writers--;
-      this.#unlock(isReader);
-    });
+  /** Locks without waiting; false when it would have to wait. */
+  tryLock(isReader: boolean): boolean {
+    const { address, tryRead, tryWrite } = this;
+    if (this.isSafe !== true) this.place.checkThere();
+    if (this.words[SHARED] !== IS_SHARED) this.#fail(EINVAL, isReader);
+    const code = isReader ? tryRead(address) : tryWrite(address);
+    if (code === EBUSY) return false;
+    if (code !== 0) this.#fail(code, isReader);
+    if (isReader) this.#readers++;
+    else this.#writers++;
+    return true;
+  }
+
+  #fail(code: number, isReader: boolean): never {
+    throw ipcError(code, nameOf(isReader), this.place.subject);
   }
 
   /** EDEADLK if this thread would wait for itself. */
-  checkBlocking(call: Call): void {
-    const isOwn = call === "pthread_rwlock_tryrdlock"
-      ? this.#writers > 0
-      : this.isHeld;
-    if (isOwn) throw ipcError(EDEADLK, call, this.place.subject);
+  checkBlocking(isReader: boolean): void {
+    const isOwn = isReader ? this.#writers > 0 : this.isHeld;
+    if (isOwn) this.#fail(EDEADLK, isReader);
   }
 
-  #unlock(isReader: boolean): void {
-    const { place } = this;
-    const name = "pthread_rwlock_unlock";
-    try {
-      place.checkThere();
-      const isLocked = isReader
-        ? this.#words[READERS]! >>> READER_SHIFT !== 0
-        : this.#words[CUR_WRITER] !== 0;
-      if (!isLocked) throw ipcError(EPERM, name, place.subject);
-      checkCode(pthread()[name](place.address), name, place.subject);
-    } finally {
-      place.mapping.removePin();
+  unlock(isReader: boolean): void {
+    if (isReader) this.#readers--;
+    else this.#writers--;
+    if (this.isSafe === true) {
+      this.#leave(isReader);
+      return;
     }
+    try {
+      this.place.checkThere();
+      this.#leave(isReader);
+    } finally {
+      this.place.mapping.unmapIfUnused();
+    }
+  }
+
+  #leave(isReader: boolean): void {
+    const { address, leave, words } = this;
+    const isLocked = isReader
+      ? words[READERS]! >>> READER_SHIFT !== 0
+      : words[CUR_WRITER] !== 0;
+    const code = isLocked ? leave(address) : EPERM;
+    checkCode(code, "pthread_rwlock_unlock", this.place.subject);
+  }
+}
+
+class RwLockGuard implements PthreadRwLockGuard {
+  #words: RwLockWords | undefined; // undefined when it has unlocked
+  readonly #isReader: boolean;
+
+  constructor(token: symbol, words: RwLockWords, isReader: boolean) {
+    if (token !== internal) checkInternal(token, "a guard", "a lock");
+    this.#words = words;
+    this.#isReader = isReader;
+  }
+
+  static {
+    inspectAs(
+      this,
+      (guard) => ({ released: guard.#words === undefined }),
+      () => "PthreadRwLockGuard",
+    );
+  }
+
+  release(): void {
+    this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    this.#release();
+  }
+
+  #release(): void {
+    const words = this.#words;
+    this.#words = undefined;
+    if (words !== undefined) words.unlock(this.#isReader);
   }
 }
 
@@ -356,7 +422,7 @@ export class PthreadRwLock {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_rwlock_rdlock.3p.html | pthread_rwlock_rdlock(3)}
    */
   lockReadSync(options?: SyncWaitOptions): PthreadRwLockGuard {
-    return this.#lockSync("pthread_rwlock_tryrdlock", options);
+    return this.#lockSync(true, options);
   }
 
   /**
@@ -371,7 +437,7 @@ export class PthreadRwLock {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_rwlock_rdlock.3p.html | pthread_rwlock_tryrdlock(3)}
    */
   tryLockRead(): PthreadRwLockGuard | undefined {
-    return this.#located.get().tryLock("pthread_rwlock_tryrdlock");
+    return this.#tryLock(true);
   }
 
   /**
@@ -390,7 +456,7 @@ export class PthreadRwLock {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_rwlock_rdlock.3p.html | pthread_rwlock_rdlock(3)}
    */
   async lockRead(options?: WaitOptions): Promise<PthreadRwLockGuard> {
-    return await this.#lock("pthread_rwlock_tryrdlock", options);
+    return await this.#lock(true, options);
   }
 
   /**
@@ -410,7 +476,7 @@ export class PthreadRwLock {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_rwlock_wrlock.3p.html | pthread_rwlock_wrlock(3)}
    */
   lockWriteSync(options?: SyncWaitOptions): PthreadRwLockGuard {
-    return this.#lockSync("pthread_rwlock_trywrlock", options);
+    return this.#lockSync(false, options);
   }
 
   /**
@@ -424,7 +490,7 @@ export class PthreadRwLock {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_rwlock_wrlock.3p.html | pthread_rwlock_trywrlock(3)}
    */
   tryLockWrite(): PthreadRwLockGuard | undefined {
-    return this.#located.get().tryLock("pthread_rwlock_trywrlock");
+    return this.#tryLock(false);
   }
 
   /**
@@ -445,7 +511,7 @@ export class PthreadRwLock {
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_rwlock_wrlock.3p.html | pthread_rwlock_wrlock(3)}
    */
   async lockWrite(options?: WaitOptions): Promise<PthreadRwLockGuard> {
-    return await this.#lock("pthread_rwlock_trywrlock", options);
+    return await this.#lock(false, options);
   }
 
   /**
@@ -464,30 +530,42 @@ export class PthreadRwLock {
     inspectAs(this, (lock) => ({ offset: lock.#located.offset }));
   }
 
+  #tryLock(isReader: boolean): PthreadRwLockGuard | undefined {
+    const { present } = this.#located;
+    const words = present.isSafe === true ? present : this.#located.get();
+    if (!words.tryLock(isReader)) return undefined;
+    return new RwLockGuard(internal, words, isReader);
+  }
+
   #lockSync(
-    call: Call,
+    isReader: boolean,
     options: SyncWaitOptions | undefined,
   ): PthreadRwLockGuard {
-    const deadline = deadlineOf(options);
-    const words = this.#located.get();
-    const { subject } = words.place;
+    const deadline = options === undefined ? Infinity : deadlineOf(options);
+    const guard = this.#tryLock(isReader);
+    if (guard !== undefined) return guard;
+    return this.#lockBlocking(isReader, deadline);
+  }
+
+  #lockBlocking(isReader: boolean, deadline: number): PthreadRwLockGuard {
     const tryOnce = () => {
-      const guard = words.tryLock(call);
-      if (guard === undefined) words.checkBlocking(call);
+      const guard = this.#tryLock(isReader);
+      if (guard === undefined) this.#located.get().checkBlocking(isReader);
       return guard;
     };
+    const { subject } = this.#located;
     return attemptSync(subject, tryOnce, pauses(LONGEST_PAUSE), deadline);
   }
 
   #lock(
-    call: Call,
+    isReader: boolean,
     options: WaitOptions | undefined,
   ): Promise<PthreadRwLockGuard> {
     const limits = limitsOf(options);
     const located = this.#located;
     const { queue } = located.get();
     const source = new PoolSource(located.subject, located, () => undefined);
-    return attempt(source, () => located.get().tryLock(call), limits, queue);
+    return attempt(source, () => this.#tryLock(isReader), limits, queue);
   }
 }
 
