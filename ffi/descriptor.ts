@@ -44,43 +44,131 @@
  * @module
  */
 
-export { adoptDescriptor, type AdoptedDescriptor } from "./descriptor/adopt.ts";
-export { EventFd, type EventFdOptions } from "./descriptor/event_fd.ts";
 export {
+  /**
+   * Asks the kernel what a descriptor is (`fstat(2)`, `getsockopt(2)` and others), and
+   * calls `fromFd()` of the class that fits: `PipeReader`, `PipeWriter`, `UnixStream`,
+   * `UnixSeqpacket`, `UnixDatagram`, `UnixListener`, `PosixMessageQueue`, `EventFd`,
+   * `TimerFd`, `PidFd`; `MemoryFile` for memory that no process can make smaller; and
+   * `File` for all others.
+   */
+  adoptDescriptor,
+  /** What `adoptDescriptor` returns: tell them apart with `instanceof`. */
+  type AdoptedDescriptor,
+} from "./descriptor/adopt.ts";
+export {
+  /**
+   * A counter in the kernel, on which processes wait until it is not zero: a wake-up
+   * that is not lost, and costs one descriptor.
+   */
+  EventFd,
+  /** Options of `EventFd.create`. */
+  type EventFdOptions,
+} from "./descriptor/event_fd.ts";
+export {
+  /**
+   * An open file of any kind, for the descriptor of another program: a regular file, a
+   * device, a terminal, inotify, a socket of another family than `AF_UNIX`.
+   */
   File,
+  /** Options of `File.create` and `File.openOrCreate`. */
   type FileCreateOptions,
+  /** Options of `File.open`. */
   type FileOpenOptions,
+  /** What an offset of `File.seek` is relative to. */
   type SeekOrigin,
 } from "./descriptor/file.ts";
 export {
+  /**
+   * A lock of a file, or of a range of its bytes, which processes in any language see:
+   * `fcntl` in C, `fcntl.lockf` in Python, SQLite.
+   */
   FileLock,
+  /** What a lock is held by. */
   type FileLockGuard,
+  /** A lock that another one conflicts with. */
   type FileLockHolder,
+  /** Whether a lock is shared. */
   type FileLockMode,
+  /** Options of `FileLock.of`: the bytes that are locked. */
   type FileLockRange,
 } from "./descriptor/file_lock.ts";
-export { type ExitStatus, PidFd } from "./descriptor/pid_fd.ts";
 export {
+  /** How a process has ended. */
+  type ExitStatus,
+  /**
+   * A process, as a descriptor: it stands for that process even if its number is used
+   * again, and is readable when the process has ended.
+   */
+  PidFd,
+} from "./descriptor/pid_fd.ts";
+export {
+  /** The clock of a timer. */
   type TimerClock,
+  /**
+   * A timer in the kernel that is waited for like a pipe: beside other descriptors with
+   * `waitAny`, or by another process to which it is passed.
+   */
   TimerFd,
+  /** Options of `TimerFd.create`. */
   type TimerFdOptions,
+  /** When a timer expires: one of `after` and `at`, or `interval` alone. */
   type TimerSetting,
+  /** What a timer is going to do. */
   type TimerStatus,
 } from "./descriptor/timer_fd.ts";
-export type { DescriptorKind } from "./kernel/descriptor_kind.ts";
 export type {
+  /** What a descriptor is. */
+  DescriptorKind,
+} from "./kernel/descriptor_kind.ts";
+export type {
+  /** An object that owns a descriptor: the base of several classes. */
   DescriptorOwner,
+  /** Options of `fromFd()`. */
   FromFdOptions,
 } from "./kernel/descriptor_owner.ts";
-export { PosixMessageQueue } from "./message_queue/posix.ts";
-export { PipeReader, PipeWriter } from "./pipe.ts";
-export { MemoryFile } from "./shared_memory/memory_file.ts";
 export {
+  /** A POSIX message queue. */
+  PosixMessageQueue,
+} from "./message_queue/posix.ts";
+export {
+  /** The read end of a pipe or FIFO. */
+  PipeReader,
+  /** The write end of a pipe or FIFO. */
+  PipeWriter,
+} from "./pipe.ts";
+export {
+  /**
+   * A memory file: memory that has no name, and that other processes get with its
+   * descriptor.
+   */
+  MemoryFile,
+} from "./shared_memory/memory_file.ts";
+export {
+  /** A descriptor that was received. */
   PassedDescriptor,
+  /** A Unix datagram socket: messages without a connection. */
   UnixDatagram,
+  /** A Unix socket that accepts connections. */
   UnixListener,
+  /**
+   * A connected Unix seqpacket socket: one side of a connection that carries messages.
+   */
   UnixSeqpacket,
+  /** A connected Unix stream socket: one side of a connection. */
   UnixStream,
 } from "./socket.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";

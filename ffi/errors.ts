@@ -68,7 +68,11 @@ export class IpcError extends Error {
   /** The system limit that was hit, where that is known. */
   readonly limit: SystemLimit | undefined;
 
-  /** Made by this module alone, from an error number of the kernel. */
+  /**
+   * Made by this module alone, from an error number of the kernel.
+   *
+   * @ignore
+   */
   constructor(init: IpcErrorInit) {
     const { syscall, subject, description, code, limit } = init;
     const call = subject === undefined ? syscall : `${syscall} ${subject}`;
@@ -98,7 +102,11 @@ export class IpcError extends Error {
  * ```
  */
 export class ClosedError extends TypeError {
-  /** Made by this module alone. */
+  /**
+   * Made by this module alone.
+   *
+   * @ignore
+   */
   constructor(subject: string) {
     super(`Cannot use ${subject}: it is closed`);
     this.name = "ClosedError";

@@ -88,18 +88,29 @@ import {
 import { pollNow } from "./wait/reactor.ts";
 
 export {
+  /** The object was closed before it was used, or while something waited for it. */
   ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
   IpcError,
+  /** A read end and a write end: of one pipe, or of the two that make a duplex pipe. */
   type Pipe,
+  /** `PIPE_BUF`: a write of at most this many bytes is atomic. */
   PIPE_BUF,
+  /** The read end of a pipe or FIFO. */
   PipeReader,
+  /** The write end of a pipe or FIFO. */
   PipeWriter,
 } from "./pipe.ts";
 export type {
+  /** An object that owns a descriptor: the base of several classes. */
   DescriptorOwner,
+  /** Options of `fromFd()`. */
   FromFdOptions,
+  /** Options of a wait that blocks the thread. */
   SyncWaitOptions,
+  /** A system limit that a refused call ran into. */
   SystemLimit,
+  /** Options of a wait that does not block the thread. */
   WaitOptions,
 } from "./pipe.ts";
 
@@ -147,8 +158,9 @@ function hadWriter(fd: number, scratch: number, path: string): boolean {
 }
 
 /**
- * A FIFO, found by its path. It has neither end open: {@linkcode Fifo.openReader},
- * {@linkcode Fifo.openWriter} and their siblings open them.
+ * A FIFO, found by its path. It has neither end open:
+ * {@linkcode Fifo.prototype.openReader | Fifo.openReader},
+ * {@linkcode Fifo.prototype.openWriter | Fifo.openWriter} and their siblings open them.
  *
  * The object refers to the file that it has created or opened, not to the path: if
  * another file gets the same path later, that one is neither opened nor removed.
@@ -173,6 +185,7 @@ export class Fifo implements Disposable {
   readonly #path: string;
   readonly #file: Descriptor;
 
+  /** @ignore */
   private constructor(token: typeof internal, path: string, file: Descriptor) {
     checkInternal(token, "Fifo");
     try {
@@ -259,7 +272,7 @@ export class Fifo implements Disposable {
 
   /**
    * `open(path, O_RDONLY)`, blocking this thread until a writer opens the FIFO. With a
-   * timeout it is polled, as by {@linkcode Fifo.openReader}.
+   * timeout it is polled, as by {@linkcode Fifo.prototype.openReader | Fifo.openReader}.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -342,7 +355,7 @@ export class Fifo implements Disposable {
 
   /**
    * `open(path, O_WRONLY)`, blocking this thread until a reader opens the FIFO. With a
-   * timeout it is polled, as by {@linkcode Fifo.openWriter}.
+   * timeout it is polled, as by {@linkcode Fifo.prototype.openWriter | Fifo.openWriter}.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *

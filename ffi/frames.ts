@@ -58,20 +58,55 @@ import {
   type WaitOptions,
 } from "./wait/options.ts";
 
-export type { FramedSendOptions, FrameWriter } from "./frames/frame_writer.ts";
+export type {
+  /** Options of `FramedStream.send` and its siblings. */
+  FramedSendOptions,
+  /** A stream to write frames to, such as a `UnixStream` or a `PipeWriter`. */
+  FrameWriter,
+} from "./frames/frame_writer.ts";
 export {
+  /** A descriptor that has arrived, and is not taken yet. */
   type ArrivedDescriptor,
+  /**
+   * Reads a stream of bytes exactly: `read(2)` into a buffer, from which each call
+   * takes what it is asked for, and waits until that is complete.
+   */
   BufferedReader,
+  /** Options of a `BufferedReader`. */
   type BufferedReaderOptions,
+  /** A stream of bytes to read from, such as a `PipeReader` or a `UnixStream`. */
   type ByteSource,
+  /** What a reader has read from its source and not returned. */
   type DetachedBuffer,
+  /** Descriptors that were taken from a reader. */
   type TakenDescriptors,
 } from "./reader.ts";
-export type { DescriptorOwner } from "./kernel/descriptor_owner.ts";
-export type { PassedDescriptor } from "./socket/passed_descriptor.ts";
-export type { DescriptorLike } from "./wait/descriptors.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export type {
+  /** An object that owns a descriptor: the base of several classes. */
+  DescriptorOwner,
+} from "./kernel/descriptor_owner.ts";
+export type {
+  /** A descriptor that was received. */
+  PassedDescriptor,
+} from "./socket/passed_descriptor.ts";
+export type {
+  /** The number of a descriptor, or an object that has one as `fd`. */
+  DescriptorLike,
+} from "./wait/descriptors.ts";
+export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
 
 /** Options of a {@linkcode FramedStream}. */
 export interface FramedStreamOptions {
@@ -136,7 +171,8 @@ const MAX_SIZE = 0x7fff_ffff;
  * The object owns the stream: it reads ahead, so do not use the stream itself. Messages
  * are sent in the order of the calls, and calls that receive are served in their order.
  *
- * A stream socket can carry descriptors. {@linkcode FramedStream.receiveMessage} returns
+ * A stream socket can carry descriptors.
+ * {@linkcode FramedStream.prototype.receiveMessage | FramedStream.receiveMessage} returns
  * those that come with a message; without the option `maxDescriptors`, the first one ends
  * receiving with an error.
  *
@@ -278,7 +314,7 @@ export class FramedStream implements Disposable {
    * @param message The message; it may be empty.
    * @param options `descriptors`, and `timeout` in milliseconds.
    * @throws {Error} If an asynchronous send is pending.
-   * @throws As {@linkcode FramedStream.send}.
+   * @throws As {@linkcode FramedStream.prototype.send | FramedStream.send}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
@@ -301,7 +337,8 @@ export class FramedStream implements Disposable {
    * bytes, its length is less than that of the prefix that it includes, or more than
    * `maxDescriptors` descriptors come along; all later receives fail, too.
    * @throws {Error} If descriptors come with the message: call
-   * {@linkcode FramedStream.receiveMessage}, which returns both.
+   * {@linkcode FramedStream.prototype.receiveMessage | FramedStream.receiveMessage},
+   * which returns both.
    * @throws {ClosedError} If the stream is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} ECONNRESET if the peer closed with unread data.
@@ -323,7 +360,7 @@ export class FramedStream implements Disposable {
    * @param options `timeout` in milliseconds.
    * @returns The message, or null at the end of the stream.
    * @throws {Error} If an asynchronous receive is pending.
-   * @throws As {@linkcode FramedStream.receive}.
+   * @throws As {@linkcode FramedStream.prototype.receive | FramedStream.receive}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -337,7 +374,7 @@ export class FramedStream implements Disposable {
    *
    * @returns The message, undefined if it is not complete now or while an asynchronous
    * receive is pending, or null at the end of the stream.
-   * @throws As {@linkcode FramedStream.receive}.
+   * @throws As {@linkcode FramedStream.prototype.receive | FramedStream.receive}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -354,8 +391,9 @@ export class FramedStream implements Disposable {
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The message, or null at the end of the stream.
    * @throws {Deno.errors.UnexpectedEof} If the stream ends within a message.
-   * @throws {Deno.errors.InvalidData} As {@linkcode FramedStream.receive}; or if this
-   * process may open no more descriptors (EMFILE).
+   * @throws {Deno.errors.InvalidData} As
+   * {@linkcode FramedStream.prototype.receive | FramedStream.receive}; or if this process
+   * may open no more descriptors (EMFILE).
    * @throws {ClosedError} If the stream is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} ECONNRESET if the peer closed with unread data.
@@ -396,7 +434,8 @@ export class FramedStream implements Disposable {
    * @param options `timeout` in milliseconds.
    * @returns The message, or null at the end of the stream.
    * @throws {Error} If an asynchronous receive is pending.
-   * @throws As {@linkcode FramedStream.receiveMessage}.
+   * @throws As
+   * {@linkcode FramedStream.prototype.receiveMessage | FramedStream.receiveMessage}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -410,7 +449,8 @@ export class FramedStream implements Disposable {
    *
    * @returns The message, undefined if it is not complete now or while an asynchronous
    * receive is pending, or null at the end of the stream.
-   * @throws As {@linkcode FramedStream.receiveMessage}.
+   * @throws As
+   * {@linkcode FramedStream.prototype.receiveMessage | FramedStream.receiveMessage}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */

@@ -37,7 +37,14 @@
 import { KINDS, takeSnapshot } from "./inspect/snapshot.ts";
 import type { InspectOptions, IpcKind, IpcSnapshot } from "./inspect/types.ts";
 
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
 export type * from "./inspect/types.ts";
 
 /** The kinds that are asked for. */

@@ -30,8 +30,20 @@ import { resourceLimit, RLIMIT_MSGQUEUE } from "./libc/sys_resource.ts";
 import { SEM_INFO } from "./libc/sys_sem.ts";
 import { pageSize } from "./libc/unistd.ts";
 
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
-export { MQ_PRIO_MAX, SEM_VALUE_MAX };
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
+export {
+  /** One more than the highest priority. */
+  MQ_PRIO_MAX,
+  /** The maximum value of a POSIX semaphore. */
+  SEM_VALUE_MAX,
+};
 
 /** The limits of System V message queues, and their use in this IPC namespace. */
 export interface SysvMessageQueueLimits {

@@ -27,16 +27,65 @@
  * @module
  */
 
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
 export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
+export type {
+  /** An entry of `SysvSemaphoreSet.list`. */
   SysvSemaphoreSetEntry,
+  /** The status of a System V semaphore set: `struct semid_ds`. */
   SysvSemaphoreSetStat,
 } from "./semaphore/sysv_stat.ts";
-export { ftok } from "./ftok.ts";
-export type { LockGuard, ReadGuard } from "./lock/guard.ts";
-export type { LockCreateOptions } from "./lock/lock_set.ts";
-export type { SharedLock } from "./lock/shared_lock.ts";
-export { SharedMutex } from "./lock/shared_mutex.ts";
-export { SharedRwLock } from "./lock/shared_rw_lock.ts";
-export { SharedCondition } from "./lock/shared_condition.ts";
+export {
+  /** `ftok(path, id)`: returns a key for System V objects. */
+  ftok,
+} from "./ftok.ts";
+export type {
+  /** The guard of an exclusive owner. */
+  LockGuard,
+  /** The guard of a reader. */
+  ReadGuard,
+} from "./lock/guard.ts";
+export type {
+  /** Options of `create()` and `openOrCreate()` of the locks. */
+  LockCreateOptions,
+} from "./lock/lock_set.ts";
+export type {
+  /**
+   * The base class of `SharedMutex`, `SharedRwLock` and `SharedCondition`: a System V
+   * semaphore set.
+   */
+  SharedLock,
+} from "./lock/shared_lock.ts";
+export {
+  /**
+   * A robust mutex between processes: it survives the death of its owner, also by `kill
+   * -9`.
+   */
+  SharedMutex,
+} from "./lock/shared_mutex.ts";
+export {
+  /**
+   * A robust reader-writer lock between processes: many readers hold it at a time, or
+   * one writer.
+   */
+  SharedRwLock,
+} from "./lock/shared_rw_lock.ts";
+export {
+  /**
+   * A robust condition variable between processes: waits, under a `SharedMutex`, until
+   * a predicate on the data holds.
+   */
+  SharedCondition,
+} from "./lock/shared_condition.ts";

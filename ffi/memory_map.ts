@@ -106,31 +106,91 @@ import { checkRange, rangeIn, type RangeOptions } from "./memory/range.ts";
 import { limitsOf, NO_LIMITS, type WaitOptions } from "./wait/options.ts";
 import { WaiterQueue } from "./wait/waiters.ts";
 
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
-export type { FromFdOptions } from "./kernel/descriptor_owner.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
 export type {
+  /** Options of `fromFd()`. */
+  FromFdOptions,
+} from "./kernel/descriptor_owner.ts";
+export type {
+  /** Options of `create()` of `MemoryMap` and `PosixSharedMemory`. */
   MapCreateOptions,
+  /** Options of `open()` of `MemoryMap` and `PosixSharedMemory`. */
   MapOpenOptions,
+  /** Options of a mapping: its range of the file, and its access. */
   MapOptions,
+  /** Options of `resize()`. */
   ResizeOptions,
 } from "./memory/file.ts";
-export { type AtomicWords, Memory } from "./memory/memory.ts";
-export type { MemoryAdvice } from "./memory/pages.ts";
-export type { RangeOptions } from "./memory/range.ts";
 export {
+  /** The words of a memory, for `Atomics`. */
+  type AtomicWords,
+  /**
+   * Mapped memory: the base of `SysvSharedMemory`, `PosixSharedMemory` and `MemoryMap`.
+   */
+  Memory,
+} from "./memory/memory.ts";
+export type {
+  /** How memory will be used, for `Memory.advise`: `MADV_...`. */
+  MemoryAdvice,
+} from "./memory/pages.ts";
+export type {
+  /** A range of bytes in a file, or in a mapping. */
+  RangeOptions,
+} from "./memory/range.ts";
+export {
+  /**
+   * `struct { _Atomic uint32_t sequence; alignas(8) uint8_t value[size]; }`: bytes in
+   * memory with one writer, and readers that get consistent copies.
+   */
   SequenceBytes,
+  /** Options of `SequenceBytes.read` and its siblings. */
   type SequenceBytesReadOptions,
 } from "./memory/sequence_bytes.ts";
-export { SequenceCell } from "./memory/sequence_cell.ts";
-export type { MemoryHandle } from "./memory/share.ts";
+export {
+  /**
+   * `struct { _Atomic uint32_t sequence; alignas(8) T value; }`: a struct in memory
+   * with one writer, and readers that get consistent copies: a sequence lock.
+   */
+  SequenceCell,
+} from "./memory/sequence_cell.ts";
 export type {
+  /**
+   * Memory on its way to another thread: the result of `Memory.share`, for one
+   * `postMessage` and one `Memory.adopt`.
+   */
+  MemoryHandle,
+} from "./memory/share.ts";
+export type {
+  /**
+   * A C type: its size, its alignment, and how its values move between JavaScript and
+   * memory.
+   */
   CType,
+  /** The declaration of a struct or a union: its fields, in the order of C. */
   Fields,
+  /** The value of a struct or a union with these fields: a plain object. */
   FieldValues,
+  /** The live view of a struct or a union with these fields. */
   FieldViews,
+  /**
+   * A C struct, made by `struct`: its layout, and the conversions between its bytes and
+   * JavaScript values.
+   */
   Struct,
 } from "./struct.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
 
 /** Options of the methods that open a {@linkcode MemoryMap}. */
 export interface ResizableOptions {
@@ -290,6 +350,7 @@ export class MemoryMap extends Memory {
   readonly #file: Descriptor | "none" | undefined;
   #offset: number;
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     mapping: Mapping,

@@ -49,31 +49,77 @@
  * @module
  */
 
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
-export type { SysvChange, SysvTarget } from "./kernel/sysv_object.ts";
-export type { DescriptorOwner } from "./kernel/descriptor_owner.ts";
-export { ftok } from "./ftok.ts";
 export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
+export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
+export type {
+  /** The fields that `change()` of a System V object sets; absent ones stay. */
+  SysvChange,
+  /** A System V object: by its key, or by its identifier. */
+  SysvTarget,
+} from "./kernel/sysv_object.ts";
+export type {
+  /** An object that owns a descriptor: the base of several classes. */
+  DescriptorOwner,
+} from "./kernel/descriptor_owner.ts";
+export {
+  /** `ftok(path, id)`: returns a key for System V objects. */
+  ftok,
+} from "./ftok.ts";
+export {
+  /** A message received from a POSIX queue. */
   type PosixMessage,
+  /** A POSIX message queue. */
   PosixMessageQueue,
+  /** Options of `PosixMessageQueue.create` and `openOrCreate()`. */
   type PosixMessageQueueCreateOptions,
+  /** Options of `PosixMessageQueue.open`. */
   type PosixMessageQueueOpenOptions,
+  /** The status of a POSIX message queue: `struct mq_attr`. */
   type PosixMessageQueueStat,
+  /** Options of `PosixMessageQueue.receive` and its siblings. */
   type PosixReceiveOptions,
+  /** Options of `PosixMessageQueue.send` and its siblings. */
   type PosixSendOptions,
 } from "./message_queue/posix.ts";
-export type { PosixMessageQueueEntry } from "./message_queue/posix_list.ts";
-export { SysvRequest } from "./message_queue/sysv_request.ts";
-export type { SysvMessage } from "./message_queue/sysv_buffer.ts";
 export type {
+  /** An entry of `PosixMessageQueue.list`. */
+  PosixMessageQueueEntry,
+} from "./message_queue/posix_list.ts";
+export {
+  /** A request, received by `SysvMessageQueue.requests`. */
+  SysvRequest,
+} from "./message_queue/sysv_request.ts";
+export type {
+  /** A message received from a System V queue. */
+  SysvMessage,
+} from "./message_queue/sysv_buffer.ts";
+export type {
+  /** Options of `SysvMessageQueue.receive` and its siblings. */
   SysvReceiveOptions,
+  /** Options of `SysvMessageQueue.send` and its siblings. */
   SysvSendOptions,
 } from "./message_queue/sysv_selection.ts";
 export {
+  /** A System V message queue. */
   SysvMessageQueue,
+  /** The fields that `SysvMessageQueue.change` sets; absent ones stay. */
   type SysvMessageQueueChange,
+  /** Options of `SysvMessageQueue.create` and `openOrCreate()`. */
   type SysvMessageQueueCreateOptions,
+  /** An entry of `SysvMessageQueue.list`. */
   type SysvMessageQueueEntry,
+  /** The status of a System V message queue: `struct msqid_ds`. */
   type SysvMessageQueueStat,
 } from "./message_queue/sysv.ts";

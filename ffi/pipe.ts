@@ -80,15 +80,47 @@ import {
   writeSync,
 } from "./wait/transfer.ts";
 
-export { splice, type SpliceOptions, tee } from "./splice.ts";
+export {
+  /**
+   * `splice(source, off_in, target, off_out, length, SPLICE_F_MOVE |
+   * SPLICE_F_NONBLOCK)`: moves bytes between descriptors without copying them through
+   * this process.
+   */
+  splice,
+  /** Options of `splice`. */
+  type SpliceOptions,
+  /**
+   * `tee(source, target, length, SPLICE_F_NONBLOCK)`: copies bytes from one pipe to
+   * another without consuming them.
+   */
+  tee,
+} from "./splice.ts";
 export type {
+  /** An object that owns a descriptor: the base of several classes. */
   DescriptorOwner,
+  /** Options of `fromFd()`. */
   FromFdOptions,
+  /** Two sides that are connected to each other. */
   Pair,
 } from "./kernel/descriptor_owner.ts";
-export type { DescriptorLike } from "./wait/descriptors.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export type {
+  /** The number of a descriptor, or an object that has one as `fd`. */
+  DescriptorLike,
+} from "./wait/descriptors.ts";
+export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
 
 /**
  * `PIPE_BUF`: a write of at most this many bytes is atomic. Its bytes are contiguous
@@ -182,6 +214,7 @@ let makeWriter: (descriptor: Descriptor) => PipeWriter;
 export class PipeReader extends DescriptorOwner {
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
 
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: Descriptor) {
     super(token, "PipeReader", descriptor);
   }
@@ -360,6 +393,7 @@ export class PipeReader extends DescriptorOwner {
 export class PipeWriter extends DescriptorOwner {
   #writable: WritableStream<Uint8Array> | undefined;
 
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: Descriptor) {
     super(token, "PipeWriter", descriptor);
   }
@@ -488,7 +522,7 @@ export class PipeWriter extends DescriptorOwner {
 
   /**
    * `fcntl(fd, F_SETPIPE_SZ, bytes)`: changes the capacity. See
-   * {@linkcode PipeReader.setCapacity}.
+   * {@linkcode PipeReader.prototype.setCapacity | PipeReader.setCapacity}.
    *
    * @param bytes The capacity; the kernel rounds it up.
    * @returns The new capacity.

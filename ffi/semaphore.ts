@@ -46,25 +46,65 @@
  * @module
  */
 
-export type { SysvChange, SysvTarget } from "./kernel/sysv_object.ts";
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
-export { ftok } from "./ftok.ts";
+export type {
+  /** The fields that `change()` of a System V object sets; absent ones stay. */
+  SysvChange,
+  /** A System V object: by its key, or by its identifier. */
+  SysvTarget,
+} from "./kernel/sysv_object.ts";
 export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
+export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
+export {
+  /** `ftok(path, id)`: returns a key for System V objects. */
+  ftok,
+} from "./ftok.ts";
+export {
+  /** A POSIX semaphore: with a name, or in shared memory. */
   PosixSemaphore,
+  /** Options of `PosixSemaphore.create` and `openOrCreate()`. */
   type PosixSemaphoreCreateOptions,
+  /** An entry of `PosixSemaphore.list`. */
   type PosixSemaphoreEntry,
 } from "./semaphore/posix.ts";
-export type { SemaphorePermit } from "./semaphore/permit.ts";
-export type { SysvSemaphoreOperation } from "./semaphore/operations.ts";
-export { SysvSemaphore, type SysvSemaphoreOptions } from "./semaphore/sysv.ts";
+export type {
+  /** A permit that was taken from a semaphore. */
+  SemaphorePermit,
+} from "./semaphore/permit.ts";
+export type {
+  /** One of the operations that are done together: `struct sembuf`. */
+  SysvSemaphoreOperation,
+} from "./semaphore/operations.ts";
 export {
+  /** One semaphore of a `SysvSemaphoreSet`, with permits. */
+  SysvSemaphore,
+  /** Options of `SysvSemaphoreSet.semaphore`. */
+  type SysvSemaphoreOptions,
+} from "./semaphore/sysv.ts";
+export {
+  /** A System V semaphore set. */
   SysvSemaphoreSet,
+  /** Options of `SysvSemaphoreSet.create` and `openOrCreate()`. */
   type SysvSemaphoreSetCreateOptions,
+  /** Options of `SysvSemaphoreSet.open`. */
   type SysvSemaphoreSetOpenOptions,
+  /** The number of waiters of one semaphore of a set, in all processes together. */
   type SysvSemaphoreWaiters,
 } from "./semaphore/sysv_set.ts";
 export type {
+  /** An entry of `SysvSemaphoreSet.list`. */
   SysvSemaphoreSetEntry,
+  /** The status of a System V semaphore set: `struct semid_ds`. */
   SysvSemaphoreSetStat,
 } from "./semaphore/sysv_stat.ts";

@@ -17,8 +17,9 @@
  * | {@linkcode MemoryFile}         | a passed descriptor   | sealable  | peers that are not trusted |
  *
  * Each is a {@linkcode Memory} once it is mapped: bytes, C structs, words for `Atomics`.
- * {@linkcode Memory.wait} and {@linkcode Memory.notify} tell other processes about
- * changes, and readers of a {@linkcode SequenceCell} never see half of a write.
+ * {@linkcode Memory.prototype.wait | Memory.wait} and
+ * {@linkcode Memory.prototype.notify | Memory.notify} tell other processes about changes,
+ * and readers of a {@linkcode SequenceCell} never see half of a write.
  *
  * ```ts
  * import { PosixSharedMemory } from "@linux/ipc/shared-memory";
@@ -42,56 +43,147 @@
  * @module
  */
 
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
 export type {
+  /**
+   * A C type: its size, its alignment, and how its values move between JavaScript and
+   * memory.
+   */
   CType,
+  /** The declaration of a struct or a union: its fields, in the order of C. */
   Fields,
+  /** The value of a struct or a union with these fields: a plain object. */
   FieldValues,
+  /** The live view of a struct or a union with these fields. */
   FieldViews,
+  /**
+   * A C struct, made by `struct`: its layout, and the conversions between its bytes and
+   * JavaScript values.
+   */
   Struct,
 } from "./struct.ts";
-export { ftok } from "./ftok.ts";
-export type { SysvChange, SysvTarget } from "./kernel/sysv_object.ts";
+export {
+  /** `ftok(path, id)`: returns a key for System V objects. */
+  ftok,
+} from "./ftok.ts";
 export type {
+  /** The fields that `change()` of a System V object sets; absent ones stay. */
+  SysvChange,
+  /** A System V object: by its key, or by its identifier. */
+  SysvTarget,
+} from "./kernel/sysv_object.ts";
+export type {
+  /** An object that owns a descriptor: the base of several classes. */
   DescriptorOwner,
+  /** Options of `fromFd()`. */
   FromFdOptions,
 } from "./kernel/descriptor_owner.ts";
 export type {
+  /** Options of `create()` of `MemoryMap` and `PosixSharedMemory`. */
   MapCreateOptions,
+  /** Options of `open()` of `MemoryMap` and `PosixSharedMemory`. */
   MapOpenOptions,
+  /** Options of a mapping: its range of the file, and its access. */
   MapOptions,
+  /** Options of `resize()`. */
   ResizeOptions,
 } from "./memory/file.ts";
-export { type AtomicWords, Memory } from "./memory/memory.ts";
-export type { MemoryAdvice } from "./memory/pages.ts";
-export type { RangeOptions } from "./memory/range.ts";
 export {
+  /** The words of a memory, for `Atomics`. */
+  type AtomicWords,
+  /**
+   * Mapped memory: the base of `SysvSharedMemory`, `PosixSharedMemory` and `MemoryMap`.
+   */
+  Memory,
+} from "./memory/memory.ts";
+export type {
+  /** How memory will be used, for `Memory.advise`: `MADV_...`. */
+  MemoryAdvice,
+} from "./memory/pages.ts";
+export type {
+  /** A range of bytes in a file, or in a mapping. */
+  RangeOptions,
+} from "./memory/range.ts";
+export {
+  /**
+   * `struct { _Atomic uint32_t sequence; alignas(8) uint8_t value[size]; }`: bytes in
+   * memory with one writer, and readers that get consistent copies.
+   */
   SequenceBytes,
+  /** Options of `SequenceBytes.read` and its siblings. */
   type SequenceBytesReadOptions,
 } from "./memory/sequence_bytes.ts";
-export { SequenceCell } from "./memory/sequence_cell.ts";
-export type { MemoryHandle } from "./memory/share.ts";
 export {
+  /**
+   * `struct { _Atomic uint32_t sequence; alignas(8) T value; }`: a struct in memory
+   * with one writer, and readers that get consistent copies: a sequence lock.
+   */
+  SequenceCell,
+} from "./memory/sequence_cell.ts";
+export type {
+  /**
+   * Memory on its way to another thread: the result of `Memory.share`, for one
+   * `postMessage` and one `Memory.adopt`.
+   */
+  MemoryHandle,
+} from "./memory/share.ts";
+export {
+  /** `mmap(...)`: a file, or memory without a file, as bytes. */
   MemoryMap,
+  /** Options of `MemoryMap.anonymous`. */
   type MemoryMapAnonymousOptions,
+  /** Options of the methods that open a `MemoryMap`. */
   type ResizableOptions,
 } from "./memory_map.ts";
 export {
+  /**
+   * A memory file: memory that has no name, and that other processes get with its
+   * descriptor.
+   */
   MemoryFile,
+  /** Options of `MemoryFile.create`. */
   type MemoryFileCreateOptions,
+  /** Options of `MemoryFile.fromFd`. */
   type MemoryFileFromFdOptions,
+  /** A permanent restriction on a memory file: `F_SEAL_...`. */
   type Seal,
 } from "./shared_memory/memory_file.ts";
 export {
+  /**
+   * `shm_open(name, ...)`, `mmap(...)`: a POSIX shared memory object, mapped into this
+   * process: memory that has a name.
+   */
   PosixSharedMemory,
+  /** An entry of `PosixSharedMemory.list`. */
   type PosixSharedMemoryEntry,
+  /** The status of a POSIX shared memory object. */
   type PosixSharedMemoryStat,
 } from "./shared_memory/posix.ts";
 export {
+  /**
+   * `shmget(key, ...)`, `shmat(id, ...)`: a System V shared memory segment, attached to
+   * this process.
+   */
   SysvSharedMemory,
+  /** Options of `SysvSharedMemory.create` and `openOrCreate()`. */
   type SysvSharedMemoryCreateOptions,
+  /** An entry of `SysvSharedMemory.list`. */
   type SysvSharedMemoryEntry,
+  /** Options of `SysvSharedMemory.open` and `fromId()`. */
   type SysvSharedMemoryOpenOptions,
+  /** The status of a System V shared memory segment: `struct shmid_ds`. */
   type SysvSharedMemoryStat,
 } from "./shared_memory/sysv.ts";
-export type { SyncWaitOptions, WaitOptions } from "./wait/options.ts";
+export type {
+  /** Options of a wait that blocks the thread. */
+  SyncWaitOptions,
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";

@@ -9,7 +9,7 @@
  * **Choose it** when the peer is written in C (or in another language that uses C
  * structs), when records must have a fixed size (a slot in shared memory, a
  * message with a size limit), or to read and write a record in shared memory in
- * place, with {@linkcode Struct.view}.
+ * place, with {@linkcode Layout.view | Struct.view}.
  *
  * **Choose something else**
  * - for messages between two Deno programs: `JSON.stringify` needs no declaration,
@@ -76,32 +76,99 @@
  * @module
  */
 
-export { array, type ArrayView } from "./struct/array.ts";
-export { bits } from "./struct/bits.ts";
-export { bytes, cstring } from "./struct/bytes.ts";
+export {
+  /** `type[length]`: contiguous elements of one type. */
+  array,
+  /**
+   * The live view of a C array: every access to an element reads or writes the memory.
+   */
+  type ArrayView,
+} from "./struct/array.ts";
+export {
+  /** `type name : width`: a bit-field. */
+  bits,
+} from "./struct/bits.ts";
+export {
+  /** `unsigned char[size]`: bytes as they are. */
+  bytes,
+  /** `char[size]`: a string in UTF-8 that ends with a NUL. */
+  cstring,
+} from "./struct/bytes.ts";
 export type {
+  /** The values that can be written to a struct with these fields. */
   FieldInputs,
+  /** The declaration of a struct or a union: its fields, in the order of C. */
   Fields,
+  /** The value of a struct or a union with these fields: a plain object. */
   FieldValues,
+  /** The live view of a struct or a union with these fields. */
   FieldViews,
+  /** The conversions between the bytes of a struct or a union and JavaScript values. */
   Layout,
+  /** Options of `struct` and `union`. */
   StructOptions,
 } from "./struct/record.ts";
 export {
+  /**
+   * A number that is big-endian in memory, as in network protocols, file formats and
+   * device registers: `__be32`, or what `htonl` returns.
+   */
   bigEndian,
+  /** `bool`, `_Bool`: one byte. */
   bool,
+  /** `enum`: the names of numbers. */
   enumeration,
+  /** `float`: a number, rounded to 24 significant bits. */
   f32,
+  /** `double`: any number. */
   f64,
+  /** `int16_t`, `short`: an integer from -32768 to 32767. */
   i16,
+  /** `int32_t`, `int`: an integer from -2147483648 to 2147483647. */
   i32,
+  /** `int64_t`, `long`: a bigint from -2n ** 63n to 2n ** 63n - 1n. */
   i64,
+  /** `int8_t`, `signed char`: an integer from -128 to 127. */
   i8,
+  /** `uint16_t`, `unsigned short`: an integer from 0 to 65535. */
   u16,
+  /** `uint32_t`, `unsigned`: an integer from 0 to 4294967295. */
   u32,
+  /** `uint64_t`, `unsigned long`, `size_t`: a bigint from 0n to 2n ** 64n - 1n. */
   u64,
+  /** `uint8_t`, `unsigned char`: an integer from 0 to 255. */
   u8,
 } from "./struct/scalar.ts";
-export { type Struct, struct } from "./struct/struct.ts";
-export type { CType, InputOf, ValueOf, ViewOf } from "./struct/type.ts";
-export { type Union, union, type UnionInput } from "./struct/union.ts";
+export {
+  /**
+   * A C struct, made by `struct`: its layout, and the conversions between its bytes and
+   * JavaScript values.
+   */
+  type Struct,
+  /** `struct`: declares a C struct, with fields of these types in this order. */
+  struct,
+} from "./struct/struct.ts";
+export type {
+  /**
+   * A C type: its size, its alignment, and how its values move between JavaScript and
+   * memory.
+   */
+  CType,
+  /** The type of what can be written to a C type, as `encode` and `write` accept it. */
+  InputOf,
+  /** The type of the values of a C type, as `decode` returns them: a copy. */
+  ValueOf,
+  /** The type of the live views of a C type, as `view` returns them. */
+  ViewOf,
+} from "./struct/type.ts";
+export {
+  /** A C union, made by `union`. */
+  type Union,
+  /** `union`: declares a C union: members of these types at the same place. */
+  union,
+  /**
+   * A value that can be written to a union: one of its members, or a value or view of
+   * it.
+   */
+  type UnionInput,
+} from "./struct/union.ts";

@@ -36,9 +36,22 @@ import { limitsOf, type WaitOptions } from "./wait/options.ts";
 import { pollNow } from "./wait/reactor.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
 
-export type { DescriptorLike } from "./wait/descriptors.ts";
-export type { WaitOptions } from "./wait/options.ts";
-export { ClosedError, IpcError, type SystemLimit } from "./errors.ts";
+export type {
+  /** The number of a descriptor, or an object that has one as `fd`. */
+  DescriptorLike,
+} from "./wait/descriptors.ts";
+export type {
+  /** Options of a wait that does not block the thread. */
+  WaitOptions,
+} from "./wait/options.ts";
+export {
+  /** The object was closed before it was used, or while something waited for it. */
+  ClosedError,
+  /** A system call failed: `errno`, with the name of the call and the object of it. */
+  IpcError,
+  /** A system limit that a refused call ran into. */
+  type SystemLimit,
+} from "./errors.ts";
 
 /** A descriptor that {@linkcode waitAny} waits for: to read from it, or else to write to it. */
 export type WaitTarget = DescriptorLike | { readonly writable: DescriptorLike };

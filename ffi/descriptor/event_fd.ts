@@ -109,6 +109,7 @@ function writeNow(fd: number, value: bigint): number {
 export class EventFd extends DescriptorOwner {
   readonly #writes = new WaiterQueue();
 
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: Descriptor) {
     super(token, "EventFd", descriptor);
   }

@@ -106,7 +106,7 @@ export interface FileCreateOptions {
   append?: boolean | undefined;
 }
 
-/** What an offset of {@linkcode File.seek} is relative to. */
+/** What an offset of {@linkcode File.prototype.seek | File.seek} is relative to. */
 export type SeekOrigin = "start" | "current" | "end";
 
 const WHENCE: Record<SeekOrigin, number> = {
@@ -178,8 +178,8 @@ function checkOffset(offset: unknown): asserts offset is number {
  * all forms of `read` and `write` return at once, but for the time that the disk takes.
  *
  * **The offset** is the open file's. All that share it, such as the process that has
- * passed the descriptor, move it. {@linkcode File.pread} and {@linkcode File.pwrite} do
- * not use it.
+ * passed the descriptor, move it. {@linkcode File.prototype.pread | File.pread} and
+ * {@linkcode File.prototype.pwrite | File.pwrite} do not use it.
  *
  * @example Read a file whose descriptor was passed
  * ```ts
@@ -207,6 +207,7 @@ export class File extends DescriptorOwner {
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     descriptor: Descriptor,
@@ -410,7 +411,7 @@ export class File extends DescriptorOwner {
    * @returns The number of bytes read, or null at the end.
    * @throws {ClosedError} If this file is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} As {@linkcode File.readSync}.
+   * @throws {IpcError} As {@linkcode File.prototype.readSync | File.readSync}.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
@@ -429,7 +430,7 @@ export class File extends DescriptorOwner {
    * @returns The number of bytes read, undefined if there is no data now, or null at the
    * end.
    * @throws {ClosedError} If this file is closed.
-   * @throws {IpcError} As {@linkcode File.readSync}.
+   * @throws {IpcError} As {@linkcode File.prototype.readSync | File.readSync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -469,7 +470,7 @@ export class File extends DescriptorOwner {
    * @throws {ClosedError} If this file is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may have been
    * written.
-   * @throws {IpcError} As {@linkcode File.writeSync}.
+   * @throws {IpcError} As {@linkcode File.prototype.writeSync | File.writeSync}.
    * @throws The reason of the signal, if it is aborted; a part may have been written.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
@@ -485,7 +486,7 @@ export class File extends DescriptorOwner {
    * @returns The number of bytes written, or undefined if there is no room, or an
    * asynchronous write is pending.
    * @throws {ClosedError} If this file is closed.
-   * @throws {IpcError} As {@linkcode File.writeSync}.
+   * @throws {IpcError} As {@linkcode File.prototype.writeSync | File.writeSync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
@@ -530,7 +531,7 @@ export class File extends DescriptorOwner {
    * `Number.MAX_SAFE_INTEGER`.
    * @throws {ClosedError} If this file is closed.
    * @throws {IpcError} ESPIPE if this is a pipe, a socket or a terminal; others as
-   * {@linkcode File.writeSync}. A part may have been written.
+   * {@linkcode File.prototype.writeSync | File.writeSync}. A part may have been written.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pwrite.2.html | pwrite(2)}
    */
@@ -611,7 +612,7 @@ export class File extends DescriptorOwner {
    * read the data.
    *
    * @throws {ClosedError} If this file is closed.
-   * @throws {IpcError} As {@linkcode File.sync}.
+   * @throws {IpcError} As {@linkcode File.prototype.sync | File.sync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fdatasync.2.html | fdatasync(2)}
    */

@@ -260,6 +260,7 @@ export class FileLock {
   readonly #range: Range;
   readonly #queue = new WaiterQueue();
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     descriptor: Descriptor,
@@ -359,7 +360,7 @@ export class FileLock {
    * @throws {ClosedError} If the file is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EDEADLK if a guard of this thread is in the way; others as
-   * {@linkcode FileLock.lock}.
+   * {@linkcode FileLock.prototype.lock | FileLock.lock}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html | F_OFD_SETLK(2const)}
    */
@@ -389,7 +390,7 @@ export class FileLock {
    * @param options `shared`.
    * @returns A guard that unlocks; undefined if another lock is in the way.
    * @throws {ClosedError} If the file is closed.
-   * @throws {IpcError} As {@linkcode FileLock.lock}.
+   * @throws {IpcError} As {@linkcode FileLock.prototype.lock | FileLock.lock}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html | F_OFD_SETLK(2const)}
    */

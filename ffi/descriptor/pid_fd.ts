@@ -117,6 +117,7 @@ export class PidFd extends DescriptorOwner {
     make = (descriptor) => new PidFd(internal, descriptor);
   }
 
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: Descriptor) {
     super(token, "PidFd", descriptor);
     this.#exits = new DescriptorSource(descriptor, POLLIN);

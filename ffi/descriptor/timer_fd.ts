@@ -71,9 +71,9 @@ export interface TimerSetting {
    */
   after?: number | undefined;
   /**
-   * `TFD_TIMER_ABSTIME`: the moment of the first expiration, in milliseconds on the timer's
-   * clock, as {@linkcode TimerFd.now} tells it, or a `Date` for the time of day. A moment
-   * in the past expires at once.
+   * `TFD_TIMER_ABSTIME`: the moment of the first expiration, in milliseconds on the
+   * timer's clock, as {@linkcode TimerFd.prototype.now | TimerFd.now} tells it, or a
+   * `Date` for the time of day. A moment in the past expires at once.
    */
   at?: number | Date | undefined;
   /**
@@ -186,6 +186,7 @@ function expirations(value: BigUint64Array): number {
 export class TimerFd extends DescriptorOwner {
   readonly #clock: TimerClock | undefined;
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     descriptor: Descriptor,

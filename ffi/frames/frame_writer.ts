@@ -21,7 +21,9 @@ import { ready, readySync, type Waitable } from "../wait/reactor.ts";
 import { isAborted, throwIfAborted } from "../wait/signal.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 
-/** Options of {@linkcode FramedStream.send} and its siblings. */
+/**
+ * Options of {@linkcode FramedStream.prototype.send | FramedStream.send} and its siblings.
+ */
 export interface FramedSendOptions {
   /**
    * Descriptors to pass, at most 253, over a stream that can carry them. The receiver

@@ -61,7 +61,11 @@ export function livenessOf(target: object): Liveness | undefined {
 export abstract class DescriptorOwner implements Disposable {
   readonly #descriptor: Descriptor;
 
-  /** Made by this module alone. */
+  /**
+   * Made by this module alone.
+   *
+   * @ignore
+   */
   protected constructor(
     token: typeof internal,
     name: string,

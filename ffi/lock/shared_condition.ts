@@ -122,19 +122,20 @@ class Broadcast implements Disposable {
  * change, also if the process that makes the change, or another waiter, is killed at any
  * time.
  *
- * A process calls {@linkcode SharedCondition.changing} before it changes the data. The
- * disposal of the result wakes all waiters. So does the death of the process, because
- * the kernel undoes its semaphore operations. (A notification after the change, as of
- * `pthread_cond_signal(3)`, is lost if the process is killed in between. A wake-up of
- * one waiter only is lost if that one is killed.)
+ * A process calls
+ * {@linkcode SharedCondition.prototype.changing | SharedCondition.changing} before it
+ * changes the data. The disposal of the result wakes all waiters. So does the death of
+ * the process, because the kernel undoes its semaphore operations. (A notification after
+ * the change, as of `pthread_cond_signal(3)`, is lost if the process is killed in
+ * between. A wake-up of one waiter only is lost if that one is killed.)
  *
  * It is a set of eight System V semaphores, without memory or a file. Any process with
  * the key and the permission can use it until it is removed. All its users use it with
  * the same mutex.
  *
  * Processes in different IPC namespaces, such as most containers, do not share it. PID
- * namespaces make no difference. docs/shared-locks.md explains the condition, and shows
- * how a C program uses it.
+ * namespaces make no difference. [Shared locks](/docs/shared-locks.md) explains the
+ * condition, and shows how a C program uses it.
  *
  * @example Wait for a value of another process
  * ```ts
@@ -168,6 +169,7 @@ class Broadcast implements Disposable {
  * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
  */
 export class SharedCondition extends SharedLock {
+  /** @ignore */
   private constructor(token: symbol, set: LockSet) {
     super(token, "SharedCondition", set);
   }
@@ -243,7 +245,8 @@ export class SharedCondition extends SharedLock {
    * `semctl(id, 0, IPC_STAT)`: opens a condition by its identifier, also a
    * private one.
    *
-   * @param id The {@linkcode SharedCondition.id} of the condition in another process.
+   * @param id The {@linkcode SharedLock.prototype.id | SharedCondition.id} of the
+   * condition in another process.
    * @returns The condition.
    * @throws {TypeError} If the id is not a number, or if the semaphore set is not a
    * condition.

@@ -14,7 +14,11 @@ export let setOf: (lock: SharedLock) => LockSet;
 export abstract class SharedLock implements Disposable {
   readonly #set: LockSet;
 
-  /** Made by this module alone. */
+  /**
+   * Made by this module alone.
+   *
+   * @ignore
+   */
   protected constructor(token: symbol, name: string, set: LockSet) {
     checkInternal(token, name, "create() or open()");
     this.#set = set;

@@ -81,16 +81,18 @@ export let mutexOf: (mutex: unknown) => Mutex;
  *
  * **Waits are bounded.** A waiter competes for 5 milliseconds with those that come
  * later. Then its turn comes after those of the waiters before it, so a process that
- * locks again at once does not starve others. docs/shared-locks.md has the exact bound,
- * and its exceptions. Within one object asynchronous calls are served in their order.
+ * locks again at once does not starve others. [Shared locks](/docs/shared-locks.md)
+ * has the exact bound, and its exceptions. Within one object asynchronous calls are served
+ * in their order.
  *
  * Processes in different IPC namespaces, such as most containers, do not share it. PID
  * namespaces make no difference.
  *
  * Locking and unlocking takes two system calls. A robust pthread
  * mutex in shared memory needs none, but a process that overwrites or unmaps that memory
- * crashes the owner; a lock on a file has no timeout. docs/shared-locks.md compares
- * them, and shows how a C program uses the mutex.
+ * crashes the owner; a lock on a file has no timeout. [Which lock](/docs/which-lock.md)
+ * compares them; [shared locks](/docs/shared-locks.md) shows how a C program uses the
+ * mutex.
  *
  * @example Repair data after the death of an owner
  * ```ts
@@ -120,6 +122,7 @@ export let mutexOf: (mutex: unknown) => Mutex;
 export class SharedMutex extends SharedLock {
   readonly #mutex: Mutex;
 
+  /** @ignore */
   private constructor(token: symbol, set: LockSet) {
     super(token, "SharedMutex", set);
     this.#mutex = new Mutex(set);
@@ -208,7 +211,8 @@ export class SharedMutex extends SharedLock {
    * `semctl(id, 0, IPC_STAT)`: opens a mutex by its identifier, also a
    * private one.
    *
-   * @param id The {@linkcode SharedMutex.id} of the mutex in another process.
+   * @param id The {@linkcode SharedLock.prototype.id | SharedMutex.id} of the mutex in
+   * another process.
    * @returns The mutex.
    * @throws {TypeError} If the id is not a number, or if the semaphore set is not a
    * mutex.

@@ -108,7 +108,8 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
  * **Writers are preferred.** A reader waits while there are waiting writers, so that
  * overlapping readers do not starve writers. It does so for at most a second, or until
  * its timeout, because a waiting writer may be stopped, or may wait for this reader.
- * {@linkcode SharedRwLock.tryLockRead} does not prefer writers.
+ * {@linkcode SharedRwLock.prototype.tryLockRead | SharedRwLock.tryLockRead} does not
+ * prefer writers.
  *
  * **Waits are bounded**, as with {@linkcode SharedMutex}: after 5 milliseconds the turn
  * of a waiter comes after those of the waiters before it, readers and writers alike. A
@@ -120,8 +121,8 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
  * the mutex is as fast, and `SequenceCell` much faster.
  *
  * Processes in different IPC namespaces, such as most containers, do not share it. PID
- * namespaces make no difference. docs/shared-locks.md explains the lock, and shows how a
- * C program uses it.
+ * namespaces make no difference. [Shared locks](/docs/shared-locks.md) explains the lock,
+ * and shows how a C program uses it.
  *
  * @example Read, after a repair if a writer died
  * ```ts
@@ -171,6 +172,7 @@ export class SharedRwLock extends SharedLock {
   readonly #writers = new WaiterQueue();
   #refusedAt: number | undefined; // the first reader since one has locked
 
+  /** @ignore */
   private constructor(token: symbol, set: LockSet) {
     super(token, "SharedRwLock", set);
   }
@@ -253,7 +255,8 @@ export class SharedRwLock extends SharedLock {
   /**
    * `semctl(id, 0, IPC_STAT)`: opens a lock by its identifier, also a private one.
    *
-   * @param id The {@linkcode SharedRwLock.id} of the lock in another process.
+   * @param id The {@linkcode SharedLock.prototype.id | SharedRwLock.id} of the lock in
+   * another process.
    * @returns The lock.
    * @throws {TypeError} If the id is not a number, or if the semaphore set is not such
    * a lock.
@@ -492,8 +495,9 @@ export class SharedRwLock extends SharedLock {
    * `semop(id, ...)`: locks to write, waiting without blocking the thread until there are
    * no readers and no writer. Calls through one object are served in their order.
    *
-   * It waits as {@linkcode SharedRwLock.lockRead} does. A task that holds a guard and
-   * waits to write waits for itself, without a timeout for ever.
+   * It waits as {@linkcode SharedRwLock.prototype.lockRead | SharedRwLock.lockRead} does.
+   * A task that holds a guard and waits to write waits for itself, without a timeout for
+   * ever.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard, which unlocks and tells whether the last writer died.

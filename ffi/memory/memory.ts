@@ -52,13 +52,13 @@ const WORD = 8; // bytes: the widest word of Atomics
  *
  * | to                                     | use                                      |
  * | -------------------------------------- | ---------------------------------------- |
- * | access the memory itself               | {@linkcode Memory.bytes}                 |
- * | access a C struct in place             | {@linkcode Memory.view}                  |
- * | count, and publish, between processes  | {@linkcode Memory.atomics}               |
- * | copy                                   | {@linkcode Memory.read}, {@linkcode Memory.write} |
- * | search                                 | {@linkcode Memory.indexOf}               |
- * | wait for a change, and wake waiters    | {@linkcode Memory.wait}, {@linkcode Memory.notify} |
- * | load pages, or keep them loaded        | {@linkcode Memory.populate}, {@linkcode Memory.lock} |
+ * | access the memory itself               | {@linkcode Memory.prototype.bytes | Memory.bytes}                 |
+ * | access a C struct in place             | {@linkcode Memory.prototype.view | Memory.view}                  |
+ * | count, and publish, between processes  | {@linkcode Memory.prototype.atomics | Memory.atomics}               |
+ * | copy                                   | {@linkcode Memory.prototype.read | Memory.read}, {@linkcode Memory.prototype.write | Memory.write} |
+ * | search                                 | {@linkcode Memory.prototype.indexOf | Memory.indexOf}               |
+ * | wait for a change, and wake waiters    | {@linkcode Memory.prototype.wait | Memory.wait}, {@linkcode Memory.prototype.notify | Memory.notify} |
+ * | load pages, or keep them loaded        | {@linkcode Memory.prototype.populate | Memory.populate}, {@linkcode Memory.prototype.lock | Memory.lock} |
  *
  * Where a method takes an offset in the memory, that is its first argument. (`indexOf`
  * has the arguments of `Array.prototype.indexOf`.)
@@ -114,7 +114,11 @@ export class Memory implements Disposable {
   #mapping: Mapping;
   #atomics: AtomicWords | undefined;
 
-  /** Internal: use the static methods. */
+  /**
+   * Internal: use the static methods.
+   *
+   * @ignore
+   */
   protected constructor(token: typeof internal, mapping: Mapping) {
     checkInternal(token, "Memory", "create(), open() or Memory.adopt()");
     this.#mapping = mapping;
@@ -139,7 +143,8 @@ export class Memory implements Disposable {
   /**
    * `void *`: takes ownership of memory that another thread of this process has shared.
    *
-   * @param handle The result of {@linkcode Memory.share}, as it came in a message.
+   * @param handle The result of {@linkcode Memory.prototype.share | Memory.share}, as it
+   * came in a message.
    * @returns The memory. Close it with `close()`.
    * @throws {TypeError} If it is not a handle, if it was adopted already, or if no
    * thread of this process has shared such memory.
@@ -367,10 +372,10 @@ export class Memory implements Disposable {
   }
 
   /**
-   * `futex(address, FUTEX_WAIT, value, ...)`: waits, without blocking the thread, while
-   * a 32-bit word of this memory has this value. The process that changes the word calls
-   * {@linkcode Memory.notify} afterwards, or in C `futex(address, FUTEX_WAKE, ...)`
-   * without FUTEX_PRIVATE_FLAG.
+   * `futex(address, FUTEX_WAIT, value, ...)`: waits, without blocking the thread, while a
+   * 32-bit word of this memory has this value. The process that changes the word calls
+   * {@linkcode Memory.prototype.notify | Memory.notify} afterwards, or in C
+   * `futex(address, FUTEX_WAKE, ...)` without FUTEX_PRIVATE_FLAG.
    *
    * Waits share threads of the runtime's blocking pool: one serves up to 127 of them
    * (since Linux 5.16). A truncation ends the wait within 50 milliseconds.

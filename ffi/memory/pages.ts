@@ -22,7 +22,9 @@ import { resourceLimit, RLIMIT_MEMLOCK } from "../libc/sys_resource.ts";
 import { pageSize } from "../libc/unistd.ts";
 import { rangeIn, type RangeOptions } from "./range.ts";
 
-/** How memory will be used, for {@linkcode Memory.advise}: `MADV_...`. */
+/**
+ * How memory will be used, for {@linkcode Memory.prototype.advise | Memory.advise}: `MADV_...`.
+ */
 export type MemoryAdvice =
   | "normal"
   | "random"

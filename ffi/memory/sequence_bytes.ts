@@ -16,7 +16,9 @@ import {
 import type { Memory } from "./memory.ts";
 import { checkedSize, HEAD, Sequence } from "./sequence.ts";
 
-/** Options of {@linkcode SequenceBytes.read} and its siblings. */
+/**
+ * Options of {@linkcode SequenceBytes.prototype.read | SequenceBytes.read} and its siblings.
+ */
 export interface SequenceBytesReadOptions {
   /**
    * The array to fill, as long as the value. Its bytes are undefined while the read is

@@ -111,7 +111,9 @@ export interface PosixMessageQueueCreateOptions
   maxSize?: number | undefined;
 }
 
-/** Options of {@linkcode PosixMessageQueue.send} and its siblings. */
+/**
+ * Options of {@linkcode PosixMessageQueue.prototype.send | PosixMessageQueue.send} and its siblings.
+ */
 export interface PosixSendOptions {
   /**
    * 0 to 32767. Messages of a higher priority are received first.
@@ -129,11 +131,14 @@ export interface PosixMessage {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
-/** Options of {@linkcode PosixMessageQueue.receive} and its siblings. */
+/**
+ * Options of {@linkcode PosixMessageQueue.prototype.receive | PosixMessageQueue.receive} and its siblings.
+ */
 export interface PosixReceiveOptions {
   /**
    * Receives the data, in place of a new array: `data` is then the part of the buffer
-   * that was filled. It must have at least {@linkcode PosixMessageQueue.maxSize} bytes.
+   * that was filled. It must have at least
+   * {@linkcode PosixMessageQueue.prototype.maxSize | PosixMessageQueue.maxSize} bytes.
    *
    * @default {a new array}
    */
@@ -268,8 +273,8 @@ function nameOf(fd: number, subject: string): string {
  *
  * The data of a message is bytes: `struct()` of `@linux/ipc/struct` converts C structs.
  *
- * On Linux the descriptor {@linkcode PosixMessageQueue.fd} can be polled: it is readable
- * if there is a message, and writable if there is room.
+ * On Linux the descriptor {@linkcode DescriptorOwner.prototype.fd | PosixMessageQueue.fd}
+ * can be polled: it is readable if there is a message, and writable if there is room.
  *
  * @example The highest priority first
  * ```ts
@@ -316,7 +321,11 @@ export class PosixMessageQueue extends DescriptorOwner {
   readonly #priority = new Uint32Array(1);
   #buffer: Bytes | undefined;
 
-  /** Made by the static methods. */
+  /**
+   * Made by the static methods.
+   *
+   * @ignore
+   */
   private constructor(
     token: typeof internal,
     name: string,
@@ -335,8 +344,9 @@ export class PosixMessageQueue extends DescriptorOwner {
   /**
    * `mq_open(name, O_CREAT | O_EXCL, mode, attr)`: creates a queue.
    *
-   * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash. null picks
-   * a name that is not in use: see {@linkcode PosixMessageQueue.name}.
+   * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash. null picks a
+   * name that is not in use: see
+   * {@linkcode PosixMessageQueue.prototype.name | PosixMessageQueue.name}.
    * @param options `maxMessages`, `maxSize`, `mode`, `access`.
    * @returns The queue. Its name exists until it is unlinked.
    * @throws {TypeError} If the name is malformed.
@@ -590,8 +600,9 @@ export class PosixMessageQueue extends DescriptorOwner {
    * queue is full. A Worker that blocks here cannot be terminated: see
    * {@linkcode SyncWaitOptions}.
    *
-   * @param data The bytes of the message: at most {@linkcode PosixMessageQueue.maxSize};
-   * 0 bytes are a message too.
+   * @param data The bytes of the message: at most
+   * {@linkcode PosixMessageQueue.prototype.maxSize | PosixMessageQueue.maxSize}; 0 bytes
+   * are a message too.
    * @param options `priority`, and `timeout` in milliseconds.
    * @throws {TypeError} If the data is not a Uint8Array.
    * @throws {RangeError} If the data is too large, the priority out of range, or the
@@ -624,8 +635,9 @@ export class PosixMessageQueue extends DescriptorOwner {
    * thread while the queue is full. Messages are sent in the order of the calls, whatever
    * their priority.
    *
-   * @param data The bytes of the message: at most {@linkcode PosixMessageQueue.maxSize};
-   * 0 bytes are a message too. Do not change them before the promise settles.
+   * @param data The bytes of the message: at most
+   * {@linkcode PosixMessageQueue.prototype.maxSize | PosixMessageQueue.maxSize}; 0 bytes
+   * are a message too. Do not change them before the promise settles.
    * @param options `priority`, `timeout` in milliseconds, and `signal`.
    * @throws {TypeError} If the data is not a Uint8Array, or its memory was closed before
    * it was sent.
@@ -665,8 +677,9 @@ export class PosixMessageQueue extends DescriptorOwner {
   /**
    * `mq_timedsend(fd, data, size, priority, 0)`: sends a message if there is room.
    *
-   * @param data The bytes of the message: at most {@linkcode PosixMessageQueue.maxSize};
-   * 0 bytes are a message too.
+   * @param data The bytes of the message: at most
+   * {@linkcode PosixMessageQueue.prototype.maxSize | PosixMessageQueue.maxSize}; 0 bytes
+   * are a message too.
    * @param options `priority`.
    * @returns Whether the message was sent; false if the queue is full, or if an
    * asynchronous send is pending.
@@ -796,7 +809,9 @@ export class PosixMessageQueue extends DescriptorOwner {
    * object is closed.
    *
    * @param options `timeout` and `signal` for each message.
-   * @throws The errors of {@linkcode PosixMessageQueue.receive}, except ClosedError.
+   * @throws The errors of
+   * {@linkcode PosixMessageQueue.prototype.receive | PosixMessageQueue.receive}, except
+   * ClosedError.
    *
    * @example Until it is closed
    * ```ts

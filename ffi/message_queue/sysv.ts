@@ -178,7 +178,11 @@ function statOf(bytes: Uint8Array<ArrayBuffer>): SysvMessageQueueStat {
 export class SysvMessageQueue implements Disposable {
   readonly #queue: QueueHandle;
 
-  /** Made by the static methods. */
+  /**
+   * Made by the static methods.
+   *
+   * @ignore
+   */
   private constructor(token: typeof internal, queue: QueueHandle) {
     checkInternal(token, "a SysvMessageQueue");
     this.#queue = queue;
@@ -257,7 +261,8 @@ export class SysvMessageQueue implements Disposable {
   /**
    * `msgctl(id, IPC_STAT, ...)`: opens a queue by its identifier, such as a private one.
    *
-   * @param id {@linkcode SysvMessageQueue.id} in another process.
+   * @param id {@linkcode SysvMessageQueue.prototype.id | SysvMessageQueue.id} in another
+   * process.
    * @returns The queue.
    * @throws {TypeError} If the id is not a number.
    * @throws {RangeError} If the id is no integer from 0 to 2147483647.
@@ -585,8 +590,12 @@ export class SysvMessageQueue implements Disposable {
    * `msgrcv(id, message, size, type, 0)`, repeated: yields the messages as they arrive,
    * until this object is closed.
    *
-   * @param options The options of {@linkcode SysvMessageQueue.receive}, for each message.
-   * @throws The errors of {@linkcode SysvMessageQueue.receive}, except ClosedError.
+   * @param options The options of
+   * {@linkcode SysvMessageQueue.prototype.receive | SysvMessageQueue.receive}, for each
+   * message.
+   * @throws The errors of
+   * {@linkcode SysvMessageQueue.prototype.receive | SysvMessageQueue.receive}, except
+   * ClosedError.
    */
   messages(
     options?: SysvReceiveOptions & WaitOptions,
@@ -605,8 +614,10 @@ export class SysvMessageQueue implements Disposable {
 
   /**
    * `msgsnd`, then `msgrcv`: sends a request and waits for its reply. A process that
-   * iterates over {@linkcode SysvMessageQueue.requests} of the queue answers it. A queue
-   * does not report whether a message was received; the reply does.
+   * iterates over
+   * {@linkcode SysvMessageQueue.prototype.requests | SysvMessageQueue.requests} of the
+   * queue answers it. A queue does not report whether a message was received; the reply
+   * does.
    *
    * Requests and replies share the queue with other messages. Of the bytes that those
    * leave, requests and replies need at most half when a request is sent, unless it is
@@ -670,15 +681,18 @@ export class SysvMessageQueue implements Disposable {
 
   /**
    * `msgrcv`, repeated: yields the requests as they arrive, until this object is closed.
-   * Answer each with {@linkcode SysvRequest.reply}. Several processes can serve a queue.
-   * The call removes the replies to processes that have ended.
+   * Answer each with {@linkcode SysvRequest.prototype.reply | SysvRequest.reply}. Several
+   * processes can serve a queue. The call removes the replies to processes that have
+   * ended.
    *
    * Requests that `reply()` takes out of the queue for its reply are yielded next. Those
    * that were not yielded go back into the queue when the iteration ends.
    *
    * @param options `type` of the requests, by default 1, and the other options of
-   * {@linkcode SysvMessageQueue.receive}.
-   * @throws The errors of {@linkcode SysvMessageQueue.receive}, except ClosedError.
+   * {@linkcode SysvMessageQueue.prototype.receive | SysvMessageQueue.receive}.
+   * @throws The errors of
+   * {@linkcode SysvMessageQueue.prototype.receive | SysvMessageQueue.receive}, except
+   * ClosedError.
    */
   requests(
     options?: SysvReceiveOptions & WaitOptions,

@@ -335,8 +335,9 @@ let make: (
 ) => SysvRequest;
 
 /**
- * A request, received by {@linkcode SysvMessageQueue.requests}. The client waits for its
- * reply. It holds no resource, so it has no `close()`.
+ * A request, received by
+ * {@linkcode SysvMessageQueue.prototype.requests | SysvMessageQueue.requests}. The client
+ * waits for its reply. It holds no resource, so it has no `close()`.
  */
 export class SysvRequest {
   readonly #service: Service;
@@ -344,7 +345,11 @@ export class SysvRequest {
   readonly #data: Uint8Array<ArrayBuffer>;
   readonly #replyType: bigint;
 
-  /** Made by {@linkcode SysvMessageQueue.requests}. */
+  /**
+   * Made by {@linkcode SysvMessageQueue.prototype.requests | SysvMessageQueue.requests}.
+   *
+   * @ignore
+   */
   private constructor(
     token: typeof internal,
     service: Service,

@@ -3,7 +3,9 @@
 import { byteLengthOf, checkBytes, checkInteger } from "../arguments.ts";
 import { MSG_EXCEPT, MSG_NOERROR } from "../libc/sys_msg.ts";
 
-/** Options of {@linkcode SysvMessageQueue.send} and its siblings. */
+/**
+ * Options of {@linkcode SysvMessageQueue.prototype.send | SysvMessageQueue.send} and its siblings.
+ */
 export interface SysvSendOptions {
   /**
    * C's `mtype`: a `long` of at least 1.
@@ -13,7 +15,9 @@ export interface SysvSendOptions {
   type?: number | bigint | undefined;
 }
 
-/** Options of {@linkcode SysvMessageQueue.receive} and its siblings. */
+/**
+ * Options of {@linkcode SysvMessageQueue.prototype.receive | SysvMessageQueue.receive} and its siblings.
+ */
 export interface SysvReceiveOptions {
   /**
    * `msgtyp`: 0 selects the first message, n the first of type n, and -n the first of

@@ -302,6 +302,7 @@ class Arrival {
 export class PthreadBarrier {
   readonly #located: Located<BarrierWords>;
 
+  /** @ignore */
   private constructor(token: symbol, memory: Memory, offset: number) {
     checkInternal(token, "PthreadBarrier", "init() or at()");
     const create = (mapping: Mapping, offset: number) =>

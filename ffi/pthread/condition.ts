@@ -267,6 +267,7 @@ interface Look {
 export class PthreadCondition {
   readonly #located: Located<ConditionWords>;
 
+  /** @ignore */
   private constructor(token: symbol, memory: Memory, offset: number) {
     checkInternal(token, "PthreadCondition", "init() or at()");
     const create = (mapping: Mapping, offset: number) =>
@@ -390,7 +391,8 @@ export class PthreadCondition {
    * @throws {RangeError} If the timeout is negative or NaN.
    * @throws {ClosedError} If the guard is released, or the memory is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} As {@linkcode PthreadMutex.lockSync}.
+   * @throws {IpcError} As
+   * {@linkcode PthreadMutex.prototype.lockSync | PthreadMutex.lockSync}.
    * @throws What the predicate throws.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_cond_wait.3p.html | pthread_cond_wait(3)}
@@ -424,7 +426,7 @@ export class PthreadCondition {
    * @throws {ClosedError} If the guard is released, or the memory is closed or resized, now
    * or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} As {@linkcode PthreadMutex.lock}.
+   * @throws {IpcError} As {@linkcode PthreadMutex.prototype.lock | PthreadMutex.lock}.
    * @throws The reason of the signal, if it is aborted.
    * @throws What the predicate throws.
    *

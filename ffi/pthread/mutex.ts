@@ -176,10 +176,10 @@ class MutexSource implements Source {
  * programs put beside the data that they share, Boost.Interprocess included.
  *
  * **The owner is a thread**: the thread of JavaScript, also after an asynchronous
- * {@linkcode PthreadMutex.lock}. If it ends without unlocking (the process is killed, or
- * the Worker is terminated), the kernel hands a robust mutex to the next waiter, which
- * is told: {@linkcode PthreadGuard.ownerDied}. A mutex that is not robust stays locked for
- * ever.
+ * {@linkcode PthreadMutex.prototype.lock | PthreadMutex.lock}. If it ends without
+ * unlocking (the process is killed, or the Worker is terminated), the kernel hands a
+ * robust mutex to the next waiter, which is told: {@linkcode PthreadGuard.ownerDied}. A
+ * mutex that is not robust stays locked for ever.
  *
  * **The memory stays mapped** while this thread holds the mutex, also after `close()`.
  *
@@ -222,6 +222,7 @@ class MutexSource implements Source {
 export class PthreadMutex {
   readonly #located: Located<MutexWords>;
 
+  /** @ignore */
   private constructor(token: symbol, memory: Memory, offset: number) {
     checkInternal(token, "PthreadMutex", "init() or at()");
     this.#located = new Located(memory, offset, wordsAt);
@@ -358,7 +359,9 @@ export class PthreadMutex {
    * @returns The guard; undefined when the mutex is locked, also by this thread unless it
    * is recursive.
    * @throws {ClosedError} If the memory is closed.
-   * @throws {IpcError} As {@linkcode PthreadMutex.lockSync}, except EDEADLK and ESRCH.
+   * @throws {IpcError} As
+   * {@linkcode PthreadMutex.prototype.lockSync | PthreadMutex.lockSync}, except EDEADLK
+   * and ESRCH.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_mutex_lock.3p.html | pthread_mutex_trylock(3)}
    */
@@ -390,7 +393,9 @@ export class PthreadMutex {
    * @throws {RangeError} If the timeout is negative or NaN.
    * @throws {ClosedError} If the memory is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} As {@linkcode PthreadMutex.lockSync}, except EDEADLK and ESRCH.
+   * @throws {IpcError} As
+   * {@linkcode PthreadMutex.prototype.lockSync | PthreadMutex.lockSync}, except EDEADLK
+   * and ESRCH.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/pthread_mutex_lock.3p.html | pthread_mutex_lock(3)}

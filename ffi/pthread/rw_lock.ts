@@ -319,6 +319,7 @@ function attributesOf(
 export class PthreadRwLock {
   readonly #located: Located<RwLockWords>;
 
+  /** @ignore */
   private constructor(token: symbol, memory: Memory, offset: number) {
     checkInternal(token, "PthreadRwLock", "init() or at()");
     this.#located = new Located(memory, offset, wordsAt);

@@ -66,17 +66,19 @@ export let itemsOf: (reader: BufferedReader) => ItemReader;
  * what it is asked for, and waits until that is complete.
  *
  * The object owns the stream: it reads ahead, so do not use the stream itself.
- * {@linkcode BufferedReader.detach} gives it back. Calls are served in their order.
+ * {@linkcode BufferedReader.prototype.detach | BufferedReader.detach} gives it back.
+ * Calls are served in their order.
  *
- * If a timeout, a signal or an error ends a call, the next one starts where it did:
- * no byte and no descriptor is lost. At the end of the stream all methods return null;
- * within an item they throw UnexpectedEof, and {@linkcode BufferedReader.read} returns
- * what is left.
+ * If a timeout, a signal or an error ends a call, the next one starts where it did: no
+ * byte and no descriptor is lost. At the end of the stream all methods return null;
+ * within an item they throw UnexpectedEof, and
+ * {@linkcode BufferedReader.prototype.read | BufferedReader.read} returns what is left.
  *
  * A stream socket can carry descriptors. With `maxDescriptors` they are in a queue,
- * {@linkcode BufferedReader.takeDescriptors}. If more come, or this process may open no
- * more (EMFILE), the kernel closes them: the call that reads the bytes they came with
- * throws InvalidData, once, and the next one returns the bytes. Credentials are discarded.
+ * {@linkcode BufferedReader.prototype.takeDescriptors | BufferedReader.takeDescriptors}.
+ * If more come, or this process may open no more (EMFILE), the kernel closes them: the
+ * call that reads the bytes they came with throws InvalidData, once, and the next one
+ * returns the bytes. Credentials are discarded.
  *
  * @example A length, then so many bytes
  * ```ts
@@ -215,7 +217,8 @@ export class BufferedReader implements Disposable {
    * @returns The bytes, or null at the end of the stream.
    * @throws {Error} If an asynchronous read is pending.
    * @throws {TypeError} If the source has no `readSync`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readExactly}.
+   * @throws As
+   * {@linkcode BufferedReader.prototype.readExactly | BufferedReader.readExactly}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -233,7 +236,8 @@ export class BufferedReader implements Disposable {
    * @returns The bytes, undefined if not all are there now or while an asynchronous read is
    * pending, or null at the end of the stream.
    * @throws {TypeError} If the source has no `tryRead`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readExactly}.
+   * @throws As
+   * {@linkcode BufferedReader.prototype.readExactly | BufferedReader.readExactly}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -279,7 +283,7 @@ export class BufferedReader implements Disposable {
    * @returns The bytes before the delimiter, or null at the end of the stream.
    * @throws {Error} If an asynchronous read is pending.
    * @throws {TypeError} If the source has no `readSync`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readUntil}.
+   * @throws As {@linkcode BufferedReader.prototype.readUntil | BufferedReader.readUntil}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -297,7 +301,7 @@ export class BufferedReader implements Disposable {
    * @returns The bytes before the delimiter, undefined if it is not there now or while an
    * asynchronous read is pending, or null at the end of the stream.
    * @throws {TypeError} If the source has no `tryRead`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readUntil}.
+   * @throws As {@linkcode BufferedReader.prototype.readUntil | BufferedReader.readUntil}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -359,7 +363,7 @@ export class BufferedReader implements Disposable {
    * @returns The line, without its end, or null at the end of the stream.
    * @throws {Error} If an asynchronous read is pending.
    * @throws {TypeError} If the source has no `readSync`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readLine}.
+   * @throws As {@linkcode BufferedReader.prototype.readLine | BufferedReader.readLine}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -373,7 +377,7 @@ export class BufferedReader implements Disposable {
    * @returns The line, without its end, undefined if it is not complete now or while an
    * asynchronous read is pending, or null at the end of the stream.
    * @throws {TypeError} If the source has no `tryRead`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readLine}.
+   * @throws As {@linkcode BufferedReader.prototype.readLine | BufferedReader.readLine}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -388,7 +392,8 @@ export class BufferedReader implements Disposable {
    * @param size The number of bytes, up to `maxSize`. Memory is claimed as they come.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns A copy of the bytes, or null at the end of the stream.
-   * @throws As {@linkcode BufferedReader.readExactly}.
+   * @throws As
+   * {@linkcode BufferedReader.prototype.readExactly | BufferedReader.readExactly}.
    *
    * @example The header tells how long the message is
    * ```ts
@@ -426,7 +431,7 @@ export class BufferedReader implements Disposable {
    * @returns A copy of the bytes, or null at the end of the stream.
    * @throws {Error} If an asynchronous read is pending.
    * @throws {TypeError} If the source has no `readSync`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.peek}.
+   * @throws As {@linkcode BufferedReader.prototype.peek | BufferedReader.peek}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -445,7 +450,7 @@ export class BufferedReader implements Disposable {
    * @returns A copy of the bytes, undefined if not all are there now or while an asynchronous read is
    * pending, or null at the end of the stream.
    * @throws {TypeError} If the source has no `tryRead`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.peek}.
+   * @throws As {@linkcode BufferedReader.prototype.peek | BufferedReader.peek}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -487,7 +492,7 @@ export class BufferedReader implements Disposable {
    * @returns The number of bytes read, or null at the end of the stream.
    * @throws {Error} If an asynchronous read is pending.
    * @throws {TypeError} If the source has no `readSync`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.read}.
+   * @throws As {@linkcode BufferedReader.prototype.read | BufferedReader.read}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -505,7 +510,7 @@ export class BufferedReader implements Disposable {
    * @returns The number of bytes read, undefined if there are none now or while an
    * asynchronous read is pending, or null at the end of the stream.
    * @throws {TypeError} If the source has no `tryRead`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.read}.
+   * @throws As {@linkcode BufferedReader.prototype.read | BufferedReader.read}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -544,7 +549,7 @@ export class BufferedReader implements Disposable {
    * @returns The bytes; none at the end of the stream.
    * @throws {Error} If an asynchronous read is pending.
    * @throws {TypeError} If the source has no `readSync`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readToEnd}.
+   * @throws As {@linkcode BufferedReader.prototype.readToEnd | BufferedReader.readToEnd}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -559,7 +564,7 @@ export class BufferedReader implements Disposable {
    * @returns The bytes, or undefined if the end has not come yet or while an asynchronous read
    * is pending.
    * @throws {TypeError} If the source has no `tryRead`, and the bytes are not buffered.
-   * @throws As {@linkcode BufferedReader.readToEnd}.
+   * @throws As {@linkcode BufferedReader.prototype.readToEnd | BufferedReader.readToEnd}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -571,11 +576,12 @@ export class BufferedReader implements Disposable {
    * The descriptors that have arrived and are not taken, in the order of their arrival,
    * each with the position of the byte that it came with.
    *
-   * The kernel does not tell which of the bytes that one system call returns a
-   * descriptor came with; its position is that of the first one. But where descriptors
-   * come, no more is read than the item that is waited for. So those before
-   * {@linkcode BufferedReader.position} came with what was returned, and if a peer sends
-   * descriptors with the first byte of a message, that is their position.
+   * The kernel does not tell which of the bytes that one system call returns a descriptor
+   * came with; its position is that of the first one. But where descriptors come, no more
+   * is read than the item that is waited for. So those before
+   * {@linkcode BufferedReader.prototype.position | BufferedReader.position} came with
+   * what was returned, and if a peer sends descriptors with the first byte of a message,
+   * that is their position.
    *
    * @throws {ClosedError} If this object is closed.
    */

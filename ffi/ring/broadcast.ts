@@ -78,8 +78,8 @@ function countersOf(region: Region): Counters {
  * A receiver starts with the first message after it was made. It gets a copy of each
  * message, because the producer may overwrite the memory at any time.
  *
- * The format is that of Agrona's broadcast buffer: docs/ring-format.md. It owns nothing, so
- * it has no `close()`: close its memory, which must be writable and shared.
+ * Its format is that of [Agrona's broadcast buffer](/docs/ring-format.md). It owns nothing,
+ * so it has no `close()`: close its memory, which must be writable and shared.
  *
  * @example Two receivers
  * ```ts
@@ -103,6 +103,7 @@ function countersOf(region: Region): Counters {
 export class SharedBroadcast {
   readonly #region: Region;
 
+  /** @ignore */
   private constructor(token: symbol, region: Region) {
     checkInternal(token, "SharedBroadcast", "create() or open()");
     this.#region = region;
@@ -268,7 +269,11 @@ class Transmitter {
 export class BroadcastProducer extends RingParticipant {
   readonly #transmitter: Transmitter;
 
-  /** Internal: use `SharedBroadcast.producer()`. */
+  /**
+   * Internal: use `SharedBroadcast.producer()`.
+   *
+   * @ignore
+   */
   constructor(token: symbol, transmitter: Transmitter) {
     super(token, transmitter.region, () => transmitter.leave());
     this.#transmitter = transmitter;
@@ -282,7 +287,8 @@ export class BroadcastProducer extends RingParticipant {
    * @param type The type of the message, which receivers get: from 1 to 2147483647.
    * @throws {TypeError} If the data is not a Uint8Array.
    * @throws {RangeError} If the data is longer than
-   * {@linkcode RingParticipant.maxMessageLength}, or the type is out of range.
+   * {@linkcode RingParticipant.prototype.maxMessageLength | RingParticipant.maxMessageLength},
+   * or the type is out of range.
    * @throws {ClosedError} If this object or its memory is closed.
    */
   write(data: Uint8Array, type: number = 1): void {
@@ -312,7 +318,11 @@ export class BroadcastReceiver extends RingReader {
   #missedBytes = 0;
   #reading = false;
 
-  /** Internal: use `SharedBroadcast.receiver()`. */
+  /**
+   * Internal: use `SharedBroadcast.receiver()`.
+   *
+   * @ignore
+   */
   constructor(token: symbol, region: Region, spins: boolean) {
     const { tail, count } = countersOf(region); // may throw
     super(token, {

@@ -14,8 +14,9 @@ export interface ClaimOwner {
 export let abandon: (claim: RingClaim) => void;
 
 /**
- * Space for one message in a ring: fill {@linkcode RingClaim.bytes}, then commit it. Until
- * then the consumer waits before it, and messages that were written later wait behind it.
+ * Space for one message in a ring: fill
+ * {@linkcode RingClaim.prototype.bytes | RingClaim.bytes}, then commit it. Until then the
+ * consumer waits before it, and messages that were written later wait behind it.
  * Disposing of a claim that is not committed aborts it.
  *
  * If the thread dies first, the consumer gives the claim up: no message arrives.
@@ -29,7 +30,11 @@ export class RingClaim implements Disposable {
   #bytes: Uint8Array<ArrayBuffer> | undefined;
   #open = true;
 
-  /** Internal: producers make it. */
+  /**
+   * Internal: producers make it.
+   *
+   * @ignore
+   */
   constructor(
     token: symbol,
     region: Region,

@@ -81,7 +81,8 @@ export class ConsumerState {
  *
  * **A producer that dies** during a write, or with a claim that is not committed, loses
  * that message: the consumer recognises that the thread has ended, skips the message
- * within a few tenths of a second, and counts it in {@linkcode RingConsumer.lost}.
+ * within a few tenths of a second, and counts it in
+ * {@linkcode RingConsumer.prototype.lost | RingConsumer.lost}.
  *
  * @example In place, as copies, and all of them
  * ```ts
@@ -113,7 +114,11 @@ export class RingConsumer extends RingReader {
   readonly #message: RingMessage;
   #vain = 0;
 
-  /** Internal: use `SharedRing.consumer()`. */
+  /**
+   * Internal: use `SharedRing.consumer()`.
+   *
+   * @ignore
+   */
   constructor(token: symbol, state: ConsumerState, spins: boolean) {
     const { region, producers } = state;
     super(token, {

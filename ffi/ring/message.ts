@@ -37,7 +37,8 @@ export let hide: (message: RingMessage) => void;
 /**
  * A message in the memory of a ring. It is valid until the handler returns: then a
  * producer may write other messages there. The next call of the handler gets the same
- * object, with another message. Use {@linkcode RingMessage.copy} for what is kept.
+ * object, with another message. Use
+ * {@linkcode RingMessage.prototype.copy | RingMessage.copy} for what is kept.
  */
 export class RingMessage {
   readonly #bytes: Uint8Array<ArrayBuffer>;
@@ -46,7 +47,11 @@ export class RingMessage {
   #type = 0;
   #missed = 0;
 
-  /** Internal: readers make it. */
+  /**
+   * Internal: readers make it.
+   *
+   * @ignore
+   */
   constructor(token: typeof internal, bytes: Uint8Array<ArrayBuffer>) {
     checkInternal(token, "RingMessage", "the methods of a ring");
     this.#bytes = bytes;
@@ -79,7 +84,8 @@ export class RingMessage {
   }
 
   /**
-   * The position of its first byte in {@linkcode RingMessage.buffer}: to read numbers with
+   * The position of its first byte in
+   * {@linkcode RingMessage.prototype.buffer | RingMessage.buffer}: to read numbers with
    * an array or a DataView that is made once. It is a multiple of 8.
    */
   get byteOffset(): number {

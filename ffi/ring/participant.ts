@@ -36,7 +36,11 @@ export abstract class RingParticipant implements Disposable {
   readonly #leave: () => void;
   readonly #unlisten: () => void;
 
-  /** Internal. `leave` is called once, while the memory is still mapped. */
+  /**
+   * Internal. `leave` is called once, while the memory is still mapped.
+   *
+   * @ignore
+   */
   protected constructor(token: symbol, region: Region, leave: () => void) {
     checkInternal(token, new.target.name, "the methods of a ring");
     this.#region = region;

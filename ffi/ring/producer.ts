@@ -154,7 +154,11 @@ export class RingProducer extends RingParticipant {
   readonly #owner: number; // 0 if there is only one producer
   #lengths = new Int32Array(BATCH);
 
-  /** Internal: use `SharedRing.producer()`. */
+  /**
+   * Internal: use `SharedRing.producer()`.
+   *
+   * @ignore
+   */
   constructor(
     token: symbol,
     state: ProducerState,
@@ -184,8 +188,8 @@ export class RingProducer extends RingParticipant {
    * is pending.
    * @throws {TypeError} If the data is not a Uint8Array.
    * @throws {RangeError} If the data is longer than
-   * {@linkcode RingParticipant.maxMessageLength}, or the type is not an integer from 1
-   * to 2147483647.
+   * {@linkcode RingParticipant.prototype.maxMessageLength | RingParticipant.maxMessageLength},
+   * or the type is not an integer from 1 to 2147483647.
    * @throws {ClosedError} If this object or its memory is closed.
    * @throws {IpcError} EBADMSG if a peer has damaged the ring.
    */

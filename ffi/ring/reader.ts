@@ -61,7 +61,11 @@ export abstract class RingReader extends RingParticipant
     this.#copy = { type, data: message.copy(), missed };
   };
 
-  /** Internal. */
+  /**
+   * Internal.
+   *
+   * @ignore
+   */
   protected constructor(token: symbol, messages: Messages, spins: boolean) {
     super(token, messages.region, () => messages.leave());
     this.#messages = messages;

@@ -55,8 +55,8 @@ export interface RingCreateOptions extends RingSizeOptions {
  * is full, its producers wait.
  *
  * The format is that of Agrona's ring buffers, so programs in Java, C and C++ that have it
- * can take part: docs/ring-format.md. `c/linux_ipc_ring.h` of this package is the same ring
- * in C.
+ * can take part: [the format](/docs/ring-format.md).
+ * [c/linux_ipc_ring.h](/c/linux_ipc_ring.h) is the same ring in C.
  *
  * It owns nothing, so it has no `close()`: close its memory. The memory must be writable
  * and shared. Give it to processes only that may see the messages of each other: what a
@@ -85,6 +85,7 @@ export interface RingCreateOptions extends RingSizeOptions {
 export class SharedRing {
   readonly #region: Region;
 
+  /** @ignore */
   private constructor(token: symbol, region: Region) {
     checkInternal(token, "SharedRing", "create() or open()");
     this.#region = region;

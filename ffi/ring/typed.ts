@@ -52,7 +52,7 @@ export class StructProducer<F extends Fields> {
    * @returns Whether it was written.
    * @throws {TypeError} If a field is missing, unknown, or of the wrong type.
    * @throws {RangeError} If the value of a field does not fit. Otherwise as
-   * {@linkcode RingProducer.tryWrite}.
+   * {@linkcode RingProducer.prototype.tryWrite | RingProducer.tryWrite}.
    */
   tryWrite(value: FieldInputs<F>, type?: number): boolean {
     return this.#producer.tryWrite(this.#layout.encode(value), type);
@@ -65,7 +65,7 @@ export class StructProducer<F extends Fields> {
    * @param options `type`, and `timeout` in milliseconds.
    * @throws {TypeError} If a field is missing, unknown, or of the wrong type.
    * @throws {RangeError} If the value of a field does not fit. Otherwise as
-   * {@linkcode RingProducer.writeSync}.
+   * {@linkcode RingProducer.prototype.writeSync | RingProducer.writeSync}.
    */
   writeSync(
     value: FieldInputs<F>,
@@ -81,7 +81,7 @@ export class StructProducer<F extends Fields> {
    * @param options `type`; `timeout` in milliseconds, and `signal`.
    * @throws {TypeError} If a field is missing, unknown, or of the wrong type.
    * @throws {RangeError} If the value of a field does not fit. Otherwise as
-   * {@linkcode RingProducer.write}.
+   * {@linkcode RingProducer.prototype.write | RingProducer.write}.
    */
   async write(
     value: FieldInputs<F>,
@@ -117,7 +117,7 @@ export class StructConsumer<F extends Fields>
    *
    * @returns The values of its fields; undefined if there is none now.
    * @throws {RangeError} If the message is shorter than the struct; it counts as read.
-   * Otherwise as {@linkcode RingReader.tryRead}.
+   * Otherwise as {@linkcode RingReader.prototype.tryRead | RingReader.tryRead}.
    */
   tryRead(): FieldValues<F> | undefined {
     const message = this.#reader.tryRead();
@@ -130,7 +130,7 @@ export class StructConsumer<F extends Fields>
    * @param options `timeout` in milliseconds.
    * @returns The values of its fields; null at the end.
    * @throws {RangeError} If the message is shorter than the struct; it counts as read.
-   * Otherwise as {@linkcode RingReader.readSync}.
+   * Otherwise as {@linkcode RingReader.prototype.readSync | RingReader.readSync}.
    */
   readSync(options?: SyncWaitOptions): FieldValues<F> | null {
     const message = this.#reader.readSync(options);
@@ -143,7 +143,7 @@ export class StructConsumer<F extends Fields>
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The values of its fields; null at the end.
    * @throws {RangeError} If the message is shorter than the struct; it counts as read.
-   * Otherwise as {@linkcode RingReader.read}.
+   * Otherwise as {@linkcode RingReader.prototype.read | RingReader.read}.
    */
   async read(options?: WaitOptions): Promise<FieldValues<F> | null> {
     const message = await this.#reader.read(options);

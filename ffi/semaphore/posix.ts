@@ -193,6 +193,7 @@ export class PosixSemaphore implements Disposable {
   readonly #giveBack = () => this.#sem.post();
   readonly #permit = () => permit(this.#giveBack);
 
+  /** @ignore */
   private constructor(token: symbol, name: string | null, sem: Sem) {
     checkInternal(token, "PosixSemaphore", "create(), open() or init()");
     this.#name = name;
@@ -206,8 +207,8 @@ export class PosixSemaphore implements Disposable {
    * `sem_open(name, O_CREAT | O_EXCL, mode, value)`: creates a semaphore under a new
    * name.
    *
-   * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash. null
-   * picks an unused one: see {@linkcode PosixSemaphore.name}.
+   * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash. null picks
+   * an unused one: see {@linkcode PosixSemaphore.prototype.name | PosixSemaphore.name}.
    * @param value The initial value, 0 to 2147483647.
    * @param options `mode`.
    * @returns The semaphore. Its name exists until it is unlinked.
@@ -489,7 +490,8 @@ export class PosixSemaphore implements Disposable {
    *
    * @param options `timeout` in milliseconds.
    * @returns The permit. Dispose of it to give it back, or ignore it and call
-   * {@linkcode PosixSemaphore.release}, in this or another process.
+   * {@linkcode PosixSemaphore.prototype.release | PosixSemaphore.release}, in this or
+   * another process.
    * @throws {RangeError} If the timeout is negative or NaN.
    * @throws {ClosedError} If this object or its memory is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
@@ -539,7 +541,8 @@ export class PosixSemaphore implements Disposable {
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The permit. Dispose of it to give it back, or ignore it and call
-   * {@linkcode PosixSemaphore.release}, in this or another process.
+   * {@linkcode PosixSemaphore.prototype.release | PosixSemaphore.release}, in this or
+   * another process.
    * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EINVAL if the semaphore was overwritten, EFAULT if another

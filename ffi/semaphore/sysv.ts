@@ -15,7 +15,9 @@ import { Operations } from "./operations.ts";
 import { permit, type SemaphorePermit } from "./permit.ts";
 import type { SetHandle } from "./sysv_handle.ts";
 
-/** Options of {@linkcode SysvSemaphoreSet.semaphore}. */
+/**
+ * Options of {@linkcode SysvSemaphoreSet.prototype.semaphore | SysvSemaphoreSet.semaphore}.
+ */
 export interface SysvSemaphoreOptions {
   /**
    * `SEM_UNDO`: when this process ends, also when it is killed, the kernel gives back
@@ -42,7 +44,7 @@ export let semaphoreOf: (
 
 /**
  * One semaphore of a {@linkcode SysvSemaphoreSet}, with permits. Made by
- * {@linkcode SysvSemaphoreSet.semaphore}.
+ * {@linkcode SysvSemaphoreSet.prototype.semaphore | SysvSemaphoreSet.semaphore}.
  *
  * The kernel hands a released permit to those that block, in their order. Asynchronous
  * calls compete with processes that acquire again at once: one of this module lets others
@@ -83,6 +85,7 @@ export class SysvSemaphore {
   readonly #courtesy = new Courtesy();
   #noteAt = 0;
 
+  /** @ignore */
   private constructor(
     token: symbol,
     handle: SetHandle,
@@ -161,8 +164,8 @@ export class SysvSemaphore {
    * `semtimedop` of -1: takes a permit, waiting without blocking the thread until the
    * value is above 0.
    *
-   * It waits as {@linkcode SysvSemaphoreSet.operate} does. Calls through one object are
-   * served in their order.
+   * It waits as {@linkcode SysvSemaphoreSet.prototype.operate | SysvSemaphoreSet.operate}
+   * does. Calls through one object are served in their order.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The permit. Dispose of it to give it back. A permit that is not disposed

@@ -150,6 +150,7 @@ function initialisationOf(
 export class SysvSemaphoreSet implements Disposable {
   readonly #handle: SetHandle;
 
+  /** @ignore */
   private constructor(token: symbol, handle: SetHandle) {
     checkInternal(token, "SysvSemaphoreSet", "create() or open()");
     this.#handle = handle;
@@ -296,7 +297,8 @@ export class SysvSemaphoreSet implements Disposable {
    * `semctl(id, 0, IPC_STAT)`: opens a set by its identifier, also a private one. It
    * does not wait until the values are set.
    *
-   * @param id The {@linkcode SysvSemaphoreSet.id} of the set in another process.
+   * @param id The {@linkcode SysvSemaphoreSet.prototype.id | SysvSemaphoreSet.id} of the
+   * set in another process.
    * @returns The set.
    * @throws {RangeError} If the id is not an integer from 0 to 2147483647.
    * @throws {IpcError} EIDRM if there is no such set.

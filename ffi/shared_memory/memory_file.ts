@@ -185,6 +185,7 @@ function sealsOf(mask: number): Seal[] {
  * @see {@link https://man7.org/linux/man-pages/man2/memfd_create.2.html | memfd_create(2)}
  */
 export class MemoryFile extends DescriptorOwner {
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: Descriptor) {
     super(token, "MemoryFile", descriptor);
   }

@@ -183,6 +183,7 @@ export class PosixSharedMemory extends Memory {
   readonly #descriptor: Descriptor;
   readonly #offset: number;
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     name: string,
@@ -201,8 +202,9 @@ export class PosixSharedMemory extends Memory {
    * `shm_open(name, O_RDWR | O_CREAT | O_EXCL, mode)`, `ftruncate`, then `mmap`:
    * creates an object under a new name.
    *
-   * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash. null
-   * picks an unused one: see {@linkcode PosixSharedMemory.name}.
+   * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash. null picks
+   * an unused one: see
+   * {@linkcode PosixSharedMemory.prototype.name | PosixSharedMemory.name}.
    * @param size The size in bytes, at least 1.
    * @param options `mode`, `reserve`.
    * @returns The object, mapped and zeroed. Its name stays until it is unlinked.

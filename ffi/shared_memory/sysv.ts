@@ -235,6 +235,7 @@ export class SysvSharedMemory extends Memory {
   readonly #segment: SysvObject;
   readonly #key: number | undefined;
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     segment: SysvObject,
@@ -354,7 +355,8 @@ export class SysvSharedMemory extends Memory {
    * attached somewhere. A process can attach a segment several times, each time at
    * another address.
    *
-   * @param id The {@linkcode SysvSharedMemory.id} in the other process.
+   * @param id The {@linkcode SysvSharedMemory.prototype.id | SysvSharedMemory.id} in the
+   * other process.
    * @param options `size`: the least size of the segment; `readonly`.
    * @returns The segment. All of it is attached.
    * @throws {RangeError} If the id is not an integer from 0 to 2147483647, or if the
@@ -541,7 +543,8 @@ export class SysvSharedMemory extends Memory {
   /**
    * `shmctl(id, SHM_LOCK)`: keeps the segment in memory, never swapped out, for all
    * processes, and after they have detached it. Pages that were never accessed are not
-   * loaded. ({@linkcode Memory.lock} loads pages, and locks those of this process.)
+   * loaded. ({@linkcode Memory.prototype.lock | Memory.lock} loads pages, and locks those
+   * of this process.)
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator, or RLIMIT_MEMLOCK

@@ -67,7 +67,9 @@ export interface UnixDatagramConnectOptions extends UnixBindOptions {
   from?: UnixAddress | null | undefined;
 }
 
-/** Options of {@linkcode UnixDatagram.send} and its siblings. */
+/**
+ * Options of {@linkcode UnixDatagram.prototype.send | UnixDatagram.send} and its siblings.
+ */
 export interface UnixSendToOptions extends UnixSendOptions {
   /**
    * The address of the receiver, such as the `from` of a message.
@@ -299,6 +301,7 @@ function connectTo(
 export class UnixDatagram extends UnixChannel {
   readonly #queues: SendQueues;
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     descriptor: SocketDescriptor,
@@ -502,7 +505,8 @@ export class UnixDatagram extends UnixChannel {
    * @throws {ClosedError} If this socket is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} As {@linkcode UnixDatagram.sendSync}.
+   * @throws {IpcError} As
+   * {@linkcode UnixDatagram.prototype.sendSync | UnixDatagram.sendSync}.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
@@ -533,7 +537,8 @@ export class UnixDatagram extends UnixChannel {
    * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
    * out of range.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
-   * @throws {IpcError} As {@linkcode UnixDatagram.sendSync}.
+   * @throws {IpcError} As
+   * {@linkcode UnixDatagram.prototype.sendSync | UnixDatagram.sendSync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -619,8 +624,9 @@ export class UnixDatagram extends UnixChannel {
   }
 
   /**
-   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixDatagram.receiveSync}, and
-   * leaves the message for the next call.
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as
+   * {@linkcode UnixDatagram.prototype.receiveSync | UnixDatagram.receiveSync}, and leaves
+   * the message for the next call.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -630,7 +636,9 @@ export class UnixDatagram extends UnixChannel {
    * that of the whole message, however small `maxSize` is. Its descriptors are
    * duplicates, which the caller closes, too. Without `maxDescriptors` its
    * `descriptorsTruncated` tells whether it has descriptors.
-   * @throws {IpcError} As {@linkcode UnixDatagram.receiveSync}, as all other errors.
+   * @throws {IpcError} As
+   * {@linkcode UnixDatagram.prototype.receiveSync | UnixDatagram.receiveSync}, as all
+   * other errors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -641,13 +649,16 @@ export class UnixDatagram extends UnixChannel {
   }
 
   /**
-   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixDatagram.receive}, and
-   * leaves the message for the next call.
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as
+   * {@linkcode UnixDatagram.prototype.receive | UnixDatagram.receive}, and leaves the
+   * message for the next call.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
-   * @returns As {@linkcode UnixDatagram.peekSync}.
-   * @throws {IpcError} As {@linkcode UnixDatagram.receive}, as all other errors.
+   * @returns As {@linkcode UnixDatagram.prototype.peekSync | UnixDatagram.peekSync}.
+   * @throws {IpcError} As
+   * {@linkcode UnixDatagram.prototype.receive | UnixDatagram.receive}, as all other
+   * errors.
    *
    * @example A buffer of the size of the next message
    * ```ts
@@ -672,11 +683,15 @@ export class UnixDatagram extends UnixChannel {
 
   /**
    * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT`: as
-   * {@linkcode UnixDatagram.tryReceive}, and leaves the message for the next call.
+   * {@linkcode UnixDatagram.prototype.tryReceive | UnixDatagram.tryReceive}, and leaves
+   * the message for the next call.
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
-   * @returns As {@linkcode UnixDatagram.peekSync}, or undefined if there is none now.
-   * @throws {IpcError} As {@linkcode UnixDatagram.tryReceive}, as all other errors.
+   * @returns As {@linkcode UnixDatagram.prototype.peekSync | UnixDatagram.peekSync}, or
+   * undefined if there is none now.
+   * @throws {IpcError} As
+   * {@linkcode UnixDatagram.prototype.tryReceive | UnixDatagram.tryReceive}, as all other
+   * errors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */

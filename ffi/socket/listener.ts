@@ -207,6 +207,7 @@ export class UnixListener<
 > extends UnixSocket {
   readonly #over: (descriptor: SocketDescriptor) => Connection;
 
+  /** @ignore */
   private constructor(
     token: typeof internal,
     descriptor: SocketDescriptor,
@@ -410,7 +411,8 @@ export class UnixListener<
 
   /**
    * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, without waiting. The listener is
-   * non-blocking for that time, as by {@linkcode UnixListener.accept}.
+   * non-blocking for that time, as by
+   * {@linkcode UnixListener.prototype.accept | UnixListener.accept}.
    *
    * @returns The connection, or undefined if none waits to be accepted.
    * @throws {ClosedError} If this listener is closed.

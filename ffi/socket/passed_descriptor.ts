@@ -10,9 +10,10 @@ let make: (descriptor: Descriptor) => PassedDescriptor;
 
 /**
  * A descriptor that was received. It has close-on-exec set, and is closed with this
- * object, unless {@linkcode PassedDescriptor.detach} gives it to another one.
- * `adoptDescriptor` of `@linux/ipc/descriptor` makes it an object of the class that fits
- * its {@linkcode PassedDescriptor.kind}.
+ * object, unless {@linkcode DescriptorOwner.prototype.detach | PassedDescriptor.detach}
+ * gives it to another one. `adoptDescriptor` of `@linux/ipc/descriptor` makes it an
+ * object of the class that fits its
+ * {@linkcode PassedDescriptor.prototype.kind | PassedDescriptor.kind}.
  *
  * @example Pass a pipe
  * ```ts
@@ -33,6 +34,7 @@ let make: (descriptor: Descriptor) => PassedDescriptor;
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export class PassedDescriptor extends DescriptorOwner {
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: Descriptor) {
     super(token, "PassedDescriptor", descriptor);
   }

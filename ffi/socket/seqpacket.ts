@@ -131,6 +131,7 @@ export function seqpacketOver(descriptor: SocketDescriptor): UnixSeqpacket {
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export class UnixSeqpacket extends UnixConnection {
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: SocketDescriptor) {
     super(token, descriptor);
   }
@@ -281,7 +282,8 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {ClosedError} If this side is closed, now or during the wait, or an
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} As {@linkcode UnixSeqpacket.sendSync}.
+   * @throws {IpcError} As
+   * {@linkcode UnixSeqpacket.prototype.sendSync | UnixSeqpacket.sendSync}.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
@@ -307,7 +309,8 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {RangeError} If there are more than 253 descriptors, or credentials that are
    * out of range.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
-   * @throws {IpcError} As {@linkcode UnixSeqpacket.sendSync}.
+   * @throws {IpcError} As
+   * {@linkcode UnixSeqpacket.prototype.sendSync | UnixSeqpacket.sendSync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -389,7 +392,8 @@ export class UnixSeqpacket extends UnixConnection {
   }
 
   /**
-   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixSeqpacket.receiveSync}, and
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as
+   * {@linkcode UnixSeqpacket.prototype.receiveSync | UnixSeqpacket.receiveSync}, and
    * leaves the message for the next call.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
@@ -400,7 +404,9 @@ export class UnixSeqpacket extends UnixConnection {
    * that of the whole message, however small `maxSize` is. Its descriptors are
    * duplicates, which the caller closes, too. Without `maxDescriptors` its
    * `descriptorsTruncated` tells whether it has descriptors.
-   * @throws {IpcError} As {@linkcode UnixSeqpacket.receiveSync}, as all other errors.
+   * @throws {IpcError} As
+   * {@linkcode UnixSeqpacket.prototype.receiveSync | UnixSeqpacket.receiveSync}, as all
+   * other errors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -411,13 +417,16 @@ export class UnixSeqpacket extends UnixConnection {
   }
 
   /**
-   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as {@linkcode UnixSeqpacket.receive}, and
-   * leaves the message for the next call.
+   * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC`: as
+   * {@linkcode UnixSeqpacket.prototype.receive | UnixSeqpacket.receive}, and leaves the
+   * message for the next call.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
-   * @returns As {@linkcode UnixSeqpacket.peekSync}.
-   * @throws {IpcError} As {@linkcode UnixSeqpacket.receive}, as all other errors.
+   * @returns As {@linkcode UnixSeqpacket.prototype.peekSync | UnixSeqpacket.peekSync}.
+   * @throws {IpcError} As
+   * {@linkcode UnixSeqpacket.prototype.receive | UnixSeqpacket.receive}, as all other
+   * errors.
    *
    * @example A buffer of the size of the next message
    * ```ts
@@ -444,11 +453,15 @@ export class UnixSeqpacket extends UnixConnection {
 
   /**
    * `recvmsg(2)` with `MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT`: as
-   * {@linkcode UnixSeqpacket.tryReceive}, and leaves the message for the next call.
+   * {@linkcode UnixSeqpacket.prototype.tryReceive | UnixSeqpacket.tryReceive}, and leaves
+   * the message for the next call.
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
-   * @returns As {@linkcode UnixSeqpacket.peekSync}, or undefined if there is none now.
-   * @throws {IpcError} As {@linkcode UnixSeqpacket.tryReceive}, as all other errors.
+   * @returns As {@linkcode UnixSeqpacket.prototype.peekSync | UnixSeqpacket.peekSync}, or
+   * undefined if there is none now.
+   * @throws {IpcError} As
+   * {@linkcode UnixSeqpacket.prototype.tryReceive | UnixSeqpacket.tryReceive}, as all
+   * other errors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */

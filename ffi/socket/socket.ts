@@ -110,15 +110,17 @@ function passRights({ subject }: SocketDescriptor): string {
 /** Options of a socket that receives messages: what may accompany them. */
 export interface UnixPassOptions {
   /**
-   * Whether received messages have credentials, from the first one on; connections of
-   * a listener inherit it. See {@linkcode UnixSocket.passCredentials}.
+   * Whether received messages have credentials, from the first one on; connections of a
+   * listener inherit it. See
+   * {@linkcode UnixSocket.prototype.passCredentials | UnixSocket.passCredentials}.
    *
    * @default {false}
    */
   passCredentials?: boolean | undefined;
   /**
    * Whether peers may pass descriptors, from the first message on; connections of a
-   * listener inherit it. See {@linkcode UnixSocket.passDescriptors}.
+   * listener inherit it. See
+   * {@linkcode UnixSocket.prototype.passDescriptors | UnixSocket.passDescriptors}.
    *
    * @default {true}
    */
@@ -223,7 +225,11 @@ export function descriptorOf(socket: UnixSocket): SocketDescriptor {
  * @see {@link https://man7.org/linux/man-pages/man7/unix.7.html | unix(7)}
  */
 export abstract class UnixSocket extends DescriptorOwner {
-  /** Made by this module alone. */
+  /**
+   * Made by this module alone.
+   *
+   * @ignore
+   */
   protected constructor(token: typeof internal, descriptor: SocketDescriptor) {
     super(token, new.target.name, descriptor);
   }
@@ -418,14 +424,15 @@ export function inquire(
 export abstract class UnixConnection extends UnixChannel {
   /**
    * `getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ...)`: the process, user and group of the
-   * peer. The kernel recorded them when the peer connected, or, if the peer accepted
-   * this connection, when it called `listen`. The process may have ended since, and its
-   * id may be reused; {@linkcode UnixConnection.peerPidfd} does not have that race.
+   * peer. The kernel recorded them when the peer connected, or, if the peer accepted this
+   * connection, when it called `listen`. The process may have ended since, and its id may
+   * be reused; {@linkcode UnixConnection.prototype.peerPidfd | UnixConnection.peerPidfd}
+   * does not have that race.
    *
    * Both ends of a `pair()` have the process that made the pair, also after a child has
    * inherited one. To learn which process sends, set
-   * {@linkcode UnixSocket.passCredentials}: each message has the credentials of its
-   * sender. Or let the child connect to a listener.
+   * {@linkcode UnixSocket.prototype.passCredentials | UnixSocket.passCredentials}: each
+   * message has the credentials of its sender. Or let the child connect to a listener.
    *
    * @throws {ClosedError} If this socket is closed.
    */
@@ -434,9 +441,10 @@ export abstract class UnixConnection extends UnixChannel {
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, ...)`: opens a process descriptor
-   * (pidfd) of the peer, the process of {@linkcode UnixConnection.peerCredentials}. It
-   * refers to that process even if the id is reused, and is readable when the process
+   * `getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, ...)`: opens a process descriptor (pidfd)
+   * of the peer, the process of
+   * {@linkcode UnixConnection.prototype.peerCredentials | UnixConnection.peerCredentials}.
+   * It refers to that process even if the id is reused, and is readable when the process
    * has ended. Of a `pair()` it is the process that made the pair, not a child that has
    * inherited an end.
    *

@@ -211,6 +211,7 @@ export class UnixStream extends UnixConnection {
   #readable: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
 
+  /** @ignore */
   private constructor(token: typeof internal, descriptor: SocketDescriptor) {
     super(token, descriptor);
   }
@@ -461,8 +462,8 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `sendmsg(2)`: as {@linkcode UnixStream.writeSync}, and passes descriptors. They
-   * arrive with the first byte.
+   * `sendmsg(2)`: as {@linkcode UnixStream.prototype.writeSync | UnixStream.writeSync},
+   * and passes descriptors. They arrive with the first byte.
    *
    * @param data The bytes to send; with descriptors or credentials at least 1 byte.
    * @param options `descriptors`, `credentials`, and `timeout` in milliseconds.
@@ -474,9 +475,9 @@ export class UnixStream extends UnixConnection {
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
-   * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many descriptors are in flight,
-   * EPERM if
+   * @throws {IpcError} As
+   * {@linkcode UnixStream.prototype.writeSync | UnixStream.writeSync}; EBADF if a
+   * descriptor is not open, ETOOMANYREFS if too many descriptors are in flight, EPERM if
    * the peer refuses descriptors (`passDescriptors`), or if this process may not send
    * these `credentials`, ESRCH if there is no process with that id.
    *
@@ -493,8 +494,8 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `sendmsg(2)`: as {@linkcode UnixStream.write}, and passes descriptors. They arrive
-   * with the first byte.
+   * `sendmsg(2)`: as {@linkcode UnixStream.prototype.write | UnixStream.write}, and
+   * passes descriptors. They arrive with the first byte.
    *
    * @param data The bytes to send; with descriptors or credentials at least 1 byte. Do
    * not change them, and keep the descriptors open, until the promise is settled.
@@ -509,9 +510,9 @@ export class UnixStream extends UnixConnection {
    * object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed; a part may
    * have been sent, and the descriptors with it.
-   * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many descriptors are in flight,
-   * EPERM if
+   * @throws {IpcError} As
+   * {@linkcode UnixStream.prototype.writeSync | UnixStream.writeSync}; EBADF if a
+   * descriptor is not open, ETOOMANYREFS if too many descriptors are in flight, EPERM if
    * the peer refuses descriptors (`passDescriptors`), or if this process may not send
    * these `credentials`, ESRCH if there is no process with that id.
    * @throws The reason of the signal, if it is aborted.
@@ -529,7 +530,8 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `sendmsg(2)` with `MSG_DONTWAIT`: as {@linkcode UnixStream.tryWrite}, and passes
+   * `sendmsg(2)` with `MSG_DONTWAIT`: as
+   * {@linkcode UnixStream.prototype.tryWrite | UnixStream.tryWrite}, and passes
    * descriptors. They are sent if at least 1 byte is.
    *
    * @param data The bytes to send; with descriptors or credentials at least 1 byte.
@@ -540,9 +542,9 @@ export class UnixStream extends UnixConnection {
    * @throws {RangeError} If there are more than 253 descriptors, or descriptors or
    * credentials without a byte, or credentials that are out of range.
    * @throws {ClosedError} If this side is closed, or an object with a descriptor.
-   * @throws {IpcError} As {@linkcode UnixStream.writeSync}; EBADF if a descriptor is not
-   * open, ETOOMANYREFS if too many descriptors are in flight,
-   * EPERM if
+   * @throws {IpcError} As
+   * {@linkcode UnixStream.prototype.writeSync | UnixStream.writeSync}; EBADF if a
+   * descriptor is not open, ETOOMANYREFS if too many descriptors are in flight, EPERM if
    * the peer refuses descriptors (`passDescriptors`), or if this process may not send
    * these `credentials`, ESRCH if there is no process with that id.
    *
@@ -633,7 +635,8 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `recvmsg(2)` with `MSG_PEEK`: as {@linkcode UnixStream.receiveSync}, and leaves the
+   * `recvmsg(2)` with `MSG_PEEK`: as
+   * {@linkcode UnixStream.prototype.receiveSync | UnixStream.receiveSync}, and leaves the
    * bytes and what they came with for the next call.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
@@ -643,7 +646,9 @@ export class UnixStream extends UnixConnection {
    * @returns The bytes that are available now, or null at the end: the peer has closed.
    * Its descriptors are duplicates, which the caller closes, too. Without
    * `maxDescriptors` its `descriptorsTruncated` tells whether descriptors accompany them.
-   * @throws {IpcError} As {@linkcode UnixStream.receiveSync}, as all other errors.
+   * @throws {IpcError} As
+   * {@linkcode UnixStream.prototype.receiveSync | UnixStream.receiveSync}, as all other
+   * errors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -656,13 +661,15 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `recvmsg(2)` with `MSG_PEEK`: as {@linkcode UnixStream.receive}, and leaves the
-   * bytes and what they came with for the next call.
+   * `recvmsg(2)` with `MSG_PEEK`: as
+   * {@linkcode UnixStream.prototype.receive | UnixStream.receive}, and leaves the bytes
+   * and what they came with for the next call.
    *
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
-   * @returns As {@linkcode UnixStream.peekSync}.
-   * @throws {IpcError} As {@linkcode UnixStream.receive}, as all other errors.
+   * @returns As {@linkcode UnixStream.prototype.peekSync | UnixStream.peekSync}.
+   * @throws {IpcError} As {@linkcode UnixStream.prototype.receive | UnixStream.receive},
+   * as all other errors.
    *
    * @example The first byte decides who reads the rest
    * ```ts
@@ -687,12 +694,16 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `recvmsg(2)` with `MSG_PEEK | MSG_DONTWAIT`: as {@linkcode UnixStream.tryReceive},
-   * and leaves the bytes and what they came with for the next call.
+   * `recvmsg(2)` with `MSG_PEEK | MSG_DONTWAIT`: as
+   * {@linkcode UnixStream.prototype.tryReceive | UnixStream.tryReceive}, and leaves the
+   * bytes and what they came with for the next call.
    *
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
-   * @returns As {@linkcode UnixStream.peekSync}, or undefined if there are none now.
-   * @throws {IpcError} As {@linkcode UnixStream.tryReceive}, as all other errors.
+   * @returns As {@linkcode UnixStream.prototype.peekSync | UnixStream.peekSync}, or
+   * undefined if there are none now.
+   * @throws {IpcError} As
+   * {@linkcode UnixStream.prototype.tryReceive | UnixStream.tryReceive}, as all other
+   * errors.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
