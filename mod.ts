@@ -633,11 +633,8 @@ export {
 
 export {
   /**
-   * Asks the kernel what a descriptor is (`fstat(2)`, `getsockopt(2)` and others), and
-   * calls `fromFd()` of the class that fits: `PipeReader`, `PipeWriter`, `UnixStream`,
-   * `UnixSeqpacket`, `UnixDatagram`, `UnixListener`, `PosixMessageQueue`, `EventFd`,
-   * `TimerFd`, `PidFd`; `MemoryFile` for memory that no process can make smaller; and
-   * `File` for all others.
+   * `fstat(2)`, `getsockopt(2)` and others: asks the kernel what a descriptor is, and
+   * makes it an object of the class that fits, with its `fromFd()`.
    */
   adoptDescriptor,
   /** What `adoptDescriptor` returns: tell them apart with `instanceof`. */

@@ -420,10 +420,12 @@ export class Fifo implements Disposable {
   }
 
   /**
-   * `open(path, O_RDONLY | O_NONBLOCK)`, then `open(path, O_WRONLY | O_NONBLOCK)`:
-   * opens both ends without waiting; they block. As long as the write end is open, the
-   * reader does not see the end of the stream: for a server that outlives its clients.
-   * (C programs often use `O_RDWR` for this, which POSIX leaves undefined.)
+   * `open(path, O_RDONLY | O_NONBLOCK)`, then `open(path, O_WRONLY | O_NONBLOCK)`: opens
+   * both ends without waiting; they block.
+   *
+   * As long as the write end is open, the reader does not see the end of the stream: for
+   * a server that outlives its clients. (C programs often use `O_RDWR` for this, which
+   * POSIX leaves undefined.)
    *
    * @returns Both ends; its `close()` closes both.
    * @throws {ClosedError} If this object is closed.

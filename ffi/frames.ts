@@ -164,9 +164,10 @@ const DEFAULT_MAX_SIZE = 16 * 1024 * 1024;
 const MAX_SIZE = 0x7fff_ffff;
 
 /**
- * Sends and receives messages over a stream: `write(2)` and `read(2)` of frames. A frame
- * is the length of the message, as 4 bytes in network byte order (`htonl`), followed by
- * the message. Options choose another prefix, or a delimiter.
+ * Sends and receives messages over a stream: `write(2)` and `read(2)` of frames.
+ *
+ * A frame is the length of the message, as 4 bytes in network byte order (`htonl`),
+ * followed by the message. Options choose another prefix, or a delimiter.
  *
  * The object owns the stream: it reads ahead, so do not use the stream itself. Messages
  * are sent in the order of the calls, and calls that receive are served in their order.
@@ -385,8 +386,10 @@ export class FramedStream implements Disposable {
 
   /**
    * `recvmsg(2)` of one message with its descriptors, waiting without blocking the
-   * thread: those that came with one of its bytes. If the wait ends after a part of a
-   * message was read, the next call continues with the rest.
+   * thread: those that came with one of its bytes.
+   *
+   * If the wait ends after a part of a message was read, the next call continues with the
+   * rest.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The message, or null at the end of the stream.

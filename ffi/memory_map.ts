@@ -212,8 +212,9 @@ export interface MemoryMapAnonymousOptions {
   private?: boolean | undefined;
   /**
    * `MAP_HUGETLB`: takes huge pages, as many as the size needs, from those reserved in
-   * /proc/sys/vm/nr_hugepages. (`advise("hugepage")` uses huge pages that are free
-   * without a reservation.)
+   * /proc/sys/vm/nr_hugepages.
+   *
+   * (`advise("hugepage")` uses huge pages that are free without a reservation.)
    *
    * @default {false}
    */
@@ -364,9 +365,12 @@ export class MemoryMap extends Memory {
   }
 
   /**
-   * `open(path, O_RDWR)`, then `mmap(NULL, length, PROT_READ | PROT_WRITE,
-   * MAP_SHARED, fd, offset)`: maps an existing file. The descriptor is closed again,
-   * because a mapping does not need it, unless it is `resizable`.
+   * `open(path, O_RDWR)`, then
+   * `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset)`: maps an
+   * existing file.
+   *
+   * The descriptor is closed again, because a mapping does not need it, unless it is
+   * `resizable`.
    *
    * @param path At most 4095 bytes of UTF-8, each component at most 255.
    * @param options `offset`, `length`, `private`, `readonly`, `resizable`,
@@ -414,9 +418,10 @@ export class MemoryMap extends Memory {
   }
 
   /**
-   * `open(path, O_RDWR)`, then `mmap(...)`: maps an existing file. If it is empty,
-   * waits, without blocking the thread, until its creator has set its size: at first for
-   * a millisecond, later for 20 between two looks.
+   * `open(path, O_RDWR)`, then `mmap(...)`: maps an existing file.
+   *
+   * If it is empty, waits, without blocking the thread, until its creator has set its
+   * size: at first for a millisecond, later for 20 between two looks.
    *
    * @param path At most 4095 bytes of UTF-8, each component at most 255.
    * @param options Those of {@linkcode MemoryMap.open}, and `signal`.
@@ -604,10 +609,12 @@ export class MemoryMap extends Memory {
   }
 
   /**
-   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`, then `mmap`: changes the
-   * size of the file, and maps it up to its new end; or `mremap`, for private
-   * memory without a file. All existing views of this mapping have length 0 afterwards;
-   * `bytes`, `atomics` and `view` return new ones. Advice and locks do not carry over.
+   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`, then `mmap`: changes the size of
+   * the file, and maps it up to its new end; or `mremap`, for private memory without a
+   * file.
+   *
+   * All existing views of this mapping have length 0 afterwards; `bytes`, `atomics` and
+   * `view` return new ones. Advice and locks do not carry over.
    *
    * If another process has made the file larger, `resize(map.size)` maps the new part.
    * Growing never shrinks a file that another process has made even larger meanwhile.
@@ -668,9 +675,11 @@ export class MemoryMap extends Memory {
   }
 
   /**
-   * `posix_fallocate(fd, ...)`, then `mmap`: appends bytes to the file, and maps it up
-   * to its new end. All existing views of this mapping have length 0 afterwards.
-   * Processes that append to one file at the same time need a semaphore or lock.
+   * `posix_fallocate(fd, ...)`, then `mmap`: appends bytes to the file, and maps it up to
+   * its new end.
+   *
+   * All existing views of this mapping have length 0 afterwards. Processes that append to
+   * one file at the same time need a semaphore or lock.
    *
    * @param bytes The bytes to append.
    * @returns Their offset in the file.
@@ -757,9 +766,10 @@ export class MemoryMap extends Memory {
 
   /**
    * `msync(address, length, MS_SYNC)`: writes changes of the memory to the device of the
-   * file, and waits for it without blocking the thread. Other processes that map or
-   * read the file see all changes without a flush; only a crash of the system can lose
-   * them.
+   * file, and waits for it without blocking the thread.
+   *
+   * Other processes that map or read the file see all changes without a flush; only a
+   * crash of the system can lose them.
    *
    * The call runs on the blocking pool, one flush at a time. The memory stays mapped
    * until it ends, even if this object is closed meanwhile.

@@ -224,10 +224,11 @@ export class PipeReader extends DescriptorOwner {
   }
 
   /**
-   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the read end of a pipe
-   * or FIFO that this process has inherited. No other object may own the descriptor:
-   * `close()` closes it. An object of another Worker is not noticed; what it gives
-   * away with `detach()` can be taken over here.
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the read end of a pipe or FIFO
+   * that this process has inherited.
+   *
+   * No other object may own the descriptor: `close()` closes it. An object of another
+   * Worker is not noticed; what it gives away with `detach()` can be taken over here.
    *
    * The end stays blocking for other processes that share it, whatever form is used here.
    * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux
@@ -349,9 +350,10 @@ export class PipeReader extends DescriptorOwner {
   }
 
   /**
-   * `read(2)` as a byte stream with back-pressure. This end of the pipe is closed when
-   * the stream ends, fails or is cancelled. The stream is made once; do not call the
-   * read methods while it is in use.
+   * `read(2)` as a byte stream with back-pressure.
+   *
+   * This end of the pipe is closed when the stream ends, fails or is cancelled. The
+   * stream is made once; do not call the read methods while it is in use.
    *
    * @example Read text
    * ```ts
@@ -403,10 +405,11 @@ export class PipeWriter extends DescriptorOwner {
   }
 
   /**
-   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the write end of a pipe
-   * or FIFO that this process has inherited. No other object may own the descriptor:
-   * `close()` closes it. An object of another Worker is not noticed; what it gives
-   * away with `detach()` can be taken over here.
+   * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the write end of a pipe or FIFO
+   * that this process has inherited.
+   *
+   * No other object may own the descriptor: `close()` closes it. An object of another
+   * Worker is not noticed; what it gives away with `detach()` can be taken over here.
    *
    * The end stays blocking for other processes that share it, whatever form is used here.
    * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux
@@ -574,9 +577,11 @@ export interface Pipe extends Disposable {
 /** Options of {@linkcode pipe}. */
 export interface PipeOptions {
   /**
-   * `O_DIRECT`, packet mode: each write of up to {@linkcode PIPE_BUF} bytes is a
-   * packet, and each read returns one. Bytes that do not fit into the buffer of the
-   * read are discarded, so read with a buffer of {@linkcode PIPE_BUF} bytes.
+   * `O_DIRECT`, packet mode: each write of up to {@linkcode PIPE_BUF} bytes is a packet,
+   * and each read returns one.
+   *
+   * Bytes that do not fit into the buffer of the read are discarded, so read with a
+   * buffer of {@linkcode PIPE_BUF} bytes.
    *
    * @default {false}
    */

@@ -132,8 +132,10 @@ function roomIn(
 
 /**
  * `splice(source, off_in, target, off_out, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)`:
- * moves bytes between descriptors without copying them through this process. One of
- * the two must be a pipe or FIFO. The other one may be a file, a socket, or a pipe.
+ * moves bytes between descriptors without copying them through this process.
+ *
+ * One of the two must be a pipe or FIFO. The other one may be a file, a socket, or a
+ * pipe.
  *
  * A descriptor that is no pipe has `O_NONBLOCK` during the call, also for other processes
  * that share it.

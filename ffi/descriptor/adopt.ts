@@ -82,12 +82,14 @@ const MAKE: Partial<Record<DescriptorKind, Make>> = {
 };
 
 /**
- * Asks the kernel what a descriptor is (`fstat(2)`, `getsockopt(2)` and others), and calls
- * `fromFd()` of the class that fits: {@linkcode PipeReader}, {@linkcode PipeWriter},
- * {@linkcode UnixStream}, {@linkcode UnixSeqpacket}, {@linkcode UnixDatagram},
- * {@linkcode UnixListener}, {@linkcode PosixMessageQueue}, {@linkcode EventFd},
- * {@linkcode TimerFd}, {@linkcode PidFd}; {@linkcode MemoryFile} for memory that no
- * process can make smaller; and {@linkcode File} for all others.
+ * `fstat(2)`, `getsockopt(2)` and others: asks the kernel what a descriptor is, and makes
+ * it an object of the class that fits, with its `fromFd()`.
+ *
+ * That is {@linkcode PipeReader}, {@linkcode PipeWriter}, {@linkcode UnixStream},
+ * {@linkcode UnixSeqpacket}, {@linkcode UnixDatagram}, {@linkcode UnixListener},
+ * {@linkcode PosixMessageQueue}, {@linkcode EventFd}, {@linkcode TimerFd} or
+ * {@linkcode PidFd}; {@linkcode MemoryFile} for memory that no process can make smaller;
+ * and {@linkcode File} for all others.
  *
  * The sender decides what the descriptor is: check the class before you use the object.
  *

@@ -81,9 +81,11 @@ function writeNow(fd: number, value: bigint): number {
 }
 
 /**
- * A counter in the kernel, on which processes wait until it is not zero: a wake-up that is
- * not lost, and costs one descriptor. It is passed over a socket, or inherited; C programs
- * use `eventfd_read` and `eventfd_write`.
+ * A counter in the kernel, on which processes wait until it is not zero: a wake-up that
+ * is not lost, and costs one descriptor.
+ *
+ * It is passed over a socket, or inherited; C programs use `eventfd_read` and
+ * `eventfd_write`.
  *
  * Asynchronous reads are served in the order of their calls, and so are writes; `readSync`,
  * `tryRead`, `writeSync` and `tryWrite` do not queue.

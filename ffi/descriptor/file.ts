@@ -233,6 +233,7 @@ export class File extends DescriptorOwner {
 
   /**
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of a descriptor, of whatever kind.
+   *
    * No other object may own it: `close()` closes it. An object of another Worker is not
    * noticed; what it gives away with `detach()` can be taken over here.
    *
@@ -649,9 +650,10 @@ export class File extends DescriptorOwner {
   }
 
   /**
-   * `read(2)` as a byte stream with back-pressure. The file is closed when the stream
-   * ends, fails or is cancelled. The stream is made once; do not call the read methods
-   * while it is in use.
+   * `read(2)` as a byte stream with back-pressure.
+   *
+   * The file is closed when the stream ends, fails or is cancelled. The stream is made
+   * once; do not call the read methods while it is in use.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#readable ??= readableStream(

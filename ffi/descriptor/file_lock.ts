@@ -76,9 +76,10 @@ export interface FileLockHolder {
   /** The number of its bytes; 0 for all up to the end. */
   readonly length: number;
   /**
-   * The processes that hold it: one for a lock of `F_SETLK` or `lockf`; of an open file all
-   * that have it open, which /proc tells of those that this user may inspect. None if they
-   * are in another PID namespace.
+   * The processes that hold it: one for a lock of `F_SETLK` or `lockf`; of an open file
+   * all that have it open, which /proc tells of those that this user may inspect.
+   *
+   * None if they are in another PID namespace.
    */
   readonly pids: readonly number[];
 }
@@ -219,9 +220,10 @@ class LockGuard extends Guard implements FileLockGuard {
 
 /**
  * A lock of a file, or of a range of its bytes, which processes in any language see:
- * `fcntl` in C, `fcntl.lockf` in Python, SQLite. The kernel unlocks it when its holder
- * ends, however that happens. It is advisory: it keeps no process from reading and
- * writing, but only from locking.
+ * `fcntl` in C, `fcntl.lockf` in Python, SQLite.
+ *
+ * The kernel unlocks it when its holder ends, however that happens. It is advisory: it
+ * keeps no process from reading and writing, but only from locking.
  *
  * The lock is the open file's, not the process's (`F_OFD_SETLK`, an "open file description
  * lock"). Two files that one process has opened exclude each other; a descriptor that was
@@ -326,9 +328,10 @@ export class FileLock {
   }
 
   /**
-   * `fcntl(fd, F_OFD_SETLK, ...)`, every 1 to 20 milliseconds without blocking the thread,
-   * until the range is locked. The calls of one object are served in order; between
-   * processes there is no order.
+   * `fcntl(fd, F_OFD_SETLK, ...)`, every 1 to 20 milliseconds without blocking the
+   * thread, until the range is locked.
+   *
+   * The calls of one object are served in order; between processes there is no order.
    *
    * @param options `shared`; `timeout` in milliseconds, and `signal`.
    * @returns A guard that unlocks.
@@ -400,7 +403,9 @@ export class FileLock {
 
   /**
    * `fcntl(fd, F_OFD_GETLK, ...)`: a lock of another open file or process that is in the
-   * way. There may be several; the kernel tells one. To find the processes of an open file
+   * way.
+   *
+   * There may be several; the kernel tells one. To find the processes of an open file
    * takes milliseconds, and longer with many open files on the machine.
    *
    * @param options `shared`: what is in the way of a shared lock.

@@ -44,9 +44,11 @@ import {
 import { DescriptorSource, eventsNow, readySync } from "../wait/reactor.ts";
 
 /**
- * How a process has ended. Both are null where the kernel does not tell: before Linux 6.15
- * of a process that is not a child, or that the runtime has waited for already; and of a
- * child of another process that has not waited for it yet.
+ * How a process has ended.
+ *
+ * Both are null where the kernel does not tell: before Linux 6.15 of a process that is
+ * not a child, or that the runtime has waited for already; and of a child of another
+ * process that has not waited for it yet.
  */
 export interface ExitStatus {
   /** The exit code; null after a signal. */
@@ -202,8 +204,9 @@ export class PidFd extends DescriptorOwner {
 
   /**
    * `poll(2)`, without blocking the thread, until the process has ended; then `waitid(2)`
-   * with `WNOWAIT`, or `ioctl(fd, PIDFD_GET_INFO, ...)`, for its status. A child is not
-   * reaped: who has started it does that.
+   * with `WNOWAIT`, or `ioctl(fd, PIDFD_GET_INFO, ...)`, for its status.
+   *
+   * A child is not reaped: who has started it does that.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The status, as far as the kernel tells it.

@@ -73,7 +73,9 @@ export interface TimerSetting {
   /**
    * `TFD_TIMER_ABSTIME`: the moment of the first expiration, in milliseconds on the
    * timer's clock, as {@linkcode TimerFd.prototype.now | TimerFd.now} tells it, or a
-   * `Date` for the time of day. A moment in the past expires at once.
+   * `Date` for the time of day.
+   *
+   * A moment in the past expires at once.
    */
   at?: number | Date | undefined;
   /**

@@ -61,6 +61,8 @@ export interface IpcProcess {
 /** The verdict on an object. */
 export interface IpcVerdict {
   /**
+   * The state of the object:
+   *
    * - `"in use"`: a process holds it,
    * - `"idle"`: no process holds it, as far as can be seen, but it may be needed still,
    * - `"orphaned"`: no process holds it, and those that made or used it have ended,
@@ -70,9 +72,10 @@ export interface IpcVerdict {
   /** The reason, in one line. */
   readonly reason: string;
   /**
-   * Whether the kernel vouches for it. An object that a process can use without holding
-   * it (a System V queue or semaphore set), or whose maker is not recorded, is orphaned
-   * as far as can be seen only.
+   * Whether the kernel vouches for it.
+   *
+   * An object that a process can use without holding it (a System V queue or semaphore
+   * set), or whose maker is not recorded, is orphaned as far as can be seen only.
    */
   readonly certain: boolean;
 }

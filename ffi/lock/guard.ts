@@ -41,9 +41,10 @@ export interface LockGuard extends ReadGuard {
   readonly previousOwnerDied: boolean;
 
   /**
-   * `pthread_mutex_consistent(mutex)`: states that the data is repaired. Takes effect
-   * when the guard unlocks. Without this call the next owner is told, too, as after a
-   * repair that fails.
+   * `pthread_mutex_consistent(mutex)`: states that the data is repaired.
+   *
+   * Takes effect when the guard unlocks. Without this call the next owner is told, too,
+   * as after a repair that fails.
    *
    * Does nothing if the previous owner did not die.
    *

@@ -117,10 +117,11 @@ class Broadcast implements Disposable {
 }
 
 /**
- * A robust condition variable between processes: waits, under a
- * {@linkcode SharedMutex}, until a predicate on the data holds. No waiter misses a
- * change, also if the process that makes the change, or another waiter, is killed at any
- * time.
+ * A robust condition variable between processes: waits, under a {@linkcode SharedMutex},
+ * until a predicate on the data holds.
+ *
+ * No waiter misses a change, also if the process that makes the change, or another
+ * waiter, is killed at any time.
  *
  * A process calls
  * {@linkcode SharedCondition.prototype.changing | SharedCondition.changing} before it
@@ -262,8 +263,10 @@ export class SharedCondition extends SharedLock {
 
   /**
    * `/proc/sysvipc/sem`: lists the conditions of this IPC namespace that this process may
-   * read. Another program's set of 8 semaphores that has suitable values is listed, too:
-   * it is what `open()` accepts.
+   * read.
+   *
+   * Another program's set of 8 semaphores that has suitable values is listed, too: it is
+   * what `open()` accepts.
    *
    * `inspect()` of `@linux/ipc/inspect` also tells who holds them and who waits.
    *

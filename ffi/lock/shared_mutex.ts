@@ -228,8 +228,10 @@ export class SharedMutex extends SharedLock {
 
   /**
    * `/proc/sysvipc/sem`: lists the mutexes of this IPC namespace that this process may
-   * read. Another program's set of 3 semaphores that has suitable values is listed, too:
-   * it is what `open()` accepts.
+   * read.
+   *
+   * Another program's set of 3 semaphores that has suitable values is listed, too: it is
+   * what `open()` accepts.
    *
    * `inspect()` of `@linux/ipc/inspect` also tells who holds them and who waits.
    *
@@ -255,8 +257,9 @@ export class SharedMutex extends SharedLock {
 
   /**
    * `semctl(id, 1, GETPID)`: the process that owns the mutex, 0 if it is in another PID
-   * namespace; undefined if the mutex is unlocked. The owner may have changed by the
-   * time this returns: use it for diagnosis only.
+   * namespace; undefined if the mutex is unlocked.
+   *
+   * The owner may have changed by the time this returns: use it for diagnosis only.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the mutex was removed, EACCES if it may not be read.

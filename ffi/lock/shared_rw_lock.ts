@@ -96,9 +96,11 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
 
 /**
  * A robust reader-writer lock between processes: many readers hold it at a time, or one
- * writer. It survives the death of its holders, also by `kill -9`. A reader that dies
- * is no longer counted. After the death of a writer the next holders, readers and
- * writers, are told, until a writer has repaired the data.
+ * writer.
+ *
+ * It survives the death of its holders, also by `kill -9`. A reader that dies is no
+ * longer counted. After the death of a writer the next holders, readers and writers, are
+ * told, until a writer has repaired the data.
  *
  * It is a set of five System V semaphores, without memory or a file. Any process with
  * the key and the permission can use it until it is removed. It also excludes the
@@ -272,8 +274,10 @@ export class SharedRwLock extends SharedLock {
 
   /**
    * `/proc/sysvipc/sem`: lists the locks of this IPC namespace that this process may
-   * read. Another program's set of 5 semaphores that has suitable values is listed, too:
-   * it is what `open()` accepts.
+   * read.
+   *
+   * Another program's set of 5 semaphores that has suitable values is listed, too: it is
+   * what `open()` accepts.
    *
    * `inspect()` of `@linux/ipc/inspect` also tells who holds them and who waits.
    *
@@ -298,9 +302,10 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semctl(id, 1, GETPID)`: the process of the writer that holds the lock, 0 if it is
-   * in another PID namespace; undefined without one. The writer may have changed by the
-   * time this returns: use it for diagnosis only.
+   * `semctl(id, 1, GETPID)`: the process of the writer that holds the lock, 0 if it is in
+   * another PID namespace; undefined without one.
+   *
+   * The writer may have changed by the time this returns: use it for diagnosis only.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed, EACCES if it may not be read.
@@ -332,9 +337,10 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semop(id, ...)`: locks to read, blocking this thread while there is a writer. It
-   * also waits for waiting writers, for at most a second since calls through this object
-   * fail, unless this thread holds a guard already, for which they wait.
+   * `semop(id, ...)`: locks to read, blocking this thread while there is a writer.
+   *
+   * It also waits for waiting writers, for at most a second since calls through this
+   * object fail, unless this thread holds a guard already, for which they wait.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -381,9 +387,10 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semop(id, ...)` with `IPC_NOWAIT`: locks to read if there is no writer. It fails for
-   * waiting writers, too, unless this thread holds a guard to read, or the calls through
-   * this object have failed for a second.
+   * `semop(id, ...)` with `IPC_NOWAIT`: locks to read if there is no writer.
+   *
+   * It fails for waiting writers, too, unless this thread holds a guard to read, or the
+   * calls through this object have failed for a second.
    *
    * @returns The guard, which unlocks and tells whether a writer died; undefined when
    * there is a writer or one waits, or when it is the turn of another process.
@@ -406,9 +413,11 @@ export class SharedRwLock extends SharedLock {
   }
 
   /**
-   * `semop(id, ...)`: locks to read, waiting without blocking the thread while there is
-   * a writer. It also waits for waiting writers, for at most a second since calls through
-   * this object fail. Calls through one object are served in their order.
+   * `semop(id, ...)`: locks to read, waiting without blocking the thread while there is a
+   * writer.
+   *
+   * It also waits for waiting writers, for at most a second since calls through this
+   * object fail. Calls through one object are served in their order.
    *
    * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
    * the timeout and `close()` end a wait at once. At most four waits for System V objects

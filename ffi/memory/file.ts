@@ -53,9 +53,11 @@ export interface MapOptions extends RangeOptions {
    */
   private?: boolean | undefined;
   /**
-   * `PROT_READ`: the file needs only permission to read. The memory has no arrays;
-   * `read` copies from it, and returns what other processes have written. (To scan a
-   * file that does not change, `private` is faster, because it copies nothing.)
+   * `PROT_READ`: the file needs only permission to read.
+   *
+   * The memory has no arrays; `read` copies from it, and returns what other processes
+   * have written. (To scan a file that does not change, `private` is faster, because it
+   * copies nothing.)
    *
    * @default {false}
    */
@@ -73,8 +75,9 @@ export interface MapOptions extends RangeOptions {
 export interface MapOpenOptions extends MapOptions {
   /**
    * The most milliseconds to wait while the file is empty: a file is empty for a moment
-   * after its creation, until its creator has set its size. When they are over, the
-   * error is a `DOMException` named `TimeoutError`.
+   * after its creation, until its creator has set its size.
+   *
+   * When they are over, the error is a `DOMException` named `TimeoutError`.
    *
    * @default {of `open`: an empty file is a RangeError at once; of `openWhenReady`:
    * Infinity}
@@ -95,9 +98,10 @@ export interface MapCreateOptions {
   mode?: number | undefined;
   /**
    * `posix_fallocate`: allocates the space now, so that a lack of it is an error now.
+   *
    * Without it the file is a hole. If there is no space left when a page of it is first
-   * accessed, the process ends with SIGBUS: on a full disk, or on a full /dev/shm,
-   * which has 64 MiB in many containers.
+   * accessed, the process ends with SIGBUS: on a full disk, or on a full /dev/shm, which
+   * has 64 MiB in many containers.
    *
    * The kernel ends a process with SIGKILL if it exceeds the limit of its memory
    * cgroup. If 16 MiB or more are to be allocated in memory, and the cgroup does not
@@ -112,10 +116,11 @@ export interface MapCreateOptions {
 /** Options of `resize()`. */
 export interface ResizeOptions {
   /**
-   * Whether the file may become smaller. A process that accesses a mapped page beyond
-   * the new end ends with SIGBUS. So this fails while any thread of this process has
-   * mapped such pages, as /proc/self/maps shows; a thread that maps them at the same
-   * moment is not noticed.
+   * Whether the file may become smaller.
+   *
+   * A process that accesses a mapped page beyond the new end ends with SIGBUS. So this
+   * fails while any thread of this process has mapped such pages, as /proc/self/maps
+   * shows; a thread that maps them at the same moment is not noticed.
    *
    * @default {false}
    */

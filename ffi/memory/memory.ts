@@ -170,9 +170,10 @@ export class Memory implements Disposable {
   }
 
   /**
-   * The memory itself. Its length is exactly the one asked for, and does not include
-   * the rest of the last page. After `close()` its length is 0, as is that of every
-   * array over its buffer.
+   * The memory itself.
+   *
+   * Its length is exactly the one asked for, and does not include the rest of the last
+   * page. After `close()` its length is 0, as is that of every array over its buffer.
    *
    * @throws {TypeError} If the memory is read-only.
    */
@@ -183,9 +184,11 @@ export class Memory implements Disposable {
   /**
    * `_Atomic int32_t *`, `_Atomic int64_t *`: the memory as words for `Atomics.load`,
    * `store`, `add`, `compareExchange` and so on, which are those of C's `<stdatomic.h>`
-   * with memory_order_seq_cst. A store publishes all earlier writes, those to `bytes`
-   * included, to any process that loads the stored value or is woken by `wait`.
-   * (`Atomics.wait` and `Atomics.notify` do not work on mapped memory.)
+   * with memory_order_seq_cst.
+   *
+   * A store publishes all earlier writes, those to `bytes` included, to any process that
+   * loads the stored value or is woken by `wait`. (`Atomics.wait` and `Atomics.notify` do
+   * not work on mapped memory.)
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {TypeError} If the memory is read-only.
@@ -303,10 +306,11 @@ export class Memory implements Disposable {
   }
 
   /**
-   * `memmem(memory + from, length - from, search, n)`: finds bytes in the memory. Works
-   * on read-only memory, too. It blocks this thread during the search, and is several
-   * times faster than `bytes.indexOf()` or a loop. Memory that can be truncated is
-   * searched in copies of 64 KiB.
+   * `memmem(memory + from, length - from, search, n)`: finds bytes in the memory.
+   *
+   * Works on read-only memory, too. It blocks this thread during the search, and is
+   * several times faster than `bytes.indexOf()` or a loop. Memory that can be truncated
+   * is searched in copies of 64 KiB.
    *
    * While other processes write, it may miss new bytes, and find old ones.
    *
@@ -373,7 +377,9 @@ export class Memory implements Disposable {
 
   /**
    * `futex(address, FUTEX_WAIT, value, ...)`: waits, without blocking the thread, while a
-   * 32-bit word of this memory has this value. The process that changes the word calls
+   * 32-bit word of this memory has this value.
+   *
+   * The process that changes the word calls
    * {@linkcode Memory.prototype.notify | Memory.notify} afterwards, or in C
    * `futex(address, FUTEX_WAKE, ...)` without FUTEX_PRIVATE_FLAG.
    *
@@ -476,9 +482,10 @@ export class Memory implements Disposable {
 
   /**
    * `madvise(address, length, MADV_POPULATE_WRITE)`, or `MADV_POPULATE_READ` for
-   * read-only memory: loads the pages, so that later accesses do not wait. Conditions
-   * for which an access would end the process with SIGBUS are errors here: no space, or
-   * a truncated file.
+   * read-only memory: loads the pages, so that later accesses do not wait.
+   *
+   * Conditions for which an access would end the process with SIGBUS are errors here: no
+   * space, or a truncated file.
    *
    * @param range The part of the memory to load; all of it, if absent.
    * @throws {RangeError} If the range does not lie inside the memory.
@@ -562,10 +569,11 @@ export class Memory implements Disposable {
   }
 
   /**
-   * `mremap(address, 0, length, MREMAP_MAYMOVE)`: maps the memory once more, for
-   * another thread of this process, which adopts it. The two mappings are closed
-   * independently. (Posting `bytes.buffer` itself would take the memory away from this
-   * thread.)
+   * `mremap(address, 0, length, MREMAP_MAYMOVE)`: maps the memory once more, for another
+   * thread of this process, which adopts it.
+   *
+   * The two mappings are closed independently. (Posting `bytes.buffer` itself would take
+   * the memory away from this thread.)
    *
    * A handle that is not adopted stays mapped until the process ends. To discard one,
    * adopt it and close it.

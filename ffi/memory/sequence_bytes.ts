@@ -31,9 +31,10 @@ export interface SequenceBytesReadOptions {
 
 /**
  * `struct { _Atomic uint32_t sequence; alignas(8) uint8_t value[size]; }`: bytes in
- * memory with one writer, and readers that get consistent copies. It is a
- * {@linkcode SequenceCell} without a struct, which copies each value once: choose it for
- * large values, and for those that are encoded already.
+ * memory with one writer, and readers that get consistent copies.
+ *
+ * It is a {@linkcode SequenceCell} without a struct, which copies each value once: choose
+ * it for large values, and for those that are encoded already.
  *
  * The sequence, the single writer, and the death of a writer are as with a
  * {@linkcode SequenceCell}, and so is the memory: a cell of the struct

@@ -14,8 +14,9 @@ import { checkedSize, HEAD, Sequence } from "./sequence.ts";
 
 /**
  * `struct { _Atomic uint32_t sequence; alignas(8) T value; }`: a struct in memory with
- * one writer, and readers that get consistent copies: a sequence lock. Readers never
- * delay the writer; a reader that overlaps with a write tries again.
+ * one writer, and readers that get consistent copies: a sequence lock.
+ *
+ * Readers never delay the writer; a reader that overlaps with a write tries again.
  *
  * The sequence is odd during a write, and has grown by 2 afterwards. Zeroed memory is a
  * cell whose value is all zeroes.

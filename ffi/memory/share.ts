@@ -10,8 +10,9 @@ import { pageSize } from "../libc/unistd.ts";
 /**
  * Memory on its way to another thread: the result of
  * {@linkcode Memory.prototype.share | Memory.share}, for one `postMessage` and one
- * {@linkcode Memory.adopt}. It contains an address, so it is valid in this process only.
- * Do not change it.
+ * {@linkcode Memory.adopt}.
+ *
+ * It contains an address, so it is valid in this process only. Do not change it.
  */
 export interface MemoryHandle {
   /** The address of a mapping of its own. */

@@ -88,8 +88,9 @@ export interface PosixMessageQueueOpenOptions {
 export interface PosixMessageQueueCreateOptions
   extends PosixMessageQueueOpenOptions {
   /**
-   * The permission bits: read permission is to receive, write permission is to send. The
-   * umask of the process does not apply to a mode that is given: it is as if `fchmod`
+   * The permission bits: read permission is to receive, write permission is to send.
+   *
+   * The umask of the process does not apply to a mode that is given: it is as if `fchmod`
    * followed, and at no time are there more permissions than that.
    *
    * @default {0o600, less the umask}
@@ -442,9 +443,11 @@ export class PosixMessageQueue extends DescriptorOwner {
 
   /**
    * `fcntl(fd, F_SETFD, FD_CLOEXEC)`: takes ownership of the descriptor of a queue that
-   * this process inherited, or received over a socket. It needs neither the name, which
-   * may be unlinked, nor the permission. No other object of this process may own the
-   * descriptor: `close()` closes it. An object of another Worker is not noticed.
+   * this process inherited, or received over a socket.
+   *
+   * It needs neither the name, which may be unlinked, nor the permission. No other object
+   * of this process may own the descriptor: `close()` closes it. An object of another
+   * Worker is not noticed.
    *
    * The access mode is that of the descriptor.
    *
@@ -632,8 +635,9 @@ export class PosixMessageQueue extends DescriptorOwner {
 
   /**
    * `mq_send(fd, data, size, priority)`: sends a message, waiting without blocking the
-   * thread while the queue is full. Messages are sent in the order of the calls, whatever
-   * their priority.
+   * thread while the queue is full.
+   *
+   * Messages are sent in the order of the calls, whatever their priority.
    *
    * @param data The bytes of the message: at most
    * {@linkcode PosixMessageQueue.prototype.maxSize | PosixMessageQueue.maxSize}; 0 bytes

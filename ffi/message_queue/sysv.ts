@@ -78,9 +78,10 @@ export interface SysvMessageQueueStat {
   /** The process that sent last; 0 before the first send. */
   readonly lastSenderPid: number;
   /**
-   * The process that received last; 0 before the first receive. After a receive that
-   * had to wait, Linux reports the thread that waited: with `receive()` that is a thread
-   * of the runtime, whose id is not the process id.
+   * The process that received last; 0 before the first receive.
+   *
+   * After a receive that had to wait, Linux reports the thread that waited: with
+   * `receive()` that is a thread of the runtime, whose id is not the process id.
    */
   readonly lastReceiverPid: number;
   /** The time of the last send, in whole seconds; null before the first. */
@@ -493,8 +494,9 @@ export class SysvMessageQueue implements Disposable {
 
   /**
    * `msgrcv(id, message, size, type, 0)`: receives a message of any size, waiting without
-   * blocking the thread until there is one. Calls that select the same messages are
-   * served in their order.
+   * blocking the thread until there is one.
+   *
+   * Calls that select the same messages are served in their order.
    *
    * The first waiting receive of an object for the same messages blocks a thread of the
    * runtime's pool. At most four waits for System V objects on a JavaScript thread do so
@@ -613,8 +615,9 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgsnd`, then `msgrcv`: sends a request and waits for its reply. A process that
-   * iterates over
+   * `msgsnd`, then `msgrcv`: sends a request and waits for its reply.
+   *
+   * A process that iterates over
    * {@linkcode SysvMessageQueue.prototype.requests | SysvMessageQueue.requests} of the
    * queue answers it. A queue does not report whether a message was received; the reply
    * does.
@@ -681,6 +684,7 @@ export class SysvMessageQueue implements Disposable {
 
   /**
    * `msgrcv`, repeated: yields the requests as they arrive, until this object is closed.
+   *
    * Answer each with {@linkcode SysvRequest.prototype.reply | SysvRequest.reply}. Several
    * processes can serve a queue. The call removes the replies to processes that have
    * ended.
@@ -762,8 +766,10 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * Ends the use of this object. Pending waits end with a ClosedError. Closing twice does
-   * nothing. There is no system call behind it: the queue and its messages stay, until
+   * Ends the use of this object.
+   *
+   * Pending waits end with a ClosedError. Closing twice does nothing. There is no system
+   * call behind it: the queue and its messages stay, until
    * {@linkcode SysvMessageQueue.remove}.
    */
   close(): void {

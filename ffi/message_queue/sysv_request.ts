@@ -384,10 +384,11 @@ export class SysvRequest {
   }
 
   /**
-   * `msgsnd(id, reply, size, IPC_NOWAIT)`: sends the reply. While the queue is full, the
-   * call removes the replies to processes that have ended, takes requests out of the
-   * queue, which `requests()` yields next, and is repeated after 1, 2, 4 ... and then
-   * every 20 milliseconds.
+   * `msgsnd(id, reply, size, IPC_NOWAIT)`: sends the reply.
+   *
+   * While the queue is full, the call removes the replies to processes that have ended,
+   * takes requests out of the queue, which `requests()` yields next, and is repeated
+   * after 1, 2, 4 ... and then every 20 milliseconds.
    *
    * Whether a client has ended is known only in the PID namespace of this process.
    * A client in another one counts as alive.

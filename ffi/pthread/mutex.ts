@@ -373,10 +373,11 @@ export class PthreadMutex {
   }
 
   /**
-   * `pthread_mutex_lock(mutex)`: locks, waiting without blocking the thread until the mutex
-   * is free. The calls of this thread for one mutex are served in their order. C programs
-   * have no order: one that unlocks and locks again at once can come before those that
-   * wait.
+   * `pthread_mutex_lock(mutex)`: locks, waiting without blocking the thread until the
+   * mutex is free.
+   *
+   * The calls of this thread for one mutex are served in their order. C programs have no
+   * order: one that unlocks and locks again at once can come before those that wait.
    *
    * On the main thread of a process, a thread of the blocking pool sleeps in the kernel for
    * all waits, and locks nothing. A wake-up that a wait has consumed which then ends

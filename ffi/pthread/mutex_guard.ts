@@ -8,8 +8,9 @@ import type { MutexWords } from "./mutex_words.ts";
 /** The guard of the owner of a {@linkcode PthreadMutex}. Disposing of it unlocks, once. */
 export interface PthreadGuard extends Disposable {
   /**
-   * `EOWNERDEAD`: the previous owner of the robust mutex has ended without unlocking it. The
-   * data that the mutex guards may be half changed: repair it, then call
+   * `EOWNERDEAD`: the previous owner of the robust mutex has ended without unlocking it.
+   *
+   * The data that the mutex guards may be half changed: repair it, then call
    * {@linkcode PthreadGuard.markConsistent}.
    */
   readonly ownerDied: boolean;

@@ -647,9 +647,10 @@ export class BufferedReader implements Disposable {
   }
 
   /**
-   * The rest of the bytes as a byte stream with back-pressure. The source is closed when
-   * the stream ends, fails or is cancelled. The stream is made once; do not call the
-   * read methods while it is in use.
+   * The rest of the bytes as a byte stream with back-pressure.
+   *
+   * The source is closed when the stream ends, fails or is cancelled. The stream is made
+   * once; do not call the read methods while it is in use.
    *
    * @throws {ClosedError} If this object is closed.
    */
@@ -662,9 +663,10 @@ export class BufferedReader implements Disposable {
   }
 
   /**
-   * Keeps the program alive while waits of the source are pending. This is the default.
-   * Sources without such a method are left alone. (A wait for a web stream keeps the
-   * program alive only if the stream does.)
+   * Keeps the program alive while waits of the source are pending.
+   *
+   * This is the default. Sources without such a method are left alone. (A wait for a web
+   * stream keeps the program alive only if the stream does.)
    */
   ref(): void {
     this.#items.source.ref?.();

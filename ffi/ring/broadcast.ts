@@ -72,6 +72,7 @@ function countersOf(region: Region): Counters {
 
 /**
  * Messages from one producer to any number of receivers, in shared memory: a broadcast.
+ *
  * The producer never waits. A receiver that is so slow that its next message is
  * overwritten goes on with the latest one, and is told how many it has missed.
  *
@@ -348,8 +349,10 @@ export class BroadcastReceiver extends RingReader {
 
   /**
    * How many bytes of the memory this receiver has missed so far: their messages, with
-   * headers and padding. It is exact also if the producer is one of Agrona's, which does
-   * not count its messages.
+   * headers and padding.
+   *
+   * It is exact also if the producer is one of Agrona's, which does not count its
+   * messages.
    */
   get missedBytes(): number {
     return this.#missedBytes;

@@ -15,9 +15,10 @@ export let abandon: (claim: RingClaim) => void;
 
 /**
  * Space for one message in a ring: fill
- * {@linkcode RingClaim.prototype.bytes | RingClaim.bytes}, then commit it. Until then the
- * consumer waits before it, and messages that were written later wait behind it.
- * Disposing of a claim that is not committed aborts it.
+ * {@linkcode RingClaim.prototype.bytes | RingClaim.bytes}, then commit it.
+ *
+ * Until then the consumer waits before it, and messages that were written later wait
+ * behind it. Disposing of a claim that is not committed aborts it.
  *
  * If the thread dies first, the consumer gives the claim up: no message arrives.
  */

@@ -35,9 +35,10 @@ export let show: (
 export let hide: (message: RingMessage) => void;
 
 /**
- * A message in the memory of a ring. It is valid until the handler returns: then a
- * producer may write other messages there. The next call of the handler gets the same
- * object, with another message. Use
+ * A message in the memory of a ring.
+ *
+ * It is valid until the handler returns: then a producer may write other messages there.
+ * The next call of the handler gets the same object, with another message. Use
  * {@linkcode RingMessage.prototype.copy | RingMessage.copy} for what is kept.
  */
 export class RingMessage {

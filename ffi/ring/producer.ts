@@ -271,9 +271,10 @@ export class RingProducer extends RingParticipant {
   }
 
   /**
-   * Writes as many messages as there is space for, from the first on. They are published
-   * together, up to 256 of them, and up to an eighth of the capacity: one by one takes
-   * several times as long.
+   * Writes as many messages as there is space for, from the first on.
+   *
+   * They are published together, up to 256 of them, and up to an eighth of the capacity:
+   * one by one takes several times as long.
    *
    * @param messages The bytes of each message.
    * @param type The type of all of them.

@@ -79,9 +79,10 @@ export abstract class RingReader extends RingParticipant
   }
 
   /**
-   * Calls a handler for each message that there is, in order. The messages of a ring are
-   * in place; those of a broadcast are copies. What the handler throws ends the call; the
-   * message counts as read.
+   * Calls a handler for each message that there is, in order.
+   *
+   * The messages of a ring are in place; those of a broadcast are copies. What the
+   * handler throws ends the call; the message counts as read.
    *
    * @param handler It gets the message, which is valid until it returns.
    * @param limit The most messages to read. Of a ring, at most the contents of one that is

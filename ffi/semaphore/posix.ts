@@ -55,9 +55,11 @@ import { Sem } from "./sem.ts";
 /** Options of {@linkcode PosixSemaphore.create} and `openOrCreate()`. */
 export interface PosixSemaphoreCreateOptions {
   /**
-   * The permission bits. Users of the semaphore need permission to read and to write.
-   * The umask of the process does not apply to a mode that is given: it is as if `chmod`
-   * followed, and at no time are there more permissions than that.
+   * The permission bits.
+   *
+   * Users of the semaphore need permission to read and to write. The umask of the process
+   * does not apply to a mode that is given: it is as if `chmod` followed, and at no time
+   * are there more permissions than that.
    *
    * @default {0o600, less the umask}
    */
@@ -308,8 +310,10 @@ export class PosixSemaphore implements Disposable {
 
   /**
    * `readdir(3)` of /dev/shm: lists the named semaphores of this system, also those that
-   * this process has no permission for. With musl, whose names do not tell, these are all
-   * files there of the size of a semaphore.
+   * this process has no permission for.
+   *
+   * With musl, whose names do not tell, these are all files there of the size of a
+   * semaphore.
    *
    * @returns The semaphores, in no particular order.
    * @throws {Deno.errors.NotSupported} If /dev/shm is not mounted.
@@ -337,9 +341,10 @@ export class PosixSemaphore implements Disposable {
   }
 
   /**
-   * `sem_init(sem, 1, value)`: creates a semaphore in shared memory. One process does
-   * that, before the others call {@linkcode PosixSemaphore.at}. In C the behaviour is
-   * undefined if there are waiters.
+   * `sem_init(sem, 1, value)`: creates a semaphore in shared memory.
+   *
+   * One process does that, before the others call {@linkcode PosixSemaphore.at}. In C the
+   * behaviour is undefined if there are waiters.
    *
    * @param bytes At least {@linkcode PosixSemaphore.SIZE} bytes of shared memory or of a
    * memory map of this module, aligned to 8 bytes.

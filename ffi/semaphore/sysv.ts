@@ -22,7 +22,9 @@ export interface SysvSemaphoreOptions {
   /**
    * `SEM_UNDO`: when this process ends, also when it is killed, the kernel gives back
    * what it has acquired and not released, and takes away what it has released without
-   * acquiring it. So it is for processes that give back what they take.
+   * acquiring it.
+   *
+   * So it is for processes that give back what they take.
    *
    * Choose false where one process releases what another one acquires, as to notify. Otherwise
    * both fail with ERANGE when they have done so 32767 times (SEMAEM; to release, once

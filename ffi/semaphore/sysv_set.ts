@@ -68,9 +68,10 @@ export interface SysvSemaphoreSetOpenOptions {
    */
   timeout?: number | undefined;
   /**
-   * Treats a set as initialised although no process has set its values or operated on
-   * it. A program that uses the zeroes of a new set leaves it in that state, and so does
-   * a creator that died early.
+   * Treats a set as initialised although no process has set its values or operated on it.
+   *
+   * A program that uses the zeroes of a new set leaves it in that state, and so does a
+   * creator that died early.
    *
    * @default {false}
    */
@@ -648,8 +649,10 @@ export class SysvSemaphoreSet implements Disposable {
 
   /**
    * `semctl(id, index, GETNCNT)` and `GETZCNT`: returns the number of waiters of one
-   * semaphore in the kernel. An asynchronous wait without a thread at the moment is not
-   * counted, and those of one {@linkcode SysvSemaphore} count as one.
+   * semaphore in the kernel.
+   *
+   * An asynchronous wait without a thread at the moment is not counted, and those of one
+   * {@linkcode SysvSemaphore} count as one.
    *
    * @param index The index of the semaphore, from 0.
    * @returns The two numbers.

@@ -84,9 +84,11 @@ export interface MemoryFileCreateOptions {
 /** Options of {@linkcode MemoryFile.fromFd}. */
 export interface MemoryFileFromFdOptions {
   /**
-   * The seals that it must have. Without `shrink` its sender can end this process with
-   * SIGBUS. Without `write` or `future-write` its sender can change the contents after
-   * they were checked: copy them first.
+   * The seals that it must have.
+   *
+   * Without `shrink` its sender can end this process with SIGBUS. Without `write` or
+   * `future-write` its sender can change the contents after they were checked: copy them
+   * first.
    *
    * @default {["shrink"]}
    */
@@ -191,9 +193,11 @@ export class MemoryFile extends DescriptorOwner {
   }
 
   /**
-   * `memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)`, then `fchmod` and
-   * `ftruncate`: creates a file of zeroes in memory. Its mode is 0o600. Its first seal is
-   * `exec` where sysctl vm.memfd_noexec demands that.
+   * `memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)`, then `fchmod` and `ftruncate`:
+   * creates a file of zeroes in memory.
+   *
+   * Its mode is 0o600. Its first seal is `exec` where sysctl vm.memfd_noexec demands
+   * that.
    *
    * @param name The name in /proc, at most 249 bytes of UTF-8. It need not be unique.
    * @param size The size in bytes. Each page takes memory when it is first accessed.
@@ -232,9 +236,10 @@ export class MemoryFile extends DescriptorOwner {
 
   /**
    * `fcntl(fd, F_GET_SEALS)`: takes ownership of a memory file that came from another
-   * process, after checking that it has the required seals. Nothing else in this
-   * process may use the descriptor, because `close()` closes it. An object of another
-   * Worker is not noticed.
+   * process, after checking that it has the required seals.
+   *
+   * Nothing else in this process may use the descriptor, because `close()` closes it. An
+   * object of another Worker is not noticed.
    *
    * @param fd The number of the descriptor: one that was passed through a socket, or
    * that this process has inherited.

@@ -281,9 +281,10 @@ export class PosixSharedMemory extends Memory {
   }
 
   /**
-   * `shm_open(name, O_RDWR, 0)`, then `mmap`: opens an existing object. If it is empty,
-   * waits, without blocking the thread, until its creator has set its size: at first for
-   * a millisecond, later for 20 between two looks.
+   * `shm_open(name, O_RDWR, 0)`, then `mmap`: opens an existing object.
+   *
+   * If it is empty, waits, without blocking the thread, until its creator has set its
+   * size: at first for a millisecond, later for 20 between two looks.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @param options Those of {@linkcode PosixSharedMemory.open}, and `signal`.
@@ -329,9 +330,10 @@ export class PosixSharedMemory extends Memory {
 
   /**
    * `shm_open(name, O_RDWR | O_CREAT, mode)`, `ftruncate` if the object is empty, then
-   * `mmap`: opens an object, or creates it. Processes that call this at the same time
-   * get the same object. One that is empty, because its creator has not set its size
-   * yet, gets its size here.
+   * `mmap`: opens an object, or creates it.
+   *
+   * Processes that call this at the same time get the same object. One that is empty,
+   * because its creator has not set its size yet, gets its size here.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @param size The size in bytes of a new object, and the least size of an existing
@@ -381,8 +383,10 @@ export class PosixSharedMemory extends Memory {
 
   /**
    * `fstat(fd, ...)`, `mmap(...)`: takes ownership of an object that came from another
-   * process. Nothing else in this process may use the descriptor, because `close()`
-   * closes it. An object of another Worker is not noticed.
+   * process.
+   *
+   * Nothing else in this process may use the descriptor, because `close()` closes it. An
+   * object of another Worker is not noticed.
    *
    * @param fd The number of the descriptor: one that was passed through a socket, or
    * that this process has inherited.
@@ -452,8 +456,9 @@ export class PosixSharedMemory extends Memory {
 
   /**
    * `readdir(3)` of /dev/shm: lists the objects of this system, also those that this
-   * process has no permission for, and those of 0 bytes. POSIX semaphores, whose files
-   * have the prefix `sem.`, are left out.
+   * process has no permission for, and those of 0 bytes.
+   *
+   * POSIX semaphores, whose files have the prefix `sem.`, are left out.
    *
    * @returns The objects, in no particular order.
    * @throws {Deno.errors.NotSupported} If /dev/shm is not mounted.
@@ -584,10 +589,11 @@ export class PosixSharedMemory extends Memory {
   }
 
   /**
-   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`, then `mmap`: changes the size
-   * of the object, and maps it up to its new end. All existing views of this mapping
-   * have length 0 afterwards; `bytes`, `atomics` and `view` return new ones. Advice and
-   * locks do not carry over.
+   * `posix_fallocate(fd, ...)` or `ftruncate(fd, size)`, then `mmap`: changes the size of
+   * the object, and maps it up to its new end.
+   *
+   * All existing views of this mapping have length 0 afterwards; `bytes`, `atomics` and
+   * `view` return new ones. Advice and locks do not carry over.
    *
    * If another process has made the object larger, `resize(memory.size)` maps the new
    * part. Growing never shrinks an object that another process has made even larger

@@ -351,9 +351,11 @@ export class SysvSharedMemory extends Memory {
 
   /**
    * `shmat(id, NULL, 0)`: attaches a segment by its identifier, the only way to find a
-   * private one. On Linux, that also works for a segment that was removed and is still
-   * attached somewhere. A process can attach a segment several times, each time at
-   * another address.
+   * private one.
+   *
+   * On Linux, that also works for a segment that was removed and is still attached
+   * somewhere. A process can attach a segment several times, each time at another
+   * address.
    *
    * @param id The {@linkcode SysvSharedMemory.prototype.id | SysvSharedMemory.id} in the
    * other process.
@@ -542,9 +544,11 @@ export class SysvSharedMemory extends Memory {
 
   /**
    * `shmctl(id, SHM_LOCK)`: keeps the segment in memory, never swapped out, for all
-   * processes, and after they have detached it. Pages that were never accessed are not
-   * loaded. ({@linkcode Memory.prototype.lock | Memory.lock} loads pages, and locks those
-   * of this process.)
+   * processes, and after they have detached it.
+   *
+   * Pages that were never accessed are not loaded.
+   * ({@linkcode Memory.prototype.lock | Memory.lock} loads pages, and locks those of this
+   * process.)
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator, or RLIMIT_MEMLOCK
@@ -570,8 +574,10 @@ export class SysvSharedMemory extends Memory {
 
   /**
    * `shmctl(id, IPC_RMID)`: removes the key, and destroys the segment as soon as all
-   * processes have detached it. Until then its attachments, including this one, work as
-   * before, and on Linux it can still be attached by its id.
+   * processes have detached it.
+   *
+   * Until then its attachments, including this one, work as before, and on Linux it can
+   * still be attached by its id.
    *
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EPERM if this process is neither owner nor creator.

@@ -53,19 +53,22 @@ import { SocketFile } from "./socket_file.ts";
 /** Options of a socket that is bound to an address. */
 export interface UnixBindOptions extends UnixPassOptions {
   /**
-   * The permission bits of the socket file. The umask does not apply; the file never
-   * has more permissions. To connect or send requires write permission. An abstract
-   * name has no permissions.
+   * The permission bits of the socket file.
+   *
+   * The umask does not apply; the file never has more permissions. To connect or send
+   * requires write permission. An abstract name has no permissions.
    *
    * @default {0o600}
    */
   mode?: number | undefined;
   /**
-   * Whether to replace a stale socket file at this path, such as one whose server
-   * was killed. A socket that is still bound is never replaced, nor is a file of
-   * another type. If several processes reclaim a path at once, one succeeds and the
-   * others fail with EADDRINUSE. (A lock file, named as the path with `.reclaim`
-   * appended, exists for that time.)
+   * Whether to replace a stale socket file at this path, such as one whose server was
+   * killed.
+   *
+   * A socket that is still bound is never replaced, nor is a file of another type. If
+   * several processes reclaim a path at once, one succeeds and the others fail with
+   * EADDRINUSE. (A lock file, named as the path with `.reclaim` appended, exists for that
+   * time.)
    *
    * @default {false}
    */

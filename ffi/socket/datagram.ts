@@ -265,10 +265,12 @@ function connectTo(
 }
 
 /**
- * A Unix datagram socket: messages without a connection. They keep their boundaries and
- * their order. A sender waits while the queue of the receiver is full: it holds one
- * message more than /proc/sys/net/unix/max_dgram_qlen says, which is 10 unless changed.
- * Between the two sockets of a pair the size of the send buffer is the only limit.
+ * A Unix datagram socket: messages without a connection.
+ *
+ * They keep their boundaries and their order. A sender waits while the queue of the
+ * receiver is full: it holds one message more than /proc/sys/net/unix/max_dgram_qlen
+ * says, which is 10 unless changed. Between the two sockets of a pair the size of the
+ * send buffer is the only limit.
  *
  * Choose it for one receiver and many senders that come and go. It has no end: a
  * receiver does not learn that a sender has closed, nor does one socket of a pair learn
@@ -406,10 +408,11 @@ export class UnixDatagram extends UnixChannel {
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a Unix datagram
-   * socket that a parent, a peer or a service manager has passed. No other object may
-   * own the descriptor: `close()` closes it, and does not remove its file. An object of
-   * another Worker is not noticed.
+   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a Unix datagram socket
+   * that a parent, a peer or a service manager has passed.
+   *
+   * No other object may own the descriptor: `close()` closes it, and does not remove its
+   * file. An object of another Worker is not noticed.
    *
    * @param fd The number of the descriptor.
    * @param options `name`.
@@ -490,6 +493,7 @@ export class UnixDatagram extends UnixChannel {
 
   /**
    * `send(2)` or `sendmsg(2)` of one message, waiting without blocking the thread.
+   *
    * A message is sent completely or not at all. Several to one address are sent in the
    * order of the calls. Sends to other addresses do not wait for them, unless this socket
    * is connected: then all are sent in the order of the calls.

@@ -293,8 +293,9 @@ export class UnixListener<
 
   /**
    * `getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ...)`: takes ownership of a listening
-   * socket that a parent or a service manager has passed; see {@linkcode listenFds}. No
-   * other object may own the descriptor: `close()` closes it, and does not remove its
+   * socket that a parent or a service manager has passed; see {@linkcode listenFds}.
+   *
+   * No other object may own the descriptor: `close()` closes it, and does not remove its
    * file. An object of another Worker is not noticed.
    *
    * @param fd The number of the descriptor.
@@ -383,6 +384,7 @@ export class UnixListener<
 
   /**
    * `accept4(fd, NULL, NULL, SOCK_CLOEXEC)`, waiting without blocking the thread.
+   *
    * Concurrent calls are served in the order of the calls. The listener is non-blocking
    * (`O_NONBLOCK`) while a connection is accepted, also for other processes that share
    * it: a blocking accept of one of them in that moment can fail with EAGAIN.
@@ -427,9 +429,11 @@ export class UnixListener<
   }
 
   /**
-   * Accepts connections until this listener is closed. While there are too few
-   * descriptors or too little memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), the clients stay
-   * in the backlog, and the loop tries again every 1 to 20 milliseconds.
+   * Accepts connections until this listener is closed.
+   *
+   * While there are too few descriptors or too little memory (EMFILE, ENFILE, ENOBUFS,
+   * ENOMEM), the clients stay in the backlog, and the loop tries again every 1 to 20
+   * milliseconds.
    */
   [Symbol.asyncIterator](): AsyncGenerator<Connection, void, unknown> {
     return untilClosed(() => {

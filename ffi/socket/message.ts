@@ -59,18 +59,22 @@ import { option } from "./socket_option.ts";
 /** Options of `send()` of the sockets, and of its siblings. */
 export interface UnixSendOptions {
   /**
-   * Descriptors to pass, at most 253. The receiver gets duplicates; these stay open
-   * here. Those of objects of this module arrive blocking (without `O_NONBLOCK`);
-   * others, and a {@linkcode PassedDescriptor}, arrive unchanged.
+   * Descriptors to pass, at most 253.
+   *
+   * The receiver gets duplicates; these stay open here. Those of objects of this module
+   * arrive blocking (without `O_NONBLOCK`); others, and a {@linkcode PassedDescriptor},
+   * arrive unchanged.
    *
    * @default {[]}
    */
   descriptors?: readonly DescriptorLike[] | undefined;
   /**
    * `SCM_CREDENTIALS`: the process, user and group that a receiver with `passCredentials`
-   * sees, such as those of the client of a proxy. What is left out is that of this
-   * process (its real user and group). Another process requires CAP_SYS_ADMIN, another
-   * user CAP_SETUID, another group CAP_SETGID; without them the send fails with EPERM.
+   * sees, such as those of the client of a proxy.
+   *
+   * What is left out is that of this process (its real user and group). Another process
+   * requires CAP_SYS_ADMIN, another user CAP_SETUID, another group CAP_SETGID; without
+   * them the send fails with EPERM.
    *
    * @default {those of this process}
    */

@@ -9,10 +9,12 @@ import { descriptorOf, DescriptorOwner } from "../kernel/descriptor_owner.ts";
 let make: (descriptor: Descriptor) => PassedDescriptor;
 
 /**
- * A descriptor that was received. It has close-on-exec set, and is closed with this
- * object, unless {@linkcode DescriptorOwner.prototype.detach | PassedDescriptor.detach}
- * gives it to another one. `adoptDescriptor` of `@linux/ipc/descriptor` makes it an
- * object of the class that fits its
+ * A descriptor that was received.
+ *
+ * It has close-on-exec set, and is closed with this object, unless
+ * {@linkcode DescriptorOwner.prototype.detach | PassedDescriptor.detach} gives it to
+ * another one. `adoptDescriptor` of `@linux/ipc/descriptor` makes it an object of the
+ * class that fits its
  * {@linkcode PassedDescriptor.prototype.kind | PassedDescriptor.kind}.
  *
  * @example Pass a pipe

@@ -210,10 +210,11 @@ export class UnixSeqpacket extends UnixConnection {
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a connected
-   * seqpacket socket that a parent, a peer or a service manager has passed. No other object
-   * may own the descriptor: `close()` closes it. An object of another Worker is not
-   * noticed.
+   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a connected seqpacket
+   * socket that a parent, a peer or a service manager has passed.
+   *
+   * No other object may own the descriptor: `close()` closes it. An object of another
+   * Worker is not noticed.
    *
    * @param fd The number of the descriptor.
    * @param options `name`.

@@ -235,9 +235,10 @@ export abstract class UnixSocket extends DescriptorOwner {
   }
 
   /**
-   * `getsockname(2)`: the address of this socket; null if it is unnamed. A path is
-   * returned as it was passed to `bind`; one that another process has bound and that has
-   * more than 107 bytes is absolute.
+   * `getsockname(2)`: the address of this socket; null if it is unnamed.
+   *
+   * A path is returned as it was passed to `bind`; one that another process has bound and
+   * that has more than 107 bytes is absolute.
    *
    * @throws {ClosedError} If this socket is closed.
    */
@@ -249,8 +250,9 @@ export abstract class UnixSocket extends DescriptorOwner {
   }
 
   /**
-   * `SO_PASSCRED`: whether received messages have the credentials of their sender. The
-   * kernel checks them, except for a sender with CAP_SYS_ADMIN, CAP_SETUID or
+   * `SO_PASSCRED`: whether received messages have the credentials of their sender.
+   *
+   * The kernel checks them, except for a sender with CAP_SYS_ADMIN, CAP_SETUID or
    * CAP_SETGID, such as root. Set it before the peer sends: messages that are queued
    * already may have none. Connections inherit it from their listener.
    *
@@ -284,9 +286,11 @@ export abstract class UnixSocket extends DescriptorOwner {
   }
 
   /**
-   * `SO_PASSRIGHTS`: whether peers may pass descriptors. If it is false, a message with
-   * descriptors is refused: its sender gets EPERM. Descriptors that were sent before can
-   * still be received. Connections inherit it from their listener.
+   * `SO_PASSRIGHTS`: whether peers may pass descriptors.
+   *
+   * If it is false, a message with descriptors is refused: its sender gets EPERM.
+   * Descriptors that were sent before can still be received. Connections inherit it from
+   * their listener.
    *
    * (Without it a receiver is safe, too: it gets no more descriptors than its
    * `maxDescriptors`, which is 0 by default.)
@@ -304,9 +308,11 @@ export abstract class UnixSocket extends DescriptorOwner {
   }
 
   /**
-   * `SO_SNDBUF` and `SO_RCVBUF`, in bytes. The kernel doubles the value that is set, for
-   * its own overhead, and returns the doubled one. It silently limits the value to
-   * /proc/sys/net/core/wmem_max and rmem_max: read it back.
+   * `SO_SNDBUF` and `SO_RCVBUF`, in bytes.
+   *
+   * The kernel doubles the value that is set, for its own overhead, and returns the
+   * doubled one. It silently limits the value to /proc/sys/net/core/wmem_max and
+   * rmem_max: read it back.
    *
    * @throws {TypeError} If a size to set is not a number.
    * @throws {RangeError} If it is not an integer from 0 to 1073741823.
@@ -424,7 +430,9 @@ export function inquire(
 export abstract class UnixConnection extends UnixChannel {
   /**
    * `getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ...)`: the process, user and group of the
-   * peer. The kernel recorded them when the peer connected, or, if the peer accepted this
+   * peer.
+   *
+   * The kernel recorded them when the peer connected, or, if the peer accepted this
    * connection, when it called `listen`. The process may have ended since, and its id may
    * be reused; {@linkcode UnixConnection.prototype.peerPidfd | UnixConnection.peerPidfd}
    * does not have that race.
@@ -444,6 +452,7 @@ export abstract class UnixConnection extends UnixChannel {
    * `getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, ...)`: opens a process descriptor (pidfd)
    * of the peer, the process of
    * {@linkcode UnixConnection.prototype.peerCredentials | UnixConnection.peerCredentials}.
+   *
    * It refers to that process even if the id is reused, and is readable when the process
    * has ended. Of a `pair()` it is the process that made the pair, not a child that has
    * inherited an end.

@@ -310,9 +310,11 @@ export class UnixStream extends UnixConnection {
   }
 
   /**
-   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a Unix stream
-   * socket that a parent, a peer or a service manager has passed. No other object may
-   * own the descriptor: `close()` closes it. An object of another Worker is not noticed.
+   * `getsockopt(fd, SOL_SOCKET, SO_TYPE, ...)`: takes ownership of a Unix stream socket
+   * that a parent, a peer or a service manager has passed.
+   *
+   * No other object may own the descriptor: `close()` closes it. An object of another
+   * Worker is not noticed.
    *
    * @param fd The number of the descriptor.
    * @param options `name`.

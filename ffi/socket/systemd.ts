@@ -39,11 +39,12 @@ const SD_LISTEN_FDS_START = 3;
 const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /**
- * `sd_listen_fds_with_names(1, &names)`: returns the descriptors that systemd, or
- * another service manager with this protocol, has passed to this process (socket
- * activation). It sets close-on-exec on them, and removes the variables `LISTEN_PID`,
- * `LISTEN_FDS` and `LISTEN_FDNAMES`, so that no child process inherits them; a second
- * call returns an empty array.
+ * `sd_listen_fds_with_names(1, &names)`: returns the descriptors that systemd, or another
+ * service manager with this protocol, has passed to this process (socket activation).
+ *
+ * It sets close-on-exec on them, and removes the variables `LISTEN_PID`, `LISTEN_FDS` and
+ * `LISTEN_FDNAMES`, so that no child process inherits them; a second call returns an
+ * empty array.
  *
  * Requires `--allow-env` for these variables.
  *
@@ -193,8 +194,10 @@ function closePipe({ pipe }: Notification): void {
 
 /**
  * `sd_notify(0, state)`: tells the service manager about the state of this service,
- * waiting without blocking the thread while its queue is full. Notifications are sent in
- * the order of the calls. The socket of the service manager is that of the variable `NOTIFY_SOCKET`: a path, or an abstract name after "@".
+ * waiting without blocking the thread while its queue is full.
+ *
+ * Notifications are sent in the order of the calls. The socket of the service manager is
+ * that of the variable `NOTIFY_SOCKET`: a path, or an abstract name after "@".
  *
  * The usual assignments are `READY=1`, `STOPPING=1`, `RELOADING=1`, `STATUS=text`,
  * `MAINPID=pid` and `WATCHDOG=1` (see {@linkcode watchdogTimeout}). Three have an effect
