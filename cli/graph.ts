@@ -1,7 +1,7 @@
 // graph: processes and what they share as a picture.
 
 import { inspect } from "../ffi/inspect.ts";
-import { CommandLine } from "./command_line.ts";
+import { CommandLine, MAX_PID } from "./command_line.ts";
 import { EXIT, Failure } from "./failure.ts";
 import { type Graph, graphOf } from "./graph_model.ts";
 import { dotOf, mermaidOf } from "./graph_text.ts";
@@ -9,7 +9,7 @@ import { KIND_NAMES, kindsOf } from "./objects.ts";
 import { standardOutput, warnOfUnseen, writeAll } from "./output.ts";
 
 export const GRAPH_USAGE =
-  `ipc graph [KIND ...] [--format FORMAT] [--pid PID] [--all] [--output FILE]
+  `Usage: ipc graph [KIND ...] [--format FORMAT] [--pid PID] [--all] [--output FILE]
 
 Draws processes (ellipses) and the objects that they share (boxes). An arrow goes where the
 data goes; it is dashed where a process waits. Stuck objects are red, orphaned ones amber.
@@ -31,15 +31,10 @@ export async function graph(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, GRAPH_USAGE, {
     flags: ["all"],
     values: ["format", "pid", "output"],
+    words: ["[KIND ...]"],
   });
-  const format = line.value("format") ?? "svg";
-  if (!FORMATS.includes(format)) {
-    throw new Failure(
-      EXIT.usage,
-      `--format must be one of ${FORMATS.join(", ")}`,
-    );
-  }
-  const pid = line.number("pid", 1, 2 ** 22);
+  const format = line.oneOf("format", FORMATS) ?? "svg";
+  const pid = line.integer("pid", 1, MAX_PID);
   const snapshot = inspect({ kinds: kindsOf(line.words) });
   if (pid !== undefined && !snapshot.processes.has(pid)) {
     throw new Failure(

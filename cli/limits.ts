@@ -9,7 +9,7 @@ import { jsonOf } from "./json.ts";
 import { standardOutput } from "./output.ts";
 import { tableOf } from "./table.ts";
 
-export const LIMITS_USAGE = `ipc limits [--json]
+export const LIMITS_USAGE = `Usage: ipc limits [--json]
 
 Lists the limits for IPC, how much of each is used, and where to raise it.`;
 
@@ -164,7 +164,6 @@ function softLimit(name: string): number | null {
 /** Runs it. */
 export function limits(args: readonly string[]): number {
   const line = new CommandLine(args, LIMITS_USAGE, { flags: ["json"] });
-  line.checkWords(0);
   const output = standardOutput(false);
   const all = allLimits();
   if (line.has("json")) {

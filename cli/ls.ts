@@ -16,7 +16,8 @@ import { type Output, standardOutput, warnOfUnseen } from "./output.ts";
 import { paintOf } from "./style.ts";
 import { type Column, cut, tableOf } from "./table.ts";
 
-export const LS_USAGE = `ipc ls [KIND ...] [--state STATE] [--json] [--wide]
+export const LS_USAGE =
+  `Usage: ipc ls [KIND ...] [--state STATE] [--json] [--wide]
 
 Lists what processes share. Without a kind the list has one line for each object; with
 one or more kinds there is a table for each, with the columns of lsipc(1) and more.
@@ -57,6 +58,7 @@ export function ls(args: readonly string[]): number {
   const line = new CommandLine(args, LS_USAGE, {
     flags: ["json", "wide"],
     values: ["state"],
+    words: ["[KIND ...]"],
   });
   const kinds = kindsOf(line.words);
   const states = line.values("state");

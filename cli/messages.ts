@@ -19,7 +19,7 @@ const QUEUE = `
   --timeout MS  waits so long at most; 0 does not wait. Without it: for ever`;
 
 export const SEND_USAGE =
-  `ipc send QUEUE [TEXT] [--type N | --priority N] [--timeout MS]
+  `Usage: ipc send QUEUE [TEXT] [--type N | --priority N] [--timeout MS]
 
 Sends a message: the text, or without one all of standard input.
 ${QUEUE}
@@ -27,7 +27,7 @@ ${QUEUE}
   --priority N  of POSIX, from 0; 0 by default`;
 
 export const RECEIVE_USAGE =
-  `ipc receive QUEUE [--type N] [--timeout MS] [--json]
+  `Usage: ipc receive QUEUE [--type N] [--timeout MS] [--json]
 
 Receives a message and writes its bytes, followed by a newline. On a terminal control
 characters are escaped.
@@ -36,7 +36,7 @@ ${QUEUE}
                 the one of the lowest type up to -N
   --json        type or priority, size, text and base64, as JSON`;
 
-export const PEEK_USAGE = `ipc peek QUEUE [--index N] [--json]
+export const PEEK_USAGE = `Usage: ipc peek QUEUE [--index N] [--json]
 
 Shows a message and leaves it in the queue: of System V only. A POSIX queue cannot do it.
 
@@ -47,12 +47,12 @@ const SEMAPHORE = `
                 identifier (5)
   --index N     the semaphore of a set, from 0`;
 
-export const POST_USAGE = `ipc post SEMAPHORE [--index N]
+export const POST_USAGE = `Usage: ipc post SEMAPHORE [--index N]
 
 Adds 1 to a semaphore: sem_post, or semop with +1.
 ${SEMAPHORE}`;
 
-export const WAIT_USAGE = `ipc wait SEMAPHORE [--index N] [--timeout MS]
+export const WAIT_USAGE = `Usage: ipc wait SEMAPHORE [--index N] [--timeout MS]
 
 Waits until a semaphore is above 0, and takes 1 from it, which is not given back when this
 command ends.
@@ -65,13 +65,12 @@ const LONG_MAX = Number.MAX_SAFE_INTEGER;
 /** A name that is of POSIX, a key or an identifier. */
 type Named = { name: string } | { key: number } | { id: number };
 
-function named(word: string): Named {
+function named(line: CommandLine, word: string): Named {
   if (word.startsWith("/")) return { name: word };
   const number = Number(word);
   if (/^0x[0-9a-f]{1,8}$/i.test(word) && number > 0) return { key: number };
   if (/^\d{1,10}$/.test(word) && number <= 0x7fffffff) return { id: number };
-  throw new Failure(
-    EXIT.usage,
+  throw line.wrong(
     `"${printable(word)}" is neither /name, key (0x3039) nor identifier (5)`,
   );
 }
@@ -96,8 +95,8 @@ function timeoutOf(line: CommandLine): { timeout?: number } {
   return timeout === undefined ? {} : { timeout };
 }
 
-function wrongOption(option: string, of: string): Failure {
-  return new Failure(EXIT.usage, `--${option} is of ${of} only`);
+function wrongOption(line: CommandLine, option: string, of: string): Failure {
+  return line.wrong(`--${option} is of ${of} only`);
 }
 
 function openSysvQueue(target: { key: number } | { id: number }) {
@@ -110,23 +109,23 @@ function openSysvQueue(target: { key: number } | { id: number }) {
 export async function send(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, SEND_USAGE, {
     values: ["type", "priority", "timeout"],
+    words: ["QUEUE", "[TEXT]"],
   });
-  line.checkWords(1, 2);
   const [word, text] = line.words;
-  const target = named(word!);
-  const type = line.number("type", 1, LONG_MAX);
-  const priority = line.number("priority", 0, 32767);
+  const target = named(line, word!);
+  const type = line.integer("type", 1, LONG_MAX);
+  const priority = line.integer("priority", 0, 32767);
   const options = timeoutOf(line);
   const data = text === undefined
     ? await new Response(Deno.stdin.readable).bytes()
     : new TextEncoder().encode(text);
   attempt(() => {
     if ("name" in target) {
-      if (type !== undefined) throw wrongOption("type", "System V");
+      if (type !== undefined) throw wrongOption(line, "type", "System V");
       using queue = PosixMessageQueue.open(target.name, { access: "send" });
       queue.sendSync(data, { ...options, priority });
     } else {
-      if (priority !== undefined) throw wrongOption("priority", "POSIX");
+      if (priority !== undefined) throw wrongOption(line, "priority", "POSIX");
       using queue = openSysvQueue(target);
       queue.sendSync(data, { ...options, type });
     }
@@ -161,14 +160,14 @@ export function receive(args: readonly string[]): number {
   const line = new CommandLine(args, RECEIVE_USAGE, {
     values: ["type", "timeout"],
     flags: ["json"],
+    words: ["QUEUE"],
   });
-  line.checkWords(1);
-  const target = named(line.words[0]!);
-  const type = line.number("type", -LONG_MAX, LONG_MAX);
+  const target = named(line, line.words[0]!);
+  const type = line.integer("type", -LONG_MAX, LONG_MAX);
   const options = timeoutOf(line);
   const message = attempt((): Received => {
     if ("name" in target) {
-      if (type !== undefined) throw wrongOption("type", "System V");
+      if (type !== undefined) throw wrongOption(line, "type", "System V");
       using queue = PosixMessageQueue.open(target.name, { access: "receive" });
       return queue.receiveSync(options);
     }
@@ -186,10 +185,10 @@ export function peek(args: readonly string[]): number {
   const line = new CommandLine(args, PEEK_USAGE, {
     values: ["index"],
     flags: ["json"],
+    words: ["QUEUE"],
   });
-  line.checkWords(1);
-  const target = named(line.words[0]!);
-  const index = line.number("index", 0, 0x7fffffff) ?? 0;
+  const target = named(line, line.words[0]!);
+  const index = line.integer("index", 0, 0x7fffffff) ?? 0;
   if ("name" in target) {
     throw new Failure(
       EXIT.failed,
@@ -225,7 +224,10 @@ function copyOf(id: number, index: number): Received | undefined {
 
 /** Runs post. */
 export function post(args: readonly string[]): number {
-  const line = new CommandLine(args, POST_USAGE, { values: ["index"] });
+  const line = new CommandLine(args, POST_USAGE, {
+    values: ["index"],
+    words: ["SEMAPHORE"],
+  });
   const [target, index] = semaphoreOf(line);
   attempt(() => {
     if ("name" in target) {
@@ -243,6 +245,7 @@ export function post(args: readonly string[]): number {
 export function wait(args: readonly string[]): number {
   const line = new CommandLine(args, WAIT_USAGE, {
     values: ["index", "timeout"],
+    words: ["SEMAPHORE"],
   });
   const [target, index] = semaphoreOf(line);
   const options = timeoutOf(line);
@@ -259,11 +262,10 @@ export function wait(args: readonly string[]): number {
 }
 
 function semaphoreOf(line: CommandLine): [target: Named, index: number] {
-  line.checkWords(1);
-  const target = named(line.words[0]!);
-  const index = line.number("index", 0, 65535);
+  const target = named(line, line.words[0]!);
+  const index = line.integer("index", 0, 65535);
   if ("name" in target && index !== undefined) {
-    throw wrongOption("index", "System V");
+    throw wrongOption(line, "index", "System V");
   }
   return [target, index ?? 0];
 }

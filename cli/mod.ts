@@ -173,7 +173,7 @@ export async function main(args: readonly string[]): Promise<number> {
     }
     const { run, usage } = await COMMANDS[name]!.load();
     if (rest.includes("--help")) {
-      writeAll(Deno.stdout, `Usage: ${usage}\n`);
+      writeAll(Deno.stdout, `${usage}\n`);
       return EXIT.done;
     }
     return await run(rest);

@@ -9,7 +9,7 @@ import {
 } from "../ffi/inspect/removal.ts";
 import { printable } from "../ffi/inspect/text.ts";
 import { CommandLine } from "./command_line.ts";
-import { EXIT, Failure } from "./failure.ts";
+import { EXIT } from "./failure.ts";
 import { kindsOf, objectOf } from "./objects.ts";
 import { type Output, standardOutput, warnOfUnseen } from "./output.ts";
 
@@ -27,12 +27,12 @@ used it have ended. It is looked at again right before, and stays if it was take
 - System V queues and semaphore sets are not held by anything but a wait. Whether a
   process that sleeps wants to use one later cannot be known.`;
 
-export const RM_USAGE = `ipc rm OBJECT ... [--kind KIND] [--yes]
+export const RM_USAGE = `Usage: ipc rm OBJECT ... [--kind KIND] [--yes]
 
 Removes objects by name, key, identifier or ref. Without --yes it says what it would do.
 ${WHAT}`;
 
-export const CLEAN_USAGE = `ipc clean [KIND ...] [--uncertain] [--yes]
+export const CLEAN_USAGE = `Usage: ipc clean [KIND ...] [--uncertain] [--yes]
 
 Removes what is orphaned for certain. Without --yes it says what it would do.
 
@@ -45,8 +45,8 @@ export function rm(args: readonly string[]): number {
   const line = new CommandLine(args, RM_USAGE, {
     flags: ["yes", "dry-run"],
     values: ["kind"],
+    words: ["OBJECT ..."],
   });
-  line.checkWords(1, Infinity);
   const isReal = isConfirmed(line);
   const snapshot = inspect({ kinds: kindsOf(line.values("kind")) });
   const output = standardOutput(true);
@@ -63,6 +63,7 @@ export function rm(args: readonly string[]): number {
 export function clean(args: readonly string[]): number {
   const line = new CommandLine(args, CLEAN_USAGE, {
     flags: ["yes", "dry-run", "uncertain"],
+    words: ["[KIND ...]"],
   });
   const isReal = isConfirmed(line);
   const snapshot = inspect({ kinds: kindsOf(line.words) });
@@ -95,7 +96,7 @@ export function clean(args: readonly string[]): number {
 /** Whether --yes is given, as opposed to --dry-run. */
 function isConfirmed(line: CommandLine): boolean {
   if (line.has("yes") && line.has("dry-run")) {
-    throw new Failure(EXIT.usage, "--yes and --dry-run exclude each other");
+    throw line.wrong("--yes and --dry-run exclude each other");
   }
   return line.has("yes");
 }

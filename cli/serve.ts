@@ -12,7 +12,8 @@ import { type Graph, graphOf } from "./graph_model.ts";
 import { kindsOf } from "./objects.ts";
 import { standardOutput } from "./output.ts";
 
-export const SERVE_USAGE = `ipc serve [KIND ...] [--port N] [--interval SECONDS]
+export const SERVE_USAGE =
+  `Usage: ipc serve [KIND ...] [--port N] [--interval SECONDS]
 
 Shows the same live in a browser: the graph, fill levels over time, and a table that can be
 filtered. The address, which is printed, has a random token; only this machine can reach it,
@@ -50,9 +51,10 @@ const MOST_DRAWN = 400; // nodes
 export async function serve(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, SERVE_USAGE, {
     values: ["port", "interval"],
+    words: ["[KIND ...]"],
   });
   const kinds = kindsOf(line.words);
-  const port = line.number("port", 0, 65535) ?? 0;
+  const port = line.integer("port", 0, 65535) ?? 0;
   const interval = (line.number("interval", 0.2, 3600) ?? 2) * 1000;
   const token = crypto.getRandomValues(new Uint8Array(24))
     .toBase64({ alphabet: "base64url" });

@@ -11,7 +11,7 @@ import { type Output, standardOutput, warnOfUnseen } from "./output.ts";
 import { paintOf } from "./style.ts";
 import { tableOf } from "./table.ts";
 
-export const SHOW_USAGE = `ipc show OBJECT [--kind KIND] [--json]
+export const SHOW_USAGE = `Usage: ipc show OBJECT [--kind KIND] [--json]
 
 Shows all that is known of one object.
 
@@ -25,8 +25,8 @@ export function show(args: readonly string[]): number {
   const line = new CommandLine(args, SHOW_USAGE, {
     flags: ["json"],
     values: ["kind"],
+    words: ["OBJECT"],
   });
-  line.checkWords(1);
   const snapshot = inspect({ kinds: kindsOf(line.values("kind")) });
   const object = objectOf(snapshot, line.words[0]!);
   const output = standardOutput(true);

@@ -13,7 +13,7 @@ import { type Output, standardOutput, writeAll } from "./output.ts";
 import { cut, widthOf } from "./table.ts";
 
 export const WATCH_USAGE =
-  `ipc watch [KIND ...] [--interval SECONDS] [--count N] [--state STATE]
+  `Usage: ipc watch [KIND ...] [--interval SECONDS] [--count N] [--state STATE]
 
 Lists what processes share again and again, what is stuck first. In a terminal the list is
 refreshed in place: "+" marks what is new, "~" what has changed, "-" what is gone. Elsewhere
@@ -36,12 +36,13 @@ const LEAVE = "\x1b[?25h\x1b[?1049l";
 export async function watch(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, WATCH_USAGE, {
     values: ["interval", "count", "state"],
+    words: ["[KIND ...]"],
   });
   const kinds = kindsOf(line.words);
   const states = line.values("state");
   inStates([], states);
   const interval = (line.number("interval", 0.1, 86400) ?? 2) * 1000;
-  const count = line.number("count", 1, 1e9) ?? Infinity;
+  const count = line.integer("count", 1, 1e9) ?? Infinity;
   const isTerminal = Deno.stdout.isTerminal();
   const output = standardOutput(!isTerminal);
   const interrupted = new AbortController();

@@ -2,7 +2,7 @@
 
 import { inspect } from "../ffi/inspect.ts";
 import { printable } from "../ffi/inspect/text.ts";
-import { CommandLine } from "./command_line.ts";
+import { CommandLine, MAX_PID } from "./command_line.ts";
 import { EXIT, Failure } from "./failure.ts";
 import { timeOf, userOf } from "./format.ts";
 import { jsonOf } from "./json.ts";
@@ -10,22 +10,17 @@ import { standardOutput, warnOfUnseen } from "./output.ts";
 import { paintOf } from "./style.ts";
 import { tableOf } from "./table.ts";
 
-export const WHO_USAGE = `ipc who PID [--json] [--wide]
+export const WHO_USAGE = `Usage: ipc who PID [--json] [--wide]
 
 Lists the objects that a process holds, what it does with them, and who else holds them.`;
 
 /** Runs it. */
 export function who(args: readonly string[]): number {
-  const line = new CommandLine(args, WHO_USAGE, { flags: ["json", "wide"] });
-  line.checkWords(1);
-  const [word] = line.words;
-  const pid = Number(word);
-  if (!Number.isInteger(pid) || pid < 1) {
-    throw new Failure(
-      EXIT.usage,
-      `A process id is needed: ${printable(word!)}`,
-    );
-  }
+  const line = new CommandLine(args, WHO_USAGE, {
+    flags: ["json", "wide"],
+    words: ["PID"],
+  });
+  const pid = line.integerWord(0, "PID", 1, MAX_PID);
   const snapshot = inspect();
   const output = standardOutput(line.has("wide"));
   const objects = snapshot.objects.filter(({ holders }) =>

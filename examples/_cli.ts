@@ -3,63 +3,20 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
-
-/** A command line that the program cannot do anything with. */
-class UsageError extends Error {}
+import { CommandLine, type Syntax } from "../cli/command_line.ts";
+import { Failure } from "../cli/failure.ts";
 
 /**
- * The command line, with `--help` answered and what is unknown refused. `words` are the
- * names of the arguments that are no flags.
+ * The command line, as the command `ipc` reads it, too: `--help` is answered, and what is
+ * unknown, missing or too many is an error with the usage.
  */
-export function commandLine(
-  help: string,
-  flags: { string?: string[]; boolean?: string[] } = {},
-  ...words: string[]
-): {
-  flag: (name: string) => string | undefined;
-  integer: (name: string) => number | undefined;
-  is: (name: string) => boolean;
-  word: string[];
-} {
-  const { values, positionals } = parsed(help, flags);
-  if (values.help === true) {
-    console.log(help);
+export function commandLine(usage: string, syntax: Syntax = {}): CommandLine {
+  const [, , ...args] = process.argv;
+  if (args.includes("--help")) {
+    console.log(usage);
     process.exit(0);
   }
-  if (positionals.length !== words.length) throw new UsageError(help);
-  const flag = (name: string) => values[name] as string | undefined;
-  return {
-    flag,
-    integer: (name) => integerOf(name, flag(name)),
-    is: (name) => values[name] === true,
-    word: positionals,
-  };
-}
-
-function parsed(
-  help: string,
-  flags: { string?: string[]; boolean?: string[] },
-): { values: Record<string, unknown>; positionals: string[] } {
-  const options: Record<string, { type: "string" | "boolean" }> = {
-    help: { type: "boolean" },
-  };
-  for (const name of flags.string ?? []) options[name] = { type: "string" };
-  for (const name of flags.boolean ?? []) options[name] = { type: "boolean" };
-  try {
-    return parseArgs({ options, allowPositionals: true });
-  } catch (error) {
-    const [what] = (error as Error).message.split(". ");
-    throw new UsageError(`${what}\n${help}`);
-  }
-}
-
-/** The value of a flag as an integer, also as a hexadecimal one: 0x3039. */
-function integerOf(name: string, text?: string): number | undefined {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && text.trim() !== "") return value;
-  throw new UsageError(`--${name} must be an integer: ${JSON.stringify(text)}`);
+  return new CommandLine(args, usage, syntax);
 }
 
 /** Runs a program. What it throws is said on standard error, and it exits with 1. */
@@ -68,7 +25,7 @@ export async function main(program: () => void | Promise<void>): Promise<void> {
     await program();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
-    process.exit(error instanceof UsageError ? 2 : 1);
+    process.exit(error instanceof Failure ? error.code : 1);
   }
 }
 

@@ -92,16 +92,16 @@ function strings(view: DataView): string[] {
 }
 
 await main(async () => {
-  const { flag } = commandLine(HELP, { string: ["path"] });
+  const line = commandLine(HELP, { values: ["path"] });
   const address = process.env.DBUS_SESSION_BUS_ADDRESS ?? "";
-  const path = flag("path") ?? address.match(/unix:path=([^,;]+)/)?.[1];
+  const path = line.value("path") ?? address.match(/unix:path=([^,;]+)/)?.[1];
   if (path === undefined) throw new Error("No message bus: give its --path");
   const stream = await UnixStream.connect(path, WAIT);
   using reader = new BufferedReader(stream);
   const user = Buffer.from(`${process.getuid!()}`).toString("hex");
   await stream.write(encoder.encode(`\0AUTH EXTERNAL ${user}\r\n`), WAIT);
-  const line = await reader.readLine(WAIT);
-  if (!line?.startsWith("OK ")) throw new Error(`The daemon says ${line}`);
+  const reply = await reader.readLine(WAIT);
+  if (!reply?.startsWith("OK ")) throw new Error(`The daemon says ${reply}`);
   await stream.write(encoder.encode("BEGIN\r\n"), WAIT);
   await stream.write(call(1, "Hello"), WAIT); // the daemon wants it first
   await answer(reader);

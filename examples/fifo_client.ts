@@ -41,12 +41,12 @@ async function connectWaiting(path: string): Promise<PipeWriter> {
 }
 
 await main(async () => {
-  const { flag, is } = commandLine(HELP, {
-    string: ["path"],
-    boolean: ["wait"],
+  const line = commandLine(HELP, {
+    values: ["path"],
+    flags: ["wait"],
   });
-  const path = flag("path") ?? NAME;
-  using writer = is("wait") ? await connectWaiting(path) : connect(path);
+  const path = line.value("path") ?? NAME;
+  using writer = line.has("wait") ? await connectWaiting(path) : connect(path);
   for (let i = 0; i < MESSAGES; i++) {
     await writer.write(record.encode({ text: `Send Message[${i}]` }));
   }

@@ -35,8 +35,8 @@ function removeAbandoned(path: string): void {
 }
 
 await main(async () => {
-  const { flag } = commandLine(HELP, { string: ["path"] });
-  const path = flag("path") ?? NAME;
+  const line = commandLine(HELP, { values: ["path"] });
+  const path = line.value("path") ?? NAME;
   const signal = interrupt();
   removeAbandoned(path);
   using fifo = Fifo.create(path, { mode: 0o666 & ~process.umask() });

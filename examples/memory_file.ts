@@ -62,8 +62,8 @@ async function parent(): Promise<void> {
 }
 
 await main(async () => {
-  const { integer } = commandLine(HELP, { string: ["fd"] });
-  const fd = integer("fd");
+  const line = commandLine(HELP, { values: ["fd"] });
+  const fd = line.integer("fd");
   if (fd === undefined) await parent();
   else child(fd);
 });

@@ -13,8 +13,8 @@ Options:
   --help     show this`;
 
 await main(() => {
-  const { integer } = commandLine(HELP, { string: ["key"] });
-  const key = integer("key") ?? 12345;
+  const line = commandLine(HELP, { values: ["key"] });
+  const key = line.integer("key") ?? 12345;
   using queue = SysvMessageQueue.openOrCreate(key, { mode: 0o666 });
   const { name, age } = human.decode(queue.receiveSync().data);
   console.log(`name : ${name}, age :${age}`);

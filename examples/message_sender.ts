@@ -13,8 +13,8 @@ Options:
   --help     show this`;
 
 await main(() => {
-  const { integer } = commandLine(HELP, { string: ["key"] });
-  const key = integer("key") ?? 12345;
+  const line = commandLine(HELP, { values: ["key"] });
+  const key = line.integer("key") ?? 12345;
   using queue = SysvMessageQueue.openOrCreate(key, { mode: 0o666 });
   queue.sendSync(human.encode({ age: 80, name: "ghkim" }), { type: 1 });
   console.log("message sent");

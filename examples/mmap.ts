@@ -18,7 +18,7 @@ Options:
   --help  show this`;
 
 await main(() => {
-  const path = commandLine(HELP, {}, "FILE").word[0]!;
+  const path = commandLine(HELP, { words: ["FILE"] }).words[0]!;
   closeSync(openSync(path, O_RDWR | O_CREAT, 0o644));
   const info = statSync(path);
   const { size } = info;

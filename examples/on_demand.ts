@@ -55,12 +55,10 @@ async function serve(listener: UnixListener, idle: number): Promise<number> {
 }
 
 await main(async () => {
-  const { integer, word: [path] } = commandLine(
-    HELP,
-    { string: ["idle"] },
-    "LOCK",
-  );
-  using file = File.openOrCreate(path!);
+  const line = commandLine(HELP, { values: ["idle"], words: ["LOCK"] });
+  const path = line.words[0]!;
+  const idle = line.integer("idle") ?? IDLE;
+  using file = File.openOrCreate(path);
   const lock = FileLock.of(file);
   using guard = lock.tryLock();
   if (guard === undefined) {
@@ -69,7 +67,7 @@ await main(async () => {
   }
   using listener = passedListener();
   await sdNotify("READY=1\nSTATUS=Waiting for clients"); // false without systemd
-  const count = await serve(listener, integer("idle") ?? IDLE);
+  const count = await serve(listener, idle);
   await sdNotify("STOPPING=1");
   console.log(`served ${count}`);
   process.exit(); // what listens for SIGTERM would keep it alive

@@ -41,8 +41,8 @@ async function parent(): Promise<void> {
 }
 
 await main(async () => {
-  const { integer } = commandLine(HELP, { string: ["read-fd"] });
-  const fd = integer("read-fd");
+  const line = commandLine(HELP, { values: ["read-fd"] });
+  const fd = line.integer("read-fd");
   print("\n");
   if (fd === undefined) await parent();
   else readAs(fd);

@@ -12,8 +12,8 @@ Options:
   --help     show this`;
 
 await main(() => {
-  const { integer } = commandLine(HELP, { string: ["key"] });
-  using memory = openCounter(integer("key") ?? 12345);
+  const line = commandLine(HELP, { values: ["key"] });
+  using memory = openCounter(line.integer("key") ?? 12345);
   countUp(memory);
   memory.remove();
 });

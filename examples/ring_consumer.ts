@@ -31,11 +31,14 @@ async function openRing(name: string, waits: boolean) {
 }
 
 await main(async () => {
-  const { flag, is } = commandLine(HELP, {
-    string: ["name"],
-    boolean: ["wait"],
+  const line = commandLine(HELP, {
+    values: ["name"],
+    flags: ["wait"],
   });
-  const { memory, ring } = await openRing(flag("name") ?? "/ring", is("wait"));
+  const { memory, ring } = await openRing(
+    line.value("name") ?? "/ring",
+    line.has("wait"),
+  );
   using _memory = memory;
   using consumer = ring.consumer();
   const view = new DataView(memory.bytes.buffer);

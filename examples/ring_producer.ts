@@ -25,12 +25,12 @@ const [TICK_TYPE, FRAME_TYPE] = [1, 2];
 const tick = struct({ number: u32, price: f64 });
 
 await main(async () => {
-  const { flag, integer } = commandLine(HELP, {
-    string: ["name", "ticks", "frames"],
+  const line = commandLine(HELP, {
+    values: ["name", "ticks", "frames"],
   });
-  const name = flag("name") ?? "/ring";
-  const ticks = integer("ticks") ?? 1_000_000;
-  const frames = integer("frames") ?? 60;
+  const name = line.value("name") ?? "/ring";
+  const ticks = line.integer("ticks") ?? 1_000_000;
+  const frames = line.integer("frames") ?? 60;
   using memory = PosixSharedMemory.create(name, SharedRing.size(CAPACITY));
   try {
     const ring = SharedRing.create(memory, {

@@ -57,8 +57,8 @@ async function writer(): Promise<void> {
 }
 
 await main(async () => {
-  const { integer } = commandLine(HELP, { string: ["id"] });
-  const id = integer("id");
+  const line = commandLine(HELP, { values: ["id"] });
+  const id = line.integer("id");
   if (id === undefined) await writer();
   else reader(id);
 });

@@ -39,7 +39,7 @@ async function answer(server: UnixStream): Promise<string | null> {
 }
 
 await main(async () => {
-  const path = commandLine(HELP, {}, "PATH").word[0]!;
+  const path = commandLine(HELP, { words: ["PATH"] }).words[0]!;
   using server = await UnixStream.connect(path);
   print("입력 : ");
   for await (const line of inputLines()) {

@@ -63,7 +63,7 @@ async function serve(client: UnixStream): Promise<void> {
 }
 
 await main(async () => {
-  const path = commandLine(HELP, {}, "PATH").word[0]!;
+  const path = commandLine(HELP, { words: ["PATH"] }).words[0]!;
   const signal = interrupt();
   using listener = UnixListener.listen(path, { mode: 0o666, reclaim: true });
   signal.addEventListener("abort", () => listener.close());

@@ -101,10 +101,11 @@ async function run(wayland: Wayland, count: number): Promise<number> {
 }
 
 await main(async () => {
-  const { flag, integer } = commandLine(HELP, { string: ["path", "pictures"] });
+  const line = commandLine(HELP, { values: ["path", "pictures"] });
+  const pictures = line.integer("pictures") ?? Infinity;
   const { XDG_RUNTIME_DIR = "", WAYLAND_DISPLAY = "wayland-0" } = process.env;
-  const path = flag("path") ?? resolve(XDG_RUNTIME_DIR, WAYLAND_DISPLAY);
+  const path = line.value("path") ?? resolve(XDG_RUNTIME_DIR, WAYLAND_DISPLAY);
   using wayland = await Wayland.connect(path);
-  const count = await run(wayland, integer("pictures") ?? Infinity);
+  const count = await run(wayland, pictures);
   console.log(`shown ${count}`);
 });

@@ -179,6 +179,70 @@ leakTest(
   },
 );
 
+/** Wrong command lines, and what is said of each. */
+const WRONG: readonly (readonly [line: string, message: string])[] = [
+  ["ls --nope", "There is no option --nope"],
+  ["ls -x", "There is no option -x"],
+  ["ls --state", "--state needs a value"],
+  ["ls --state --json", "--state needs a value"],
+  ["ls --json=yes", '--json takes no value: "yes"'],
+  ["show", "OBJECT is missing"],
+  ["show one two", 'There is an argument too many: "two"'],
+  ["who", "PID is missing"],
+  ["who abc", 'PID must be an integer from 1 to 2147483647: "abc"'],
+  [
+    "watch --count abc",
+    '--count must be an integer from 1 to 1000000000: "abc"',
+  ],
+  [
+    "watch --count 1.5",
+    '--count must be an integer from 1 to 1000000000: "1.5"',
+  ],
+  ["watch --interval", "--interval needs a value"],
+  ["watch --interval 0", '--interval must be a number from 0.1 to 86400: "0"'],
+  ["watch --count 1 --count 2", "--count is given twice"],
+  ["graph --format gif", '--format must be one of svg, dot, mermaid: "gif"'],
+  ["graph --pid=", "--pid needs a value"],
+  ["serve --port 99999", '--port must be an integer from 0 to 65535: "99999"'],
+  ["limits all", 'There is an argument too many: "all"'],
+  ["rm --yes", "OBJECT is missing"],
+  ["clean --yes --dry-run", "--yes and --dry-run exclude each other"],
+  ["send", "QUEUE is missing"],
+  ["send /q text more", 'There is an argument too many: "more"'],
+  ["send q text", '"q" is neither /name, key (0x3039) nor identifier (5)'],
+  ["receive 5 --type", "--type needs a value"],
+  ["receive", "QUEUE is missing"],
+  [
+    "peek 5 --index -1",
+    '--index must be an integer from 0 to 2147483647: "-1"',
+  ],
+  ["post", "SEMAPHORE is missing"],
+  ["post 5 --index \x1b", '--index must be an integer from 0 to 65535: "\\e"'],
+  ["wait /x --timeout --index", "--timeout needs a value"],
+];
+
+leakTest(
+  "a wrong line is told what is wrong with it, and the usage",
+  async () => {
+    const results = await ipc(...WRONG.map(([line]) => line.split(" ")));
+    assertEquals(
+      results.map(({ code, stdout, stderr }) => [
+        code,
+        stdout,
+        ...stderr.split("\n").slice(0, 2),
+      ]),
+      WRONG.map(([line, message], index) => [
+        2,
+        "",
+        message,
+        results[index]!.stderr.match(
+          new RegExp(`Usage: ipc ${line.split(" ")[0]} .*`),
+        )?.[0],
+      ]),
+    );
+  },
+);
+
 leakTest("send, receive, peek, post and wait", async () => {
   const name = uniqueName();
   using posix = PosixMessageQueue.create(name, { maxMessages: 2, maxSize: 64 });

@@ -38,3 +38,38 @@ for (const [name, words] of Object.entries(EXAMPLES)) {
     assertEquals(dir.list(), []);
   });
 }
+
+/** The options of the examples that take an integer, and those that take no value. */
+const INTEGERS = ["--key", "--fd", "--id", "--idle", "--pictures", "--ticks"];
+const FLAGS = ["--wait"];
+
+for (const [name, words] of Object.entries(EXAMPLES)) {
+  const own = words.filter((word) => !word.startsWith("--"));
+  const options = words.filter((word) =>
+    word.startsWith("--") && !FLAGS.includes(word)
+  );
+  const last = own.at(-1);
+  const surplus = [...own.map(() => "x"), "surplus"];
+  const cases: [args: string[], message: string][] = [
+    [surplus, 'There is an argument too many: "surplus"'],
+  ];
+  if (last !== undefined) cases.push([[], `${last} is missing`]);
+  const [option] = options;
+  if (option !== undefined) cases.push([[option], `${option} needs a value`]);
+  const integer = options.find((word) => INTEGERS.includes(word));
+  if (integer !== undefined) {
+    const message = `${integer} must be an integer: "abc"`;
+    cases.push([[...own.map(() => "x"), integer, "abc"], message]);
+  }
+  exampleTest(`${name} says what is wrong with its arguments`, async () => {
+    using dir = scratch();
+    for (const [args, message] of cases) {
+      const ended = await runExample(name, args, { cwd: dir.path });
+      const [first, usage] = ended.stderr.split("\n");
+      assertEquals([ended.code, ended.stdout], [2, ""], ended.transcript);
+      assertEquals(first, message);
+      assert(usage!.startsWith(`Usage: ${name}`), ended.transcript);
+      assertEquals(dir.list(), []);
+    }
+  });
+}
