@@ -1,0 +1,228 @@
+// A running bridge: it connects, passes messages on, and connects again when that fails,
+// until it is stopped or cannot go on.
+
+import type { NatsConnection } from "@nats-io/transport-node";
+import { open, type ServerOptions } from "./connection.ts";
+import { BridgeError } from "./error.ts";
+
+/** What has flowed through a bridge since it was started. */
+export interface BridgeCounters {
+  /** Messages that the other side has taken over. */
+  readonly messages: number;
+  /** The bytes of these. */
+  readonly bytes: number;
+  /** Messages that were recognised as repeated, and dropped. */
+  readonly repeated: number;
+  /** Messages that were set aside. */
+  readonly aside: number;
+  /** Messages that are on the way: taken from one side, and not yet given to the other. */
+  readonly inHand: number;
+  /** How often the other side had no room, so that the bridge had to wait. */
+  readonly stalls: number;
+  /** Connections to the server that were opened. */
+  readonly connections: number;
+  /** Whether there is a connection now. */
+  readonly connected: boolean;
+}
+
+/** The counters, which count. */
+export type Counts = {
+  -readonly [K in keyof BridgeCounters]: BridgeCounters[K];
+};
+
+/** Options of all bridges. */
+export interface BridgeOptions {
+  /** The NATS server. */
+  readonly server?: ServerOptions | undefined;
+  /**
+   * Where a bridge says what happens, a line each time.
+   *
+   * @default {console.error}
+   */
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+/** What a kind of bridge does, and what it gets to do it. */
+export interface Flow {
+  /** Where messages come from and where they go to. */
+  readonly name: string;
+  /**
+   * Passes messages on over a connection until the signal is aborted. It throws if that
+   * fails: BridgeError if it is useless to try again.
+   */
+  run(connection: NatsConnection, run: Run): Promise<void>;
+  /** Gives back what it holds. */
+  close(): void;
+}
+
+/** One connection's time. */
+export interface Run {
+  /** Aborted when the bridge is stopped or the connection is lost. */
+  readonly signal: AbortSignal;
+  readonly counts: Counts;
+  log(line: string): void;
+  /** Everything that can be checked is checked: messages flow. */
+  ready(): void;
+}
+
+const FIRST_DELAY = 100; // ms
+const LONGEST_DELAY = 5000;
+
+/** A pause that ends early when the signal is aborted. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  return promise.finally(() => clearTimeout(timer));
+}
+
+/**
+ * A bridge between a queue and a subject. It runs from the moment it is made.
+ *
+ * It waits for a server that is not there, and connects again when the connection is lost;
+ * it ends by itself only if that is useless: `done` rejects with a {@linkcode BridgeError}
+ * then.
+ */
+export class Bridge implements AsyncDisposable {
+  readonly #flow: Flow;
+  readonly #options: BridgeOptions;
+  readonly #stopping = new AbortController();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #done: Promise<void>;
+  readonly #counts: Counts;
+  #said = "";
+
+  /** Internal: `outgoing()` and its siblings make it. */
+  constructor(flow: Flow, options: BridgeOptions, counts: Counts) {
+    this.#flow = flow;
+    this.#options = options;
+    this.#counts = counts;
+    this.#done = this.#drive();
+    // They may be awaited late, or never: the log has the error, too.
+    this.#ready.promise.catch(() => {});
+    this.#done.catch(() => {});
+  }
+
+  /** Where messages come from and where they go to. */
+  get name(): string {
+    return this.#flow.name;
+  }
+
+  /** Resolves when the first connection is there and all limits are checked. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** Resolves when the bridge was stopped; rejects if it could not go on. */
+  get done(): Promise<void> {
+    return this.#done;
+  }
+
+  /** What has flowed so far. */
+  get counters(): BridgeCounters {
+    return { ...this.#counts };
+  }
+
+  /**
+   * Ends the bridge: what is being published is awaited, for some seconds at most; what
+   * has arrived and was not given to the queue goes back to the server.
+   *
+   * @returns A promise that is settled as `done` is.
+   */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#done;
+  }
+
+  /** Stops the bridge. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => {});
+  }
+
+  async #drive(): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      for (let delay = FIRST_DELAY; !signal.aborted;) {
+        if (await this.#runOnce()) delay = FIRST_DELAY;
+        await pause(delay * (0.5 + Math.random()), signal);
+        delay = Math.min(delay * 2, LONGEST_DELAY);
+      }
+      this.#ready.reject(new BridgeError(`${this.name} was stopped`));
+    } catch (error) {
+      this.#log((error as Error).message);
+      this.#ready.reject(error);
+      throw error;
+    } finally {
+      this.#flow.close();
+    }
+  }
+
+  /** One connection, from its start to its end; false if there was none. */
+  async #runOnce(): Promise<boolean> {
+    const { server = {} } = this.#options;
+    let connection: NatsConnection | undefined;
+    try {
+      connection = await open(server, `ipc-nats: ${this.name}`);
+      this.#counts.connections++;
+      await this.#run(connection);
+    } catch (error) {
+      if (error instanceof BridgeError) throw error;
+      if (!this.#stopping.signal.aborted) {
+        this.#log(`${textOf(error)}; trying again`);
+      }
+    } finally {
+      this.#counts.connected = false;
+      await connection?.close();
+    }
+    return connection !== undefined;
+  }
+
+  async #run(connection: NatsConnection): Promise<void> {
+    const lost = new AbortController();
+    connection.closed().then(() => lost.abort(new Error("connection lost")));
+    let isReady = false;
+    await this.#flow.run(connection, {
+      signal: AbortSignal.any([this.#stopping.signal, lost.signal]),
+      counts: this.#counts,
+      log: (line) => this.#log(line),
+      ready: () => {
+        this.#counts.connected = isReady = true;
+        this.#log(`connected to ${connection.getServer()}`);
+        this.#ready.resolve();
+      },
+    });
+    if (!this.#stopping.signal.aborted) {
+      throw new Error(isReady ? "the connection is lost" : "no connection");
+    }
+  }
+
+  /** Says what is new. */
+  #log(line: string): void {
+    if (line === this.#said) return;
+    this.#said = line;
+    (this.#options.log ?? console.error)(`${this.name}: ${line}`);
+  }
+}
+
+/** An error in words, with the reason that a connection could not be opened. */
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  const reason = cause instanceof Error ? `: ${cause.message}` : "";
+  return `${error.message}${reason}`;
+}
+
+/** Counters at their start. */
+export function newCounts(): Counts {
+  return {
+    messages: 0,
+    bytes: 0,
+    repeated: 0,
+    aside: 0,
+    inHand: 0,
+    stalls: 0,
+    connections: 0,
+    connected: false,
+  };
+}
