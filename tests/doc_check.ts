@@ -5,15 +5,13 @@
  * resolve, each entry point has an example, and no page shows an internal constructor.
  *
  * ```sh
- * deno task doc:check       # fails if something is missing, or such a comment is outdated
+ * deno task doc:check       # fails if something is missing, or a comment is outdated
  * deno task doc:check --fix # writes the comments of the names that are exported again
  * ```
  */
 import config from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("../", import.meta.url);
-/** What JSR asks for is 80 %. */
-const LEAST = 0.95;
 
 interface Location {
   readonly filename: string;
@@ -328,14 +326,11 @@ if (fix) {
   Deno.exit(code);
 }
 
+// JSR gives all its points for 80 %, but here none is missing.
 const documented = total - missing.length;
-const share = documented / total;
-console.log(
-  `${documented} of ${total} symbols are documented: ` +
-    `${(100 * share).toFixed(1)} %`,
-);
+console.log(`${documented} of ${total} symbols are documented`);
 for (const line of missing) console.log(`  not documented: ${line}`);
 for (const line of wrong) console.log(`  ${line}`);
 for (const line of outdated) console.log(`  not its first sentence: ${line}`);
 if (outdated.length > 0) console.log("deno task doc:check --fix writes them.");
-if (share < LEAST || wrong.length + outdated.length > 0) Deno.exit(1);
+if (missing.length + wrong.length + outdated.length > 0) Deno.exit(1);
