@@ -421,7 +421,7 @@ export class MemoryMap extends Memory {
    * `open(path, O_RDWR)`, then `mmap(...)`: maps an existing file.
    *
    * If it is empty, waits, without blocking the thread, until its creator has set its
-   * size: at first for a millisecond, later for 20 between two looks.
+   * size: it is tried every millisecond at first, and every 20 milliseconds later.
    *
    * @param path At most 4095 bytes of UTF-8, each component at most 255.
    * @param options Those of {@linkcode MemoryMap.open}, and `signal`.
@@ -503,12 +503,13 @@ export class MemoryMap extends Memory {
    * @param options `mode`, `reserve`, `resizable`.
    * @returns The mapping of the whole file.
    * @throws {TypeError} If the path is empty or contains NUL.
-   * @throws {RangeError} If the path is too long, or the size or the mode is out of range.
+   * @throws {RangeError} If the path is too long, or the size or the mode is out of
+   * range.
    * @throws {IpcError} EEXIST if the path exists, also as a symbolic link; EISDIR if it
-   * ends with a slash; ENOENT, ENOTDIR, ELOOP or EACCES of its directory; EROFS on a read-only file system; EMFILE,
-   * ENFILE. ENOSPC, EDQUOT, EFBIG or ENOMEM if there is not enough space; EPERM if the
-   * file system cannot store the `mode`; EINTR if signals interrupt `posix_fallocate` 100
-   * times without a pause: the file is removed then.
+   * ends with a slash; ENOENT, ENOTDIR, ELOOP or EACCES of its directory; EROFS on a
+   * read-only file system; EMFILE, ENFILE. ENOSPC, EDQUOT, EFBIG or ENOMEM if there is
+   * not enough space; EPERM if the file system cannot store the `mode`; EINTR if signals
+   * interrupt `posix_fallocate` 100 times without a pause: the file is removed then.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/ftruncate.2.html | ftruncate(2)}
    */
@@ -533,8 +534,8 @@ export class MemoryMap extends Memory {
   }
 
   /**
-   * `mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS)`:
-   * memory without a file.
+   * `mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS)`: maps memory
+   * without a file.
    *
    * @param size The size in bytes, at least 1.
    * @param options `private`, `hugePages`, `populate`.

@@ -230,9 +230,9 @@ export class PipeReader extends DescriptorOwner {
    * No other object may own the descriptor: `close()` closes it. An object of another
    * Worker is not noticed; what it gives away with `detach()` can be taken over here.
    *
-   * The end stays blocking for other processes that share it, whatever form is used here.
-   * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux
-   * 6.4: a call of another process in that moment can fail with EAGAIN.)
+   * The end stays blocking for other processes that share it, whichever methods are
+   * called here. (A FIFO is non-blocking during a call that does not wait, as a pipe is
+   * before Linux 6.4: a call of another process in that moment can fail with EAGAIN.)
    *
    * @param fd The number of the descriptor, as the parent process passes it.
    * @param options `name`.
@@ -286,6 +286,7 @@ export class PipeReader extends DescriptorOwner {
    * @returns The number of bytes read, or null at the end: all writers have closed.
    * @throws {ClosedError} If this end is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
+   * @throws {IpcError} EIO and other errors of `read(2)`.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
@@ -411,9 +412,9 @@ export class PipeWriter extends DescriptorOwner {
    * No other object may own the descriptor: `close()` closes it. An object of another
    * Worker is not noticed; what it gives away with `detach()` can be taken over here.
    *
-   * The end stays blocking for other processes that share it, whatever form is used here.
-   * (A FIFO is non-blocking during a call that does not wait, as a pipe is before Linux
-   * 6.4: a call of another process in that moment can fail with EAGAIN.)
+   * The end stays blocking for other processes that share it, whichever methods are
+   * called here. (A FIFO is non-blocking during a call that does not wait, as a pipe is
+   * before Linux 6.4: a call of another process in that moment can fail with EAGAIN.)
    *
    * @param fd The number of the descriptor, as the parent process passes it.
    * @param options `name`.

@@ -116,7 +116,7 @@ export {
   bigEndian,
   /** `bool`, `_Bool`: one byte. */
   bool,
-  /** `enum`: the names of numbers. */
+  /** `enum`: declares names for numbers. */
   enumeration,
   /** `float`: a number, rounded to 24 significant bits. */
   f32,

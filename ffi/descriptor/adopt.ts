@@ -93,8 +93,8 @@ const MAKE: Partial<Record<DescriptorKind, Make>> = {
  *
  * The sender decides what the descriptor is: check the class before you use the object.
  *
- * @param passed A descriptor that was received. It is closed, also if this fails; the
- * result has its number. Or the number of one, which stays open if this fails.
+ * @param passed A received descriptor; the result takes over its number, and it is closed
+ * if this fails. Or the number of a descriptor, which stays open if this fails.
  * @returns The object, which the caller closes.
  * @throws {TypeError} If it is neither, or if another object owns the number.
  * @throws {RangeError} If the number is not an integer from 0 to 2147483647.

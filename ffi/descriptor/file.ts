@@ -280,8 +280,9 @@ export class File extends DescriptorOwner {
    * @returns The file, with close-on-exec set.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long.
-   * @throws {IpcError} ENOENT if the file does not exist, EACCES if the permissions do not
-   * allow it, EISDIR for a directory to write to, EROFS, ELOOP, ENOTDIR, ETXTBSY, EMFILE.
+   * @throws {IpcError} ENOENT if the file does not exist, EACCES if the permissions do
+   * not allow it, EISDIR for a directory to write to, EROFS, ELOOP, ENOTDIR, ETXTBSY,
+   * EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/open.2.html | open(2)}
    */
@@ -301,8 +302,8 @@ export class File extends DescriptorOwner {
    * @returns The file, for reading and writing, with close-on-exec set.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long or the mode out of range.
-   * @throws {IpcError} EEXIST if the path exists, ENOENT if its directory does not, EACCES,
-   * EROFS, ENOSPC, EDQUOT, EMFILE.
+   * @throws {IpcError} EEXIST if the path exists, ENOENT if its directory does not,
+   * EACCES, EROFS, ENOSPC, EDQUOT, EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/open.2.html | open(2)}
    */
@@ -391,8 +392,8 @@ export class File extends DescriptorOwner {
    * is null.)
    * @throws {ClosedError} If this file is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EBADF if it is not open for reading, EISDIR for a directory, EINVAL
-   * if the buffer is too small for an event, EIO and other errors of `read(2)`.
+   * @throws {IpcError} EBADF if it is not open for reading, EISDIR for a directory,
+   * EINVAL if the buffer is too small for an event, EIO and other errors of `read(2)`.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
@@ -505,8 +506,8 @@ export class File extends DescriptorOwner {
    * @throws {RangeError} If the offset is not an integer from 0 to
    * `Number.MAX_SAFE_INTEGER`.
    * @throws {ClosedError} If this file is closed.
-   * @throws {IpcError} ESPIPE if this is a pipe, a socket or a terminal; EBADF if it is not
-   * open for reading, EISDIR, EIO.
+   * @throws {IpcError} ESPIPE if this is a pipe, a socket or a terminal; EBADF if it is
+   * not open for reading, EISDIR, EIO.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pread.2.html | pread(2)}
    */
@@ -609,8 +610,8 @@ export class File extends DescriptorOwner {
   }
 
   /**
-   * `fdatasync(2)`: the same, without times and other properties that are not needed to
-   * read the data.
+   * `fdatasync(2)`: as {@linkcode File.prototype.sync | File.sync}, but without times and
+   * other properties that are not needed to read the data.
    *
    * @throws {ClosedError} If this file is closed.
    * @throws {IpcError} As {@linkcode File.prototype.sync | File.sync}.
@@ -631,8 +632,8 @@ export class File extends DescriptorOwner {
    * @throws {TypeError} If the origin is none of the three.
    * @throws {RangeError} If the offset is not a safe integer.
    * @throws {ClosedError} If this file is closed.
-   * @throws {IpcError} ESPIPE if this is a pipe, a socket or a terminal; EINVAL if the new
-   * offset would be negative.
+   * @throws {IpcError} ESPIPE if this is a pipe, a socket or a terminal; EINVAL if the
+   * new offset would be negative.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/lseek.2.html | lseek(2)}
    */

@@ -46,9 +46,9 @@ import { DescriptorSource, eventsNow, readySync } from "../wait/reactor.ts";
 /**
  * How a process has ended.
  *
- * Both are null where the kernel does not tell: before Linux 6.15 of a process that is
- * not a child, or that the runtime has waited for already; and of a child of another
- * process that has not waited for it yet.
+ * Both are null where the kernel does not tell: before Linux 6.15 for a process that is
+ * not a child, or that the runtime has reaped already; and for a child of another process
+ * until that one has waited for it.
  */
 export interface ExitStatus {
   /** The exit code; null after a signal. */
@@ -96,8 +96,8 @@ export function pidFdOver(fd: number): PidFd {
 }
 
 /**
- * A process, as a descriptor: it stands for that process even if its number is used again,
- * and is readable when the process has ended. No other process needs to be a relative.
+ * A process, as a descriptor: it stands for that process even if its number is used
+ * again, and is readable when the process has ended. The process need not be a child.
  *
  * @example A process that ends
  * ```ts
@@ -129,11 +129,11 @@ export class PidFd extends DescriptorOwner {
    * `pidfd_open(pid, 0)`: opens a process. If the process is not a child, its number may
    * have been used again before this call; `UnixConnection.peerPidfd` has no such race.
    *
-   * @param pid The process id, not of another thread than a main one.
+   * @param pid The process id: that of its main thread.
    * @returns The process. It need not be closed before it ends.
    * @throws {RangeError} If `pid` is not an integer from 1 to 2147483647.
-   * @throws {IpcError} ESRCH if there is no such process, EINVAL or ENOENT if it is the id
-   * of another thread, ENOSYS before Linux 5.3, EMFILE, ENFILE.
+   * @throws {IpcError} ESRCH if there is no such process, EINVAL or ENOENT if it is the
+   * id of another thread, ENOSYS before Linux 5.3, EMFILE, ENFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pidfd_open.2.html | pidfd_open(2)}
    */
@@ -154,8 +154,8 @@ export class PidFd extends DescriptorOwner {
    * @param options `name`.
    * @returns The process, with close-on-exec set.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
-   * @throws {TypeError} If it is not a process descriptor, or belongs to an object of this
-   * module on this thread; it is not closed.
+   * @throws {TypeError} If it is not a process descriptor, or belongs to an object of
+   * this module on this thread; it is not closed.
    * @throws {IpcError} EBADF if no such descriptor is open.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
@@ -183,13 +183,13 @@ export class PidFd extends DescriptorOwner {
    * `pidfd_send_signal(fd, signal, NULL, 0)`: sends a signal. It cannot reach another
    * process whose number is the same.
    *
-   * @param signal The number, such as 15 for SIGTERM; `constants.signals` of `node:os` has
-   * all. 0 sends nothing, and checks only that this process may.
+   * @param signal The number, such as 15 for SIGTERM; `constants.signals` of `node:os`
+   * has all. 0 sends nothing, and checks only that this process may.
    * @throws {RangeError} If the number is not an integer from 0 to 64.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} ESRCH if the process has ended and was reaped, EPERM if this process
-   * may not send it a signal, EINVAL if there is no such signal, or the process is not
-   * visible in this PID namespace.
+   * @throws {IpcError} ESRCH if the process has ended and was reaped, EPERM if this
+   * process may not send it a signal, EINVAL if there is no such signal, or the process
+   * is not visible in this PID namespace.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html | pidfd_send_signal(2)}
    */
@@ -206,7 +206,7 @@ export class PidFd extends DescriptorOwner {
    * `poll(2)`, without blocking the thread, until the process has ended; then `waitid(2)`
    * with `WNOWAIT`, or `ioctl(fd, PIDFD_GET_INFO, ...)`, for its status.
    *
-   * A child is not reaped: who has started it does that.
+   * A child is not reaped: that is left to the code that has started it.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The status, as far as the kernel tells it.
@@ -222,7 +222,8 @@ export class PidFd extends DescriptorOwner {
   }
 
   /**
-   * The same, blocking this thread.
+   * `poll(2)`, blocking this thread until the process has ended; then its status, as of
+   * {@linkcode PidFd.prototype.exited | PidFd.exited}.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -245,7 +246,8 @@ export class PidFd extends DescriptorOwner {
   }
 
   /**
-   * The same, without waiting.
+   * `waitid(2)` with `WNOWAIT`, or `ioctl(fd, PIDFD_GET_INFO, ...)`: the status, if the
+   * process has ended.
    *
    * @returns The status, as far as the kernel tells it; undefined if the process runs.
    * @throws {ClosedError} If this object is closed.

@@ -22,7 +22,8 @@ import { isAborted, throwIfAborted } from "../wait/signal.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 
 /**
- * Options of {@linkcode FramedStream.prototype.send | FramedStream.send} and its siblings.
+ * Options of {@linkcode FramedStream.prototype.send | FramedStream.send} and its
+ * siblings.
  */
 export interface FramedSendOptions {
   /**
@@ -63,9 +64,9 @@ export interface FrameWriter {
   ): number;
   /** Writes as `tryWrite`, and passes descriptors; if it fails, it has written nothing. */
   trySend?(bytes: Uint8Array, options: FramedSendOptions): number | undefined;
-  /** Has its pending waits keep the program alive, if it can. */
+  /** Keeps the program alive while its waits are pending, if it can do that. */
   ref?(): void;
-  /** Lets the program end while its waits are pending, if it can. */
+  /** Lets the program end while its waits are pending, if it can do that. */
   unref?(): void;
   /** Closes the stream. */
   close(): void;

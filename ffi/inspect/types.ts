@@ -103,7 +103,7 @@ export interface IpcObjectBase<Kind extends string> {
   readonly changed: Date | null;
   /** The processes that hold it. */
   readonly holders: readonly IpcHolder[];
-  /** What this library's own object it is, if it is one. */
+  /** The object of this library that it is, if it is one. */
   readonly library: LibraryObject | null;
   /** The verdict. */
   readonly verdict: IpcVerdict;
@@ -132,9 +132,9 @@ export interface InspectedSysvQueue extends SysvObjectBase<"sysv-queue"> {
   readonly lastSender: number | null;
   /** `msg_lrpid`: the process that received last; null before the first. */
   readonly lastReceiver: number | null;
-  /** When that was sent, to a second. */
+  /** When the last message was sent, to a second. */
   readonly sent: Date | null;
-  /** When that was received, to a second. */
+  /** When the last message was received, to a second. */
   readonly received: Date | null;
 }
 

@@ -100,7 +100,7 @@ export abstract class DescriptorOwner implements Disposable {
    * `fcntl(fd, F_SETFD, 0)` while `spawn` runs: processes that it starts inherit the
    * descriptor, under the same number, and blocking.
    *
-   * It stays blocking there, whatever form is used here. (FIFOs and listeners are
+   * It stays blocking there, whichever methods are called here. (FIFOs and listeners are
    * non-blocking during a call here that does not wait: a call of the other process that
    * begins in that moment can fail with EAGAIN.)
    *

@@ -208,8 +208,8 @@ export class SharedCondition extends SharedLock {
    * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
    * not a condition.
    * @throws {RangeError} If the key is out of range.
-   * @throws {IpcError} ENOENT if there is no semaphore set under this key, EACCES if it may
-   * not be read.
+   * @throws {IpcError} ENOENT if there is no semaphore set under this key, EACCES if it
+   * may not be read.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semget.2.html | semget(2)}
    */
@@ -303,8 +303,8 @@ export class SharedCondition extends SharedLock {
   }
 
   /**
-   * `pthread_cond_broadcast(cond)`, at the disposal of the result, or when this process
-   * dies before that: wakes all waiters, which call their predicates again.
+   * `pthread_cond_broadcast(cond)`: announces a change. When the result is disposed of,
+   * or this process dies before that, all waiters wake, and call their predicates again.
    *
    * Call it with the mutex locked, before the change, and unlock the mutex last.
    *
@@ -352,12 +352,13 @@ export class SharedCondition extends SharedLock {
    * @param predicate Tells whether to stop waiting; called with the mutex locked.
    * @param options `timeout` in milliseconds.
    * @returns The guard of the mutex.
-   * @throws {TypeError} If the mutex is not a SharedMutex, or the predicate not a function.
+   * @throws {TypeError} If the mutex is not a SharedMutex, or the predicate not a
+   * function.
    * @throws {ClosedError} If this object or the mutex is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EDEADLK if this thread holds a guard of the mutex; EIDRM if the
-   * mutex or the condition was removed, before or during the wait; EACCES if one of
-   * them may not be read and written to; ERANGE if there are 32767 waiters; ENOMEM; E2BIG if
+   * mutex or the condition was removed, before or during the wait; EACCES if one of them
+   * may not be read and written to; ERANGE if there are 32767 waiters; ENOMEM; E2BIG if
    * the system allows fewer than 5 operations in one call (/proc/sys/kernel/sem).
    * @throws What the predicate throws, after the mutex is unlocked.
    *
@@ -399,12 +400,13 @@ export class SharedCondition extends SharedLock {
    * @param predicate Tells whether to stop waiting; called with the mutex locked.
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns The guard of the mutex.
-   * @throws {TypeError} If the mutex is not a SharedMutex, or the predicate not a function.
+   * @throws {TypeError} If the mutex is not a SharedMutex, or the predicate not a
+   * function.
    * @throws {ClosedError} If this object or the mutex is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the mutex or the condition was removed, before or during
-   * the wait; EACCES if one of them may not be read and written to; ERANGE if there are 32767
-   * waiters; ENOMEM; E2BIG if the system allows fewer than 5 operations in one call
+   * the wait; EACCES if one of them may not be read and written to; ERANGE if there are
+   * 32767 waiters; ENOMEM; E2BIG if the system allows fewer than 5 operations in one call
    * (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    * @throws What the predicate throws, after the mutex is unlocked.

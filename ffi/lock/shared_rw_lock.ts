@@ -115,7 +115,7 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
  *
  * **Waits are bounded**, as with {@linkcode SharedMutex}: after 5 milliseconds the turn
  * of a waiter comes after those of the waiters before it, readers and writers alike. A
- * reader first waits until no writer does, for that second at most.
+ * reader first waits until no writer waits, for that second at most.
  *
  * **Choose it** where reading takes long: hundreds of microseconds, or an `await`.
  * Locking and unlocking takes two system calls, as with {@linkcode SharedMutex}, and the
@@ -209,8 +209,8 @@ export class SharedRwLock extends SharedLock {
    * @throws {TypeError} If the key is not a number, or if the semaphore set under it is
    * not such a lock.
    * @throws {RangeError} If the key is out of range.
-   * @throws {IpcError} ENOENT if there is no semaphore set under this key, EACCES if it may
-   * not be read.
+   * @throws {IpcError} ENOENT if there is no semaphore set under this key, EACCES if it
+   * may not be read.
    *
    * @example A mutex is not a reader-writer lock
    * ```ts
@@ -339,8 +339,9 @@ export class SharedRwLock extends SharedLock {
   /**
    * `semop(id, ...)`: locks to read, blocking this thread while there is a writer.
    *
-   * It also waits for waiting writers, for at most a second since calls through this
-   * object fail, unless this thread holds a guard already, for which they wait.
+   * It also waits for waiting writers, unless this thread already holds a guard, which
+   * those wait for. It no longer does so a second after the first call through this
+   * object that found the lock taken.
    *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
@@ -348,10 +349,11 @@ export class SharedRwLock extends SharedLock {
    * @returns The guard, which unlocks and tells whether a writer died.
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EDEADLK if this thread holds a guard to write, which it could
-   * not release while it blocks; EIDRM if it was removed, before or during the wait;
-   * EACCES if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM;
-   * E2BIG if the system allows fewer than 6 operations in one call (/proc/sys/kernel/sem).
+   * @throws {IpcError} EDEADLK if this thread holds a guard to write, which it could not
+   * release while it blocks; EIDRM if it was removed, before or during the wait; EACCES
+   * if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM;
+   * E2BIG if the system allows fewer than 6 operations in one call
+   * (/proc/sys/kernel/sem).
    *
    * @example Several readers, and no writer
    * ```ts
@@ -389,14 +391,14 @@ export class SharedRwLock extends SharedLock {
   /**
    * `semop(id, ...)` with `IPC_NOWAIT`: locks to read if there is no writer.
    *
-   * It fails for waiting writers, too, unless this thread holds a guard to read, or the
-   * calls through this object have failed for a second.
+   * It also fails for waiting writers, unless this thread holds a guard to read, or calls
+   * through this object have failed for a second.
    *
    * @returns The guard, which unlocks and tells whether a writer died; undefined when
    * there is a writer or one waits, or when it is the turn of another process.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EIDRM if the lock was removed; EACCES if it may not be written
-   * to; ERANGE if there are 32767 readers; ENOMEM; E2BIG if the system allows fewer than 4
+   * @throws {IpcError} EIDRM if the lock was removed; EACCES if it may not be written to;
+   * ERANGE if there are 32767 readers; ENOMEM; E2BIG if the system allows fewer than 4
    * operations in one call (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
@@ -416,8 +418,9 @@ export class SharedRwLock extends SharedLock {
    * `semop(id, ...)`: locks to read, waiting without blocking the thread while there is a
    * writer.
    *
-   * It also waits for waiting writers, for at most a second since calls through this
-   * object fail. Calls through one object are served in their order.
+   * It also waits for waiting writers, but no longer a second after the first call
+   * through this object that found the lock taken. Calls through one object are served in
+   * their order.
    *
    * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
    * the timeout and `close()` end a wait at once. At most four waits for System V objects
@@ -429,8 +432,9 @@ export class SharedRwLock extends SharedLock {
    * @throws {ClosedError} If this object is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EIDRM if the lock was removed, before or during the wait; EACCES
-   * if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM; E2BIG
-   * if the system allows fewer than 6 operations in one call (/proc/sys/kernel/sem).
+   * if it may not be read and written to; ERANGE if there are 32767 readers; ENOMEM;
+   * E2BIG if the system allows fewer than 6 operations in one call
+   * (/proc/sys/kernel/sem).
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}

@@ -74,10 +74,10 @@ export interface MapOptions extends RangeOptions {
 /** Options of `open()` of {@linkcode MemoryMap} and {@linkcode PosixSharedMemory}. */
 export interface MapOpenOptions extends MapOptions {
   /**
-   * The most milliseconds to wait while the file is empty: a file is empty for a moment
-   * after its creation, until its creator has set its size.
+   * The maximum time to wait while the file is empty, in milliseconds.
    *
-   * When they are over, the error is a `DOMException` named `TimeoutError`.
+   * A file is empty for a moment after its creation, until its creator has set the size.
+   * After the timeout the error is a `DOMException` named `TimeoutError`.
    *
    * @default {of `open`: an empty file is a RangeError at once; of `openWhenReady`:
    * Infinity}
@@ -90,8 +90,8 @@ export interface MapOpenOptions extends MapOptions {
  */
 export interface MapCreateOptions {
   /**
-   * The permission bits. The umask of the process does not apply to a mode that is given: it
-   * is as if `fchmod` followed, and at no time are there more permissions than that.
+   * The permission bits. The umask of the process does not apply to a mode that is given:
+   * it is as if `fchmod` followed, and at no time are there more permissions than that.
    *
    * @default {0o600, less the umask}
    */

@@ -52,13 +52,13 @@ const WORD = 8; // bytes: the widest word of Atomics
  *
  * | to                                     | use                                      |
  * | -------------------------------------- | ---------------------------------------- |
- * | access the memory itself               | {@linkcode Memory.prototype.bytes | Memory.bytes}                 |
- * | access a C struct in place             | {@linkcode Memory.prototype.view | Memory.view}                  |
- * | count, and publish, between processes  | {@linkcode Memory.prototype.atomics | Memory.atomics}               |
- * | copy                                   | {@linkcode Memory.prototype.read | Memory.read}, {@linkcode Memory.prototype.write | Memory.write} |
- * | search                                 | {@linkcode Memory.prototype.indexOf | Memory.indexOf}               |
- * | wait for a change, and wake waiters    | {@linkcode Memory.prototype.wait | Memory.wait}, {@linkcode Memory.prototype.notify | Memory.notify} |
- * | load pages, or keep them loaded        | {@linkcode Memory.prototype.populate | Memory.populate}, {@linkcode Memory.prototype.lock | Memory.lock} |
+ * | access the memory itself               | {@linkcode Memory.prototype.bytes Memory.bytes} |
+ * | access a C struct in place             | {@linkcode Memory.prototype.view Memory.view} |
+ * | count, and publish, between processes  | {@linkcode Memory.prototype.atomics Memory.atomics} |
+ * | copy                                   | {@linkcode Memory.prototype.read Memory.read}, {@linkcode Memory.prototype.write Memory.write} |
+ * | search                                 | {@linkcode Memory.prototype.indexOf Memory.indexOf} |
+ * | wait for a change, and wake waiters    | {@linkcode Memory.prototype.wait Memory.wait}, {@linkcode Memory.prototype.notify Memory.notify} |
+ * | load pages, or keep them loaded        | {@linkcode Memory.prototype.populate Memory.populate}, {@linkcode Memory.prototype.lock Memory.lock} |
  *
  * Where a method takes an offset in the memory, that is its first argument. (`indexOf`
  * has the arguments of `Array.prototype.indexOf`.)
@@ -80,10 +80,10 @@ const WORD = 8; // bytes: the widest word of Atomics
  *
  * **Truncation.** If another process truncates the file of a mapping, an access of
  * JavaScript beyond its new end (through `bytes`, `view` or `atomics`) ends this process
- * with SIGBUS. The same happens where a hole of the file is accessed and there is no space
- * left, or where its device fails. The methods that copy, search, wait or load throw an
- * `IpcError` instead, EFAULT. Before that they may have copied a part. So do a
- * {@linkcode SequenceCell} and a semaphore in the memory.
+ * with SIGBUS. The same happens where a hole of the file is accessed and there is no
+ * space left, or where its device fails. The methods that copy, search, wait or load
+ * throw an `IpcError` instead, EFAULT, and so do a {@linkcode SequenceCell} and a
+ * semaphore in the memory. Before that they may have copied a part.
  *
  * For that the kernel copies, which takes a few microseconds more, and about twice the
  * time for large copies. Memory that cannot be truncated is copied as fast as `memmove`:
@@ -360,7 +360,7 @@ export class Memory implements Disposable {
    * any process. Change the word first, with `Atomics`.
    *
    * @param offset The position of the word, in bytes: a multiple of 4.
-   * @param count The most waiters to wake.
+   * @param count The maximum number of waiters to wake.
    * @returns The number of waiters that were woken. Waiters that poll are not counted.
    * @throws {RangeError} If there is no word at this offset, or the count is neither an
    * integer of at least 0 nor Infinity.
@@ -430,6 +430,7 @@ export class Memory implements Disposable {
   /**
    * `futex(address, FUTEX_WAIT, value, ...)`: blocks this thread while a 32-bit word of
    * this memory has this value.
+   *
    * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param offset The position of the word, in bytes: a multiple of 4.

@@ -341,7 +341,8 @@ export class SysvMessageQueue implements Disposable {
 
   /**
    * `msgctl(id, IPC_SET, ...)`: changes the owner, the permissions, or the maximum number
-   * of bytes of a queue, which needs no permission but that of an owner.
+   * of bytes of a queue. Only its owner, its creator and a privileged process may do
+   * that.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @param change `uid`, `gid`, `mode`, `maxBytes`; absent ones stay.
@@ -359,8 +360,8 @@ export class SysvMessageQueue implements Disposable {
   }
 
   /**
-   * `msgctl(id, IPC_RMID)`: destroys a queue with its messages, which needs no permission
-   * but that of an owner.
+   * `msgctl(id, IPC_RMID)`: destroys a queue with its messages. Only its owner, its
+   * creator and a privileged process may do that.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
@@ -500,8 +501,8 @@ export class SysvMessageQueue implements Disposable {
    *
    * The first waiting receive of an object for the same messages blocks a thread of the
    * runtime's pool. At most four waits for System V objects on a JavaScript thread do so
-   * at a time; the others repeat the call every 20 milliseconds, or less often where there
-   * are thousands, and all of them do where signals cannot be sent.
+   * at a time; the others repeat the call every 20 milliseconds, or less often where
+   * there are thousands, and all of them do where signals cannot be sent.
    *
    * The blocked call does not take the message, so none is lost when the wait ends or
    * its Worker is terminated. The exception is an empty message, which the kernel hands
@@ -622,13 +623,14 @@ export class SysvMessageQueue implements Disposable {
    * queue answers it. A queue does not report whether a message was received; the reply
    * does.
    *
-   * Requests and replies share the queue with other messages. Of the bytes that those
-   * leave, requests and replies need at most half when a request is sent, unless it is
-   * the only one: so there is room for replies. Until then the call is repeated after 1,
-   * 2, 4 ... and then every 20 milliseconds. The requests of a thread are sent in the order of the calls.
+   * Requests and replies share the queue with other messages. A request is sent only
+   * while requests and replies take at most half of the bytes that those leave, or if it
+   * is the only one: so there is room for replies. Until then the call is repeated after
+   * 1, 2, 4 ... and then every 20 milliseconds. The requests of a thread are sent in the
+   * order of the calls.
    *
    * In C, the data of a request begins with a `long`: the type of the reply. The reply is
-   * a message of that type, without such a head. The type is `pid << 32 | number`, and
+   * a message of that type, without that number. The type is `pid << 32 | number`, and
    * has in its bits 54 to 61 a tag of the PID namespace of the client, 1 to 255. A client
    * in C leaves them 0; then its process id must be valid for the server. When a client
    * stops waiting, it sends an empty message of the type of the reply with bit 62 set; a

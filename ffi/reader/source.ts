@@ -34,9 +34,9 @@ export interface ByteSource {
    * end. Without it, only buffered bytes can be read without waiting.
    */
   tryRead?(buffer: Uint8Array<ArrayBuffer>): number | null | undefined;
-  /** Has its pending waits keep the program alive, if it can. */
+  /** Keeps the program alive while its waits are pending, if it can do that. */
   ref?(): void;
-  /** Lets the program end while its waits are pending, if it can. */
+  /** Lets the program end while its waits are pending, if it can do that. */
   unref?(): void;
   /** Closes the stream. */
   close(): void;

@@ -118,8 +118,8 @@ export class ProducerState implements ClaimOwner {
  * Writes messages into a {@linkcode SharedRing}. `SharedRing.producer()` makes one.
  *
  * Messages arrive in the order of the calls. Those of several producers arrive in the
- * order in which they have reserved their space. When the ring is full, `write` waits, and
- * `tryWrite` returns false: nothing is overwritten.
+ * order in which they have reserved their space. When the ring is full, `write` waits,
+ * and `tryWrite` returns false: nothing is overwritten.
  *
  * @example One by one, in a batch, and in place
  * ```ts
@@ -297,17 +297,19 @@ export class RingProducer extends RingParticipant {
    * `futex(address, FUTEX_WAIT, ...)`: writes all messages, as `tryWriteAll` does,
    * blocking this thread while the ring is full.
    *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
    * @param messages The bytes of each message.
    * @param options `type` of all of them, and `timeout` in milliseconds.
    * @throws {TypeError} If the messages are not an array of Uint8Array. None is written.
-   * @throws {RangeError} If one of them is too long, or an option is out of range. None is
-   * written.
+   * @throws {RangeError} If one of them is too long, or an option is out of range. None
+   * is written.
    * @throws {Error} If an asynchronous write is pending: it would be overtaken.
    * @throws {ClosedError} If this object or its memory is closed.
    * @throws {IpcError} EPIPE if the ring is full and its consumer has closed it, or has
    * ended; EBADMSG if a peer has damaged the ring.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed. The first of them may
-   * be written.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed. The first of them
+   * may be written.
    */
   writeAllSync(
     messages: readonly Uint8Array[],
@@ -321,19 +323,19 @@ export class RingProducer extends RingParticipant {
   }
 
   /**
-   * `futex(address, FUTEX_WAIT, ...)`: writes all messages, as `tryWriteAll` does, waiting
-   * without blocking the thread while the ring is full.
+   * `futex(address, FUTEX_WAIT, ...)`: writes all messages, as `tryWriteAll` does,
+   * waiting without blocking the thread while the ring is full.
    *
    * @param messages The bytes of each message. Do not change them until all are written.
    * @param options `type` of all of them; `timeout` in milliseconds, and `signal`.
    * @throws {TypeError} If the messages are not an array of Uint8Array. None is written.
-   * @throws {RangeError} If one of them is too long, or an option is out of range. None is
-   * written.
+   * @throws {RangeError} If one of them is too long, or an option is out of range. None
+   * is written.
    * @throws {ClosedError} If this object or its memory is closed, now or during the wait.
    * @throws {IpcError} EPIPE if the ring is full and its consumer has closed it, or has
    * ended; EBADMSG if a peer has damaged the ring.
-   * @throws {DOMException} `TimeoutError` if the timeout has passed. The first of them may
-   * be written.
+   * @throws {DOMException} `TimeoutError` if the timeout has passed. The first of them
+   * may be written.
    * @throws The reason of the signal, if it is aborted. The first of them may be written.
    */
   async writeAll(
@@ -367,6 +369,8 @@ export class RingProducer extends RingParticipant {
   /**
    * `futex(address, FUTEX_WAIT, ...)`: reserves space for a message that is written in
    * place, blocking this thread while the ring is full.
+   *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
    *
    * @param length The length of the message, in bytes.
    * @param options `type`, and `timeout` in milliseconds.
@@ -415,8 +419,8 @@ export class RingProducer extends RingParticipant {
   }
 
   /**
-   * `kill(pid, 0)`: whether there is a consumer: "alive"; "gone" if it has closed the ring,
-   * or has ended; "none" if there was none yet, or only one of another library.
+   * `kill(pid, 0)`: whether there is a consumer: "alive"; "gone" if it has closed the
+   * ring, or has ended; "none" if there was none yet, or only one of another library.
    *
    * @throws {ClosedError} If this object or its memory is closed.
    */

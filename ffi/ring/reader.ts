@@ -85,8 +85,8 @@ export abstract class RingReader extends RingParticipant
    * handler throws ends the call; the message counts as read.
    *
    * @param handler It gets the message, which is valid until it returns.
-   * @param limit The most messages to read. Of a ring, at most the contents of one that is
-   * full are read, so that the call ends.
+   * @param limit The maximum number of messages to read. Of a ring, at most the contents
+   * of one that is full are read, so that the call ends.
    * @returns How many messages were read; 0 if there was none.
    * @throws {TypeError} If the handler is not a function.
    * @throws {RangeError} If the limit is not an integer of at least 1.
@@ -119,8 +119,8 @@ export abstract class RingReader extends RingParticipant
   }
 
   /**
-   * `futex(address, FUTEX_WAIT, ...)`: reads one message, blocking this thread until there
-   * is one. A Worker that blocks here cannot be terminated: see
+   * `futex(address, FUTEX_WAIT, ...)`: reads one message, blocking this thread until
+   * there is one. A Worker that blocks here cannot be terminated: see
    * {@linkcode SyncWaitOptions}.
    *
    * @param options `timeout` in milliseconds.
@@ -161,6 +161,8 @@ export abstract class RingReader extends RingParticipant
    * `futex(address, FUTEX_WAIT, ...)`: blocks this thread until there is a message, for
    * `tryRead`.
    *
+   * A Worker that blocks here cannot be terminated: see {@linkcode SyncWaitOptions}.
+   *
    * @param options `timeout` in milliseconds.
    * @returns True if there is a message; false at the end: all producers that there have
    * been have closed the ring or the broadcast, or have ended.
@@ -176,8 +178,8 @@ export abstract class RingReader extends RingParticipant
   }
 
   /**
-   * `futex(address, FUTEX_WAIT, ...)`: waits, without blocking the thread, until there is a
-   * message, for `tryRead`.
+   * `futex(address, FUTEX_WAIT, ...)`: waits, without blocking the thread, until there is
+   * a message, for `tryRead`.
    *
    * @param options `timeout` in milliseconds, and `signal`.
    * @returns True if there is a message; false at the end: all producers that there have

@@ -47,20 +47,21 @@ export interface RingCreateOptions extends RingSizeOptions {
 }
 
 /**
- * A queue of messages in shared memory, between processes: a ring buffer with one producer
- * or many, and one consumer. While neither side sleeps, a message takes no system call.
+ * A queue of messages in shared memory, between processes: a ring buffer with one
+ * producer or many, and one consumer. While neither side sleeps, a message takes no
+ * system call.
  *
  * Messages have any length up to an eighth of the capacity, and a type. They arrive in
- * order, whole, and each of them at least once: see {@linkcode RingConsumer}. When the ring
- * is full, its producers wait.
+ * order, whole, and each of them at least once: see {@linkcode RingConsumer}. When the
+ * ring is full, its producers wait.
  *
- * The format is that of Agrona's ring buffers, so programs in Java, C and C++ that have it
- * can take part: [the format](/docs/ring-format.md).
+ * The format is that of Agrona's ring buffers, so programs in Java, C and C++ that have
+ * it can take part: [the format](/docs/ring-format.md).
  * [c/linux_ipc_ring.h](/c/linux_ipc_ring.h) is the same ring in C.
  *
  * It owns nothing, so it has no `close()`: close its memory. The memory must be writable
- * and shared. Give it to processes only that may see the messages of each other: what a
- * peer writes there leads to wrong messages or to an error at worst. (A peer that truncates
+ * and shared. Share it only with processes that may see each other's messages: at worst,
+ * what a peer writes there leads to wrong messages or to an error. (A peer that truncates
  * the file of the memory ends this process with SIGBUS; a `MemoryFile` can be sealed
  * against that, and a System V segment cannot be truncated.)
  *
@@ -139,8 +140,8 @@ export class SharedRing {
    * @param memory The memory.
    * @param options `offset`.
    * @returns The ring.
-   * @throws {TypeError} If there is no ring, or one of another version, or a broadcast; or
-   * if the memory is read-only or private.
+   * @throws {TypeError} If there is no ring, or one of another version, or a broadcast;
+   * or if the memory is read-only or private.
    * @throws {RangeError} If the offset is out of range.
    * @throws {ClosedError} If the memory is closed.
    */

@@ -50,8 +50,8 @@ import {
 /** Options of {@linkcode SysvSemaphoreSet.create} and `openOrCreate()`. */
 export interface SysvSemaphoreSetCreateOptions {
   /**
-   * The permission bits: read permits looking and waiting for zero, write permits
-   * changing the values. The umask does not apply to System V objects.
+   * The permission bits: read permission is to read the values and to wait for zero,
+   * write permission is to change them. The umask does not apply to System V objects.
    *
    * @default {0o600}
    */
@@ -61,8 +61,8 @@ export interface SysvSemaphoreSetCreateOptions {
 /** Options of {@linkcode SysvSemaphoreSet.open}. */
 export interface SysvSemaphoreSetOpenOptions {
   /**
-   * The most milliseconds to wait, blocking this thread, until another process that is
-   * creating the set has set its values.
+   * The maximum time to wait, in milliseconds, blocking this thread, until another
+   * process that is creating the set has set its values.
    *
    * @default {1000}
    */
@@ -341,7 +341,8 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * `semctl(id, 0, SEM_STAT_ANY, ...)`: returns the status of a set, which needs no permission.
+   * `semctl(id, 0, SEM_STAT_ANY, ...)`: returns the status of a set, which needs no
+   * permission.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @returns Permissions, size and times.
@@ -369,8 +370,8 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * `semctl(id, 0, IPC_SET, ...)`: changes the owner or the permissions of a set, which needs
-   * no permission but that of an owner.
+   * `semctl(id, 0, IPC_SET, ...)`: changes the owner or the permissions of a set. Only
+   * its owner, its creator and a privileged process may do that.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @param change `uid`, `gid`, `mode`; absent ones stay.
@@ -388,8 +389,8 @@ export class SysvSemaphoreSet implements Disposable {
   }
 
   /**
-   * `semctl(id, 0, IPC_RMID)`: removes a set, which needs no permission but that of an
-   * owner. Waits of all processes end with EIDRM.
+   * `semctl(id, 0, IPC_RMID)`: removes a set. Waits of all processes end with EIDRM. Only
+   * its owner, its creator and a privileged process may do that.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @throws {TypeError} If the target has neither a key nor an id, or both, or one that

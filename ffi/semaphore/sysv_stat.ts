@@ -26,7 +26,7 @@ export interface SysvSemaphoreSetStat {
   readonly creatorUid: number;
   /** The group id of the creator. */
   readonly creatorGid: number;
-  /** The time of the last `semop`; in whole seconds; null before the first. */
+  /** The time of the last `semop`, in whole seconds; null before the first. */
   readonly operated: Date | null;
   /** The time of the creation, or of the last change by `semctl`, in whole seconds. */
   readonly changed: Date;

@@ -211,9 +211,9 @@ export class PosixSharedMemory extends Memory {
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too long, or the size or mode is out of
    * range.
-   * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full, or has
-   * no room for more files; ENOMEM if a memory cgroup of this process does not have
-   * enough; EINTR if signals interrupt `posix_fallocate` 100 times without a pause; EFBIG,
+   * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full, or has no
+   * room for more files; ENOMEM if a memory cgroup of this process does not have enough;
+   * EINTR if signals interrupt `posix_fallocate` 100 times without a pause; EFBIG,
    * EACCES, EROFS, EMFILE, ENFILE. The name is removed then.
    *
    * @example A name that is taken
@@ -284,7 +284,7 @@ export class PosixSharedMemory extends Memory {
    * `shm_open(name, O_RDWR, 0)`, then `mmap`: opens an existing object.
    *
    * If it is empty, waits, without blocking the thread, until its creator has set its
-   * size: at first for a millisecond, later for 20 between two looks.
+   * size: it is tried every millisecond at first, and every 20 milliseconds later.
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @param options Those of {@linkcode PosixSharedMemory.open}, and `signal`.
@@ -607,7 +607,8 @@ export class PosixSharedMemory extends Memory {
    * end, or a wait uses them.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC if /dev/shm is full, EFBIG, ENOMEM; EINTR if signals
-   * interrupt `posix_fallocate` 100 times without a pause. The object may have grown then.
+   * interrupt `posix_fallocate` 100 times without a pause. The object may have grown
+   * then.
    * @throws {Deno.errors.NotSupported} When shrinking, if /proc is not mounted.
    *
    * @example Twice as large

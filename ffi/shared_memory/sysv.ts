@@ -431,15 +431,16 @@ export class SysvSharedMemory extends Memory {
   }
 
   /**
-   * `shmctl(id, SHM_STAT_ANY, ...)`: returns the status of a segment, which needs no permission.
+   * `shmctl(id, SHM_STAT_ANY, ...)`: returns the status of a segment, which needs no
+   * permission.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @returns Its size, attachments, permissions, owner, process ids and times.
    * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
    * is not a number.
    * @throws {RangeError} If the key or the id is out of range.
-   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this id;
-   * EACCES without read permission, before Linux 4.17 only.
+   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this
+   * id; EACCES without read permission, before Linux 4.17 only.
    *
    * @example A segment that its owner may not read
    * ```ts
@@ -461,16 +462,16 @@ export class SysvSharedMemory extends Memory {
   }
 
   /**
-   * `shmctl(id, IPC_SET, ...)`: changes the owner or the permissions of a segment, which needs
-   * no permission but that of an owner.
+   * `shmctl(id, IPC_SET, ...)`: changes the owner or the permissions of a segment. Only
+   * its owner, its creator and a privileged process may do that.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @param change `uid`, `gid`, `mode`; absent ones stay.
    * @throws {TypeError} If the target has neither a key nor an id, or both, or if an
    * argument is not a number.
    * @throws {RangeError} If an argument is out of range.
-   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this id;
-   * otherwise as the method {@linkcode SysvSharedMemory.prototype.change}.
+   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this
+   * id; otherwise as the method {@linkcode SysvSharedMemory.prototype.change}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
@@ -480,15 +481,16 @@ export class SysvSharedMemory extends Memory {
   }
 
   /**
-   * `shmctl(id, IPC_RMID)`: removes the key of a segment, and destroys it as soon as
-   * all processes have detached it. That needs no permission but that of an owner.
+   * `shmctl(id, IPC_RMID)`: removes the key of a segment, and destroys it as soon as all
+   * processes have detached it. Only its owner, its creator and a privileged process may
+   * do that.
    *
    * @param target `key`, a 32-bit number, signed or unsigned, not 0; or `id`.
    * @throws {TypeError} If the target has neither a key nor an id, or both, or one that
    * is not a number.
    * @throws {RangeError} If the key or the id is out of range.
-   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this id;
-   * EPERM if this process is neither owner nor creator, nor privileged.
+   * @throws {IpcError} ENOENT if no segment has this key; EIDRM if no segment has this
+   * id; EPERM if this process is neither owner nor creator, nor privileged.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */
@@ -551,8 +553,8 @@ export class SysvSharedMemory extends Memory {
    * process.)
    *
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process is neither owner nor creator, or RLIMIT_MEMLOCK
-   * (`ulimit -l`) is 0; ENOMEM if the segment exceeds that limit.
+   * @throws {IpcError} EPERM if this process is neither owner nor creator, or
+   * RLIMIT_MEMLOCK (`ulimit -l`) is 0; ENOMEM if the segment exceeds that limit.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/shmctl.2.html | shmctl(2)}
    */

@@ -68,7 +68,8 @@ export interface UnixDatagramConnectOptions extends UnixBindOptions {
 }
 
 /**
- * Options of {@linkcode UnixDatagram.prototype.send | UnixDatagram.send} and its siblings.
+ * Options of {@linkcode UnixDatagram.prototype.send | UnixDatagram.send} and its
+ * siblings.
  */
 export interface UnixSendToOptions extends UnixSendOptions {
   /**
@@ -272,16 +273,16 @@ function connectTo(
  * says, which is 10 unless changed. Between the two sockets of a pair the size of the
  * send buffer is the only limit.
  *
- * Choose it for one receiver and many senders that come and go. It has no end: a
- * receiver does not learn that a sender has closed, nor does one socket of a pair learn
- * it of the other. Only a send does: it fails with ECONNREFUSED, and the kernel then
- * discards what a connected socket has not received yet. For two sides that end,
- * choose {@linkcode UnixSeqpacket}.
+ * Choose it for one receiver and many senders that come and go. It has no end: a receiver
+ * does not learn that a sender has closed, nor does one socket of a pair learn it of the
+ * other. Only a send does: it fails with ECONNREFUSED, and the kernel then discards what
+ * a connected socket has not received yet. If each side is to learn that the other has
+ * closed, choose {@linkcode UnixSeqpacket}.
  *
  * Asynchronous receives get what arrives in the order of their calls, and sends to one
- * address are done in the order of their calls: while one waits, `trySend` to that address
- * returns false, and `sendSync` throws. `receiveSync` and `tryReceive` do not queue: they
- * take what is there before the asynchronous receives that wait.
+ * address are done in the order of their calls: while one waits, `trySend` to that
+ * address returns false, and `sendSync` throws. `receiveSync` and `tryReceive` do not
+ * queue: they take what is there before the asynchronous receives that wait.
  *
  * @example A request, and the reply to its sender
  * ```ts
@@ -324,7 +325,8 @@ export class UnixDatagram extends UnixChannel {
    * @param address A path, an abstract name, or null for a free abstract name, which
    * `localAddress` returns. Do not change the working directory while a socket with a
    * relative path is open: `close()` could not find the file.
-   * @param options `mode` and `reclaim`, for a path; `passCredentials`, `passDescriptors`.
+   * @param options `mode` and `reclaim`, for a path; `passCredentials`,
+   * `passDescriptors`.
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If the path is empty or contains NUL, or a mode is given with an
    * abstract name.
@@ -354,8 +356,8 @@ export class UnixDatagram extends UnixChannel {
    * @throws {RangeError} If a path or name is too long, or the mode out of range.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} ENOENT if the path does not exist; ENOTDIR or ELOOP if it leads
-   * through a file or too many links; ECONNREFUSED if no socket is bound to the address, or
-   * the file is no socket; EACCES if the file is not writable, or a directory not
+   * through a file or too many links; ECONNREFUSED if no socket is bound to the address,
+   * or the file is no socket; EACCES if the file is not writable, or a directory not
    * searchable; EPROTOTYPE if it is a socket of another type; EPERM if that is connected
    * to another socket; EMFILE, ENFILE, ENOBUFS, ENOMEM; with `from` those of
    * {@linkcode UnixDatagram.create}.
@@ -376,7 +378,8 @@ export class UnixDatagram extends UnixChannel {
    *
    * @param to The address of the receiver.
    * @param options `from`, the address of this socket; `mode` and `reclaim`, if `from` is
-   * a path; `passCredentials`, `passDescriptors`, `timeout` in milliseconds, and `signal`.
+   * a path; `passCredentials`, `passDescriptors`, `timeout` in milliseconds, and
+   * `signal`.
    * @returns The socket; its `close()` removes the file.
    * @throws {TypeError} If a path is empty or contains NUL.
    * @throws {RangeError} If a path or name is too long, or the mode out of range.
@@ -462,16 +465,16 @@ export class UnixDatagram extends UnixChannel {
    * @throws {Error} If an asynchronous send to the same address is pending.
    * @throws {ClosedError} If this socket is closed, or an object with a descriptor.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} EMSGSIZE if the message does not fit into the send
-   * buffer (the error has the limit), ENOBUFS above about 4 MiB; ECONNREFUSED if the
-   * receiver has closed, and ENOTCONN afterwards; ENOTCONN without `to` if this socket is
-   * not connected; EPIPE if the receiver has shut down receiving; EPERM if it is
-   * connected to another socket; ENOENT, ENOTDIR, ELOOP, EACCES and EPROTOTYPE for the path
-   * `to`, as of {@linkcode UnixDatagram.connectSync}; EBADF if a descriptor is not open;
+   * @throws {IpcError} EMSGSIZE if the message does not fit into the send buffer (the
+   * error has the limit), ENOBUFS above about 4 MiB; ECONNREFUSED if the receiver has
+   * closed, and ENOTCONN afterwards; ENOTCONN without `to` if this socket is not
+   * connected; EPIPE if the receiver has shut down receiving; EPERM if it is connected to
+   * another socket; ENOENT, ENOTDIR, ELOOP, EACCES and EPROTOTYPE for the path `to`, as
+   * of {@linkcode UnixDatagram.connectSync}; EBADF if a descriptor is not open;
    * ETOOMANYREFS if too many descriptors are in flight; EMFILE or ENFILE if a send with
-   * `to` has to wait, which takes a descriptor; EPERM
-   * also if the receiver refuses descriptors (`passDescriptors`), or if this process may
-   * not send these `credentials`; ESRCH if there is no process with that id.
+   * `to` has to wait, which takes a descriptor; EPERM also if the receiver refuses
+   * descriptors (`passDescriptors`), or if this process may not send these `credentials`;
+   * ESRCH if there is no process with that id.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
@@ -640,9 +643,7 @@ export class UnixDatagram extends UnixChannel {
    * that of the whole message, however small `maxSize` is. Its descriptors are
    * duplicates, which the caller closes, too. Without `maxDescriptors` its
    * `descriptorsTruncated` tells whether it has descriptors.
-   * @throws {IpcError} As
-   * {@linkcode UnixDatagram.prototype.receiveSync | UnixDatagram.receiveSync}, as all
-   * other errors.
+   * @throws As {@linkcode UnixDatagram.prototype.receiveSync | UnixDatagram.receiveSync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -660,9 +661,7 @@ export class UnixDatagram extends UnixChannel {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns As {@linkcode UnixDatagram.prototype.peekSync | UnixDatagram.peekSync}.
-   * @throws {IpcError} As
-   * {@linkcode UnixDatagram.prototype.receive | UnixDatagram.receive}, as all other
-   * errors.
+   * @throws As {@linkcode UnixDatagram.prototype.receive | UnixDatagram.receive}.
    *
    * @example A buffer of the size of the next message
    * ```ts
@@ -693,9 +692,7 @@ export class UnixDatagram extends UnixChannel {
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns As {@linkcode UnixDatagram.prototype.peekSync | UnixDatagram.peekSync}, or
    * undefined if there is none now.
-   * @throws {IpcError} As
-   * {@linkcode UnixDatagram.prototype.tryReceive | UnixDatagram.tryReceive}, as all other
-   * errors.
+   * @throws As {@linkcode UnixDatagram.prototype.tryReceive | UnixDatagram.tryReceive}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */

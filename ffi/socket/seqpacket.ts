@@ -335,8 +335,8 @@ export class UnixSeqpacket extends UnixConnection {
    * empty.
    * @throws {ClosedError} If this side is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages, after
-   * all that has arrived.
+   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages,
+   * after all that has arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -359,8 +359,8 @@ export class UnixSeqpacket extends UnixConnection {
    * empty or becomes so during the wait.
    * @throws {ClosedError} If this side is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
-   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages, after
-   * all that has arrived.
+   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages,
+   * after all that has arrived.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
@@ -383,8 +383,8 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {RangeError} If `maxSize` or `maxDescriptors` is out of range, or `buffer` is
    * empty.
    * @throws {ClosedError} If this side is closed.
-   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages, after
-   * all that has arrived.
+   * @throws {IpcError} ECONNRESET, once, if the peer closed with unreceived messages,
+   * after all that has arrived.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -405,9 +405,8 @@ export class UnixSeqpacket extends UnixConnection {
    * that of the whole message, however small `maxSize` is. Its descriptors are
    * duplicates, which the caller closes, too. Without `maxDescriptors` its
    * `descriptorsTruncated` tells whether it has descriptors.
-   * @throws {IpcError} As
-   * {@linkcode UnixSeqpacket.prototype.receiveSync | UnixSeqpacket.receiveSync}, as all
-   * other errors.
+   * @throws As
+   * {@linkcode UnixSeqpacket.prototype.receiveSync | UnixSeqpacket.receiveSync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -425,9 +424,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns As {@linkcode UnixSeqpacket.prototype.peekSync | UnixSeqpacket.peekSync}.
-   * @throws {IpcError} As
-   * {@linkcode UnixSeqpacket.prototype.receive | UnixSeqpacket.receive}, as all other
-   * errors.
+   * @throws As {@linkcode UnixSeqpacket.prototype.receive | UnixSeqpacket.receive}.
    *
    * @example A buffer of the size of the next message
    * ```ts
@@ -460,9 +457,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns As {@linkcode UnixSeqpacket.prototype.peekSync | UnixSeqpacket.peekSync}, or
    * undefined if there is none now.
-   * @throws {IpcError} As
-   * {@linkcode UnixSeqpacket.prototype.tryReceive | UnixSeqpacket.tryReceive}, as all
-   * other errors.
+   * @throws As {@linkcode UnixSeqpacket.prototype.tryReceive | UnixSeqpacket.tryReceive}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */

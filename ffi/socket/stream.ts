@@ -181,8 +181,9 @@ export function streamOver(descriptor: SocketDescriptor): UnixStream {
  *
  * Asynchronous reads get what arrives in the order of their calls, and writes are done in
  * the order of their calls, each as a whole: while one waits, `tryWrite` and `trySend`
- * return undefined, and `writeSync` and `sendSync` throw. A synchronous read and `tryRead`
- * do not queue: they take what is there before the asynchronous reads that wait.
+ * return undefined, and `writeSync` and `sendSync` throw. A synchronous read and
+ * `tryRead` do not queue: they take what is there before the asynchronous reads that
+ * wait.
  *
  * The read methods and `readable` discard descriptors and credentials that accompany
  * bytes; the receive methods return them.
@@ -648,9 +649,7 @@ export class UnixStream extends UnixConnection {
    * @returns The bytes that are available now, or null at the end: the peer has closed.
    * Its descriptors are duplicates, which the caller closes, too. Without
    * `maxDescriptors` its `descriptorsTruncated` tells whether descriptors accompany them.
-   * @throws {IpcError} As
-   * {@linkcode UnixStream.prototype.receiveSync | UnixStream.receiveSync}, as all other
-   * errors.
+   * @throws As {@linkcode UnixStream.prototype.receiveSync | UnixStream.receiveSync}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
@@ -670,8 +669,7 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, `maxDescriptors`, `timeout` in
    * milliseconds, and `signal`.
    * @returns As {@linkcode UnixStream.prototype.peekSync | UnixStream.peekSync}.
-   * @throws {IpcError} As {@linkcode UnixStream.prototype.receive | UnixStream.receive},
-   * as all other errors.
+   * @throws As {@linkcode UnixStream.prototype.receive | UnixStream.receive}.
    *
    * @example The first byte decides who reads the rest
    * ```ts
@@ -703,9 +701,7 @@ export class UnixStream extends UnixConnection {
    * @param options `maxSize` or `buffer`, and `maxDescriptors`.
    * @returns As {@linkcode UnixStream.prototype.peekSync | UnixStream.peekSync}, or
    * undefined if there are none now.
-   * @throws {IpcError} As
-   * {@linkcode UnixStream.prototype.tryReceive | UnixStream.tryReceive}, as all other
-   * errors.
+   * @throws As {@linkcode UnixStream.prototype.tryReceive | UnixStream.tryReceive}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */

@@ -207,8 +207,8 @@ function closePipe({ pipe }: Notification): void {
  *   next start of the service, which {@linkcode listenFds} then returns, under the name
  *   of `FDNAME=name`.
  * - `BARRIER=1`, alone: waits until the service manager has processed all earlier
- *   notifications. It closes a descriptor that comes with this one. A short-lived process
- *   needs it before it ends, or its notifications may be ignored.
+ *   notifications, which it tells by closing a descriptor. A short-lived process needs
+ *   that before it ends, or its notifications may be ignored.
  * - `RELOADING=1`: `MONOTONIC_USEC=`, which systemd requires with it, is added.
  *
  * Requires `--allow-env` for `NOTIFY_SOCKET`. The variable stays set, and child processes
@@ -218,8 +218,8 @@ function closePipe({ pipe }: Notification): void {
  * @param options `descriptors`, `timeout` in milliseconds, and `signal`.
  * @returns Whether there is a service manager: false if `NOTIFY_SOCKET` is not set.
  * @throws {TypeError} If `state` is not a list of assignments, has `BARRIER` among others
- * or a malformed `FDNAME`; if there are descriptors without `FDSTORE=1` or the reverse; or
- * if `NOTIFY_SOCKET` is of another kind, such as `vsock:`.
+ * or a malformed `FDNAME`; if there are descriptors without `FDSTORE=1` or the reverse;
+ * or if `NOTIFY_SOCKET` is of another kind, such as `vsock:`.
  * @throws {RangeError} If `state` is empty or too long, there are more than 253
  * descriptors, or the address in `NOTIFY_SOCKET` is too long.
  * @throws {ClosedError} If an object with a descriptor is closed.

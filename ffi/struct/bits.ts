@@ -20,7 +20,7 @@ const scratch = new DataView(new ArrayBuffer(8));
  * that are left.
  *
  * @param type An integer type of this module, {@linkcode bool}, or an
- * {@linkcode enumeration}. As a field of `i32` is signed, it is `signed int`.
+ * {@linkcode enumeration}. A field of `i32` is `signed int`.
  * @param width The number of bits, from 1 to those of the type; 1 for `bool`.
  * @returns The type of a field of a struct or a union.
  *

@@ -211,7 +211,7 @@ export function bigEndian<Value>(type: CType<Value>): CType<Value> {
 }
 
 /**
- * `enum`: the names of numbers.
+ * `enum`: declares names for numbers.
  *
  * A number that has no name, which C allows, is read and written as a number. Of
  * several names of one number the first is read. Writing throws a `RangeError` for a

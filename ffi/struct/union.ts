@@ -37,8 +37,8 @@ export type Union<Declared extends Fields> = Layout<
  * knows which of them is meant: usually a field beside the union tells.
  *
  * Writing takes an object with exactly one member; the other bytes of the union are
- * zeroed. A value that was read is written back as it was, all bytes of it: it is frozen
- * therefore. In a live view, assigning to a member writes the bytes of that member only.
+ * zeroed. A value that was read is written back as it was, all bytes of it, so it
+ * is frozen. In a live view, assigning to a member writes the bytes of that member only.
  *
  * @param members The members. Their names must be C identifiers, but need not be those
  * of the C program.

@@ -5,15 +5,15 @@ import { checkSignal, throwIfAborted } from "./signal.ts";
 /**
  * Options of a wait that does not block the thread.
  *
- * All waits for descriptors on a thread share two more descriptors, which are opened
- * with the first wait, and closed when the last descriptor that was waited for is:
- * where there are none left, the wait ends with an `IpcError` EMFILE. What is ready at
- * once needs no wait.
+ * All waits for descriptors on a thread share two descriptors of their own. They are
+ * opened with the first wait, and closed with the last descriptor that was waited for. If
+ * this process may open no more, the wait ends with an `IpcError`, EMFILE. What is ready
+ * at once needs no wait.
  */
 export interface WaitOptions {
   /**
-   * The most milliseconds to wait; 0 tries once. When they are over, the wait
-   * ends with a `DOMException` named `TimeoutError`, never early. A negative number
+   * The maximum time to wait, in milliseconds; 0 tries once. After that, and never
+   * early, the wait ends with a `DOMException` named `TimeoutError`. A negative number
    * and NaN are a `RangeError`.
    *
    * @default {Infinity}
@@ -26,13 +26,13 @@ export interface WaitOptions {
 /**
  * Options of a wait that blocks the thread.
  *
- * Nothing else does: a Worker that blocks cannot be ended by `terminate()`, and while
- * it blocks, the process ends only by `Deno.exit()`. Give a `timeout` there.
+ * A Worker that blocks cannot be ended by `terminate()`: while it blocks, the process
+ * ends only by `Deno.exit()`. Give a `timeout` there.
  */
 export interface SyncWaitOptions {
   /**
-   * The most milliseconds to wait; 0 tries once. When they are over, the wait
-   * ends with a `DOMException` named `TimeoutError`, never early. A negative number
+   * The maximum time to wait, in milliseconds; 0 tries once. After that, and never
+   * early, the wait ends with a `DOMException` named `TimeoutError`. A negative number
    * and NaN are a `RangeError`.
    *
    * @default {Infinity}
