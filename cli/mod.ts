@@ -157,6 +157,14 @@ ${lines.join("\n")}
  *
  * @param args The arguments: the name of the command first.
  * @returns The exit code.
+ *
+ * @example The limits of the system
+ * ```ts
+ * import { main } from "@linux/ipc/cli";
+ *
+ * const code = await main(["limits"]);
+ * console.log(code); // 0
+ * ```
  */
 export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;

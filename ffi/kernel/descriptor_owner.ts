@@ -113,6 +113,24 @@ export abstract class DescriptorOwner implements Disposable {
    * @returns What `spawn` returns.
    * @throws {ClosedError} If this object is closed.
    *
+   * @example A child that writes into a pipe
+   * ```ts
+   * import { pipe } from "@linux/ipc/pipe";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { reader, writer } = pipe();
+   * const child = writer.inherit((fd) =>
+   *   new Deno.Command("sh", {
+   *     args: ["-c", `echo hello > /proc/self/fd/${fd}`],
+   *   }).spawn()
+   * );
+   * writer.close(); // the child has its own
+   * assertEquals(await reader.read(new Uint8Array(16)), 6);
+   * assertEquals(await reader.read(new Uint8Array(16)), null); // the child has ended
+   * reader.close();
+   * await child.status;
+   * ```
+   *
    * @see {@link https://man7.org/linux/man-pages/man2/fcntl.2.html | fcntl(2)}
    */
   inherit<T>(spawn: (fd: number) => T): T {

@@ -338,6 +338,23 @@ let make: (
  * A request, received by
  * {@linkcode SysvMessageQueue.prototype.requests | SysvMessageQueue.requests}. The client
  * waits for its reply. It holds no resource, so it has no `close()`.
+ *
+ * @example A service that answers one request
+ * ```ts
+ * import { SysvMessageQueue } from "@linux/ipc/message-queue";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using queue = SysvMessageQueue.create(null);
+ * using client = SysvMessageQueue.fromId(queue.id); // usually in another process
+ * const asked = client.request(new TextEncoder().encode("time"), { timeout: 1000 });
+ * for await (const request of queue.requests()) {
+ *   assertEquals(new TextDecoder().decode(request.data), "time");
+ *   await request.reply(new TextEncoder().encode("noon"));
+ *   break;
+ * }
+ * assertEquals(new TextDecoder().decode(await asked), "noon");
+ * queue.remove();
+ * ```
  */
 export class SysvRequest {
   readonly #service: Service;

@@ -307,6 +307,21 @@ export class BroadcastProducer extends RingParticipant {
 /**
  * Reads the messages of a {@linkcode SharedBroadcast}. `SharedBroadcast.receiver()` makes
  * one. Receivers know nothing of each other, and the producer knows none of them.
+ *
+ * @example A receiver that was too slow
+ * ```ts
+ * import { MemoryMap } from "@linux/ipc/memory-map";
+ * import { SharedBroadcast } from "@linux/ipc/ring";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = MemoryMap.anonymous(SharedBroadcast.size(4096));
+ * const broadcast = SharedBroadcast.create(memory);
+ * using producer = broadcast.producer();
+ * using receiver = broadcast.receiver(); // usually in another process
+ * for (let i = 0; i < 1000; i++) producer.write(Uint8Array.of(i % 256));
+ * assertEquals(receiver.tryRead()?.data, Uint8Array.of(999 % 256)); // the latest
+ * assertEquals(receiver.missed, 999);
+ * ```
  */
 export class BroadcastReceiver extends RingReader {
   readonly #region: Region;

@@ -21,6 +21,24 @@ export let abandon: (claim: RingClaim) => void;
  * behind it. Disposing of a claim that is not committed aborts it.
  *
  * If the thread dies first, the consumer gives the claim up: no message arrives.
+ *
+ * @example A message that is written in place
+ * ```ts
+ * import { MemoryMap } from "@linux/ipc/memory-map";
+ * import { SharedRing } from "@linux/ipc/ring";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = MemoryMap.anonymous(SharedRing.size(4096));
+ * const ring = SharedRing.create(memory);
+ * using producer = ring.producer();
+ * using consumer = ring.consumer(); // usually in another process
+ * {
+ *   using claim = await producer.claim(3);
+ *   claim.bytes.fill(7);
+ *   claim.commit();
+ * } // aborted here, if it was not committed
+ * assertEquals((await consumer.read())?.data, Uint8Array.of(7, 7, 7));
+ * ```
  */
 export class RingClaim implements Disposable {
   readonly #region: Region;

@@ -40,6 +40,25 @@ export let hide: (message: RingMessage) => void;
  * It is valid until the handler returns: then a producer may write other messages there.
  * The next call of the handler gets the same object, with another message. Use
  * {@linkcode RingMessage.prototype.copy | RingMessage.copy} for what is kept.
+ *
+ * @example A struct, decoded in place
+ * ```ts
+ * import { MemoryMap } from "@linux/ipc/memory-map";
+ * import { SharedRing } from "@linux/ipc/ring";
+ * import { f64, i32, struct } from "@linux/ipc/struct";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const trade = struct({ price: f64, volume: i32 });
+ * using memory = MemoryMap.anonymous(SharedRing.size(4096));
+ * const ring = SharedRing.create(memory);
+ * using producer = ring.producer();
+ * using consumer = ring.consumer(); // usually in another process
+ * await producer.write(trade.encode({ price: 9.5, volume: 80 }), { type: 2 });
+ * consumer.tryRead((message) => {
+ *   assertEquals(message.type, 2);
+ *   assertEquals(message.decode(trade), { price: 9.5, volume: 80 });
+ * });
+ * ```
  */
 export class RingMessage {
   readonly #bytes: Uint8Array<ArrayBuffer>;

@@ -95,6 +95,27 @@ export class StructProducer<F extends Fields> {
  * Reads C structs from a ring or a broadcast. The caller keeps ownership of its reader.
  *
  * @typeParam F The fields of the struct.
+ *
+ * @example Structs until all producers have closed the ring
+ * ```ts
+ * import { MemoryMap } from "@linux/ipc/memory-map";
+ * import { SharedRing, StructConsumer, StructProducer } from "@linux/ipc/ring";
+ * import { i32, struct } from "@linux/ipc/struct";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const count = struct({ value: i32 });
+ * using memory = MemoryMap.anonymous(SharedRing.size(4096));
+ * const ring = SharedRing.create(memory);
+ * using consumer = ring.consumer();
+ * {
+ *   using producer = ring.producer(); // usually in another process
+ *   const counts = new StructProducer(producer, count);
+ *   for (let value = 1; value <= 3; value++) await counts.write({ value });
+ * }
+ * let sum = 0;
+ * for await (const { value } of new StructConsumer(consumer, count)) sum += value;
+ * assertEquals(sum, 6);
+ * ```
  */
 export class StructConsumer<F extends Fields>
   implements AsyncIterable<FieldValues<F>> {
