@@ -253,17 +253,17 @@ export {
   type PosixMessage,
   /** A POSIX message queue. */
   PosixMessageQueue,
-  /** Options of `PosixMessageQueue.create` and `openOrCreate()`. */
+  /** Options of `create()` and `openOrCreate()` of a `PosixMessageQueue`. */
   type PosixMessageQueueCreateOptions,
-  /** An entry of `PosixMessageQueue.list`. */
+  /** An entry of `list()` of `PosixMessageQueue`. */
   type PosixMessageQueueEntry,
-  /** Options of `PosixMessageQueue.open`. */
+  /** Options of `open()` of a `PosixMessageQueue`. */
   type PosixMessageQueueOpenOptions,
   /** The status of a POSIX message queue: `struct mq_attr`. */
   type PosixMessageQueueStat,
-  /** Options of `PosixMessageQueue.receive` and its siblings. */
+  /** Options of `receive()` of a `PosixMessageQueue`, and its siblings. */
   type PosixReceiveOptions,
-  /** Options of `PosixMessageQueue.send` and its siblings. */
+  /** Options of `send()` of a `PosixMessageQueue`, and its siblings. */
   type PosixSendOptions,
   /** A message received from a System V queue. */
   type SysvMessage,
@@ -291,9 +291,9 @@ export {
    * descriptor.
    */
   MemoryFile,
-  /** Options of `MemoryFile.create`. */
+  /** Options of `create()` of a `MemoryFile`. */
   type MemoryFileCreateOptions,
-  /** Options of `MemoryFile.fromFd`. */
+  /** Options of `fromFd()` of a `MemoryFile`. */
   type MemoryFileFromFdOptions,
   /**
    * `shm_open(name, ...)`, `mmap(...)`: a POSIX shared memory object, mapped into this
@@ -384,7 +384,7 @@ export {
   SysvSemaphoreSet,
   /** Options of `SysvSemaphoreSet.create` and `openOrCreate()`. */
   type SysvSemaphoreSetCreateOptions,
-  /** An entry of `SysvSemaphoreSet.list`. */
+  /** An entry of `SysvSemaphoreSet.list()`. */
   type SysvSemaphoreSetEntry,
   /** Options of `SysvSemaphoreSet.open`. */
   type SysvSemaphoreSetOpenOptions,
@@ -569,11 +569,11 @@ export {
   type UnixConnection,
   /** A Unix datagram socket: messages without a connection. */
   UnixDatagram,
-  /** Options of `UnixDatagram.connect`. */
+  /** Options of `connect()` of a `UnixDatagram`. */
   type UnixDatagramConnectOptions,
   /** A Unix socket that accepts connections. */
   UnixListener,
-  /** Options of `UnixListener.listen`. */
+  /** Options of `listen()` of a `UnixListener`. */
   type UnixListenOptions,
   /** A received message. */
   type UnixMessage,
@@ -583,7 +583,7 @@ export {
   type UnixReceiveOptions,
   /** Options of `send()` of the sockets, and of its siblings. */
   type UnixSendOptions,
-  /** Options of `UnixDatagram.send` and its siblings. */
+  /** Options of `send()` of a `UnixDatagram`, and its siblings. */
   type UnixSendToOptions,
   /**
    * A connected Unix seqpacket socket: one side of a connection that carries messages.

@@ -173,8 +173,8 @@ const FIELDS: Record<IpcKind, readonly Field[]> = {
     ...COMMON,
     field("USEDBYTES", SIZE.cell, "right"),
     own("MSGS", "messages"),
-    own("LSPID", "lastSender"),
-    own("LRPID", "lastReceiver"),
+    own("LSPID", "lastSenderPid"),
+    own("LRPID", "lastReceiverPid"),
     own("QBYTES", "maxBytes"),
   ],
   "sysv-memory": [
@@ -189,8 +189,8 @@ const FIELDS: Record<IpcKind, readonly Field[]> = {
         object.kind === "sysv-memory" && object.removed ? "dest" : "-",
     ),
     CTIME,
-    own("CPID", "creator"),
-    own("LPID", "lastUser"),
+    own("CPID", "creatorPid"),
+    own("LPID", "lastPid"),
   ],
   "sysv-semaphores": [
     KEY,

@@ -42,7 +42,7 @@ export type {
   WaitOptions,
 } from "./wait/options.ts";
 export type {
-  /** An entry of `SysvSemaphoreSet.list`. */
+  /** An entry of `SysvSemaphoreSet.list()`. */
   SysvSemaphoreSetEntry,
   /** The status of a System V semaphore set: `struct semid_ds`. */
   SysvSemaphoreSetStat,

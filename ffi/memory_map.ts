@@ -180,8 +180,8 @@ export type {
   /** The live view of a struct or a union with these fields. */
   FieldViews,
   /**
-   * A C struct, made by `struct`: its layout, and the conversions between its bytes and
-   * JavaScript values.
+   * A C struct, made by `struct()`: its layout, and the conversions between its bytes
+   * and JavaScript values.
    */
   Struct,
 } from "./struct.ts";

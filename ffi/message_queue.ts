@@ -82,19 +82,19 @@ export {
   type PosixMessage,
   /** A POSIX message queue. */
   PosixMessageQueue,
-  /** Options of `PosixMessageQueue.create` and `openOrCreate()`. */
+  /** Options of `create()` and `openOrCreate()` of a `PosixMessageQueue`. */
   type PosixMessageQueueCreateOptions,
-  /** Options of `PosixMessageQueue.open`. */
+  /** Options of `open()` of a `PosixMessageQueue`. */
   type PosixMessageQueueOpenOptions,
   /** The status of a POSIX message queue: `struct mq_attr`. */
   type PosixMessageQueueStat,
-  /** Options of `PosixMessageQueue.receive` and its siblings. */
+  /** Options of `receive()` of a `PosixMessageQueue`, and its siblings. */
   type PosixReceiveOptions,
-  /** Options of `PosixMessageQueue.send` and its siblings. */
+  /** Options of `send()` of a `PosixMessageQueue`, and its siblings. */
   type PosixSendOptions,
 } from "./message_queue/posix.ts";
 export type {
-  /** An entry of `PosixMessageQueue.list`. */
+  /** An entry of `list()` of `PosixMessageQueue`. */
   PosixMessageQueueEntry,
 } from "./message_queue/posix_list.ts";
 export {

@@ -86,8 +86,8 @@ export type {
   /** The conversions between the bytes of a struct or a union and JavaScript values. */
   Layout,
   /**
-   * A C struct, made by `struct`: its layout, and the conversions between its bytes and
-   * JavaScript values.
+   * A C struct, made by `struct()`: its layout, and the conversions between its bytes
+   * and JavaScript values.
    */
   Struct,
 } from "./struct.ts";

@@ -103,7 +103,7 @@ export {
   type SysvSemaphoreWaiters,
 } from "./semaphore/sysv_set.ts";
 export type {
-  /** An entry of `SysvSemaphoreSet.list`. */
+  /** An entry of `SysvSemaphoreSet.list()`. */
   SysvSemaphoreSetEntry,
   /** The status of a System V semaphore set: `struct semid_ds`. */
   SysvSemaphoreSetStat,

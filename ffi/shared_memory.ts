@@ -17,8 +17,7 @@
  * | {@linkcode MemoryFile}         | a passed descriptor   | sealable  | peers that are not trusted |
  *
  * Each is a {@linkcode Memory} once it is mapped: bytes, C structs, words for `Atomics`.
- * {@linkcode Memory.prototype.wait | Memory.wait} and
- * {@linkcode Memory.prototype.notify | Memory.notify} tell other processes about changes,
+ * Its `wait()` and `notify()` tell other processes about changes,
  * and readers of a {@linkcode SequenceCell} never see half of a write.
  *
  * ```ts
@@ -64,8 +63,8 @@ export type {
   /** The live view of a struct or a union with these fields. */
   FieldViews,
   /**
-   * A C struct, made by `struct`: its layout, and the conversions between its bytes and
-   * JavaScript values.
+   * A C struct, made by `struct()`: its layout, and the conversions between its bytes
+   * and JavaScript values.
    */
   Struct,
 } from "./struct.ts";
@@ -148,9 +147,9 @@ export {
    * descriptor.
    */
   MemoryFile,
-  /** Options of `MemoryFile.create`. */
+  /** Options of `create()` of a `MemoryFile`. */
   type MemoryFileCreateOptions,
-  /** Options of `MemoryFile.fromFd`. */
+  /** Options of `fromFd()` of a `MemoryFile`. */
   type MemoryFileFromFdOptions,
   /** A permanent restriction on a memory file: `F_SEAL_...`. */
   type Seal,

@@ -92,15 +92,15 @@ export type {
 export {
   /** A Unix datagram socket: messages without a connection. */
   UnixDatagram,
-  /** Options of `UnixDatagram.connect`. */
+  /** Options of `connect()` of a `UnixDatagram`. */
   type UnixDatagramConnectOptions,
-  /** Options of `UnixDatagram.send` and its siblings. */
+  /** Options of `send()` of a `UnixDatagram`, and its siblings. */
   type UnixSendToOptions,
 } from "./socket/datagram.ts";
 export {
   /** A Unix socket that accepts connections. */
   UnixListener,
-  /** Options of `UnixListener.listen`. */
+  /** Options of `listen()` of a `UnixListener`. */
   type UnixListenOptions,
 } from "./socket/listener.ts";
 export type {

@@ -9,7 +9,7 @@
  * **Choose it** when the peer is written in C (or in another language that uses C
  * structs), when records must have a fixed size (a slot in shared memory, a
  * message with a size limit), or to read and write a record in shared memory in
- * place, with {@linkcode Layout.view | Struct.view}.
+ * place, with `view()` of a {@linkcode Struct}.
  *
  * **Choose something else**
  * - for messages between two Deno programs: `JSON.stringify` needs no declaration,
@@ -141,8 +141,8 @@ export {
 } from "./struct/scalar.ts";
 export {
   /**
-   * A C struct, made by `struct`: its layout, and the conversions between its bytes and
-   * JavaScript values.
+   * A C struct, made by `struct()`: its layout, and the conversions between its bytes
+   * and JavaScript values.
    */
   type Struct,
   /** `struct`: declares a C struct, with fields of these types in this order. */

@@ -129,7 +129,7 @@ leakTest(
 
     const queue = at("sysv-queue", peer.queue);
     assertEquals(
-      [queue.key, queue.mode, queue.messages, queue.size, queue.lastSender],
+      [queue.key, queue.mode, queue.messages, queue.size, queue.lastSenderPid],
       [key, 0o640, 1, 5, pid],
     );
     assertEquals(queue.verdict.state, "in use");
@@ -137,7 +137,7 @@ leakTest(
     assertEquals(set.semaphores?.map(({ value }) => value), [0, 4]);
     assertEquals(set.semaphores?.[1]?.lastPid, pid);
     const segment = at("sysv-memory", peer.segment);
-    assertEquals([segment.size, segment.attached, segment.creator], [
+    assertEquals([segment.size, segment.attached, segment.creatorPid], [
       5000,
       1,
       pid,
@@ -505,7 +505,7 @@ leakTest("inspect() agrees with lsipc", {
     const { usedbytes, msgs, lspid } = row(rows("-q", "messages"), queue.id);
     assertEquals(
       numbers(usedbytes, msgs, lspid),
-      [one.size, one.messages, one.lastSender],
+      [one.size, one.messages, one.lastSenderPid],
     );
     const two = found(snapshot, "sysv-memory", memory.id);
     const { size, nattch, cpid, lpid } = row(
@@ -514,7 +514,7 @@ leakTest("inspect() agrees with lsipc", {
     );
     assertEquals(
       numbers(size, nattch, cpid, lpid),
-      [two.size, two.attached, two.creator, two.lastUser],
+      [two.size, two.attached, two.creatorPid, two.lastPid],
     );
     const three = found(snapshot, "sysv-semaphores", set.id);
     const { nsems } = row(rows("-s", "semaphores"), set.id);

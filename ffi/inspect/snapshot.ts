@@ -44,10 +44,10 @@ const LOCK_KINDS: readonly IpcKind[] = ["sysv-semaphores", "file-lock"];
 
 /** The fields of objects that are process ids. */
 const PIDS = [
-  "lastSender",
-  "lastReceiver",
-  "creator",
-  "lastUser",
+  "lastSenderPid",
+  "lastReceiverPid",
+  "creatorPid",
+  "lastPid",
   "notifies",
 ];
 

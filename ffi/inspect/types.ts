@@ -129,9 +129,9 @@ export interface InspectedSysvQueue extends SysvObjectBase<"sysv-queue"> {
   /** `msg_qbytes`: the maximum number of bytes; null if it cannot be read. */
   readonly maxBytes: number | null;
   /** `msg_lspid`: the process that sent last; null before the first message. */
-  readonly lastSender: number | null;
+  readonly lastSenderPid: number | null;
   /** `msg_lrpid`: the process that received last; null before the first. */
-  readonly lastReceiver: number | null;
+  readonly lastReceiverPid: number | null;
   /** When the last message was sent, to a second. */
   readonly sent: Date | null;
   /** When the last message was received, to a second. */
@@ -143,9 +143,9 @@ export interface InspectedSysvMemory extends SysvObjectBase<"sysv-memory"> {
   /** `shm_nattch`: the number of attachments, in all namespaces. */
   readonly attached: number;
   /** `shm_cpid`: the process that created it; 0 in another PID namespace. */
-  readonly creator: number;
+  readonly creatorPid: number;
   /** `shm_lpid`: the process that attached or detached last; null before the first. */
-  readonly lastUser: number | null;
+  readonly lastPid: number | null;
   /** When it was attached last, to a second. */
   readonly attachedAt: Date | null;
   /** When it was detached last, to a second. */

@@ -120,31 +120,31 @@ class Judge {
   }
 
   #sysvQueue(queue: Unjudged<InspectedSysvQueue>): IpcVerdict {
-    const { holders, lastSender, lastReceiver, size, maxBytes } = queue;
+    const { holders, lastSenderPid, lastReceiverPid, size, maxBytes } = queue;
     const { sent, received } = queue;
     const receives = (holder: IpcHolder) => holder.waitsIn.includes("msgrcv");
     const senders = holders.filter((holder) => !receives(holder));
     const isFull = senders.length > 0 ||
       (maxBytes !== null && size !== null && size >= maxBytes);
     const hasReceiver = holders.some(receives) ||
-      this.#lives(lastReceiver, received);
+      this.#lives(lastReceiverPid, received);
     if (isFull && !hasReceiver) {
-      const reader = lastReceiver === null
+      const reader = lastReceiverPid === null
         ? "nothing has ever received from it"
-        : `its last receiver ${lastReceiver} has ended`;
+        : `its last receiver ${lastReceiverPid} has ended`;
       const waits = senders.length > 0
         ? `; ${this.#list(senders)} waits to send`
         : "";
       return stuck(`it is full and has no reader: ${reader}${waits}`);
     }
     return this.#held(queue) ?? this.#unheldSysv([
-      ["last sender", lastSender, sent],
-      ["last receiver", lastReceiver, received],
+      ["last sender", lastSenderPid, sent],
+      ["last receiver", lastReceiverPid, received],
     ]);
   }
 
   #sysvMemory(memory: Unjudged<InspectedSysvMemory>): IpcVerdict {
-    const { attached, holders, creator, lastUser, removed } = memory;
+    const { attached, holders, creatorPid: creator, lastPid, removed } = memory;
     const { changed, attachedAt, detachedAt } = memory;
     if (attached > 0) {
       const by = holders.length > 0
@@ -161,8 +161,8 @@ class Judge {
     if (this.#lives(creator, changed)) {
       return idle(`not attached; its creator ${this.#show(creator)} lives`);
     }
-    if (this.#lives(lastUser, later)) {
-      return idle(`not attached; its last user ${this.#show(lastUser!)} lives`);
+    if (this.#lives(lastPid, later)) {
+      return idle(`not attached; its last user ${this.#show(lastPid!)} lives`);
     }
     return orphaned(
       `not attached, and its creator ${creator} has ended`,

@@ -71,7 +71,7 @@ export interface MapOptions extends RangeOptions {
   populate?: boolean | undefined;
 }
 
-/** Options of `open()` of {@linkcode MemoryMap} and {@linkcode PosixSharedMemory}. */
+/** Options of `open()` of {@linkcode MemoryMap} and `PosixSharedMemory`. */
 export interface MapOpenOptions extends MapOptions {
   /**
    * The maximum time to wait while the file is empty, in milliseconds.
@@ -86,7 +86,7 @@ export interface MapOpenOptions extends MapOptions {
 }
 
 /**
- * Options of `create()` of {@linkcode MemoryMap} and {@linkcode PosixSharedMemory}.
+ * Options of `create()` of {@linkcode MemoryMap} and `PosixSharedMemory`.
  */
 export interface MapCreateOptions {
   /**

@@ -73,7 +73,7 @@ interface Outgoing {
   readonly priority: number;
 }
 
-/** Options of {@linkcode PosixMessageQueue.open}. */
+/** Options of `open()` of a {@linkcode PosixMessageQueue}. */
 export interface PosixMessageQueueOpenOptions {
   /**
    * The access mode: `"receive"` is `O_RDONLY`, `"send"` is `O_WRONLY`, `"both"` is
@@ -84,7 +84,7 @@ export interface PosixMessageQueueOpenOptions {
   access?: "both" | "receive" | "send" | undefined;
 }
 
-/** Options of {@linkcode PosixMessageQueue.create} and `openOrCreate()`. */
+/** Options of `create()` and `openOrCreate()` of a {@linkcode PosixMessageQueue}. */
 export interface PosixMessageQueueCreateOptions
   extends PosixMessageQueueOpenOptions {
   /**
@@ -112,9 +112,7 @@ export interface PosixMessageQueueCreateOptions
   maxSize?: number | undefined;
 }
 
-/**
- * Options of {@linkcode PosixMessageQueue.prototype.send | PosixMessageQueue.send} and its siblings.
- */
+/** Options of `send()` of a {@linkcode PosixMessageQueue}, and its siblings. */
 export interface PosixSendOptions {
   /**
    * 0 to 32767. Messages of a higher priority are received first.
@@ -132,14 +130,12 @@ export interface PosixMessage {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
-/**
- * Options of {@linkcode PosixMessageQueue.prototype.receive | PosixMessageQueue.receive} and its siblings.
- */
+/** Options of `receive()` of a {@linkcode PosixMessageQueue}, and its siblings. */
 export interface PosixReceiveOptions {
   /**
    * Receives the data, in place of a new array: `data` is then the part of the buffer
-   * that was filled. It must have at least
-   * {@linkcode PosixMessageQueue.prototype.maxSize | PosixMessageQueue.maxSize} bytes.
+   * that was filled. It must have at least `maxSize` bytes of
+   * the queue.
    *
    * @default {a new array}
    */

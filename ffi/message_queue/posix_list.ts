@@ -9,7 +9,7 @@ import { statusOfPath } from "../libc/sys_stat.ts";
 const MOUNTS = "/proc/self/mounts";
 const LIST = "list message queues";
 
-/** An entry of {@linkcode PosixMessageQueue.list}. */
+/** An entry of `list()` of {@linkcode PosixMessageQueue}. */
 export interface PosixMessageQueueEntry {
   /** The name, with its slash. */
   readonly name: string;

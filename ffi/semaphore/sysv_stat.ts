@@ -32,9 +32,9 @@ export interface SysvSemaphoreSetStat {
   readonly changed: Date;
 }
 
-/** An entry of {@linkcode SysvSemaphoreSet.list}. */
+/** An entry of `SysvSemaphoreSet.list()`. */
 export interface SysvSemaphoreSetEntry extends SysvSemaphoreSetStat {
-  /** The identifier, for {@linkcode SysvSemaphoreSet.fromId}. */
+  /** The identifier, for `SysvSemaphoreSet.fromId()`. */
   readonly id: number;
 }
 

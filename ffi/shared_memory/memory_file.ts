@@ -51,7 +51,7 @@ import { MemoryMap } from "../memory_map.ts";
  *
  * To a file that may be executed, `exec` makes the kernel add `shrink`, `grow`, `write`
  * and `future-write`: it could not be mapped for writing any more. Files that
- * {@linkcode MemoryFile.create} makes cannot be executed.
+ * `create()` of {@linkcode MemoryFile} makes cannot be executed.
  */
 export type Seal =
   | "seal"
@@ -70,7 +70,7 @@ const SEALS: Record<Seal, number> = {
   exec: F_SEAL_EXEC,
 };
 
-/** Options of {@linkcode MemoryFile.create}. */
+/** Options of `create()` of a {@linkcode MemoryFile}. */
 export interface MemoryFileCreateOptions {
   /**
    * `MFD_HUGETLB`: uses huge pages, from those reserved in /proc/sys/vm/nr_hugepages.
@@ -81,7 +81,7 @@ export interface MemoryFileCreateOptions {
   hugePages?: boolean | undefined;
 }
 
-/** Options of {@linkcode MemoryFile.fromFd}. */
+/** Options of `fromFd()` of a {@linkcode MemoryFile}. */
 export interface MemoryFileFromFdOptions {
   /**
    * The seals that it must have.
@@ -246,8 +246,8 @@ export class MemoryFile extends DescriptorOwner {
    * @param options `seals`.
    * @returns The file.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2147483647.
-   * @throws {TypeError} If it is not a memory file, if a seal is missing, or if an
-   * object of this package on this thread owns the descriptor. The caller keeps ownership then.
+   * @throws {TypeError} If it is not a memory file, if a seal is missing, or if an object
+   * of this package on this thread owns the descriptor. The caller keeps ownership then.
    * @throws {IpcError} EBADF if the descriptor is not open.
    *
    * @example A file that its creator can still shrink

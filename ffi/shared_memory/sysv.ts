@@ -549,7 +549,7 @@ export class SysvSharedMemory extends Memory {
    * processes, and after they have detached it.
    *
    * Pages that were never accessed are not loaded.
-   * ({@linkcode Memory.prototype.lock | Memory.lock} loads pages, and locks those of this
+   * (`lock()` of {@linkcode Memory} loads pages, and locks those of this
    * process.)
    *
    * @throws {ClosedError} If this object is closed.

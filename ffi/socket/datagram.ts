@@ -56,7 +56,7 @@ import {
   UnixChannel,
 } from "./socket.ts";
 
-/** Options of {@linkcode UnixDatagram.connect}. */
+/** Options of `connect()` of a {@linkcode UnixDatagram}. */
 export interface UnixDatagramConnectOptions extends UnixBindOptions {
   /**
    * The address of this socket, which replies are sent to: a path, an abstract name, or
@@ -67,10 +67,7 @@ export interface UnixDatagramConnectOptions extends UnixBindOptions {
   from?: UnixAddress | null | undefined;
 }
 
-/**
- * Options of {@linkcode UnixDatagram.prototype.send | UnixDatagram.send} and its
- * siblings.
- */
+/** Options of `send()` of a {@linkcode UnixDatagram}, and its siblings. */
 export interface UnixSendToOptions extends UnixSendOptions {
   /**
    * The address of the receiver, such as the `from` of a message.

@@ -54,7 +54,7 @@ import {
 import type { SocketFile } from "./socket_file.ts";
 import { streamOver, type UnixStream } from "./stream.ts";
 
-/** Options of {@linkcode UnixListener.listen}. */
+/** Options of `listen()` of a {@linkcode UnixListener}. */
 export interface UnixListenOptions extends UnixBindOptions {
   /**
    * Whether the connections carry a stream of bytes or messages.
@@ -235,11 +235,12 @@ export class UnixListener<
    * out of range.
    * @throws {IpcError} EADDRINUSE if the address is in use, or the path exists; with
    * `reclaim` only if a socket is bound to it, another process reclaims it now, or it is
-   * a file of another type. ENOENT if a directory of the path is missing; ENOTDIR or ELOOP
-   * if it leads through a file or too many links; EACCES if the directory is not
+   * a file of another type. ENOENT if a directory of the path is missing; ENOTDIR or
+   * ELOOP if it leads through a file or too many links; EACCES if the directory is not
    * writable, or one not searchable; EROFS, ENOSPC, EDQUOT; EPERM if the file system has
    * no sockets; ENAMETOOLONG if the path has a component of more than 255 bytes, or, with
-   * `reclaim`, a last one of more than 247; EMFILE, ENFILE, ENOBUFS, ENOMEM. No file is left behind.
+   * `reclaim`, a last one of more than 247; EMFILE, ENFILE, ENOBUFS, ENOMEM. No file is
+   * left behind.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted, and the path has more
    * than 108 bytes, or the umask clears bits of the mode.
    *
@@ -293,7 +294,7 @@ export class UnixListener<
 
   /**
    * `getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ...)`: takes ownership of a listening
-   * socket that a parent or a service manager has passed; see {@linkcode listenFds}.
+   * socket that a parent or a service manager has passed; see `listenFds()`.
    *
    * No other object may own the descriptor: `close()` closes it, and does not remove its
    * file. An object of another Worker is not noticed.

@@ -16,7 +16,7 @@ import {
 import { cannotWrite, ours, pathTo, wrongType } from "./type.ts";
 
 /**
- * A C struct, made by {@linkcode struct}: its layout, and the conversions between
+ * A C struct, made by `struct()`: its layout, and the conversions between
  * its bytes and JavaScript values.
  */
 export interface Struct<Declared extends Fields> extends
