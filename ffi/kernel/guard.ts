@@ -1,7 +1,7 @@
 // What a caller has while it holds a lock, or a permit: it gives that back once.
 
 import { inspectAs } from "../inspect_object.ts";
-import { checkInternal } from "../internal.ts";
+import { checkInternal, internal } from "../internal.ts";
 
 /** Whether a guard has given back what it held. For this module alone. */
 export let isReleased: (guard: Guard) => boolean;
@@ -16,7 +16,9 @@ export class Guard implements Disposable {
 
   /** Internal. `name` is the type that `Deno.inspect` shows. */
   constructor(token: symbol, name: string, giveBack: () => void) {
-    checkInternal(token, name, "the methods that lock or acquire");
+    if (token !== internal) {
+      checkInternal(token, name, "the methods that lock or acquire");
+    }
     this.#name = name;
     this.#giveBack = giveBack;
   }
@@ -41,6 +43,6 @@ export class Guard implements Disposable {
   #release(): void {
     const giveBack = this.#giveBack;
     this.#giveBack = undefined;
-    giveBack?.();
+    if (giveBack !== undefined) giveBack();
   }
 }

@@ -42,6 +42,8 @@ class Mutex {
   }
 
   lockSync(deadline: number): OwnerGuard {
+    const died = this.set.tryLock(ENTRY.freely); // the usual case
+    if (died !== undefined) return new OwnerGuard(internal, this.set, died);
     const acquisition = new MutexAcquisition(this.set);
     try {
       return acquisition.waitSync(deadline);

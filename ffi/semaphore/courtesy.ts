@@ -14,6 +14,11 @@ export class Courtesy {
   #penalty = 0;
   #skip = 0;
 
+  /** Whether there were waiters at the last release. */
+  get isOwed(): boolean {
+    return this.#isOwed;
+  }
+
   /** Notes a release, and whether there were waiters. */
   released(hadWaiters: boolean): void {
     this.#isOwed = hadWaiters;

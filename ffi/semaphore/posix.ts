@@ -516,8 +516,10 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   acquireSync(options?: SyncWaitOptions): SemaphorePermit {
-    this.#sem.waitSync(deadlineOf(options));
-    return this.#permit();
+    this.#sem.waitSync(
+      options === undefined ? Infinity : deadlineOf(options),
+    );
+    return permit(this.#giveBack);
   }
 
   /**
@@ -531,7 +533,8 @@ export class PosixSemaphore implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
   tryAcquire(): SemaphorePermit | undefined {
-    return this.#sem.tryWait() && this.#permit();
+    const taken = this.#sem.tryWait();
+    return taken === undefined ? undefined : permit(this.#giveBack);
   }
 
   /**

@@ -48,73 +48,85 @@ function timedWait(address: bigint, milliseconds: number): number {
     : sem_clockwait(address, CLOCK_MONOTONIC, monotonicIn(milliseconds));
 }
 
-/** A semaphore that one object has open. */
+/**
+ * A semaphore that one object has open. Fields are only declared where one that is undefined
+ * first would be checked at each use.
+ */
 export class Sem {
-  readonly subject: string;
-  readonly #address: bigint;
-  readonly #mapping: Mapping | undefined; // that an unnamed one is in
-  readonly #words: SemWords;
-  readonly #closing: Closing;
+  declare readonly subject: string;
+  declare private readonly address: bigint;
+  /** That an unnamed one is in. */
+  declare private readonly mapping: Mapping | undefined;
+  declare private readonly isTruncatable: boolean;
+  declare private readonly words: SemWords;
+  declare private readonly closing: Closing;
+  declare private readonly trywait: (address: bigint) => number;
+  declare private readonly sem_post: (address: bigint) => number;
   readonly #queue = new WaiterQueue();
-  readonly #courtesy = new Courtesy();
+  private readonly courtesy: Courtesy = new Courtesy();
   readonly #value = new Int32Array(1);
   #pins = 0; // waits that use the address
 
   constructor(subject: string, address: bigint, mapping?: Mapping) {
     this.subject = subject;
-    this.#address = address;
-    this.#mapping = mapping;
-    this.#words = new SemWords(address);
-    this.#closing = new Closing(subject);
+    this.address = address;
+    this.mapping = mapping;
+    this.isTruncatable = mapping?.truncatable === true;
+    this.words = new SemWords(address);
+    this.closing = new Closing(subject);
+    this.trywait = libc().sem_trywait;
+    this.sem_post = libc().sem_post;
   }
 
   /** Whether this is a semaphore, as far as its words tell. */
   get isSound(): boolean {
-    return this.#words.areSound;
+    return this.words.areSound;
   }
 
   /** Why processes cannot share it; undefined if they can. */
   get fault(): string | undefined {
-    this.#mapping?.checkWord(this.#address);
-    return this.#words.fault;
+    this.mapping?.checkWord(this.address);
+    return this.words.fault;
   }
 
   /** `sem_init(sem, 1, value)` */
   init(value: number): void {
-    this.#mapping?.checkWord(this.#address);
-    check(libc().sem_init(this.#address, 1, value), "sem_init", this.subject);
+    this.mapping?.checkWord(this.address);
+    check(libc().sem_init(this.address, 1, value), "sem_init", this.subject);
   }
 
   /** `sem_getvalue(sem, &value)` */
   get value(): number {
     this.#check("sem_getvalue");
-    const result = libc().sem_getvalue(this.#address, this.#value);
+    const result = libc().sem_getvalue(this.address, this.#value);
     check(result, "sem_getvalue", this.subject);
     return this.#value[0]!;
   }
 
   /** `sem_post(sem)` */
   post(): void {
-    this.#check("sem_post");
-    this.#courtesy.released(this.#words.wake && this.#words.haveWaiters);
-    check(libc().sem_post(this.#address), "sem_post", this.subject);
+    if (this.#isSafe() === false) this.#check("sem_post");
+    this.courtesy.released(this.words.mayWake);
+    const { sem_post } = this;
+    if (sem_post(this.address) === 0) return;
+    throw ipcError(errno(), "sem_post", this.subject);
   }
 
   /** `sem_trywait(sem)`; undefined when the value is 0. */
   tryWait(): true | undefined {
-    this.#check("sem_trywait");
-    for (;;) {
-      if (libc().sem_trywait(this.#address) === 0) return true;
-      const code = errno();
-      if (code === EAGAIN) return undefined;
-      if (code !== EINTR) throw ipcError(code, "sem_trywait", this.subject);
-    }
+    if (this.#isSafe() === false) this.#check("sem_trywait");
+    const { trywait } = this;
+    if (trywait(this.address) === 0) return true;
+    const code = errno();
+    if (code === EAGAIN) return undefined;
+    if (code === EINTR) return this.tryWait();
+    throw ipcError(code, "sem_trywait", this.subject);
   }
 
   /** `sem_wait(sem)`, blocking this thread. */
   waitSync(deadline: number): void {
-    this.#letOthersGo(deadline);
-    if (!this.tryWait()) this.#waitSync(deadline);
+    if (this.courtesy.isOwed) this.#letOthersGo(deadline);
+    if (this.tryWait() === undefined) this.#waitSync(deadline);
   }
 
   #waitSync(deadline: number): void {
@@ -134,15 +146,15 @@ export class Sem {
   }
 
   get #mayMissPost(): boolean {
-    return this.#words.haveWaiters ||
+    return this.words.haveWaiters ||
       performance.now() < lastLeft + 2 * FIRST_RETRY;
   }
 
   #block(milliseconds: number): true | undefined {
     const isTimed = milliseconds !== Infinity;
     const result = isTimed
-      ? timedWait(this.#address, milliseconds)
-      : libc().sem_wait(this.#address);
+      ? timedWait(this.address, milliseconds)
+      : libc().sem_wait(this.address);
     if (result === 0) return true;
     const code = errno();
     // EAGAIN comes from the runtime's signal handler: the calls never set it.
@@ -162,51 +174,62 @@ export class Sem {
 
   /** The source that waits for a value above 0. Call `enter` before using it. */
   source(): Source {
-    if (this.#words.wake) {
+    if (this.words.wake) {
       const wordOf = () => this.#word();
-      return new FutexSource(this.subject, wordOf, this.#closing);
+      return new FutexSource(this.subject, wordOf, this.closing);
     }
-    return new PoolSource(this.subject, this.#closing, () => undefined);
+    return new PoolSource(this.subject, this.closing, () => undefined);
   }
 
   /** Counts a waiter and keeps the memory mapped, until the returned function is called. */
   enter(): () => void {
     const unpin = this.#pin();
-    if (!this.#words.wake) return unpin;
-    this.#words.enter();
+    if (!this.words.wake) return unpin;
+    this.words.enter();
     return () => {
-      if (this.#isThere) this.#words.leave();
+      if (this.#isThere) this.words.leave();
       lastLeft = performance.now();
       // This wait may have consumed the wake-up of another waiter.
-      if (this.#isThere && this.#words.value > 0) wakeOne(this.#address);
+      if (this.#isThere && this.words.value > 0) wakeOne(this.address);
       unpin();
     };
   }
 
   get liveness(): Liveness {
-    return this.#closing.liveness;
+    return this.closing.liveness;
   }
 
   /** Whether this object is closed. */
   get closed(): boolean {
-    return this.#closing.closed;
+    return this.closing.closed;
   }
 
   /** `sem_close(sem)` of a named one, when the last wait is over. */
   close(): void {
-    if (this.#closing.closed) return;
-    this.#closing.close();
+    if (this.closing.closed) return;
+    this.closing.close();
     this.#closeIfUnused();
   }
 
-  get #isGone(): boolean {
-    return this.#closing.closed || this.#mapping?.closed === true;
+  #isGone(): boolean {
+    const { closing, mapping } = this;
+    return closing.closed === true ||
+      (mapping !== undefined && mapping.closing.closed === true);
+  }
+
+  /**
+   * Whether libc may be called, without a system call that tells. (A private getter takes as
+   * long as the call itself.)
+   */
+  #isSafe(): boolean {
+    return this.isTruncatable !== true && !this.#isGone() &&
+      this.words.areSound;
   }
 
   /** Whether another process has not truncated the memory. */
   get #isThere(): boolean {
     try {
-      this.#mapping?.checkWord(this.#address);
+      this.mapping?.checkWord(this.address);
       return true;
     } catch {
       return false;
@@ -215,32 +238,32 @@ export class Sem {
 
   /** Throws unless libc may be called. */
   #check(syscall: string): void {
-    this.#closing.checkOpen();
-    if (this.#mapping?.closed) throw new ClosedError(this.#mapping.subject);
-    this.#mapping?.checkWord(this.#address);
+    this.closing.checkOpen();
+    if (this.mapping?.closed) throw new ClosedError(this.mapping.subject);
+    this.mapping?.checkWord(this.address);
     if (!this.isSound) throw ipcError(EINVAL, syscall, this.subject);
   }
 
   /** Waits until another process has what was released last, unless waiters are here. */
   #letOthersGo(deadline: number): void {
-    if (this.#isGone || this.#queue.busy) return;
-    const words = this.#words;
+    if (this.#isGone() || this.#queue.busy) return;
+    const words = this.words;
     const isTaken = () =>
       !this.#isThere || words.value === 0 || !words.haveWaiters;
-    this.#courtesy.pay(isTaken, deadline);
+    this.courtesy.pay(isTaken, deadline);
   }
 
   #word(): FutexWord {
     return {
-      address: this.#address,
+      address: this.address,
       value: 0,
-      changed: () => this.#isGone || !this.#isThere || this.#words.value !== 0,
+      changed: () => this.#isGone() || !this.#isThere || this.words.value !== 0,
       pin: () => this.#pin(),
     };
   }
 
   #pin(): () => void {
-    if (this.#mapping !== undefined) return this.#mapping.pin();
+    if (this.mapping !== undefined) return this.mapping.pin();
     this.#pins++;
     return () => {
       this.#pins--;
@@ -249,8 +272,8 @@ export class Sem {
   }
 
   #closeIfUnused(): void {
-    const unused = this.#closing.closed && this.#pins === 0;
-    if (unused && this.#mapping === undefined) libc().sem_close(this.#address);
+    const unused = this.closing.closed && this.#pins === 0;
+    if (unused && this.mapping === undefined) libc().sem_close(this.address);
   }
 }
 

@@ -69,20 +69,27 @@ export function semaphoreIn(
 /** The words of a sem_t. Use them only while it is mapped. */
 export class SemWords {
   readonly #address: bigint;
-  #int32 = noWords;
-  #bigInt64: BigInt64Array | undefined;
+  declare private readonly int32: Int32Array;
+  readonly #bigInt64: BigInt64Array | undefined;
 
   constructor(address: bigint) {
     this.#address = address;
+    this.int32 = noWords;
     if (!mayView()) return;
     const buffer = runtime.bufferAt(address, SIZEOF_SEM_T);
-    this.#int32 = new Int32Array(buffer);
+    this.int32 = new Int32Array(buffer);
     this.#bigInt64 = new BigInt64Array(buffer);
   }
 
   /** Whether this is a semaphore. If not, the C library aborts the process. */
   get areSound(): boolean {
-    if (this.#bigInt64 !== undefined) return isSemaphore(this.#int32[PRIVATE]);
+    const flag = this.int32[PRIVATE];
+    if (flag === PROCESS_SHARED || flag === PROCESS_PRIVATE) return true;
+    return this.#bigInt64 === undefined && this.#areSoundInCopy();
+  }
+
+  /** The same without a view. */
+  #areSoundInCopy(): boolean {
     copyFrom(this.#address + PRIVATE_BYTES, wordBytes);
     return isSemaphore(word[0]);
   }
@@ -96,17 +103,22 @@ export class SemWords {
 
   /** Whether sem_post wakes a thread of ours that {@linkcode SemWords.enter} counts. */
   get wake(): boolean {
-    return this.#int32[PRIVATE] === PROCESS_SHARED;
+    return this.int32[PRIVATE] === PROCESS_SHARED;
   }
 
   /** The value, where {@linkcode SemWords.wake}. */
   get value(): number {
-    return Atomics.load(this.#int32, VALUE);
+    return Atomics.load(this.int32, VALUE);
+  }
+
+  /** Whether sem_post wakes waiters that are counted, and there are any. */
+  get mayWake(): boolean {
+    return this.int32[WAITERS] !== 0 && this.wake;
   }
 
   /** Whether there may be other waiters: true without a view. */
   get haveWaiters(): boolean {
-    return this.#int32[WAITERS] !== 0;
+    return this.int32[WAITERS] !== 0;
   }
 
   /** Adds one waiter. */

@@ -76,6 +76,7 @@ export function getId(
 /** A semaphore set that one object has open. */
 export class SetHandle extends SysvObject {
   readonly #key: number;
+  readonly #semop = sysSem().semop;
   /** The number of semaphores. */
   readonly size: number;
 
@@ -98,9 +99,11 @@ export class SetHandle extends SysvObject {
   /** `semop(id, ...)`; false when it would have to wait, or was interrupted. */
   operate(operations: Operations): boolean {
     const { sembufs, count } = operations;
-    const { semop } = sysSem();
-    const call = () => semop(this.id, sembufs, count);
-    return this.#isDone(call, "semop", operations);
+    const semop = this.#semop;
+    if (semop(this.id, sembufs, count) === 0) return true;
+    const error = errno();
+    const again = () => semop(this.id, sembufs, count);
+    return this.#isDone(error, again, "semop", operations);
   }
 
   /** `semtimedop(id, ...)`, blocking this thread; false at the deadline, or earlier. */
@@ -112,7 +115,8 @@ export class SetHandle extends SysvObject {
       const time = durationOf(remaining(deadline));
       return semtimedop(this.id, sembufs, count, time);
     };
-    return this.#isDone(call, "semtimedop", operations);
+    if (call() === 0) return true;
+    return this.#isDone(errno(), call, "semtimedop", operations);
   }
 
   /** The same on a thread of the blocking pool, at most until then. */
@@ -160,6 +164,7 @@ export class SetHandle extends SysvObject {
   /** Does the operations, blocking this thread. */
   waitSync(operations: Operations, deadline: number): void {
     this.closing.checkOpen();
+    if (this.block(operations, deadline)) return;
     attemptSync(
       this.subject,
       () => this.block(operations, deadline) || undefined,
@@ -205,21 +210,21 @@ export class SetHandle extends SysvObject {
     return blocks ? this.blockingCall(probe, Infinity) : undefined;
   }
 
-  /** Whether the call succeeds; false when it would have to wait, or was interrupted. */
+  /** After a call that failed: false when it would have to wait, or was interrupted. */
   #isDone(
-    call: () => number,
+    error: number,
+    again: () => number,
     syscall: string,
     operations: Operations,
   ): boolean {
-    let error = 0;
     // Seldom, the runtime changes errno between the call and errno(), as when it
     // collects garbage there. A call that failed has done nothing: it can be repeated.
-    for (let tries = 0; tries < 2; tries++) {
-      if (call() === 0) return true;
+    // semop(2) does not fail with ENOENT.
+    if (error === ENOENT) {
+      if (again() === 0) return true;
       error = errno();
-      if (error === EAGAIN || error === EINTR) return false;
-      if (error !== ENOENT) break; // which semop(2) does not fail with
     }
+    if (error === EAGAIN || error === EINTR) return false;
     throw this.failure(error, syscall, this.#limitOf(error, operations));
   }
 }
