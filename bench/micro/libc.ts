@@ -11,6 +11,10 @@ export const libc = Deno.dlopen("libc.so.6", {
   // int pthread_mutex_lock(pthread_mutex_t *mutex), and pthread_mutex_unlock
   pthread_mutex_lock: { parameters: ["pointer"], result: "i32" },
   pthread_mutex_unlock: { parameters: ["pointer"], result: "i32" },
+  // int pthread_rwlock_rdlock(pthread_rwlock_t *rwlock), and its siblings
+  pthread_rwlock_rdlock: { parameters: ["pointer"], result: "i32" },
+  pthread_rwlock_wrlock: { parameters: ["pointer"], result: "i32" },
+  pthread_rwlock_unlock: { parameters: ["pointer"], result: "i32" },
   // int semop(int semid, struct sembuf *sops, size_t nsops)
   semop: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // int msgget(key_t key, int msgflg)
