@@ -4,7 +4,7 @@ import { ipcLimits, MQ_PRIO_MAX, SEM_VALUE_MAX } from "../ffi/limits.ts";
 import { assertPrinted } from "./support/asserts.ts";
 import { runCode } from "./support/limit_code.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
-import { limited, noOwnLimits } from "./support/namespaces.ts";
+import { limited, noOwnLimits, noPrlimit } from "./support/namespaces.ts";
 import { succeeds } from "./support/process.ts";
 
 function sysctl(name: string): string[] {
@@ -330,7 +330,7 @@ const CASES: readonly Case[] = [
 for (const { name, limits, wrapper = [], text, says, needs = null } of CASES) {
   leakTest(
     `limits: ${name}`,
-    { needs: [noOwnLimits, needs] },
+    { needs: [noOwnLimits, noPrlimit, needs] },
     async () => {
       const first = limits === undefined ? [] : limited(limits);
       assertPrinted(await runCode([...first, ...wrapper], text), ...says);

@@ -5,6 +5,7 @@
 import { assertEquals } from "@std/assert";
 import { MemoryMap } from "../ffi/memory_map.ts";
 import { SequenceBytes } from "../ffi/shared_memory.ts";
+import { noCompiler } from "./support/c.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
@@ -338,7 +339,9 @@ leakTest(
 const COPIES = ["process_vm_readv", "process_vm_writev"];
 
 for (const call of COPIES) {
-  leakTest(`Memory does without ${call} where it is forbidden`, async () => {
+  leakTest(`Memory does without ${call} where it is forbidden`, {
+    needs: [noCompiler],
+  }, async () => {
     using dir = scratch();
     const told = await inChild(async (path: string) => {
       const { MemoryMap } = await import("../mod.ts");

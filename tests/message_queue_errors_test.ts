@@ -13,7 +13,7 @@ import { runCode } from "./support/limit_code.ts";
 import { assertPrinted } from "./support/asserts.ts";
 import { leakTest } from "./support/leaks.ts";
 import { uniqueKey, uniqueName } from "./support/names.ts";
-import { unshareFlags } from "./support/namespaces.ts";
+import { noPrlimit, unshareFlags } from "./support/namespaces.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 /** What a call throws, as "IpcError EACCES msgsnd"; else "returns". */
@@ -409,7 +409,9 @@ leakTest(
   },
 );
 
-leakTest("message queues: errors without descriptors", async () => {
+leakTest("message queues: errors without descriptors", {
+  needs: [noPrlimit],
+}, async () => {
   const text = `
     const files = [];
     try {

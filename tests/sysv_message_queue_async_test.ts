@@ -15,6 +15,7 @@ import {
 import { blockedCalls } from "../ffi/wait/pool.ts";
 import { outcome } from "./support/asserts.ts";
 import { bytes } from "./support/bytes.ts";
+import { noPrlimit } from "./support/namespaces.ts";
 import { type Child, until } from "./support/process.ts";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
@@ -448,6 +449,7 @@ leakTest(
 
 leakTest(
   "SysvMessageQueue: waits end where no signal may be sent",
+  { needs: [noPrlimit] },
   async () => {
     const ends = await inChild(async () => {
       const { SysvMessageQueue } = await import("../ffi/message_queue.ts");
@@ -479,6 +481,7 @@ leakTest(
 
 leakTest(
   "SysvMessageQueue: waits end when signals are forbidden meanwhile",
+  { needs: [noPrlimit] },
   async () => {
     const ends = await inChild(async () => {
       const { SysvMessageQueue } = await import("../ffi/message_queue.ts");

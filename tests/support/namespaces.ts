@@ -31,6 +31,11 @@ export function reasonAgainst(
   }
 }
 
+/** Why no child can have other resource limits here, or null. */
+export const noPrlimit: string | null = succeeds("prlimit", "--version")
+  ? null
+  : "no prlimit (util-linux)";
+
 /**
  * A wrapper that runs a program where /proc has nothing but /proc/self/exe, without which
  * Deno before 2.9 does not start.

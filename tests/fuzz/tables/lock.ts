@@ -78,7 +78,8 @@ export const LOCK: Mechanism = {
     Guard: {
       is: (value) =>
         typeof Reflect.get(value, "release") === "function" &&
-        Reflect.has(value, Symbol.dispose) && !Reflect.has(value, "close"),
+        Reflect.has(value, Symbol.dispose) && !Reflect.has(value, "close") &&
+        !Reflect.has(value, "ownerDied"), // a guard of a PthreadMutex
       make: () => undefined,
       methods: { release: [], markConsistent: [], "@@dispose": [] },
       getters: ["previousOwnerDied"],

@@ -4,6 +4,7 @@ import { DESCRIPTOR } from "./descriptor.ts";
 import { LOCK } from "./lock.ts";
 import { MEMORY } from "./memory.ts";
 import { PIPE } from "./pipe.ts";
+import { PTHREAD } from "./pthread.ts";
 import { QUEUE } from "./queue.ts";
 import { RING } from "./ring.ts";
 import { SEMAPHORE } from "./semaphore.ts";
@@ -18,6 +19,7 @@ export const MECHANISMS: Record<string, Mechanism> = {
   memory: MEMORY,
   semaphore: SEMAPHORE,
   lock: LOCK,
+  pthread: PTHREAD,
   ring: RING,
   socket: SOCKET,
   descriptor: DESCRIPTOR,
