@@ -244,6 +244,8 @@ export {
   Fifo,
   /** Options of `Fifo.create`. */
   type FifoCreateOptions,
+  /** An entry of `list()` of `Fifo`. */
+  type FifoEntry,
 } from "./ffi/fifo.ts";
 
 export {
@@ -293,6 +295,8 @@ export {
   MemoryFile,
   /** Options of `create()` of a `MemoryFile`. */
   type MemoryFileCreateOptions,
+  /** An entry of `list()` of `MemoryFile`. */
+  type MemoryFileEntry,
   /** Options of `fromFd()` of a `MemoryFile`. */
   type MemoryFileFromFdOptions,
   /**
@@ -571,8 +575,12 @@ export {
   UnixDatagram,
   /** Options of `connect()` of a `UnixDatagram`. */
   type UnixDatagramConnectOptions,
+  /** An entry of `list()` of `UnixDatagram`. */
+  type UnixDatagramEntry,
   /** A Unix socket that accepts connections. */
   UnixListener,
+  /** An entry of `list()` of `UnixListener`. */
+  type UnixListenerEntry,
   /** Options of `listen()` of a `UnixListener`. */
   type UnixListenOptions,
   /** A received message. */
@@ -646,6 +654,8 @@ export {
    * that is not lost, and costs one descriptor.
    */
   EventFd,
+  /** An entry of `list()` of `EventFd`. */
+  type EventFdEntry,
   /** Options of `EventFd.create`. */
   type EventFdOptions,
   /** How a process has ended. */
@@ -662,6 +672,8 @@ export {
    * `fcntl` in C, `fcntl.lockf` in Python, SQLite.
    */
   FileLock,
+  /** An entry of `list()` of `FileLock`: a lock, or a wait for one. */
+  type FileLockEntry,
   /** What a lock is held by. */
   type FileLockGuard,
   /** A lock that another one conflicts with. */

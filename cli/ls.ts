@@ -251,8 +251,8 @@ const FIELDS: Record<IpcKind, readonly Field[]> = {
       "LOCKS",
       (object) =>
         object.kind !== "file-lock" ? "-" : object.locks.map(
-          ({ type, access, pid, waits }) =>
-            `${waits ? "wait " : ""}${type} ${access} ${pid ?? "?"}`,
+          ({ type, access, pids, waits }) =>
+            `${waits ? "wait " : ""}${type} ${access} ${pids.join() || "?"}`,
         ).join("; "),
     ),
   ],

@@ -59,6 +59,8 @@ export {
    * that is not lost, and costs one descriptor.
    */
   EventFd,
+  /** An entry of `list()` of `EventFd`. */
+  type EventFdEntry,
   /** Options of `EventFd.create`. */
   type EventFdOptions,
 } from "./descriptor/event_fd.ts";
@@ -81,6 +83,8 @@ export {
    * `fcntl` in C, `fcntl.lockf` in Python, SQLite.
    */
   FileLock,
+  /** An entry of `list()` of `FileLock`: a lock, or a wait for one. */
+  type FileLockEntry,
   /** What a lock is held by. */
   type FileLockGuard,
   /** A lock that another one conflicts with. */
@@ -114,6 +118,12 @@ export {
   /** What a timer is going to do. */
   type TimerStatus,
 } from "./descriptor/timer_fd.ts";
+export type {
+  /** A process that holds an object. */
+  IpcHolder,
+  /** What a process does with an object. */
+  IpcRole,
+} from "./inspect/types.ts";
 export type {
   /** What a descriptor is. */
   DescriptorKind,

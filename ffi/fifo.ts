@@ -40,6 +40,8 @@
  */
 
 import { checkMode, cPath } from "./arguments.ts";
+import { heldObjects } from "./inspect/held.ts";
+import type { IpcHolder } from "./inspect/types.ts";
 import { inspectAs } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
 import { Descriptor, makeExclusive } from "./kernel/descriptor.ts";
@@ -114,6 +116,13 @@ export type {
   WaitOptions,
 } from "./pipe.ts";
 
+export type {
+  /** A process that holds an object. */
+  IpcHolder,
+  /** What a process does with an object. */
+  IpcRole,
+} from "./inspect/types.ts";
+
 /** Options of {@linkcode Fifo.create}. */
 export interface FifoCreateOptions {
   /**
@@ -123,6 +132,24 @@ export interface FifoCreateOptions {
    * @default {0o600, less the umask}
    */
   mode?: number | undefined;
+}
+
+/** An entry of {@linkcode Fifo.list}. */
+export interface FifoEntry {
+  /** The path, as the first process that was found has it. */
+  readonly path: string;
+  /** The inode of the file. */
+  readonly inode: number;
+  /** The permission bits. */
+  readonly mode: number;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
+  /** Whether the path is unlinked. */
+  readonly unlinked: boolean;
+  /** The processes that have it open: `"reads"` or `"writes"` is among their roles. */
+  readonly holders: readonly IpcHolder[];
 }
 
 /** Opens the file itself with O_PATH, and neither end of the FIFO. */
@@ -263,6 +290,48 @@ export class Fifo implements Disposable {
    */
   static open(path: string): Fifo {
     return new Fifo(internal, path, openPath(path, cPath(path), 0));
+  }
+
+  /**
+   * `readlink` and `statx` of what is in `/proc/PID/fd`: lists the FIFOs that processes have open.
+   * Nothing lists the others. Those on file systems over a network are left out. Without
+   * CAP_SYS_PTRACE the descriptors of other users' processes are hidden: `inspect()` of
+   * `@linux/ipc/inspect` says how many.
+   *
+   * @returns The FIFOs, in no particular order.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
+   *
+   * @example Does a server read it?
+   * ```ts
+   * import { Fifo } from "@linux/ipc/fifo";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using fifo = Fifo.create(`${directory}/fifo`);
+   * using _ends = fifo.openBoth();
+   * const entry = Fifo.list().find(({ path }) => path === fifo.path);
+   * assertEquals(entry?.holders.map(({ pid, roles }) => [pid, ...roles]), [
+   *   [Deno.pid, "reads", "writes"],
+   * ]);
+   * fifo.unlink();
+   * Deno.removeSync(directory);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_pid_fd.5.html | proc_pid_fd(5)}
+   */
+  static list(): FifoEntry[] {
+    return heldObjects("fifo", "list FIFOs").map((
+      { name, inode, mode, uid, gid, unlinked, holders },
+    ) => ({
+      path: name,
+      inode,
+      mode: mode ?? 0,
+      uid: uid ?? 0,
+      gid: gid ?? 0,
+      unlinked,
+      holders,
+    }));
   }
 
   /** The path, as it was given. */

@@ -21,7 +21,8 @@
  *
  * **It changes nothing** but the times of the last reading of POSIX queues. It reads /proc,
  * asks the kernel, and opens POSIX queues and the files of /dev/shm, to read. Links of
- * /proc are read and not followed, but for those of memory files, which lead to no path.
+ * /proc are read and not followed, but for those that lead to no path: of memory files and
+ * of files without a name.
  * No FIFO or device is opened, and a process that is stopped delays nothing.
  *
  * **It is not one moment.** Processes go on while they are looked at, so what was opened

@@ -68,6 +68,12 @@ export type {
    */
   Struct,
 } from "./struct.ts";
+export type {
+  /** A process that holds an object. */
+  IpcHolder,
+  /** What a process does with an object. */
+  IpcRole,
+} from "./inspect/types.ts";
 export {
   /** `ftok(path, id)`: returns a key for System V objects. */
   ftok,
@@ -149,6 +155,8 @@ export {
   MemoryFile,
   /** Options of `create()` of a `MemoryFile`. */
   type MemoryFileCreateOptions,
+  /** An entry of `list()` of `MemoryFile`. */
+  type MemoryFileEntry,
   /** Options of `fromFd()` of a `MemoryFile`. */
   type MemoryFileFromFdOptions,
   /** A permanent restriction on a memory file: `F_SEAL_...`. */

@@ -94,15 +94,25 @@ export {
   UnixDatagram,
   /** Options of `connect()` of a `UnixDatagram`. */
   type UnixDatagramConnectOptions,
+  /** An entry of `list()` of `UnixDatagram`. */
+  type UnixDatagramEntry,
   /** Options of `send()` of a `UnixDatagram`, and its siblings. */
   type UnixSendToOptions,
 } from "./socket/datagram.ts";
 export {
   /** A Unix socket that accepts connections. */
   UnixListener,
+  /** An entry of `list()` of `UnixListener`. */
+  type UnixListenerEntry,
   /** Options of `listen()` of a `UnixListener`. */
   type UnixListenOptions,
 } from "./socket/listener.ts";
+export type {
+  /** A process that holds an object. */
+  IpcHolder,
+  /** What a process does with an object. */
+  IpcRole,
+} from "./inspect/types.ts";
 export type {
   /** A received message. */
   UnixMessage,

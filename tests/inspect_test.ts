@@ -7,25 +7,21 @@ import {
   type IpcObject,
   type IpcSnapshot,
 } from "../ffi/inspect.ts";
+import { type Removable, removeOrphan } from "../ffi/inspect/removal.ts";
 import { SharedMutex, SharedRwLock } from "../ffi/lock.ts";
 import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
 import { SharedRing } from "../ffi/ring.ts";
 import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import { PosixSharedMemory, SysvSharedMemory } from "../ffi/shared_memory.ts";
-import { peerProgram } from "./interop/peers.ts";
 import { noCompiler } from "./support/c.ts";
 import { spawnCall } from "./support/child.ts";
 import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
+import { type InspectPeer, startInspectPeer } from "./support/inspect_peer.ts";
 import { noQueueList } from "./support/queue_list.ts";
 import { isInSemop } from "./support/locks.ts";
-import {
-  type Scratch,
-  scratch,
-  uniqueKey,
-  uniqueName,
-} from "./support/names.ts";
-import { type Child, spawn, succeeds } from "./support/process.ts";
+import { scratch, uniqueName } from "./support/names.ts";
+import { spawn, succeeds } from "./support/process.ts";
 import { noPython, startPython } from "./support/python.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
@@ -64,62 +60,11 @@ function json(
   return success && text !== "" ? JSON.parse(text) : null;
 }
 
-/** The C program that has one object of each kind. */
-interface Peer extends AsyncDisposable {
-  readonly child: Child;
-  readonly key: number;
-  readonly name: string;
-  readonly directory: Scratch;
-  readonly queue: number;
-  readonly set: number;
-  readonly segment: number;
-  readonly memoryFile: number;
-  readonly fifo: number;
-  readonly pipe: number;
-  readonly listener: number;
-  readonly client: number;
-  readonly server: number;
-  readonly locked: number;
-}
-
-async function startPeer(): Promise<Peer> {
-  const directory = scratch();
-  const key = uniqueKey();
-  const name = uniqueName();
-  const child = spawn(await peerProgram("inspect_peer"), {
-    args: [String(key), name, directory.path],
-  });
-  const numbers = (await child.line()).split(" ").map(Number);
-  const [queue, set, segment, memoryFile, fifo, pipe] = numbers;
-  const [listener, client, server, locked] = numbers.slice(6);
-  return {
-    child,
-    key,
-    name,
-    directory,
-    ...{ queue, set, segment, memoryFile, fifo, pipe } as Record<
-      string,
-      number
-    >,
-    ...{ listener, client, server, locked } as Record<string, number>,
-    async [Symbol.asyncDispose]() {
-      await child[Symbol.asyncDispose]();
-      SysvMessageQueue.remove({ id: queue! });
-      SysvSharedMemory.remove({ id: segment! });
-      SysvSemaphoreSet.remove({ id: set! });
-      PosixMessageQueue.unlink(name);
-      PosixSharedMemory.unlink(name);
-      PosixSemaphore.unlink(name);
-      directory[Symbol.dispose]();
-    },
-  } as unknown as Peer;
-}
-
 leakTest(
   "inspect() finds what a C program has",
   { needs: NAMED.c },
   async () => {
-    await using peer = await startPeer();
+    await using peer = await startInspectPeer();
     const { pid } = peer.child;
     const snapshot = inspect();
     const { name, key } = peer;
@@ -201,10 +146,8 @@ leakTest(
     assert(locked.kind === "file-lock");
     assertEquals(locked.inode, peer.locked);
     assertEquals(
-      locked.locks.map(({ type, access, pid }) => [type, access, pid]),
-      [
-        ["flock", "write", pid],
-      ],
+      locked.locks.map(({ type, access, pids }) => [type, access, pids]),
+      [["flock", "write", [pid]]],
     );
     assert(holder(locked, pid).roles.includes("owns"));
     assertEquals(
@@ -219,7 +162,10 @@ function isStopped(pid: number): boolean {
 }
 
 /** The calls in which the C program waits when told to, and where that is shown. */
-const WAITS: Record<string, [kind: IpcKind, id: keyof Peer, shown: string]> = {
+const WAITS: Record<
+  string,
+  [kind: IpcKind, id: keyof InspectPeer, shown: string]
+> = {
   msgrcv: ["sysv-queue", "queue", "msgrcv"],
   semop: ["sysv-semaphores", "set", "semop"],
   sem_wait: ["posix-semaphore", "name", "futex"],
@@ -233,7 +179,7 @@ leakTest(
   { needs: NAMED.c },
   async () => {
     for (const [call, [kind, id, shown]] of Object.entries(WAITS)) {
-      await using peer = await startPeer();
+      await using peer = await startInspectPeer();
       const { pid } = peer.child;
       await peer.child.send(call);
       await peer.child.settled();
@@ -251,7 +197,7 @@ leakTest(
 leakTest("a verdict of each kind, with its reason", {
   needs: NAMED.c,
 }, async () => {
-  await using peer = await startPeer();
+  await using peer = await startInspectPeer();
   const { child, name } = peer;
   const verdict = (kind: IpcKind, id: string | number) =>
     found(inspect({ kinds: [kind] }), kind, id).verdict;
@@ -482,6 +428,38 @@ leakTest("a name that is unlinked is found by its holders", () => {
   }
 });
 
+leakTest("a name that is not UTF-8 is found, and shown escaped", () => {
+  const name = uniqueName().slice(1);
+  // A byte order mark is a part of a name, too.
+  for (
+    const [bytes, text] of [["\\377a", "\udcffa"], [
+      "\\357\\273\\277",
+      "\ufeff",
+    ]]
+  ) {
+    const touch = (path: string) =>
+      new Deno.Command("sh", {
+        args: ["-c", `> "$(printf '${path}${bytes}')"`],
+      }).outputSync();
+    for (const path of [`/dev/shm/${name}`, `/dev/shm/sem.${name}`]) {
+      touch(path);
+    }
+    const { objects } = inspect({ kinds: ["posix-memory", "posix-semaphore"] });
+    const found = objects.filter((object) => object.name === `/${name}${text}`);
+    assertEquals(found.map(({ kind, size }) => [kind, size]), [
+      ["posix-memory", 0],
+      ["posix-semaphore", 0],
+    ]);
+    const isListed = PosixSharedMemory.list().some((entry) =>
+      entry.name === `/${name}${text}`
+    );
+    assert(isListed);
+    for (const object of found) {
+      assertEquals(removeOrphan(object as Removable), undefined);
+    }
+  }
+});
+
 leakTest("inspect() agrees with lsipc", {
   needs: [noPython, json("lsipc", "-q", "-J") === null ? "no lsipc" : null],
 }, async () => {
@@ -567,7 +545,7 @@ leakTest("no System V object is missing, and none is invented", () => {
 leakTest("inspect() agrees with ss on Unix sockets", {
   needs: [noCompiler, succeeds("ss", "-V") ? null : "no ss (iproute2)"],
 }, async () => {
-  await using peer = await startPeer();
+  await using peer = await startInspectPeer();
   const { pid } = peer.child;
   const { stdout } = new Deno.Command("ss", { args: ["-xanpH"] }).outputSync();
   // u_str ESTAB 6 0 /path 123 * 124 users:(("inspect_peer",pid=5,fd=9))
@@ -595,7 +573,7 @@ leakTest("inspect() opens no FIFO, and follows no link of /proc to a path", {
   needs: [noCompiler, succeeds("strace", "-V") ? null : "no strace"],
   soak: true,
 }, async () => {
-  await using peer = await startPeer();
+  await using peer = await startInspectPeer();
   const module = import.meta.resolve("../ffi/inspect.ts");
   const log = peer.directory.file("strace");
   await using child = spawn("strace", {

@@ -1,6 +1,8 @@
 // Counters that wake processes: eventfd(2).
 
 import { checkInteger } from "../arguments.ts";
+import { heldObjects } from "../inspect/held.ts";
+import type { IpcHolder } from "../inspect/types.ts";
 import { internal } from "../internal.ts";
 import {
   Descriptor,
@@ -41,6 +43,18 @@ const MAX_VALUE = 0xffff_ffff_ffff_fffen;
 // Of calls that do not await.
 const word = new BigUint64Array(1);
 const bytes = new Uint8Array(word.buffer);
+
+/** An entry of {@linkcode EventFd.list}. */
+export interface EventFdEntry {
+  /** `eventfd:[ID]`, with the number that the kernel gives to each. */
+  readonly name: string;
+  /** The counter; null if it cannot be read. */
+  readonly value: bigint | null;
+  /** Whether a read takes 1 only: `EFD_SEMAPHORE`; null before Linux 6.5. */
+  readonly semaphore: boolean | null;
+  /** The processes that have it. */
+  readonly holders: readonly IpcHolder[];
+}
 
 /** Options of {@linkcode EventFd.create}. */
 export interface EventFdOptions {
@@ -168,6 +182,39 @@ export class EventFd extends DescriptorOwner {
    */
   static fromFd(fd: number, options?: FromFdOptions): EventFd {
     return new EventFd(internal, descriptorOfKind(fd, "eventfd", options));
+  }
+
+  /**
+   * `/proc/PID/fdinfo`: lists the eventfds that processes have. Without CAP_SYS_PTRACE those of other
+   * users' processes are hidden: `inspect()` of `@linux/ipc/inspect` says how many.
+   *
+   * @returns The counters, in no particular order.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
+   *
+   * @example What the counters of this process are at
+   * ```ts
+   * import { EventFd } from "@linux/ipc/descriptor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using event = EventFd.create(7);
+   * const own = EventFd.list().find(({ holders }) =>
+   *   holders.some(({ pid, fds }) => pid === Deno.pid && fds.includes(event.fd))
+   * );
+   * assertEquals([own?.value, own?.semaphore], [7n, false]);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html | proc_pid_fdinfo(5)}
+   */
+  static list(): EventFdEntry[] {
+    return heldObjects("eventfd", "list eventfds").map((
+      { name, count, semaphore, holders },
+    ) => ({
+      name,
+      value: count === null ? null : BigInt(count),
+      semaphore,
+      holders,
+    }));
   }
 
   /**

@@ -5,6 +5,7 @@
 // are listed here, and conflict as those of other processes do.
 
 import { checkInteger } from "../arguments.ts";
+import { heldObjects } from "../inspect/held.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import type { Descriptor } from "../kernel/descriptor.ts";
@@ -82,6 +83,23 @@ export interface FileLockHolder {
    * None if they are in another PID namespace.
    */
   readonly pids: readonly number[];
+}
+
+/** An entry of {@linkcode FileLock.list}: a lock, or a wait for one. */
+export interface FileLockEntry extends FileLockHolder {
+  /** The path, if a process that can be seen has the file open; null otherwise. */
+  readonly path: string | null;
+  /** The device, as `major:minor` in hexadecimal digits. */
+  readonly device: string;
+  /** The inode of the file. */
+  readonly inode: number;
+  /**
+   * The family: `"ofd"` is that of this class, `"posix"` of `F_SETLK` and `lockf`, with
+   * which it conflicts; `"flock"` and `"lease"` are others.
+   */
+  readonly type: "flock" | "posix" | "ofd" | "lease";
+  /** Whether it is a wait, not a lock. */
+  readonly waits: boolean;
 }
 
 /** What a lock is held by. Disposing of it unlocks, once. */
@@ -314,6 +332,48 @@ export class FileLock {
     const descriptor = descriptorOf(file);
     descriptor.checkOpen();
     return new FileLock(internal, descriptor, checked);
+  }
+
+  /**
+   * `/proc/locks` and `/proc/PID/fdinfo`: lists the locks of files on this system, and who
+   * waits for one. Without CAP_SYS_PTRACE the descriptors of other users' processes are
+   * hidden, and with them paths and the processes of locks of open files.
+   *
+   * @returns The locks, those of one file together.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
+   *
+   * @example What this process has locked
+   * ```ts
+   * import { File, FileLock } from "@linux/ipc/descriptor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using file = File.open(path, { write: true });
+   * using _guard = FileLock.of(file, { start: 8, length: 4 }).tryLock()!;
+   * const entry = FileLock.list().find((entry) => entry.path === path);
+   * assertEquals([entry?.start, entry?.length, entry?.pids], [8, 4, [Deno.pid]]);
+   * Deno.removeSync(path);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_locks.5.html | proc_locks(5)}
+   */
+  static list(): FileLockEntry[] {
+    return heldObjects("file-lock", "list locks of files").flatMap((
+      { path, device, inode, locks },
+    ) =>
+      locks.map(({ type, access, start, end, pids, waits }) => ({
+        path,
+        device,
+        inode,
+        type,
+        shared: access === "read",
+        start,
+        length: end === Infinity ? 0 : end - start + 1,
+        pids,
+        waits,
+      }))
+    );
   }
 
   /** The first byte that is locked. */

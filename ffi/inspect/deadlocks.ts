@@ -47,9 +47,9 @@ function edgesOf(objects: readonly Unjudged[]): Map<number, Edge[]> {
       const lock = object.locks.find(({ number, waits }) =>
         !waits && number === wait.number
       );
-      // Locks of open files have no process: those that have the files open are meant.
-      const waiters = wait.pid === null ? withRole("waits") : [wait.pid];
-      const owners = lock?.pid ? [lock.pid] : withRole("owns");
+      // Nothing names the waiter for a lock of an open file, but its call does.
+      const waiters = wait.pids.length > 0 ? wait.pids : withRole("waits");
+      const owners = lock?.pids.length ? lock.pids : withRole("owns");
       for (const waiter of waiters) {
         for (const owner of owners) add(waiter, owner, ref);
       }

@@ -1,6 +1,6 @@
 // The descriptors of one process: which of them are objects that processes share. Links
-// of /proc are read. None is followed but those of memory files, which name nothing in
-// the tree of files; and nothing is opened.
+// of /proc are read. None is followed but those of memory files and of files without a
+// name, which lead to no path.
 
 import type { Mount } from "../kernel/mount_table.ts";
 import {
@@ -11,7 +11,7 @@ import {
   textAt,
 } from "../kernel/proc_files.ts";
 import { AT_FDCWD, O_ACCMODE, O_RDONLY, O_WRONLY } from "../libc/fcntl.ts";
-import { S_IFIFO, S_IFMT } from "../libc/sys_stat.ts";
+import { type FileStatus, S_IFIFO, S_IFMT } from "../libc/sys_stat.ts";
 import type { Catalogue } from "./catalogue.ts";
 import {
   deviceOf,
@@ -20,7 +20,8 @@ import {
   kindOfFile,
   nameOfFile,
   type PosixFiles,
-} from "./posix_files.ts";
+} from "./file_fields.ts";
+import { noteLocks } from "./file_locks.ts";
 import type { QueueFiles } from "./posix_queues.ts";
 import type { IpcRole } from "./types.ts";
 
@@ -56,6 +57,7 @@ export class Descriptors {
   readonly #shm: Mount | undefined;
   // Whether a file is a FIFO, by device and inode.
   readonly #fifos = new Map<string, string | undefined>();
+  readonly #wantsFiles: boolean;
 
   constructor(
     catalogue: Catalogue,
@@ -67,6 +69,13 @@ export class Descriptors {
     this.#files = files;
     this.#queues = queues;
     this.#shm = shm;
+    this.#wantsFiles = catalogue.wants(
+      "posix-queue",
+      "posix-memory",
+      "posix-semaphore",
+      "fifo",
+      "file-lock",
+    );
   }
 
   /** Notes one descriptor; returns its object. */
@@ -88,11 +97,11 @@ export class Descriptors {
     if (target.startsWith("/memfd:")) {
       return this.#memoryFile(place, links, infos, fd, target);
     }
-    if (!target.startsWith("/")) return undefined;
+    if (!target.startsWith("/") || !this.#wantsFiles) return undefined;
     if (
       target.startsWith("/dev/") && !/^\/dev\/(?:shm|mqueue)\//.test(target)
     ) return undefined;
-    return this.#file(place, infos, fd, target);
+    return this.#file(place, links, infos, fd, target);
   }
 
   /** Adds POSIX memory or a semaphore whose name is unlinked. */
@@ -192,6 +201,7 @@ export class Descriptors {
   /** A descriptor of something with a path. */
   #file(
     place: Place,
+    links: number,
     infos: number,
     fd: string,
     target: string,
@@ -202,7 +212,7 @@ export class Descriptors {
     const ref = mount === undefined || mount.type === "mqueue"
       ? this.#queue(place, info, target)
       : this.#posixFile(mount, info, target) ??
-        this.#fifo(place, mount, info, target);
+        this.#fifo(place, mount, info, target, () => statusBehind(links, fd));
     if (ref !== undefined) {
       this.#catalogue.noteDescriptor(ref, place.pid, Number(fd), info.roles);
     }
@@ -255,19 +265,24 @@ export class Descriptors {
     { device, type }: Mount,
     { inode }: Info,
     target: string,
+    behind: () => FileStatus | undefined,
   ): string | undefined {
     if (!this.#catalogue.wants("fifo")) return undefined;
     const key = fileKey(device, inode);
     if (this.#fifos.has(key)) return this.#fifos.get(key);
-    if (!isOwnTree || REMOTE.test(type)) return undefined;
-    const status = statusAt(AT_FDCWD, target);
-    const isFifo = status !== undefined &&
-      (status.stx_mode & S_IFMT) === S_IFIFO &&
-      Number(status.stx_ino) === inode;
-    const ref = isFifo
+    if (REMOTE.test(type)) return undefined;
+    const isDeleted = DELETED.test(target); // its link names no path any more
+    if (!isOwnTree && !isDeleted) return undefined;
+    const status = isDeleted ? behind() : statusAt(AT_FDCWD, target);
+    // Another file may have the path by now, or in that process.
+    if (status === undefined || Number(status.stx_ino) !== inode) {
+      return undefined;
+    }
+    const ref = (status.stx_mode & S_IFMT) === S_IFIFO
       ? this.#catalogue.add("fifo", `${deviceOf(status)}:${inode}`, {
         ...fileFields(status),
-        name: target,
+        name: target.replace(DELETED, ""),
+        unlinked: isDeleted,
       })
       : undefined;
     this.#fifos.set(key, ref);
@@ -286,7 +301,7 @@ export class Descriptors {
     if (draft === undefined) return undefined;
     draft.fields.path ??= target;
     draft.fields.name = draft.fields.path;
-    if (/^lock:/m.test(text)) {
+    if (noteLocks(draft, pid, text)) {
       this.#catalogue.noteDescriptor(draft.ref, pid, fd, ["owns"]);
     }
     return draft.ref;

@@ -4,7 +4,7 @@ import { deviceName, type Mount } from "../kernel/mount_table.ts";
 import { linesAt } from "../kernel/proc_files.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Descriptors, Place } from "./descriptors.ts";
-import { fileKey, type PosixFiles } from "./posix_files.ts";
+import { fileKey, type PosixFiles } from "./file_fields.ts";
 import type { IpcRole } from "./types.ts";
 
 const LINE = /^(\w+)-(\w+) (\S{4}) \w+ (\w+):(\w+) (\d+) *(.*)$/s;

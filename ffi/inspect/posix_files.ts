@@ -1,8 +1,7 @@
 // The files of /dev/shm: POSIX shared memory, and POSIX semaphores with a name.
 
-import { cPath } from "../arguments.ts";
 import { filesOfShm, SHM_DIRECTORY } from "../kernel/file_system.ts";
-import { deviceName } from "../kernel/mount_table.ts";
+import { encodeName } from "../libc/dirent.ts";
 import { ENOENT, unless } from "../libc/errno.ts";
 import {
   fcntl,
@@ -25,48 +24,18 @@ import { SEEK_SET, unistd } from "../libc/unistd.ts";
 import { type RingSketch, sketchOf } from "../ring/region.ts";
 import { semaphoreIn } from "../semaphore/sem_words.ts";
 import type { Catalogue } from "./catalogue.ts";
-import type { IpcKind } from "./types.ts";
+import {
+  deviceOf,
+  fileFields,
+  fileKey,
+  kindOfFile,
+  nameOfFile,
+  type PosixFiles,
+} from "./file_fields.ts";
 import type { Unseeables } from "./unseeables.ts";
 
 /** The field of a draft that has the ring in its memory. It is not of the object. */
 export const RING: unique symbol = Symbol("ring");
-const SEMAPHORE = "sem."; // the prefix of glibc
-
-/** The POSIX objects that are files, by device and inode. */
-export type PosixFiles = Map<string, string>;
-
-/** The key of a file among others. */
-export function fileKey(device: string, inode: number | bigint): string {
-  return `${device} ${inode}`;
-}
-
-/** A time in a status. */
-export function dateIn(
-  { tv_sec, tv_nsec }: FileStatus["stx_ctime"],
-): Date {
-  return new Date(Number(tv_sec) * 1000 + Math.floor(tv_nsec / 1e6));
-}
-
-/** What a status tells of any file. */
-export function fileFields(
-  status: FileStatus,
-): Record<"uid" | "gid" | "mode" | "size" | "inode", number> & {
-  changed: Date;
-} {
-  return {
-    uid: status.stx_uid,
-    gid: status.stx_gid,
-    mode: status.stx_mode & 0o777,
-    size: Number(status.stx_size),
-    changed: dateIn(status.stx_ctime),
-    inode: Number(status.stx_ino),
-  };
-}
-
-/** The device of a status, by its name. */
-export function deviceOf(status: FileStatus): string {
-  return deviceName(status.stx_dev_major, status.stx_dev_minor);
-}
 
 /** Adds the objects of /dev/shm. */
 export function addPosixFiles(
@@ -86,16 +55,6 @@ export function addPosixFiles(
   return files;
 }
 
-/** The kind of the object of a file there. */
-export function kindOfFile(name: string): IpcKind {
-  return name.startsWith(SEMAPHORE) ? "posix-semaphore" : "posix-memory";
-}
-
-/** The name that a program uses for a file there. */
-export function nameOfFile(name: string): string {
-  return `/${name.startsWith(SEMAPHORE) ? name.slice(SEMAPHORE.length) : name}`;
-}
-
 function addFile(
   catalogue: Catalogue,
   files: PosixFiles,
@@ -103,7 +62,7 @@ function addFile(
   unseen: Unseeables,
 ): void {
   const path = `${SHM_DIRECTORY}/${file}`;
-  const cpath = new TextEncoder().encode(`${path}\0`);
+  const cpath = encodeName(path);
   const status = unless(ENOENT, () => statusOfPath(cpath, path));
   if (status === undefined || (status.stx_mode & S_IFMT) !== S_IFREG) return;
   const kind = kindOfFile(file);
@@ -148,12 +107,12 @@ function bytesOf(
   const { open } = fcntl();
   const { read, close, lseek } = unistd();
   // O_PATH opens nothing: no FIFO or device that has taken the place of the file.
-  const place = open(cPath(path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+  const place = open(encodeName(path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
   if (place === -1) return undefined;
   try {
     if (!isSameFile(statusOfFd(place, path), status)) return undefined;
     // Without waiting for a process that has a lease on the file.
-    const again = cPath(`/proc/self/fd/${place}`);
+    const again = encodeName(`/proc/self/fd/${place}`);
     const fd = open(again, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd === -1) return undefined;
     const bytes = new Uint8Array(length);

@@ -20,7 +20,7 @@ import {
 } from "../libc/sys_mount.ts";
 import { unistd } from "../libc/unistd.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { dateIn, fileFields } from "./posix_files.ts";
+import { dateIn, fileFields } from "./file_fields.ts";
 import type { Unseeables } from "./unseeables.ts";
 
 const QUIET = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;

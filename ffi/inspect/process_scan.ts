@@ -6,7 +6,7 @@ import { type Held, noteBlockedCalls } from "./blocked_calls.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Descriptors, type Place } from "./descriptors.ts";
 import { Mappings } from "./mappings.ts";
-import type { PosixFiles } from "./posix_files.ts";
+import type { PosixFiles } from "./file_fields.ts";
 import type { QueueFiles } from "./posix_queues.ts";
 import type { ProcDirectory } from "./processes.ts";
 import type { Unseeables } from "./unseeables.ts";

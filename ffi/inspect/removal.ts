@@ -9,9 +9,9 @@
 // A System V object is checked in the call before its removal. The kernel has no call
 // that does both.
 
-import { cPath } from "../arguments.ts";
 import { SHM_DIRECTORY } from "../kernel/file_system.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
+import { encodeName } from "../libc/dirent.ts";
 import { check, EAGAIN, EINVAL, errno, ipcError } from "../libc/errno.ts";
 import {
   AT_FDCWD,
@@ -115,11 +115,11 @@ function isSame(one: Removable, other: Removable): boolean {
 function openFile(path: string, inode: number): number | undefined {
   const { open } = fcntl();
   const { close } = unistd();
-  const place = open(cPath(path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+  const place = open(encodeName(path), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
   if (place === -1) return undefined;
   try {
     if (Number(statusOfFd(place, path).stx_ino) !== inode) return undefined;
-    const again = cPath(`/proc/self/fd/${place}`);
+    const again = encodeName(`/proc/self/fd/${place}`);
     return check(
       open(again, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0),
       "open",
@@ -164,7 +164,7 @@ function removeFile(object: PosixFile, file: string): string | undefined {
       if (isTakenLater(fd)) {
         return giveBack(hidden, path);
       }
-      check(unistd().unlink(cPath(hidden)), "unlink", path);
+      check(unistd().unlink(encodeName(hidden)), "unlink", path);
       return undefined;
     });
   } finally {
@@ -202,9 +202,9 @@ function rename(from: string, to: string): void {
     renameat2(
       BigInt(SYS_renameat2),
       AT_FDCWD,
-      cPath(from),
+      encodeName(from),
       AT_FDCWD,
-      cPath(to),
+      encodeName(to),
       RENAME_NOREPLACE,
     ),
     "renameat2",
@@ -225,7 +225,7 @@ function giveBack(hidden: string, path: string): string {
 
 function removeQueue(object: InspectedPosixQueue): string | undefined {
   const { name } = object;
-  const cname = cPath(name);
+  const cname = encodeName(name);
   const { mq_open, mq_unlink } = mqueue();
   const fd = check(
     mq_open(cname, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0, null),

@@ -3,7 +3,7 @@
 import { notMounted } from "../kernel/mounts.ts";
 import { Catalogue, type Draft, holdersOf } from "./catalogue.ts";
 import { deadlocksIn } from "./deadlocks.ts";
-import { addFileLocks } from "./file_locks.ts";
+import { addFileLocks, finishFileLocks } from "./file_locks.ts";
 import { libraryObjectOf } from "./library_objects.ts";
 import { addPosixFiles } from "./posix_files.ts";
 import { addPosixQueues } from "./posix_queues.ts";
@@ -106,6 +106,7 @@ function collect(
   addFileLocks(catalogue);
   const scan = new ProcessScan(catalogue, proc, files, queues);
   const hidden = scan.run(unseen, pids);
+  finishFileLocks(catalogue);
 
   const drafts = [...catalogue.drafts.values()]
     .filter(({ kind }) => kinds.has(kind));

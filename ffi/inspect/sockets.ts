@@ -1,6 +1,12 @@
 // Unix domain sockets.
 
-import { type UnixSocketEntry, unixSockets } from "../kernel/unix_diag.ts";
+import {
+  SS_CONNECTED,
+  SS_LISTENING,
+  type UnixSocketEntry,
+  unixSockets,
+} from "../kernel/unix_diag.ts";
+import { decodeName } from "../libc/dirent.ts";
 import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "../libc/sys_socket.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Unseeables } from "./unseeables.ts";
@@ -10,8 +16,6 @@ const TYPES: Record<number, string> = {
   [SOCK_DGRAM]: "datagram",
   [SOCK_SEQPACKET]: "seqpacket",
 };
-const CONNECTED = 1;
-const LISTENING = 10;
 
 /** Adds the Unix sockets of this network namespace. */
 export function addSockets(catalogue: Catalogue, unseen: Unseeables): void {
@@ -31,16 +35,16 @@ function addSocket(catalogue: Catalogue, entry: UnixSocketEntry): void {
     inode,
     uid: uid ?? null,
     type: TYPES[type] ?? "stream",
-    state: state === LISTENING
+    state: state === SS_LISTENING
       ? "listening"
-      : state === CONNECTED || peer !== 0
+      : state === SS_CONNECTED || peer !== 0
       ? "connected"
       : "unconnected",
     address,
     peer: peer === 0 ? null : `unix-socket:${peer}`,
     receiveQueue,
     sendQueue,
-    size: state === LISTENING ? null : receiveQueue,
+    size: state === SS_LISTENING ? null : receiveQueue,
   });
 }
 
@@ -53,6 +57,6 @@ function addressOf(name: Uint8Array<ArrayBuffer>): string | null {
     isAbstract ? 1 : 0,
     end === -1 ? name.length : end,
   );
-  const text = new TextDecoder().decode(bytes);
+  const text = decodeName(bytes);
   return isAbstract ? `@${text}` : text;
 }

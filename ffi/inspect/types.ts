@@ -229,6 +229,8 @@ export interface InspectedMemoryFile extends IpcObjectBase<"memory-file"> {
 export interface InspectedFifo extends IpcObjectBase<"fifo"> {
   /** The inode of the file. */
   readonly inode: number;
+  /** Whether its name is unlinked. */
+  readonly unlinked: boolean;
 }
 
 /** A pipe. */
@@ -249,7 +251,10 @@ export interface InspectedUnixSocket extends IpcObjectBase<"unix-socket"> {
   readonly address: string | null;
   /** The {@linkcode IpcObjectBase.ref} of the socket it is connected to. */
   readonly peer: string | null;
-  /** Bytes to be read; of a listener the number of connections to be accepted. */
+  /**
+   * Bytes to be read, of datagrams those of the first; of a listener the number of
+   * connections to be accepted.
+   */
   readonly receiveQueue: number;
   /**
    * Memory of what the peer has not read yet, in bytes, with what the kernel needs for
@@ -266,8 +271,12 @@ export interface InspectedLock {
   readonly type: "flock" | "posix" | "ofd" | "lease";
   /** Whether it is shared or exclusive. */
   readonly access: "read" | "write";
-  /** The process; null if it is not recorded or not visible. */
-  readonly pid: number | null;
+  /**
+   * The processes that have it, or wait. A lock of an open file (`flock`, `F_OFD_SETLK`) is
+   * of all processes that have that open file: those that may be seen. A wait for a lock
+   * of `F_OFD_SETLKW` names none.
+   */
+  readonly pids: readonly number[];
   /** The first byte. */
   readonly start: number;
   /** The last byte; Infinity for the end of the file. */

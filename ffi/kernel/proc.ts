@@ -1,6 +1,5 @@
 // Files of /proc, read through libc: Deno guards them with a permission of its own.
 
-import { cPath } from "../arguments.ts";
 import {
   EINTR,
   EMFILE,
@@ -11,6 +10,7 @@ import {
   ipcError,
   unless,
 } from "../libc/errno.ts";
+import { encodeName } from "../libc/dirent.ts";
 import { fcntl, O_CLOEXEC, O_RDONLY } from "../libc/fcntl.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
 import { notMounted } from "./mounts.ts";
@@ -22,7 +22,7 @@ const CHUNK = 4096;
  * A lack of descriptors or memory says nothing about the file, and is thrown.
  */
 export function readProc(path: string): string | undefined {
-  const cpath = cPath(path);
+  const cpath = encodeName(path);
   const { open } = fcntl();
   const flags = O_RDONLY | O_CLOEXEC;
   const fd = retried(() => open(cpath, flags, 0), "open", path);

@@ -2,7 +2,7 @@
 // of /proc, with little memory. What cannot be read is told by its error number, because
 // a process may end, or belong to another user, at any time.
 
-import { entriesOf } from "../libc/dirent.ts";
+import { decodeName, encodeName, entriesOf } from "../libc/dirent.ts";
 import {
   EINTR,
   EMFILE,
@@ -39,6 +39,7 @@ const decoder = new TextDecoder();
 
 /** A C string, which is valid until the next one. */
 function cText(text: string): Uint8Array<ArrayBuffer> {
+  if (!text.isWellFormed()) return encodeName(text);
   const { written } = encoder.encodeInto(text, name.subarray(0, -1));
   name[written] = 0;
   return name;
@@ -73,7 +74,7 @@ export function openAt(
 /** The target of a symbolic link; undefined if it cannot be read. */
 export function linkAt(directory: number, path: string): string | undefined {
   const size = unistd().readlinkat(directory, cText(path), bytes, SIZE);
-  return size === -1 ? undefined : decoder.decode(bytes.subarray(0, size));
+  return size === -1 ? undefined : decodeName(bytes.subarray(0, size));
 }
 
 /**

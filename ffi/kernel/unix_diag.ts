@@ -54,6 +54,10 @@ export interface UnixSocketEntry {
   readonly uid: number | undefined;
 }
 
+/** The state of a socket that is connected, and of one that listens: those of TCP. */
+export const SS_CONNECTED = 1;
+export const SS_LISTENING = 10;
+
 const { offsets } = unixDiagMsg;
 const NO_NAME = new Uint8Array(0);
 const SUBJECT = "sock_diag";

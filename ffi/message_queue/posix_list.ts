@@ -2,7 +2,7 @@
 
 import { notMounted } from "../kernel/mounts.ts";
 import { readProc } from "../kernel/proc.ts";
-import { namesIn } from "../libc/dirent.ts";
+import { encodeName, namesIn } from "../libc/dirent.ts";
 import { ENOENT, unless } from "../libc/errno.ts";
 import { statusOfPath } from "../libc/sys_stat.ts";
 
@@ -51,7 +51,7 @@ function entryOf(
   file: string,
 ): PosixMessageQueueEntry | undefined {
   const path = `${directory}/${file}`;
-  const cpath = new TextEncoder().encode(`${path}\0`);
+  const cpath = encodeName(path);
   const status = unless(ENOENT, () => statusOfPath(cpath, path));
   if (status === undefined) return undefined;
   const bytes = readProc(path)?.match(/^QSIZE:(\d+)/)?.[1];

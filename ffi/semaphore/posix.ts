@@ -19,6 +19,7 @@ import {
   isNoAddress,
   unless,
 } from "../libc/errno.ts";
+import { encodeName } from "../libc/dirent.ts";
 import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
 import { isMusl } from "../libc/library.ts";
 import { checkInternal, internal } from "../internal.ts";
@@ -105,7 +106,7 @@ function noSemaphore(name: string): TypeError {
 
 function statusOf(name: string): FileStatus {
   const path = fileOf(name);
-  return statusOfPath(cPath(path), path);
+  return statusOfPath(encodeName(path), path);
 }
 
 /** Whether a file can be mapped as a semaphore. A shorter one raises SIGBUS. */

@@ -1,6 +1,8 @@
 // Memory files: memory that has a descriptor, but no name.
 
 import { checkFd, checkInteger, checkSize, cString } from "../arguments.ts";
+import { heldObjects } from "../inspect/held.ts";
+import type { IpcHolder } from "../inspect/types.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { internal } from "../internal.ts";
 import { Descriptor, takeOver } from "../kernel/descriptor.ts";
@@ -36,6 +38,24 @@ import {
   truncate,
 } from "../memory/file.ts";
 import { MemoryMap } from "../memory_map.ts";
+
+/** An entry of {@linkcode MemoryFile.list}. */
+export interface MemoryFileEntry {
+  /** The name that was given to `memfd_create`. It need not be unique. */
+  readonly name: string;
+  /** The inode. */
+  readonly inode: number;
+  /** The size in bytes; null if no process has it open, but only mapped. */
+  readonly size: number | null;
+  /** The permission bits; null as above. */
+  readonly mode: number | null;
+  /** The user id of the owner; null as above. */
+  readonly uid: number | null;
+  /** The group id of the owner; null as above. */
+  readonly gid: number | null;
+  /** The processes that have it open or mapped. */
+  readonly holders: readonly IpcHolder[];
+}
 
 /**
  * A permanent restriction on a memory file: `F_SEAL_...`.
@@ -284,6 +304,43 @@ export class MemoryFile extends DescriptorOwner {
     }
     takeOver(fd, subject);
     return new MemoryFile(internal, new Descriptor(fd, subject));
+  }
+
+  /**
+   * `readlink` and `statx` of what is in `/proc/PID/fd`, and `/proc/PID/maps`: lists the memory
+   * files that processes have open or mapped. Without CAP_SYS_PTRACE those of other users'
+   * processes are hidden: `inspect()` of `@linux/ipc/inspect` says how many.
+   *
+   * @returns The files, in no particular order.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM.
+   *
+   * @example Who has a file
+   * ```ts
+   * import { MemoryFile } from "@linux/ipc/shared-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const name = `frames-${crypto.randomUUID()}`;
+   * using file = MemoryFile.create(name, 4096);
+   * const entry = MemoryFile.list().find((entry) => entry.name === name);
+   * assertEquals(entry?.size, 4096);
+   * assertEquals(entry?.holders[0]?.fds, [file.fd]);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man5/proc_pid_fd.5.html | proc_pid_fd(5)}
+   */
+  static list(): MemoryFileEntry[] {
+    return heldObjects("memory-file", "list memory files").map((
+      { name, inode, size, mode, uid, gid, holders },
+    ) => ({
+      name: name.replace(/^memfd:/, ""),
+      inode,
+      size,
+      mode,
+      uid,
+      gid,
+      holders,
+    }));
   }
 
   /**

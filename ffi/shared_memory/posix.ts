@@ -5,7 +5,6 @@ import {
   checkMode,
   checkSize,
   cName,
-  cString,
   NAME_MAX,
 } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
@@ -28,6 +27,7 @@ import {
   ENOSPC,
   unless,
 } from "../libc/errno.ts";
+import { encodeName } from "../libc/dirent.ts";
 import {
   O_CREAT,
   O_EXCL,
@@ -144,7 +144,7 @@ function statOf(status: FileStatus): PosixSharedMemoryStat {
 /** The entry of a file in /dev/shm; undefined if it is not an object, or is removed. */
 function entryOf(file: string): PosixSharedMemoryEntry | undefined {
   const path = DIRECTORY + file;
-  const cpath = cString("path", path);
+  const cpath = encodeName(path);
   const status = unless(ENOENT, () => statusOfPath(cpath, path));
   if (status === undefined || (status.stx_mode & S_IFMT) !== S_IFREG) {
     return undefined;

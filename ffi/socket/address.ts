@@ -169,8 +169,11 @@ export function decodeAddress(
   bytes: Uint8Array<ArrayBuffer>,
   length: number,
 ): UnixAddress | null {
-  if (length <= PREFIX) return null;
-  const name = bytes.slice(PREFIX, length);
+  return length <= PREFIX ? null : decodePath(bytes.slice(PREFIX, length));
+}
+
+/** The address that the bytes of a sun_path are. */
+export function decodePath(name: Uint8Array<ArrayBuffer>): UnixAddress {
   if (name[0] !== 0) {
     const end = name.indexOf(0); // -1 for a path of 108 bytes
     const path = realPath(end === -1 ? name : name.slice(0, end));

@@ -1,5 +1,6 @@
 // Datagram sockets (SOCK_DGRAM): messages without a connection.
 
+import type { IpcHolder } from "../inspect/types.ts";
 import { internal } from "../internal.ts";
 import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
 import type { Liveness } from "../kernel/liveness.ts";
@@ -31,6 +32,7 @@ import {
   trySend,
   type TryWith,
 } from "./transfer.ts";
+import { namedSockets } from "./list.ts";
 import { bind, type Binding, bindingOf, type UnixBindOptions } from "./bind.ts";
 import type { SocketFile } from "./socket_file.ts";
 import { connectOnce } from "./connect.ts";
@@ -202,6 +204,20 @@ class SendQueues {
   #isConnected(): boolean {
     return this.#connected ??= isConnected(this.#socket);
   }
+}
+
+/** An entry of {@linkcode UnixDatagram.list}. */
+export interface UnixDatagramEntry {
+  /** The address. */
+  readonly address: UnixAddress;
+  /** The inode. */
+  readonly inode: number;
+  /** The user id of the process that made it; null before Linux 5.3. */
+  readonly uid: number | null;
+  /** The size of the first message that waits to be received, in bytes; 0 without one. */
+  readonly nextSize: number;
+  /** The processes that have it. */
+  readonly holders: readonly IpcHolder[];
 }
 
 /** Whether a socket is connected. */
@@ -405,6 +421,43 @@ export class UnixDatagram extends UnixChannel {
    */
   static pair(): Pair<UnixDatagram> {
     return socketPair(SOCK_DGRAM, (descriptor) => make(descriptor));
+  }
+
+  /**
+   * `sock_diag(7)`: lists the datagram sockets of this network namespace that have an
+   * address. Without CAP_SYS_PTRACE the descriptors of other users' processes are hidden:
+   * their sockets have no holders.
+   *
+   * @returns The sockets, in no particular order.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM;
+   * EPROTONOSUPPORT or ENOENT if the kernel lacks sock_diag for Unix sockets.
+   *
+   * @example Who receives at an address
+   * ```ts
+   * import { UnixDatagram } from "@linux/ipc/socket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using socket = UnixDatagram.create(`/tmp/log-${Deno.pid}`);
+   * const entry = UnixDatagram.list().find(({ address }) =>
+   *   address === socket.localAddress
+   * );
+   * assertEquals(entry?.holders.map(({ pid }) => pid), [Deno.pid]);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/sock_diag.7.html | sock_diag(7)}
+   */
+  static list(): UnixDatagramEntry[] {
+    return namedSockets(
+      "list datagram sockets",
+      ({ type }) => type === SOCK_DGRAM,
+    ).map(({ address, socket: { inode, uid, receiveQueue }, holders }) => ({
+      address,
+      inode,
+      uid: uid ?? null,
+      nextSize: receiveQueue,
+      holders,
+    }));
   }
 
   /**

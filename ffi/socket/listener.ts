@@ -1,8 +1,10 @@
 // Listening sockets: listen(2) and accept4(2).
 
 import { checkInteger } from "../arguments.ts";
+import type { IpcHolder } from "../inspect/types.ts";
 import { internal } from "../internal.ts";
 import type { FromFdOptions } from "../kernel/descriptor_owner.ts";
+import { SS_LISTENING } from "../kernel/unix_diag.ts";
 import {
   check,
   EAGAIN,
@@ -41,6 +43,7 @@ import {
 import { DescriptorSource, eventsNow, readySync } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
 import { bind, bindingOf, type UnixBindOptions } from "./bind.ts";
+import { namedSockets } from "./list.ts";
 import { seqpacketOver, type UnixSeqpacket } from "./seqpacket.ts";
 import {
   adoptSocket,
@@ -69,6 +72,24 @@ export interface UnixListenOptions extends UnixBindOptions {
    * @default {4096}
    */
   backlog?: number | undefined;
+}
+
+/** An entry of {@linkcode UnixListener.list}. */
+export interface UnixListenerEntry {
+  /** The address. */
+  readonly address: UnixAddress;
+  /** Whether the connections carry a stream of bytes or messages. */
+  readonly type: "stream" | "seqpacket";
+  /** The inode. */
+  readonly inode: number;
+  /** The user id of the process that made it; null before Linux 5.3. */
+  readonly uid: number | null;
+  /** The number of connections that wait to be accepted. */
+  readonly waiting: number;
+  /** The number of connections that may wait; the kernel lets one more wait. */
+  readonly backlog: number;
+  /** The processes that have it. */
+  readonly holders: readonly IpcHolder[];
 }
 
 const KINDS = {
@@ -290,6 +311,46 @@ export class UnixListener<
       descriptor.close();
       throw error;
     }
+  }
+
+  /**
+   * `sock_diag(7)`: lists the sockets of this network namespace that listen at an address,
+   * like `ss -xl`. Without CAP_SYS_PTRACE the descriptors of other users' processes are
+   * hidden: their sockets have no holders.
+   *
+   * @returns The listeners, in no particular order.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
+   * @throws {IpcError} EMFILE or ENFILE if there are too many descriptors; ENOMEM;
+   * EPROTONOSUPPORT or ENOENT if the kernel lacks sock_diag for Unix sockets.
+   *
+   * @example Does anything listen?
+   * ```ts
+   * import { UnixListener } from "@linux/ipc/socket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using listener = UnixListener.listen(`@list-${Deno.pid}`, { backlog: 5 });
+   * const { address, ...entry } = UnixListener.list().find(({ holders }) =>
+   *   holders.some(({ fds, pid }) => pid === Deno.pid && fds.includes(listener.fd))
+   * )!;
+   * assertEquals(address, listener.localAddress);
+   * assertEquals([entry.waiting, entry.backlog], [0, 5]);
+   * ```
+   *
+   * @see {@link https://man7.org/linux/man-pages/man7/sock_diag.7.html | sock_diag(7)}
+   */
+  static list(): UnixListenerEntry[] {
+    return namedSockets(
+      "list listeners",
+      ({ state }) => state === SS_LISTENING,
+    ).map(({ address, socket, holders }) => ({
+      address,
+      type: socket.type === SOCK_SEQPACKET ? "seqpacket" : "stream",
+      inode: socket.inode,
+      uid: socket.uid ?? null,
+      waiting: socket.receiveQueue,
+      backlog: socket.sendQueue,
+      holders,
+    }));
   }
 
   /**
