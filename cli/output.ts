@@ -53,8 +53,13 @@ export function writeAll(to: Writer, text: string | Uint8Array): void {
 
 /** Says what a snapshot lacks, on standard error. */
 export function warnOfUnseen(output: Output, unseen: readonly Unseen[]): void {
-  for (const { what, count, reason } of unseen) {
-    const number = count === null ? "" : ` (${count})`;
+  for (const { what, count, reason, pids } of unseen) {
+    const shown = pids.slice(0, 3).join(", ");
+    const more = pids.length > 3 ? ", ..." : "";
+    const processes = shown === ""
+      ? ""
+      : `, ${pids.length > 1 ? "processes" : "process"} ${shown}${more}`;
+    const number = count === null ? "" : ` (${count}${processes})`;
     output.warn(`Not seen: ${what}${number}: ${printable(reason)}`);
   }
 }

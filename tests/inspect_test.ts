@@ -1,5 +1,5 @@
 /** inspect(): against what C, Python and Deno programs made, and what other tools say. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import {
   inspect,
   type IpcHolder,
@@ -13,14 +13,16 @@ import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
 import { SharedRing } from "../ffi/ring.ts";
 import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import { PosixSharedMemory, SysvSharedMemory } from "../ffi/shared_memory.ts";
+import { peerProgram } from "./interop/peers.ts";
 import { noCompiler } from "./support/c.ts";
-import { spawnCall } from "./support/child.ts";
+import { runCall, spawnCall } from "./support/child.ts";
 import { kill } from "./support/kills.ts";
 import { leakTest, sysvTable } from "./support/leaks.ts";
 import { type InspectPeer, startInspectPeer } from "./support/inspect_peer.ts";
 import { noQueueList } from "./support/queue_list.ts";
 import { isInSemop } from "./support/locks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
+import { reasonAgainst } from "./support/namespaces.ts";
 import { spawn, succeeds } from "./support/process.ts";
 import { noPython, startPython } from "./support/python.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
@@ -206,9 +208,9 @@ leakTest("a verdict of each kind, with its reason", {
   await child.send("mq_send");
   await child.settled();
   assertEquals(verdict("posix-queue", name).state, "stuck");
-  assertEquals(
+  assertMatch(
     verdict("posix-queue", name).reason,
-    "it is full (3 messages), and no process has it open to receive",
+    /^it is full \(3 messages\), and no process has it open to receive/,
   );
 
   await kill(child);
@@ -633,6 +635,85 @@ leakTest("without privileges the snapshot says what it lacks", {
   } finally {
     PosixSemaphore.unlink(semaphore.name!);
   }
+});
+
+/** Wrappers in which root sees no processes but its own, or only some of them. */
+const HIDING = ["noaccess", "invisible", "ptraceable"].map((hidepid) => [
+  ...["unshare", "--mount", "sh", "-c"],
+  `mount -t proc -o hidepid=${hidepid} proc /proc && exec "$0" "$@"`,
+  ...["setpriv", "--regid", "65534", "--clear-groups"],
+  ...["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"],
+]);
+const INSIDE = ["unshare", "--pid", "--fork", "--mount-proc"];
+
+leakTest("a process that /proc hides is not taken for ended", {
+  needs: [
+    reasonAgainst("hide processes", [...HIDING[1]!, "true"]),
+    reasonAgainst("make a PID namespace", [...INSIDE, "true"]),
+  ],
+}, async () => {
+  using mutex = SharedMutex.create(null);
+  using segment = SysvSharedMemory.create(null, 8);
+  const memory = PosixSharedMemory.create(null, 8);
+  memory.close();
+  try {
+    using _guard = mutex.lockSync();
+    for (const wrapper of [...HIDING, INSIDE]) {
+      const { stdout } = await runCall(async () => {
+        const { inspect } = await import("../ffi/inspect.ts");
+        const { objects, unseen } = inspect();
+        console.log(JSON.stringify({
+          objects: objects.map(({ ref, verdict }) => ({ ref, ...verdict })),
+          unseen: unseen.map(({ what, reason }) => `${what}: ${reason}`),
+        }));
+      }, { wrapper });
+      const { objects, unseen } = JSON.parse(stdout) as {
+        objects: { ref: string; state: string; certain: boolean }[];
+        unseen: string[];
+      };
+      const verdict = (ref: string) => {
+        const { state, certain } = objects.find((one) => one.ref === ref)!;
+        return [state, certain];
+      };
+      const isInside = wrapper === INSIDE;
+      const why = isInside ? "PID namespace" : "hidepid=";
+      assert(
+        unseen.some((text) =>
+          text.startsWith("what processes hold: ") && text.includes(why)
+        ),
+        stdout,
+      );
+      // From inside the process id in a name says nothing.
+      const state = isInside ? "orphaned" : "idle";
+      assertEquals(verdict(`posix-memory:${memory.name}`), [state, false]);
+      assertEquals(verdict(`sysv-semaphores:${mutex.id}`)[0], "in use");
+      assertEquals(verdict(`sysv-memory:${segment.id}`)[0], "in use");
+    }
+  } finally {
+    mutex.remove();
+    segment.remove();
+    PosixSharedMemory.unlink(memory.name);
+  }
+});
+
+leakTest("a process whose first thread has ended is alive", {
+  needs: NAMED.c,
+}, async () => {
+  await using child = spawn(await peerProgram("dead_leader"));
+  await child.expect("ready\n");
+  const { pid } = child;
+  await child.until(
+    () => / Z /.test(Deno.readTextFileSync(`/proc/${pid}/stat`)),
+    "end of its first thread",
+  );
+  const { objects, processes, unseen } = inspect({ kinds: ["eventfd"] });
+  const own = objects.filter(({ holders }) =>
+    holders.some((holder) => holder.pid === pid)
+  );
+  assertEquals(own.length, 1);
+  assertEquals(holder(own[0]!, pid).waitsIn, ["read"]);
+  assertEquals(processes.get(pid)?.state, "Z");
+  assert(unseen.every(({ pids }) => !pids.includes(pid)));
 });
 
 leakTest("a process in another namespace is counted as unseen", {

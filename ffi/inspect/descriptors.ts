@@ -47,6 +47,8 @@ export interface Place {
   readonly isOwnTree: boolean;
   /** Whether it is in the IPC namespace of this process. */
   readonly isOwnIpc: boolean;
+  /** Whether it is in another PID namespace. */
+  readonly isForeign: boolean;
 }
 
 /** Finds objects behind descriptors, for all processes of a snapshot. */

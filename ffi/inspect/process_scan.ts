@@ -8,15 +8,23 @@ import { Descriptors, type Place } from "./descriptors.ts";
 import { Mappings } from "./mappings.ts";
 import type { PosixFiles } from "./file_fields.ts";
 import type { QueueFiles } from "./posix_queues.ts";
+import { type Privileges, privilegesOf } from "./privileges.ts";
 import type { ProcDirectory } from "./processes.ts";
 import type { Unseeables } from "./unseeables.ts";
 
 const OTHERS =
   "they belong to other users, or may not be traced; root, or a process with " +
   "CAP_SYS_PTRACE, sees them";
+const GUARDED =
+  "this process has CAP_SYS_PTRACE, and may not trace them nevertheless: a security module " +
+  "(AppArmor, Landlock, SELinux) forbids it, or they are not of this user namespace";
+const OUTSIDE =
+  "those of processes outside of this PID namespace, such as the host's or another " +
+  "container's, if they share the IPC namespace or /dev/shm";
 
 const KTHREADD = 2; // the parent of the threads of the kernel
 const NONE = -1; // no descriptor
+const HOLD = "what processes hold";
 
 /** What of processes in another namespace is not seen, by the kind of namespace. */
 const FOREIGN = {
@@ -36,10 +44,14 @@ function namespacesOf(process: number): Namespaces {
   };
 }
 
-/** How many processes could not be seen. */
+/** The processes that could not be seen. */
 export interface Hidden {
-  /** Those whose descriptors or memory are not shown. */
+  /** How many there are whose descriptors or memory are not shown. */
   readonly processes: number;
+  /** Whether there may be any number of others. */
+  readonly others: boolean;
+  /** Whether the process ids in names may be those of another PID namespace. */
+  readonly foreignIds: boolean;
 }
 
 /** Looks at all processes. */
@@ -50,9 +62,17 @@ export class ProcessScan {
   readonly #trees = new Map<string, ReadonlyMap<number, Mount>>();
   readonly #descriptors: Descriptors;
   readonly #mappings: Mappings;
-  #hidden = 0;
-  readonly #foreign = { ipc: 0, net: 0, mnt: 0 };
-  #unknownCalls = 0;
+  readonly #privileges: Privileges;
+  readonly #pidNamespace: string | undefined;
+  readonly #shm: Mount | undefined;
+  readonly #hidden: number[] = [];
+  readonly #unknownCalls: number[] = [];
+  readonly #foreign: Record<keyof typeof FOREIGN, number[]> = {
+    ipc: [],
+    net: [],
+    mnt: [],
+  };
+  #foreignIds = false;
 
   constructor(
     catalogue: Catalogue,
@@ -66,9 +86,17 @@ export class ProcessScan {
       { ipc: undefined, net: undefined, mnt: undefined };
     const mounts = proc.inProcess(proc.self, (fd) => this.#mountsOf(fd)) ??
       new Map();
+    this.#privileges =
+      proc.inProcess(proc.self, (fd) => privilegesOf(fd, mounts)) ??
+        { traces: false, hidepid: undefined, isInside: false };
+    this.#pidNamespace = proc.inProcess(
+      proc.self,
+      (fd) => linkAt(fd, "ns/pid"),
+    );
     const shm = [...mounts.values()].findLast(({ directory }) =>
       directory === "/dev/shm"
     );
+    this.#shm = shm;
     this.#descriptors = new Descriptors(catalogue, files, queues, shm);
     this.#mappings = new Mappings(catalogue, files, this.#descriptors, shm);
   }
@@ -76,59 +104,104 @@ export class ProcessScan {
   /** Notes what processes hold, and what could not be seen. */
   run(unseen: Unseeables, pids: Iterable<number> = this.#proc.pids()): Hidden {
     for (const pid of pids) {
-      this.#proc.inProcess(pid, (fd) => this.#process(pid, fd));
+      this.#proc.inProcess(
+        pid,
+        (fd) => this.#process(pid, fd),
+        () => this.#hidden.push(pid),
+      );
     }
-    if (this.#hidden > 0) {
-      unseen.add("what processes hold", this.#hidden, OTHERS);
+    const { traces, hidepid, isInside } = this.#privileges;
+    const reason = traces ? GUARDED : OTHERS;
+    const add = (what: string, pids: readonly number[], reason: string) => {
+      if (pids.length > 0) unseen.add(what, pids.length, reason, pids);
+    };
+    add(HOLD, this.#hidden, reason);
+    add("what processes wait for", this.#unknownCalls, reason);
+    if (hidepid !== undefined) {
+      const hides =
+        `/proc is mounted with ${hidepid}, which hides those of other users`;
+      unseen.add(HOLD, null, hides);
     }
-    if (this.#unknownCalls > 0) {
-      unseen.add("what processes wait for", this.#unknownCalls, OTHERS);
-    }
+    if (isInside) unseen.add(HOLD, null, OUTSIDE);
     for (const [key, [what, namespace, flag]] of Object.entries(FOREIGN)) {
-      const count = this.#foreign[key as keyof typeof FOREIGN];
-      if (count === 0 || !this.#wants(key)) continue;
-      unseen.add(
+      if (!this.#wants(key)) continue;
+      add(
         what,
-        count,
+        this.#foreign[key as keyof typeof FOREIGN],
         `they are in another ${namespace} namespace, such as a container's; ` +
           `nsenter ${flag} -t PID enters it`,
       );
     }
-    return { processes: this.#hidden };
+    return {
+      processes: this.#hidden.length,
+      others: hidepid !== undefined || isInside,
+      foreignIds: isInside || this.#foreignIds,
+    };
   }
 
   #process(pid: number, process: number): void {
-    const own = this.#compare(namespacesOf(process));
-    const place: Place = {
-      pid,
-      mounts: this.#mountsOf(process),
-      isOwnTree: own.mnt,
-      isOwnIpc: own.ipc,
-    };
-    const descriptors = new Map<number, string>();
-    const seesAll = this.#noteDescriptors(place, process, descriptors);
-    const memory = this.#mappings.note(place, process);
-    if (memory === undefined) {
-      // A kernel thread has no memory, nor has a process that ends.
-      if (this.#isProgram(pid)) this.#hidden++;
-      return;
-    }
-    if (!seesAll) this.#hidden++;
-    const held: Held = { descriptors, memory };
-    if (!noteBlockedCalls(this.#catalogue, place, process, held)) {
-      this.#unknownCalls++;
+    if (this.#thread(pid, process, process)) return;
+    // A kernel thread has no memory, nor has a process that ends.
+    const state = this.#programState(pid);
+    if (state === undefined) return;
+    if (state !== "Z" || !this.#otherThread(pid, process)) {
+      this.#hidden.push(pid);
     }
   }
 
-  /** Whether a process is in the namespaces of this one. Those that are not are counted. */
-  #compare(namespaces: Namespaces): Record<keyof Namespaces, boolean> {
-    const same = { ipc: true, net: true, mnt: true };
-    for (const key of Object.keys(same) as (keyof Namespaces)[]) {
-      const namespace = namespaces[key];
-      same[key] = namespace === undefined || namespace === this.#own[key];
-      if (!same[key]) this.#foreign[key]++;
+  /** Looks at a process whose first thread has ended; false if that shows nothing. */
+  #otherThread(pid: number, process: number): boolean {
+    return inDirectory(process, "task", (tasks) => {
+      for (const thread of namesAt(tasks, "/proc/PID/task")) {
+        const isSeen = inDirectory(
+          tasks,
+          thread,
+          (fd) => this.#thread(pid, fd, process),
+        );
+        if (isSeen === true) return true;
+      }
+      return false;
+    }) === true;
+  }
+
+  /** Looks at what the threads of a process share; false if its memory is not shown. */
+  #thread(pid: number, thread: number, process: number): boolean {
+    const own = this.#compare(namespacesOf(thread));
+    const place: Place = {
+      pid,
+      mounts: this.#mountsOf(thread),
+      isOwnTree: own.mnt,
+      isOwnIpc: own.ipc,
+      isForeign: (linkAt(thread, "ns/pid") ?? this.#pidNamespace) !==
+        this.#pidNamespace,
+    };
+    const descriptors = new Map<number, string>();
+    const seesAll = this.#noteDescriptors(place, thread, descriptors);
+    const memory = this.#mappings.note(place, thread);
+    if (memory === undefined) return false;
+    for (const key of ["ipc", "net", "mnt"] as const) {
+      if (!own[key]) this.#foreign[key].push(pid);
     }
-    return same;
+    if (!seesAll) this.#hidden.push(pid);
+    const held: Held = { descriptors, memory };
+    if (!noteBlockedCalls(this.#catalogue, place, process, held)) {
+      this.#unknownCalls.push(pid);
+    }
+    if (place.isForeign && this.#sharesShm(place)) this.#foreignIds = true;
+    return true;
+  }
+
+  #sharesShm({ mounts }: Place): boolean {
+    return [...mounts.values()].some(({ directory, device }) =>
+      directory === "/dev/shm" && device === this.#shm?.device
+    );
+  }
+
+  /** Whether a process is in the namespaces of this one, as far as that is shown. */
+  #compare(namespaces: Namespaces): Record<keyof Namespaces, boolean> {
+    const isSame = (key: keyof Namespaces) =>
+      namespaces[key] === undefined || namespaces[key] === this.#own[key];
+    return { ipc: isSame("ipc"), net: isSame("net"), mnt: isSame("mnt") };
   }
 
   /** Whether objects of a kind of namespace are asked for. */
@@ -143,11 +216,12 @@ export class ProcessScan {
     );
   }
 
-  /** Whether a process is a living program, not a thread of the kernel. */
-  #isProgram(pid: number): boolean {
+  /** The state of a living program; undefined for a thread of the kernel. */
+  #programState(pid: number): string | undefined {
     const process = this.#proc.process(pid);
-    return process !== undefined && pid !== KTHREADD &&
-      process.parent !== KTHREADD;
+    return pid === KTHREADD || process?.parent === KTHREADD
+      ? undefined
+      : process?.state;
   }
 
   /** Collects the objects behind the descriptors; false if they may not all be seen. */

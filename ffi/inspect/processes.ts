@@ -8,8 +8,10 @@ import {
   statusAt,
   textAt,
 } from "../kernel/proc_files.ts";
+import { EACCES, EPERM } from "../libc/errno.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../libc/fcntl.ts";
 import { unistd } from "../libc/unistd.ts";
+import { exists } from "./privileges.ts";
 import type { IpcProcess } from "./types.ts";
 
 const TICKS = 100; // a second has so many, in what the kernel tells to programs
@@ -42,18 +44,34 @@ export class ProcDirectory implements Disposable {
     }
   }
 
-  /** Calls `use` with the directory of a process; undefined if there is none. */
-  inProcess<T>(pid: number, use: (fd: number) => T): T | undefined {
+  /**
+   * Calls `use` with the directory of a process; undefined if there is none, or if it is
+   * hidden: `refused` is called then.
+   */
+  inProcess<T>(
+    pid: number,
+    use: (fd: number) => T,
+    refused?: () => void,
+  ): T | undefined {
     const result = inDirectory(this.fd, String(pid), use);
-    return typeof result === "number" && result < 0 ? undefined : result as T;
+    if (typeof result !== "number" || result >= 0) return result as T;
+    if (result === -EPERM || result === -EACCES) refused?.();
+    return undefined;
   }
 
-  /** A process that is alive; undefined for one that has ended, also as a zombie. */
+  /**
+   * A process that is alive; undefined for one that has ended, also as a zombie. One whose
+   * first thread has ended, but not the others, is alive.
+   */
   process(pid: number): IpcProcess | undefined {
     const process = this.inProcess(pid, (fd) => this.#read(pid, fd));
-    return process === undefined || /[ZX]/.test(process.state)
-      ? undefined
-      : process;
+    return process;
+  }
+
+  /** Whether a process that is not shown lives nevertheless. */
+  conceals(pid: number): boolean {
+    const isShown = textAt(this.fd, `${pid}/stat`) !== undefined;
+    return !isShown && exists(pid);
   }
 
   #read(pid: number, fd: number): IpcProcess | undefined {
@@ -62,6 +80,9 @@ export class ProcDirectory implements Disposable {
     if (!stat || uid === undefined) return undefined;
     const [, name, rest] = stat as unknown as [string, string, string];
     const fields = rest.split(" ");
+    const [state] = fields;
+    const threads = Number(fields[17]);
+    if (state === "X" || (state === "Z" && threads < 2)) return undefined;
     const line = textAt(fd, "cmdline")?.replace(/\0+$/, "")
       .replaceAll("\0", " ");
     return {
@@ -70,7 +91,7 @@ export class ProcDirectory implements Disposable {
       uid,
       command: line || `[${name}]`,
       name,
-      state: fields[0]!,
+      state: state!,
       started: new Date(this.#bootMoment + Number(fields[19]) / TICKS * 1000),
     };
   }

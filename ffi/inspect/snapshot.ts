@@ -7,7 +7,7 @@ import { addFileLocks, finishFileLocks } from "./file_locks.ts";
 import { libraryObjectOf } from "./library_objects.ts";
 import { addPosixFiles } from "./posix_files.ts";
 import { addPosixQueues } from "./posix_queues.ts";
-import { ProcessScan } from "./process_scan.ts";
+import { type Hidden, ProcessScan } from "./process_scan.ts";
 import { ProcDirectory } from "./processes.ts";
 import { addSockets } from "./sockets.ts";
 import { addSysvObjects } from "./sysv.ts";
@@ -68,9 +68,13 @@ function snapshotOf(
 ): IpcSnapshot {
   const time = new Date();
   const unseen = new Unseeables();
-  const { objects, processes, hidden } = collect(kinds, proc, unseen);
+  const { objects, processes, concealed, hidden } = collect(
+    kinds,
+    proc,
+    unseen,
+  );
   const deadlocks = confirmed(deadlocksIn(objects), kinds, proc);
-  const circumstances = { processes, deadlocks, hidden };
+  const circumstances = { processes, concealed, deadlocks, hidden };
   for (const object of objects) {
     Object.assign(object, { verdict: verdictOn(object, circumstances) });
   }
@@ -88,7 +92,9 @@ function snapshotOf(
 interface Collected {
   readonly objects: readonly Unjudged[];
   readonly processes: ReadonlyMap<number, IpcProcess>;
-  readonly hidden: number;
+  /** Those that objects name, that live, and of which /proc shows nothing. */
+  readonly concealed: ReadonlySet<number>;
+  readonly hidden: Hidden;
 }
 
 /** Collects the objects, and what all processes, or some, do with them. */
@@ -113,11 +119,17 @@ function collect(
   const libraries = new Map<string, LibraryObject | null>(
     drafts.map((draft) => [draft.ref, libraryObjectOf(draft, catalogue)]),
   );
-  const processes = processesOf(drafts, proc);
+  const named = pidsOf(drafts);
+  const processes = processesOf(named, proc);
+  const concealed = new Set(
+    hidden.processes > 0 || hidden.others
+      ? named.filter((pid) => !processes.has(pid) && proc.conceals(pid))
+      : [],
+  );
   const objects = drafts.map((draft) =>
     objectOf(draft, libraries.get(draft.ref)!, processes)
   ).filter((object) => object !== undefined);
-  return { objects, processes, hidden: hidden.processes };
+  return { objects, processes, concealed, hidden };
 }
 
 /**
@@ -142,11 +154,8 @@ function nameOf({ pids, refs }: Deadlock): string {
   return pids.map((pid, index) => `${pid} ${refs[index]}`).sort().join();
 }
 
-/** The living processes that hold objects, or that objects name. */
-function processesOf(
-  drafts: readonly Draft[],
-  proc: ProcDirectory,
-): Map<number, IpcProcess> {
+/** The process ids that objects name, and those of their holders. */
+function pidsOf(drafts: readonly Draft[]): number[] {
   const pids = new Set<number>();
   for (const { fields, holders, kind } of drafts) {
     for (const pid of holders.keys()) pids.add(pid);
@@ -157,9 +166,16 @@ function processesOf(
     for (const { lastPid } of semaphores ?? []) pids.add(lastPid);
     if (kind.startsWith("posix-")) pids.add(creatorIn(String(fields.name)));
   }
+  return [...pids].filter((pid) => pid > 0).sort((a, b) => a - b);
+}
+
+/** Those that live. */
+function processesOf(
+  pids: readonly number[],
+  proc: ProcDirectory,
+): Map<number, IpcProcess> {
   const processes = new Map<number, IpcProcess>();
-  for (const pid of [...pids].sort((a, b) => a - b)) {
-    if (!(pid > 0)) continue;
+  for (const pid of pids) {
     const process = proc.process(pid);
     if (process !== undefined) processes.set(pid, process);
   }

@@ -324,7 +324,10 @@ export type IpcObject =
 export interface LibraryObject {
   /** The class, such as `"SharedMutex"`. */
   readonly class: string;
-  /** The process that owns it, of a lock; null without one. */
+  /**
+   * The process that owns it, of a lock; 0 if it is in another PID namespace; null without
+   * one.
+   */
   readonly owner: number | null;
   /** The state, in a few words. */
   readonly state: string;
@@ -338,6 +341,8 @@ export interface Unseen {
   readonly what: string;
   /** In how many cases; null if that is not known. */
   readonly count: number | null;
+  /** The processes, as far as they are known: the first 16. */
+  readonly pids: readonly number[];
   /** Why, and what would show it. */
   readonly reason: string;
 }

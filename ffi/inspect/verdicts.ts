@@ -1,5 +1,6 @@
 // The verdict on an object: in use, idle, orphaned or stuck, and why.
 
+import type { Hidden } from "./process_scan.ts";
 import { printable } from "./text.ts";
 import type {
   Deadlock,
@@ -18,9 +19,11 @@ import type { Unjudged } from "./unjudged.ts";
 /** What a verdict takes into account besides its object. */
 export interface Circumstances {
   readonly processes: ReadonlyMap<number, IpcProcess>;
+  /** Processes that live, and of which nothing else is known. */
+  readonly concealed: ReadonlySet<number>;
   readonly deadlocks: readonly Deadlock[];
-  /** The number of processes whose descriptors and memory could not be seen. */
-  readonly hidden: number;
+  /** What could not be seen. */
+  readonly hidden: Hidden;
 }
 
 const SLACK = 2000; // ms, between the clocks of objects and processes
@@ -175,10 +178,16 @@ class Judge {
     if (semaphores === null) {
       return this.#held(set) ?? idle("it may not be read");
     }
-    if (library?.owner && !this.#circumstances.processes.has(library.owner)) {
+    if (library?.owner && !this.#lives(library.owner, null)) {
       return stuck(`it is locked, and its owner ${library.owner} has ended`);
     }
-    if (library?.owner) return this.#held(set)!;
+    if (library?.owner === 0) {
+      return inUse("it is locked by a process of another PID namespace");
+    }
+    if (library?.owner) {
+      return this.#held(set) ??
+        inUse(`its owner ${library.owner} lives, and is hidden`);
+    }
     const index = semaphores.findIndex(({ lastPid, ...semaphore }) =>
       semaphore.waitForMore + semaphore.waitForZero > 0 && lastPid !== 0 &&
       !this.#lives(lastPid, operated)
@@ -210,7 +219,8 @@ class Judge {
       const sends = ({ waitsIn }: IpcHolder) => waitsIn.includes("mq_send");
       if (has("reads").length === 0) {
         return stuck(
-          `it is full (${messages} messages), and no process has it open to receive`,
+          `it is full (${messages} messages), and no process has it open to receive` +
+            this.#unless,
         );
       }
       if (holders.every(sends)) {
@@ -247,7 +257,7 @@ class Judge {
     }
     return this.#held(socket) ??
       idle(
-        this.#circumstances.hidden > 0
+        this.#unless !== ""
           ? "no process that can be seen has it"
           : "no process has it: it waits to be accepted, or is in a message",
       );
@@ -272,7 +282,11 @@ class Judge {
   ): IpcVerdict {
     const known = users.filter(([, pid]) => pid !== null);
     if (known.length === 0) {
-      return idle("not used yet, and its creator is not recorded");
+      return idle(
+        users.some(([, , time]) => time !== null)
+          ? "those that used it are in another PID namespace"
+          : "not used yet, and its creator is not recorded",
+      );
     }
     const living = known.find(([, pid, time]) => this.#lives(pid, time));
     if (living !== undefined) {
@@ -290,10 +304,8 @@ class Judge {
 
   /** An object with a name that no process has open. */
   #unheldName({ name, changed }: Unjudged): IpcVerdict {
-    const { hidden } = this.#circumstances;
-    const unless = hidden > 0
-      ? `, unless one of ${hidden} that cannot be seen`
-      : "";
+    const { hidden: { foreignIds } } = this.#circumstances;
+    const unless = this.#unless;
     const creator = creatorIn(name);
     if (creator !== 0 && this.#lives(creator, changed)) {
       return idle(
@@ -307,15 +319,25 @@ class Judge {
       : `its creator ${creator} has ended`;
     return orphaned(
       `no process has it open${unless}, and ${maker}`,
-      creator !== 0 && hidden === 0,
+      creator !== 0 && unless === "" && !foreignIds,
     );
+  }
+
+  /** What limits the statement that no process has an object. */
+  get #unless(): string {
+    const { processes, others } = this.#circumstances.hidden;
+    if (others) return ", unless one that cannot be seen";
+    return processes > 0
+      ? `, unless one of ${processes} that cannot be seen`
+      : "";
   }
 
   /** Whether a process lives, and lived at a time: process ids are used again. */
   #lives(pid: number | null, time: Date | null): boolean {
-    const process = pid === null
-      ? undefined
-      : this.#circumstances.processes.get(pid);
+    if (pid === null) return false;
+    const { processes, concealed } = this.#circumstances;
+    if (concealed.has(pid)) return true;
+    const process = processes.get(pid);
     return process !== undefined &&
       (time === null || Number(process.started) <= Number(time) + SLACK);
   }

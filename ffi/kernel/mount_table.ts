@@ -13,6 +13,8 @@ export interface Mount {
   readonly directory: string;
   /** The kind of file system, such as `tmpfs`. */
   readonly type: string;
+  /** The options of the file system, such as `rw,hidepid=invisible`. */
+  readonly options: string;
 }
 
 /** A device as `major:minor` in hexadecimal digits, two each at least. */
@@ -35,6 +37,7 @@ export function mountsOf(process: number): Map<number, Mount> {
       root: unescape(root),
       directory: unescape(directory),
       type: kind.split(" ")[0]!,
+      options: kind.slice(kind.lastIndexOf(" ") + 1),
     });
   }
   return mounts;
