@@ -14,11 +14,19 @@ export interface Syntax {
   readonly flags?: readonly string[];
   /** The names of the options that take one. */
   readonly values?: readonly string[];
+  /** The names of those that take one each time, and may be given several times. */
+  readonly lists?: readonly string[];
   /**
    * The words, as the usage has them: `OBJECT` is required, `[TEXT]` is not, and
    * `OBJECT ...` stands for one or more.
    */
   readonly words?: readonly string[];
+}
+
+/** Whether the usage is asked for: what follows `--` is no option. */
+export function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return args.slice(0, end === -1 ? args.length : end).includes("--help");
 }
 
 /** A command line that was read. */
@@ -32,7 +40,8 @@ export class CommandLine {
   /** `usage` begins with a line `Usage: ...`. */
   constructor(args: readonly string[], usage: string, syntax: Syntax) {
     this.#usage = usage;
-    const { flags = [], values = [], words = [] } = syntax;
+    const { flags = [], lists = [], words = [] } = syntax;
+    const values = [...syntax.values ?? [], ...lists];
     const options = Object.fromEntries([
       ...flags.map((name) => [name, { type: "boolean" as const }]),
       ...values.map((name) => [name, { type: "string" as const }]),
@@ -55,6 +64,9 @@ export class CommandLine {
       } else if (values.includes(name) && rawName.startsWith("--")) {
         const isOption = !inlineValue && value?.startsWith("--");
         if (!value || isOption) throw this.wrong(`--${name} needs a value`);
+        if (this.#values.has(name) && !lists.includes(name)) {
+          throw this.wrong(`--${name} is given twice`);
+        }
         this.#values.set(name, [...this.values(name), value]);
       } else throw this.wrong(`There is no option ${printable(rawName)}`);
     }
@@ -82,9 +94,7 @@ export class CommandLine {
 
   /** The value of an option; undefined if it is not given. */
   value(option: string): string | undefined {
-    const all = this.values(option);
-    if (all.length > 1) throw this.wrong(`--${option} is given twice`);
-    return all[0];
+    return this.values(option)[0];
   }
 
   /** All values of an option that may be given several times. */

@@ -57,7 +57,7 @@ export function inStates(
 export function ls(args: readonly string[]): number {
   const line = new CommandLine(args, LS_USAGE, {
     flags: ["json", "wide"],
-    values: ["state"],
+    lists: ["state"],
     words: ["[KIND ...]"],
   });
   const kinds = kindsOf(line.words);

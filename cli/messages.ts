@@ -95,8 +95,10 @@ function timeoutOf(line: CommandLine): { timeout?: number } {
   return timeout === undefined ? {} : { timeout };
 }
 
-function wrongOption(line: CommandLine, option: string, of: string): Failure {
-  return line.wrong(`--${option} is of ${of} only`);
+/** Refuses an option that only objects of the other family have. */
+function refuse(line: CommandLine, option: string, of: string): void {
+  if (line.value(option) === undefined) return;
+  throw line.wrong(`--${option} is of ${of} only`);
 }
 
 function openSysvQueue(target: { key: number } | { id: number }) {
@@ -115,17 +117,17 @@ export async function send(args: readonly string[]): Promise<number> {
   const target = named(line, word!);
   const type = line.integer("type", 1, LONG_MAX);
   const priority = line.integer("priority", 0, 32767);
+  if ("name" in target) refuse(line, "type", "System V");
+  else refuse(line, "priority", "POSIX");
   const options = timeoutOf(line);
   const data = text === undefined
     ? await new Response(Deno.stdin.readable).bytes()
     : new TextEncoder().encode(text);
   attempt(() => {
     if ("name" in target) {
-      if (type !== undefined) throw wrongOption(line, "type", "System V");
       using queue = PosixMessageQueue.open(target.name, { access: "send" });
       queue.sendSync(data, { ...options, priority });
     } else {
-      if (priority !== undefined) throw wrongOption(line, "priority", "POSIX");
       using queue = openSysvQueue(target);
       queue.sendSync(data, { ...options, type });
     }
@@ -164,10 +166,10 @@ export function receive(args: readonly string[]): number {
   });
   const target = named(line, line.words[0]!);
   const type = line.integer("type", -LONG_MAX, LONG_MAX);
+  if ("name" in target) refuse(line, "type", "System V");
   const options = timeoutOf(line);
   const message = attempt((): Received => {
     if ("name" in target) {
-      if (type !== undefined) throw wrongOption(line, "type", "System V");
       using queue = PosixMessageQueue.open(target.name, { access: "receive" });
       return queue.receiveSync(options);
     }
@@ -264,9 +266,7 @@ export function wait(args: readonly string[]): number {
 function semaphoreOf(line: CommandLine): [target: Named, index: number] {
   const target = named(line, line.words[0]!);
   const index = line.integer("index", 0, 65535);
-  if ("name" in target && index !== undefined) {
-    throw wrongOption(line, "index", "System V");
-  }
+  if ("name" in target) refuse(line, "index", "System V");
   return [target, index ?? 0];
 }
 

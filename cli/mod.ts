@@ -20,6 +20,7 @@
 
 import { IpcError } from "../ffi/errors.ts";
 import { printable } from "../ffi/inspect/text.ts";
+import { asksForHelp } from "./command_line.ts";
 import { EXIT, Failure } from "./failure.ts";
 import { writeAll } from "./output.ts";
 
@@ -180,7 +181,7 @@ export async function main(args: readonly string[]): Promise<number> {
       );
     }
     const { run, usage } = await COMMANDS[name]!.load();
-    if (rest.includes("--help")) {
+    if (asksForHelp(rest)) {
       writeAll(Deno.stdout, `${usage}\n`);
       return EXIT.done;
     }

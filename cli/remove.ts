@@ -44,7 +44,7 @@ ${WHAT}`;
 export function rm(args: readonly string[]): number {
   const line = new CommandLine(args, RM_USAGE, {
     flags: ["yes", "dry-run"],
-    values: ["kind"],
+    lists: ["kind"],
     words: ["OBJECT ..."],
   });
   const isReal = isConfirmed(line);

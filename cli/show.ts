@@ -24,7 +24,7 @@ Shows all that is known of one object.
 export function show(args: readonly string[]): number {
   const line = new CommandLine(args, SHOW_USAGE, {
     flags: ["json"],
-    values: ["kind"],
+    lists: ["kind"],
     words: ["OBJECT"],
   });
   const snapshot = inspect({ kinds: kindsOf(line.values("kind")) });

@@ -35,7 +35,8 @@ const LEAVE = "\x1b[?25h\x1b[?1049l";
 /** Runs it. */
 export async function watch(args: readonly string[]): Promise<number> {
   const line = new CommandLine(args, WATCH_USAGE, {
-    values: ["interval", "count", "state"],
+    values: ["interval", "count"],
+    lists: ["state"],
     words: ["[KIND ...]"],
   });
   const kinds = kindsOf(line.words);

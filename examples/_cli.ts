@@ -3,7 +3,7 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { CommandLine, type Syntax } from "../cli/command_line.ts";
+import { asksForHelp, CommandLine, type Syntax } from "../cli/command_line.ts";
 import { Failure } from "../cli/failure.ts";
 
 /**
@@ -12,7 +12,7 @@ import { Failure } from "../cli/failure.ts";
  */
 export function commandLine(usage: string, syntax: Syntax = {}): CommandLine {
   const [, , ...args] = process.argv;
-  if (args.includes("--help")) {
+  if (asksForHelp(args)) {
     console.log(usage);
     process.exit(0);
   }

@@ -300,6 +300,45 @@ leakTest("send, receive, peek, post and wait", async () => {
   }
 });
 
+// Where the objects are missing: what would be looked at first would exit with 3.
+const REFUSED = [
+  "ls constructor",
+  "ls --state mad",
+  "show /none --kind nothing",
+  "who 0",
+  "graph --format dot --output /none/1 --output /none/2",
+  "graph --pid 1.5 --format dot",
+  "rm /none --yes --dry-run",
+  "rm /none --yes=1",
+  "rm /none --kind nothing",
+  "clean --kind memory",
+  "send /none text --type 1",
+  "send /none --type 1",
+  "send 7 --priority 1",
+  "send 7 text --type 0",
+  "receive /none --type 1",
+  "receive 7 --timeout -1",
+  "post /none --index 0",
+  "wait /none --timeout 1 --timeout 1",
+  "--version",
+  "toString",
+];
+
+leakTest(
+  "a wrong command line is refused before anything is looked at",
+  async () => {
+    const results = await ipc(...REFUSED.map((line) => line.split(" ")));
+    for (const [index, { code, stdout, stderr }] of results.entries()) {
+      assertEquals([code, stdout], [2, ""], `${REFUSED[index]}: ${stderr}`);
+    }
+    const [help, sent] = await ipc(
+      ["send", "/none", "--help"],
+      ["send", "/none", "--", "--help"],
+    );
+    assertEquals([help?.code, sent?.code], [0, 3]);
+  },
+);
+
 leakTest("rm and clean remove what is orphaned, and say so", {
   needs: [noQueueList],
 }, async () => {
