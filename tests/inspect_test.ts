@@ -12,7 +12,16 @@ import { SharedMutex, SharedRwLock } from "../ffi/lock.ts";
 import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
 import { SharedRing } from "../ffi/ring.ts";
 import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
-import { PosixSharedMemory, SysvSharedMemory } from "../ffi/shared_memory.ts";
+import {
+  type Memory,
+  MemoryFile,
+  type MemoryMap,
+  PosixSharedMemory,
+  SequenceCell,
+  SysvSharedMemory,
+} from "../ffi/shared_memory.ts";
+import { ENOENT, unless } from "../ffi/libc/errno.ts";
+import { f64, struct } from "../ffi/struct.ts";
 import { peerProgram } from "./interop/peers.ts";
 import { noCompiler } from "./support/c.ts";
 import { runCall, spawnCall } from "./support/child.ts";
@@ -294,6 +303,7 @@ leakTest(
         owner: one.pid,
         state: "locked",
         ownerDied: false,
+        problem: null,
       });
       assertEquals(holder(before, one.pid).roles, ["owns"]);
 
@@ -393,26 +403,165 @@ leakTest("a lock that is recognised by its content tells its state", () => {
   }
 });
 
-leakTest("a ring in POSIX memory tells how full it is", () => {
-  using memory = PosixSharedMemory.create(null, SharedRing.size(1024));
-  try {
-    const library = () =>
-      found(inspect({ kinds: ["posix-memory"] }), "posix-memory", memory.name)
-        .library;
-    assertEquals(library(), null);
-    const ring = SharedRing.create(memory);
-    using producer = ring.producer();
-    producer.writeSync(new Uint8Array(16));
-    assertEquals(library(), {
-      class: "SharedRing",
-      owner: null,
-      state: "24 of 1024 bytes to be consumed",
-      ownerDied: false,
+/** Memory of each kind, with what finds it in a snapshot. */
+function memories(size: number): [
+  memory: PosixSharedMemory | SysvSharedMemory | MemoryMap,
+  kind: "posix-memory" | "sysv-memory" | "memory-file",
+  matches: (object: IpcObject) => boolean,
+][] {
+  const posix = PosixSharedMemory.create(null, size);
+  const unlinked = PosixSharedMemory.create(null, size);
+  PosixSharedMemory.unlink(unlinked.name);
+  const sysv = SysvSharedMemory.create(null, size);
+  sysv.remove();
+  const [open, mapped] = [uniqueName(), uniqueName()];
+  const file = MemoryFile.create(open, size);
+  const other = MemoryFile.create(mapped, size);
+  const map = other.map();
+  other.close();
+  const fileMap = file.map();
+  OPEN.push(file);
+  const isNamed = (name: string) => (object: IpcObject) => object.name === name;
+  return [
+    [posix, "posix-memory", isNamed(posix.name)],
+    [unlinked, "posix-memory", isNamed(unlinked.name)],
+    [sysv, "sysv-memory", ({ ref }) => ref === `sysv-memory:${sysv.id}`],
+    [fileMap, "memory-file", isNamed(`memfd:${open}`)],
+    [map, "memory-file", isNamed(`memfd:${mapped}`)],
+  ];
+}
+
+/** The files of which {@linkcode memories} has given out mappings. */
+const OPEN: MemoryFile[] = [];
+
+/** Calls `use` with memory of each kind. */
+async function forMemories(
+  size: number,
+  use: (
+    memory: Memory,
+    look: () => IpcObject,
+  ) => void | Promise<void>,
+): Promise<void> {
+  for (const [memory, kind, matches] of memories(size)) {
+    try {
+      await use(
+        memory,
+        () => inspect({ kinds: [kind] }).objects.find(matches)!,
+      );
+    } finally {
+      if (memory instanceof PosixSharedMemory) {
+        unless(ENOENT, () => PosixSharedMemory.unlink(memory.name));
+      }
+      memory.close();
+    }
+  }
+  for (const file of OPEN.splice(0)) file.close();
+}
+
+leakTest(
+  "a ring in memory of any kind tells how full it is, and who uses it",
+  async () => {
+    await forMemories(SharedRing.size(1024), (memory, look) => {
+      assertEquals(look().library, null);
+      const ring = SharedRing.create(memory);
+      assertEquals(look().library?.state, "0 of 1024 bytes to be consumed");
+      using producer = ring.producer();
+      producer.writeSync(new Uint8Array(16));
+      using _consumer = ring.consumer();
+      const state = "24 of 1024 bytes to be consumed, " +
+        `consumer ${Deno.pid}, producer ${Deno.pid}`;
+      const expected = {
+        class: "SharedRing",
+        owner: null,
+        state,
+        ownerDied: false,
+        problem: null,
+      };
+      assertEquals(look().library, expected);
+      memory.bytes.fill(0xff, 16, 24); // a capacity that cannot be
+      assertEquals(look().library, null);
     });
-    memory.bytes.fill(0xff, 16, 24); // a capacity that cannot be
-    assertEquals(library(), null);
+  },
+);
+
+leakTest(
+  "a ring whose consumer was killed is stuck while others have it",
+  async () => {
+    using memory = PosixSharedMemory.create(null, SharedRing.size(1024));
+    try {
+      const ring = SharedRing.create(memory);
+      using producer = ring.producer();
+      producer.writeSync(new Uint8Array(16));
+      const child = spawnCall(async (name: string) => {
+        const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
+        const { SharedRing } = await import("../ffi/ring.ts");
+        const memory = PosixSharedMemory.open(name);
+        const consumer = SharedRing.open(memory).consumer();
+        console.log("consumer");
+        setInterval(() => consumer, 1000);
+      }, { argument: memory.name });
+      await using _ = child;
+      await child.expect("consumer\n");
+      const look = () =>
+        found(inspect({ kinds: ["posix-memory"] }), "posix-memory", memory.name)
+          .verdict;
+      assertEquals(look().state, "in use");
+      await kill(child);
+      assertEquals(look().state, "stuck");
+      assertMatch(
+        look().reason,
+        RegExp(`^24 bytes wait, and its consumer ${child.pid} has ended`),
+      );
+    } finally {
+      PosixSharedMemory.unlink(memory.name);
+    }
+  },
+);
+
+leakTest("a cell in memory of any kind is recognised by its mark", async () => {
+  const layout = struct({ value: f64 });
+  await forMemories(SequenceCell.size(layout), (memory, look) => {
+    const cell = new SequenceCell(memory, 0, layout);
+    assertEquals(look().library, null);
+    cell.write({ value: 1 });
+    cell.write({ value: 2 });
+    assertEquals(look().library, {
+      class: "SequenceCell or SequenceBytes",
+      owner: null,
+      state: "sequence 4",
+      ownerDied: false,
+      problem: null,
+    });
+    // As C peers see it.
+    assertEquals(memory.bytes.slice(4, 8), new TextEncoder().encode("CELL"));
+    Atomics.add(memory.atomics.int32, 0, 1);
+    assertEquals(look().library?.state, "sequence 5, a write has begun");
+    assertEquals(look().verdict.state, "in use"); // this process could end it
+  });
+});
+
+leakTest("a cell whose writer is gone during a write is stuck", () => {
+  const name = uniqueName();
+  const layout = struct({ value: f64 });
+  {
+    using memory = PosixSharedMemory.create(name, SequenceCell.size(layout));
+    new SequenceCell(memory, 0, layout).write({ value: 1 });
+    Atomics.add(memory.atomics.int32, 0, 1); // a writer that stops here
+  }
+  try {
+    using _reader = PosixSharedMemory.open(name, { readonly: true });
+    const { verdict } = found(
+      inspect({ kinds: ["posix-memory"] }),
+      "posix-memory",
+      name,
+    );
+    assertEquals(verdict.state, "stuck");
+    assertMatch(
+      verdict.reason,
+      /^a write has begun, and no process that could end it/,
+    );
   } finally {
-    PosixSharedMemory.unlink(memory.name);
+    PosixSharedMemory.unlink(name);
   }
 });
 

@@ -38,6 +38,12 @@ export interface Draft {
   readonly holders: Map<number, HolderDraft>;
 }
 
+/** Whether a process has an object in a role, so far. */
+export function isHeldBy({ holders }: Draft, role: IpcRole): boolean {
+  const bit = 1 << ROLES.indexOf(role);
+  return [...holders.values()].some(({ roles }) => (roles & bit) !== 0);
+}
+
 /** What a kind has by default: nothing is known. */
 const UNKNOWN = { uid: null, gid: null, mode: null, size: null, changed: null };
 

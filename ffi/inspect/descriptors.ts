@@ -21,6 +21,7 @@ import {
   nameOfFile,
   type PosixFiles,
 } from "./file_fields.ts";
+import { CONTENT, contentOfFile, openBehind } from "./contents.ts";
 import { noteLocks } from "./file_locks.ts";
 import type { QueueFiles } from "./posix_queues.ts";
 import type { IpcRole } from "./types.ts";
@@ -197,6 +198,7 @@ export class Descriptors {
     return this.#catalogue.add("memory-file", inode, {
       ...(isSame ? fileFields(status!) : { inode }),
       name: target.slice(1).replace(DELETED, ""),
+      [CONTENT]: contentOfFile(openBehind(links, fd), inode),
     });
   }
 

@@ -1,16 +1,14 @@
 // Objects of this library, which are recognised by their content: a lock by the number of
-// its semaphores and their values, a ring by the header at the beginning of POSIX memory.
+// its semaphores and their values, a ring or a cell by what is at the beginning of memory.
 
-import {
-  BROADCAST,
-  MANY_TO_ONE,
-  ONE_TO_ONE,
-  type RingSketch,
-} from "../ring/region.ts";
+import { BROADCAST, MANY_TO_ONE, ONE_TO_ONE } from "../ring/region.ts";
+import type { RingSketch } from "../ring/sketch.ts";
+import type { Participant } from "../ring/slots.ts";
 import { CONDITION, GATES, MUTEX, RW_LOCK } from "../lock/kinds.ts";
 import { LOCK, type LockKind, MARK, READERS, TURN } from "../lock/lock_set.ts";
-import { RING } from "./posix_files.ts";
-import type { Catalogue, Draft } from "./catalogue.ts";
+import { type Catalogue, type Draft, isHeldBy } from "./catalogue.ts";
+import { CONTENT, type Content } from "./contents.ts";
+import { processOf } from "./processes.ts";
 import type { InspectedSemaphore, LibraryObject } from "./types.ts";
 
 type Semaphores = readonly InspectedSemaphore[];
@@ -18,7 +16,7 @@ type Recognise = (draft: Draft, catalogue: Catalogue) => LibraryObject | null;
 
 const RECOGNISERS: readonly Recognise[] = [
   recogniseLock,
-  recogniseRing,
+  recogniseContent,
 ];
 
 /** The object of this library that an object is; null if it is none. */
@@ -89,6 +87,7 @@ function lockOf(
     owner,
     state: states.filter(Boolean).join(", "),
     ownerDied,
+    problem: null,
   };
 }
 
@@ -103,6 +102,7 @@ function conditionOf(semaphores: Semaphores): LibraryObject {
     owner: null,
     state: `${waiters} wait`,
     ownerDied: false,
+    problem: null,
   };
 }
 
@@ -112,18 +112,61 @@ const RINGS = {
   [BROADCAST]: "SharedBroadcast",
 };
 
-function recogniseRing({ fields }: Draft): LibraryObject | null {
-  const ringed = fields as { [RING]?: RingSketch | undefined };
-  const ring = ringed[RING];
-  delete ringed[RING];
-  if (ring === undefined) return null;
-  const { kind, capacity, used } = ring;
-  return {
-    class: RINGS[kind],
-    owner: null,
-    state: used === null
+function recogniseContent(draft: Draft): LibraryObject | null {
+  const fields = draft.fields as { [CONTENT]?: Content | undefined };
+  const content = fields[CONTENT];
+  delete fields[CONTENT];
+  if (content?.ring !== undefined) return ringOf(content.ring);
+  return content?.sequence === undefined
+    ? null
+    : cellOf(draft, content.sequence, content);
+}
+
+function participants(what: string, all: readonly Participant[]): string[] {
+  if (all.length === 0) return [];
+  const shown = all.slice(0, 4).map(({ id, hasEnded }) =>
+    hasEnded ? `${id} (ended)` : `${processOf(id)}`
+  );
+  const rest = all.length > shown.length
+    ? ` and ${all.length - shown.length} more`
+    : "";
+  return [`${what}${all.length > 1 ? "s" : ""} ${shown.join(" ")}${rest}`];
+}
+
+function ringOf({ kind, capacity, used, ...who }: RingSketch): LibraryObject {
+  const { consumer, producers } = who;
+  const state = [
+    used === null
       ? `${capacity} bytes`
       : `${used} of ${capacity} bytes to be consumed`,
+    ...participants("consumer", consumer === undefined ? [] : [consumer]),
+    ...participants("producer", producers),
+  ].join(", ");
+  const problem = consumer?.hasEnded === true && used !== null && used > 0
+    ? `${used} bytes wait, and its consumer ${consumer.id} has ended`
+    : null;
+  return { class: RINGS[kind], owner: null, state, ownerDied: false, problem };
+}
+
+/** A cell, during a write if its sequence is odd. */
+function cellOf(
+  draft: Draft,
+  sequence: number,
+  { again }: Content,
+): LibraryObject {
+  const isOdd = (sequence & 1) !== 0;
+  // A writer that has come and gone meanwhile has changed it.
+  const isTorn = isOdd && !isHeldBy(draft, "writes") &&
+    (again === undefined || again().sequence === sequence);
+  return {
+    class: "SequenceCell or SequenceBytes",
+    owner: null,
+    state: isOdd
+      ? `sequence ${sequence}, a write has begun`
+      : `sequence ${sequence}`,
     ownerDied: false,
+    problem: isTorn
+      ? "a write has begun, and no process that could end it has the memory"
+      : null,
   };
 }

@@ -3,11 +3,12 @@
 import { deviceName, type Mount } from "../kernel/mount_table.ts";
 import { linesAt } from "../kernel/proc_files.ts";
 import type { Catalogue } from "./catalogue.ts";
+import { CONTENT, type Content, contentOfMemory } from "./contents.ts";
 import type { Descriptors, Place } from "./descriptors.ts";
 import { fileKey, type PosixFiles } from "./file_fields.ts";
 import type { IpcRole } from "./types.ts";
 
-const LINE = /^(\w+)-(\w+) (\S{4}) \w+ (\w+):(\w+) (\d+) *(.*)$/s;
+const LINE = /^(\w+)-(\w+) (\S{4}) (\w+) (\w+):(\w+) (\d+) *(.*)$/s;
 const SHARED = "s";
 
 /** A part of a process's memory that is an object. */
@@ -46,8 +47,8 @@ export class Mappings {
       if (line[line.indexOf(" ") + 4] !== SHARED) continue;
       const cells = line.match(LINE);
       if (cells === null) continue;
-      const [, start, end, permissions, major, minor, inode, path] =
-        cells as unknown as Cells;
+      const [, start, end, permissions, ...rest] = cells as unknown as Cells;
+      const [fileOffset, major, minor, inode, path] = rest;
       const device = deviceName(parseInt(major, 16), parseInt(minor, 16));
       const ref = this.#refOf(place, device, Number(inode), path);
       if (ref === undefined) continue;
@@ -55,6 +56,10 @@ export class Mappings {
       if (permissions[0] === "r") roles.push("reads");
       if (permissions[1] === "w") roles.push("writes");
       this.#catalogue.noteMapping(ref, place.pid, roles);
+      if (parseInt(fileOffset, 16) === 0) {
+        const size = Number(BigInt(`0x${end}`) - BigInt(`0x${start}`));
+        this.#look(ref, directory, BigInt(`0x${start}`), size);
+      }
       found.push({
         start: BigInt(`0x${start}`),
         end: BigInt(`0x${end}`),
@@ -62,6 +67,14 @@ export class Mappings {
       });
     }
     return lines === 0 ? undefined : found;
+  }
+
+  /** Looks at what is in an object, if that is not known. */
+  #look(ref: string, process: number, address: bigint, size: number): void {
+    const { kind, fields } = this.#catalogue.drafts.get(ref)!;
+    const content = fields as { [CONTENT]?: Content | undefined };
+    if (kind === "posix-semaphore" || content[CONTENT] !== undefined) return;
+    content[CONTENT] = contentOfMemory(process, address, size);
   }
 
   #refOf(
@@ -93,4 +106,13 @@ export class Mappings {
   }
 }
 
-type Cells = [string, string, string, string, string, string, string, string];
+type Cells = [
+  ...[line: string, start: string, end: string, permissions: string],
+  ...[
+    offset: string,
+    major: string,
+    minor: string,
+    inode: string,
+    path: string,
+  ],
+];

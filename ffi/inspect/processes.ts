@@ -17,6 +17,12 @@ import type { IpcProcess } from "./types.ts";
 const TICKS = 100; // a second has so many, in what the kernel tells to programs
 const NUMBER = /^\d+$/;
 
+/** The process of a thread; the number of the thread if that is not shown. */
+export function processOf(thread: number): number {
+  const status = textAt(AT_FDCWD, `/proc/${thread}/status`);
+  return Number(status?.match(/^Tgid:\s*(\d+)/m)?.[1] ?? thread);
+}
+
 /** The directory /proc, while a snapshot is taken. */
 export class ProcDirectory implements Disposable {
   readonly fd: number;

@@ -333,6 +333,8 @@ export interface LibraryObject {
   readonly state: string;
   /** Whether an owner has died in it, and the data was not repaired since. */
   readonly ownerDied: boolean;
+  /** What keeps it from being used, in one line; null if nothing is known. */
+  readonly problem: string | null;
 }
 
 /** Something that a snapshot lacks, and why. */

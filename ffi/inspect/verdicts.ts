@@ -72,7 +72,7 @@ class Judge {
 
   verdictOn(object: Unjudged): IpcVerdict {
     return this.#deadlock(object) ?? this.#deadOwner(object) ??
-      this.#ofKind(object);
+      this.#problem(object) ?? this.#ofKind(object);
   }
 
   #deadlock({ ref }: Unjudged): IpcVerdict | undefined {
@@ -96,6 +96,15 @@ class Judge {
         (waiters.length > 0 ? `; ${this.#list(waiters)} waits` : ""),
       true,
     );
+  }
+
+  /** What keeps those who hold the object from using it. */
+  #problem({ library, holders }: Unjudged): IpcVerdict | undefined {
+    return library?.problem && holders.length > 0
+      ? stuck(
+        `${library.problem}${this.#unless}; ${this.#list(holders)} has it`,
+      )
+      : undefined;
   }
 
   #ofKind(object: Unjudged): IpcVerdict {

@@ -12,6 +12,7 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import {
+  AT_EMPTY_PATH,
   AT_FDCWD,
   AT_NO_AUTOMOUNT,
   AT_STATX_DONT_SYNC,
@@ -59,15 +60,19 @@ function result(call: () => number, syscall: string, path: string): number {
   }
 }
 
-/** Opens a file or a directory: its descriptor, or the negative error number. */
+/**
+ * Opens a file or a directory: its descriptor, or the negative error number. A symbolic
+ * link is followed only if that is asked for.
+ */
 export function openAt(
   directory: number,
   path: string,
   flags: number,
+  follows = false,
 ): number {
   const text = cText(path);
   const { openat } = fcntl();
-  const all = flags | O_CLOEXEC | O_NOFOLLOW;
+  const all = flags | O_CLOEXEC | (follows ? 0 : O_NOFOLLOW);
   return result(() => openat(directory, text, all, 0), "openat", path);
 }
 
@@ -167,6 +172,16 @@ export function statusAt(
   const flags = QUICK | (AT_SYMLINK_NOFOLLOW & ~follow);
   const text = cText(path);
   return callStatx(directory, text, flags, STATX_BASIC_STATS, bytes) === -1
+    ? undefined
+    : statx.view(bytes);
+}
+
+/** The status of an open file; undefined on failure. */
+export function statusOfOpen(fd: number): FileStatus | undefined {
+  const bytes = new Uint8Array(statx.size);
+  const flags = QUICK | AT_EMPTY_PATH;
+  const nothing = cText("");
+  return callStatx(fd, nothing, flags, STATX_BASIC_STATS, bytes) === -1
     ? undefined
     : statx.view(bytes);
 }

@@ -14,6 +14,9 @@ import { mappingOf, type Memory, wordOf } from "./memory.ts";
 
 /** The bytes before the value: the sequence, and the padding that aligns the value. */
 export const HEAD = 8;
+/** Where a mark is, in that padding, by which a cell is recognised: the bytes "CELL". */
+export const MARK_AT = 4;
+export const MARK: Uint8Array<ArrayBuffer> = new TextEncoder().encode("CELL");
 const ALL = 0x7fffffff; // waiters
 // A copy ends early where a write has begun. It checks that after so many bytes.
 const CHUNK = 1 << 18;
@@ -29,6 +32,7 @@ export class Sequence {
   readonly #memory: Memory;
   readonly offset: number;
   readonly size: number; // of the value, in bytes
+  #isMarked = false;
 
   constructor(memory: Memory, offset: number, size: number) {
     const mapping = mappingOf(memory);
@@ -67,6 +71,8 @@ export class Sequence {
     const mapping = this.#mapping();
     // It is odd already if a writer died during a write.
     mapping.change(this.offset, "or", 1);
+    if (!this.#isMarked) mapping.writeChecked(this.offset + MARK_AT, MARK);
+    this.#isMarked = true;
     fence(); // the sequence is odd before any byte of the value is written
     mapping.writeChecked(this.offset + HEAD, value);
     mapping.change(this.offset, "add", 1); // and even after the last one

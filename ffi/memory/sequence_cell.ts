@@ -19,7 +19,9 @@ import { checkedSize, HEAD, Sequence } from "./sequence.ts";
  * Readers never delay the writer; a reader that overlaps with a write tries again.
  *
  * The sequence is odd during a write, and has grown by 2 afterwards. Zeroed memory is a
- * cell whose value is all zeroes.
+ * cell whose value is all zeroes. A write from here puts the bytes "CELL" into the padding
+ * behind the sequence, by which `inspect()` recognises a cell at the beginning of memory;
+ * a peer in C may do that, too, and need not.
  *
  * **One writer at a time**: several need a semaphore or lock. A writer that dies during
  * a write leaves an odd sequence, and the value cannot be read until the next write. Use

@@ -13,15 +13,15 @@ export const RECORD = 8;
 /** The type of a record that is no message. */
 export const PADDING = -1;
 const ALIGNMENT = 64; // of the header, in memory
-const MIN_CAPACITY = 64;
+export const MIN_CAPACITY = 64;
 const MAX_CAPACITY = 0x4000_0000;
 
 // Our header.
-const MAGIC = 0x474e_4952_4350_494cn; // "LIPCRING", little-endian
-const VERSION = 1;
-const VERSION_AT = 8;
-const KIND_AT = 12;
-const CAPACITY_AT = 16;
+export const MAGIC = 0x474e_4952_4350_494cn; // "LIPCRING", little-endian
+export const VERSION = 1;
+export const VERSION_AT = 8;
+export const KIND_AT = 12;
+export const CAPACITY_AT = 16;
 const LOST_AT = 24;
 /** The consumer's slot in the header. */
 export const CONSUMER_SLOT = 64;
@@ -33,8 +33,8 @@ export const SLOT = 64;
 export const MAX_PRODUCERS: number = (HEADER - PRODUCER_SLOTS) / SLOT;
 
 // The trailer of a ring, from its beginning.
-const TAIL = 128;
-const HEAD = 384;
+export const TAIL = 128;
+export const HEAD = 384;
 const TRAILER = 768;
 // Of a broadcast.
 const INTENT = 0;
@@ -74,7 +74,7 @@ function checkCapacity(value: unknown): asserts value is number {
   );
 }
 
-function isPowerOfTwo(value: number): boolean {
+export function isPowerOfTwo(value: number): boolean {
   return value >= MIN_CAPACITY && value <= MAX_CAPACITY &&
     (value & (value - 1)) === 0;
 }
@@ -149,39 +149,6 @@ export function open(
     !isPowerOfTwo(capacity) || sizeOf(kind, capacity) > mapping.length - offset
   ) fail(`its capacity of ${capacity} bytes is wrong`);
   return new Region(mapping, offset, kind, capacity);
-}
-
-/** What a ring that is not opened tells of itself. */
-export interface RingSketch {
-  readonly kind: RingKind;
-  readonly capacity: number;
-  /** The bytes that are to be consumed; null for a broadcast, which is not emptied. */
-  readonly used: number | null;
-}
-
-/**
- * The ring at the beginning of a file of that size, which `read` reads in parts; undefined
- * if there is none. What it has may be damaged, so nothing of it is trusted.
- */
-export function sketchOf(
-  size: number,
-  read: (offset: number, length: number) => DataView | undefined,
-): RingSketch | undefined {
-  if (size < HEADER + MIN_CAPACITY) return undefined;
-  const header = read(0, LOST_AT);
-  if (header?.getBigInt64(0, true) !== MAGIC) return undefined;
-  const kind = header.getInt32(KIND_AT, true) as RingKind;
-  const capacity = Number(header.getBigInt64(CAPACITY_AT, true));
-  if (
-    header.getInt32(VERSION_AT, true) !== VERSION || kind < ONE_TO_ONE ||
-    kind > BROADCAST || !isPowerOfTwo(capacity) || sizeOf(kind, capacity) > size
-  ) return undefined;
-  if (kind === BROADCAST) return { kind, capacity, used: null };
-  const trailer = read(HEADER + capacity, HEAD + 8);
-  if (trailer === undefined) return undefined;
-  const [head, tail] = [HEAD, TAIL].map((at) => trailer.getBigInt64(at, true));
-  const used = Number(tail! - head!);
-  return { kind, capacity, used: Math.min(Math.max(used, 0), capacity) };
 }
 
 /** The memory of one ring, as words and bytes. */

@@ -25,6 +25,43 @@ const GENERATIONS = 0xff_ffff;
 const INDEX_BITS = 6;
 const FIRST_OWNER = -2; // the type of padding is -1, and those of messages are above 0
 
+/** A thread that takes part in a ring. */
+export interface Participant {
+  /** Its number. */
+  readonly id: number;
+  /** Whether it has certainly ended. */
+  readonly hasEnded: boolean;
+}
+
+/** The participant in a slot of a header that was copied; undefined if the slot is free. */
+function participantIn(header: DataView, at: number): Participant | undefined {
+  const { id, generation } = partsOf(header.getBigInt64(at, true));
+  if (id <= 0) return undefined;
+  const isStamped = header.getInt32(at + STAMP, true) === generation;
+  const identity = isStamped
+    ? {
+      id,
+      start: header.getBigInt64(at + START, true),
+      namespace: header.getBigInt64(at + NAMESPACE, true),
+    }
+    : { id, start: 0n, namespace: ownIdentity().namespace };
+  return { id, hasEnded: hasEnded(identity) };
+}
+
+/** Who takes part in a ring with this header, which is not trusted. */
+export function participantsIn(
+  header: DataView,
+): { consumer: Participant | undefined; producers: Participant[] } {
+  const producers: Participant[] = [];
+  for (let index = 0; index < MAX_PRODUCERS; index++) {
+    const at = PRODUCER_SLOTS + index * SLOT;
+    if (partsOf(header.getBigInt64(at, true)).generation === 0) break;
+    const producer = participantIn(header, at);
+    if (producer !== undefined) producers.push(producer);
+  }
+  return { consumer: participantIn(header, CONSUMER_SLOT), producers };
+}
+
 /** The slot of one participant. */
 export class Slot {
   readonly #region: Region;

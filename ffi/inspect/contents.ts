@@ -1,0 +1,132 @@
+// What is at the beginning of shared memory: a ring or a cell of this library.
+//
+// Nothing is attached or mapped for that. A file is read through its descriptor: one of
+// /dev/shm by its path, others by a link of /proc, after a check that it is the file that
+// was meant. Memory that has no file which can be opened is read in a process that has it
+// mapped, and only pages that are there: a page fault could wait for that process.
+
+import { openAt, statusOfOpen } from "../kernel/proc_files.ts";
+import { AT_FDCWD, O_NONBLOCK, O_PATH, O_RDONLY } from "../libc/fcntl.ts";
+import { S_IFMT, S_IFREG } from "../libc/sys_stat.ts";
+import { pageSize, unistd } from "../libc/unistd.ts";
+import { HEAD as CELL_HEAD, MARK, MARK_AT } from "../memory/sequence.ts";
+import { ringIn, type RingSketch } from "../ring/sketch.ts";
+
+/** The field of a draft that has the content of its memory. It is not of the object. */
+export const CONTENT: unique symbol = Symbol("content");
+
+/** What is in memory; all undefined if nothing is recognised. */
+export interface Content {
+  readonly ring?: RingSketch | undefined;
+  /** The sequence of a cell. */
+  readonly sequence?: number | undefined;
+  /** Looks again. */
+  readonly again?: (() => Content) | undefined;
+}
+
+/** Reads bytes of memory: as many as are asked for, or undefined. */
+export type ReadMemory = (
+  offset: number,
+  length: number,
+) => DataView | undefined;
+
+/** What is in memory of that size. */
+export function contentOf(size: number, read: ReadMemory): Content {
+  if (size <= CELL_HEAD) return {};
+  const head = read(0, CELL_HEAD);
+  if (head === undefined) return {};
+  if (MARK.every((byte, at) => head.getUint8(MARK_AT + at) === byte)) {
+    return { sequence: head.getUint32(0, true) };
+  }
+  return { ring: ringIn(size, read) };
+}
+
+/** The same of a file that is opened with O_PATH, as {@linkcode inFile} takes it. */
+export function contentOfFile(
+  place: number,
+  inode: number,
+): Content | undefined {
+  return inFile(
+    place,
+    inode,
+    (fd, size) =>
+      contentOf(size, (offset, length) => bytesAt(fd, BigInt(offset), length)),
+  );
+}
+
+/**
+ * Opens a file again to read it, which was opened with O_PATH, and closes it. Undefined if
+ * it is negative, or not the regular file with this inode: another file, a FIFO or a device
+ * that has taken the place is not opened.
+ */
+export function inFile<T>(
+  place: number,
+  inode: number,
+  use: (fd: number, size: number) => T,
+): T | undefined {
+  if (place < 0) return undefined;
+  const { close } = unistd();
+  try {
+    const status = statusOfOpen(place);
+    const isMeant = status !== undefined && Number(status.stx_ino) === inode &&
+      (status.stx_mode & S_IFMT) === S_IFREG;
+    if (!isMeant) return undefined;
+    // Without waiting for a process that has a lease on the file.
+    const link = `/proc/self/fd/${place}`;
+    const fd = openAt(AT_FDCWD, link, O_RDONLY | O_NONBLOCK, true);
+    if (fd < 0) return undefined;
+    try {
+      return use(fd, Number(status.stx_size));
+    } finally {
+      close(fd);
+    }
+  } finally {
+    close(place);
+  }
+}
+
+/** Opens the file itself that a link of /proc leads to, which has no effect on it. */
+export function openBehind(directory: number, link: string): number {
+  return openAt(directory, link, O_PATH, true);
+}
+
+const PRESENT = 1n << 63n; // in an entry of pagemap
+const ENTRY = 8;
+
+/** What is in memory that a process has mapped at an address. */
+export function contentOfMemory(
+  process: number,
+  address: bigint,
+  size: number,
+): Content | undefined {
+  const { close } = unistd();
+  const memory = openAt(process, "mem", O_RDONLY);
+  if (memory < 0) return undefined;
+  const pages = openAt(process, "pagemap", O_RDONLY);
+  try {
+    return contentOf(size, (offset, length) => {
+      const start = address + BigInt(offset);
+      const page = BigInt(pageSize());
+      for (let at = start / page; at * page < start + BigInt(length); at++) {
+        const entry = bytesAt(pages, at * BigInt(ENTRY), ENTRY);
+        const isPresent = entry !== undefined &&
+          (entry.getBigUint64(0, true) & PRESENT) !== 0n;
+        if (!isPresent) return undefined;
+      }
+      return bytesAt(memory, start, length);
+    });
+  } finally {
+    if (pages >= 0) close(pages);
+    close(memory);
+  }
+}
+
+function bytesAt(
+  fd: number,
+  offset: bigint,
+  length: number,
+): DataView | undefined {
+  const bytes = new Uint8Array(length);
+  const size = unistd().pread(fd, bytes, length, offset);
+  return size === length ? new DataView(bytes.buffer) : undefined;
+}
