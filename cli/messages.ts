@@ -142,18 +142,25 @@ interface Received {
   readonly priority?: number;
 }
 
+/** The reader has gone, and the message with it. */
+function lose(): void {
+  throw new Failure(
+    EXIT.failed,
+    "Cannot write the message: the reader has gone",
+  );
+}
+
 function print(message: Received, isJson: boolean): void {
   const { data, ...about } = message;
   const text = new TextDecoder().decode(data);
-  const output = standardOutput(true);
+  const output = standardOutput(true, lose);
   if (isJson) {
     const size = data.length;
     output.print(jsonOf({ ...about, size, text, base64: data.toBase64() }));
   } else if (Deno.stdout.isTerminal()) {
     output.print(text.split("\n").map(printable).join("\n"));
   } else {
-    writeAll(Deno.stdout, data);
-    writeAll(Deno.stdout, "\n");
+    writeAll(Deno.stdout, Uint8Array.of(...data, 0x0a), lose);
   }
 }
 

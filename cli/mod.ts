@@ -22,7 +22,7 @@ import { IpcError } from "../ffi/errors.ts";
 import { printable } from "../ffi/inspect/text.ts";
 import { asksForHelp } from "./command_line.ts";
 import { EXIT, Failure } from "./failure.ts";
-import { writeAll } from "./output.ts";
+import { warn, writeAll } from "./output.ts";
 
 /** A command: what it is for, and the module that runs it, which is loaded then. */
 interface Command {
@@ -169,11 +169,12 @@ ${lines.join("\n")}
  */
 export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
-  if (name === undefined || name === "--help" || name === "help") {
-    writeAll(name === undefined ? Deno.stderr : Deno.stdout, `${help()}\n`);
-    return name === undefined ? EXIT.usage : EXIT.done;
-  }
   try {
+    if (name === undefined) throw new Failure(EXIT.usage, help());
+    if (name === "--help" || name === "help") {
+      writeAll(Deno.stdout, `${help()}\n`);
+      return EXIT.done;
+    }
     if (!Object.hasOwn(COMMANDS, name)) {
       throw new Failure(
         EXIT.usage,
@@ -191,7 +192,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const text = error instanceof IpcError
       ? printable(error.message)
       : error.message;
-    writeAll(Deno.stderr, `${text}\n`);
+    warn(text);
     return error instanceof Failure ? error.code : EXIT.failed;
   }
 }

@@ -2,6 +2,7 @@
 
 import type { Unseen } from "../ffi/inspect.ts";
 import { printable } from "../ffi/inspect/text.ts";
+import { EXIT, Failure } from "./failure.ts";
 import { type Style, styleOf, takesColors } from "./style.ts";
 
 /** The output of a command. */
@@ -14,21 +15,32 @@ export interface Output {
 }
 
 /** Standard output and standard error. */
-export function standardOutput(isWide: boolean): Output {
+export function standardOutput(isWide: boolean, ifGone = end): Output {
   const isTerminal = Deno.stdout.isTerminal();
   return {
     style: styleOf(takesColors()),
-    width: isTerminal && !isWide ? columns() : Infinity,
-    print: (line) => writeAll(Deno.stdout, `${line}\n`),
-    warn: (line) => writeAll(Deno.stderr, `${line}\n`),
+    width: isTerminal && !isWide ? terminalSize().columns : Infinity,
+    print: (line) => writeAll(Deno.stdout, `${line}\n`, ifGone),
+    warn,
   };
 }
 
-function columns(): number {
+/** Writes a line to standard error. That it cannot be written changes nothing. */
+export function warn(line: string): void {
   try {
-    return Deno.consoleSize().columns;
+    writeAll(Deno.stderr, `${line}\n`, () => {});
   } catch {
-    return 80;
+    // There is nowhere to tell it.
+  }
+}
+
+/** The present size of the terminal; 80 columns and 24 rows where it does not tell. */
+export function terminalSize(): { columns: number; rows: number } {
+  try {
+    const { columns, rows } = Deno.consoleSize();
+    return { columns: columns || 80, rows: rows || 24 };
+  } catch {
+    return { columns: 80, rows: 24 };
   }
 }
 
@@ -36,8 +48,16 @@ interface Writer {
   writeSync(bytes: Uint8Array): number;
 }
 
-/** Writes a text. A reader that has gone, such as head(1), ends the program quietly. */
-export function writeAll(to: Writer, text: string | Uint8Array): void {
+function end(): void {
+  Deno.exit(0);
+}
+
+/** Writes a text. A reader that has gone, such as head(1), ends the program by default. */
+export function writeAll(
+  to: Writer,
+  text: string | Uint8Array,
+  ifGone = end,
+): void {
   const bytes = typeof text === "string"
     ? new TextEncoder().encode(text)
     : text;
@@ -46,8 +66,9 @@ export function writeAll(to: Writer, text: string | Uint8Array): void {
       done += to.writeSync(bytes.subarray(done));
     }
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
-    throw error;
+    if (error instanceof Deno.errors.BrokenPipe) return ifGone();
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Failure(EXIT.failed, `Cannot write the output: ${reason}`);
   }
 }
 

@@ -49,7 +49,7 @@ export function rm(args: readonly string[]): number {
   });
   const isReal = isConfirmed(line);
   const snapshot = inspect({ kinds: kindsOf(line.values("kind")) });
-  const output = standardOutput(true);
+  const output = standardOutput(true, goOn);
   const objects = line.words.map((word) => objectOf(snapshot, word));
   const results = objects.map((object) => {
     const reason = reasonAgainst(object);
@@ -67,7 +67,7 @@ export function clean(args: readonly string[]): number {
   });
   const isReal = isConfirmed(line);
   const snapshot = inspect({ kinds: kindsOf(line.words) });
-  const output = standardOutput(true);
+  const output = standardOutput(true, goOn);
   const orphans = snapshot.objects.filter(({ verdict }) =>
     verdict.state === "orphaned"
   );
@@ -92,6 +92,9 @@ export function clean(args: readonly string[]): number {
   warnOfUnseen(output, snapshot.unseen);
   return isAll ? EXIT.done : EXIT.refused;
 }
+
+/** What was begun is finished, also if nobody reads what is said of it. */
+function goOn(): void {}
 
 /** Whether --yes is given, as opposed to --dry-run. */
 function isConfirmed(line: CommandLine): boolean {

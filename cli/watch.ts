@@ -9,7 +9,12 @@ import { EXIT } from "./failure.ts";
 import { timeOf } from "./format.ts";
 import { inStates, listOf } from "./ls.ts";
 import { kindsOf } from "./objects.ts";
-import { type Output, standardOutput, writeAll } from "./output.ts";
+import {
+  type Output,
+  standardOutput,
+  terminalSize,
+  writeAll,
+} from "./output.ts";
 import { cut, widthOf } from "./table.ts";
 
 export const WATCH_USAGE =
@@ -44,12 +49,16 @@ export async function watch(args: readonly string[]): Promise<number> {
   inStates([], states);
   const interval = (line.number("interval", 0.1, 86400) ?? 2) * 1000;
   const count = line.integer("count", 1, 1e9) ?? Infinity;
-  const isTerminal = Deno.stdout.isTerminal();
-  const output = standardOutput(!isTerminal);
+  // A dumb terminal cannot be written to in place.
+  const isTerminal = Deno.stdout.isTerminal() &&
+    Deno.env.get("TERM") !== "dumb";
   const interrupted = new AbortController();
   const stop = () => interrupted.abort();
   Deno.addSignalListener("SIGINT", stop);
   Deno.addSignalListener("SIGTERM", stop);
+  let draw = () => {};
+  const resized = () => draw();
+  Deno.addSignalListener("SIGWINCH", resized);
   if (isTerminal) writeAll(Deno.stdout, ENTER);
   try {
     let before: readonly IpcObject[] | undefined;
@@ -59,11 +68,18 @@ export async function watch(args: readonly string[]): Promise<number> {
       const snapshot = inspect({ kinds });
       const objects = inStates(snapshot.objects, states);
       const changes = changesOf(before ?? objects, objects);
+      const output = standardOutput(!isTerminal);
       if (isTerminal) {
-        writeAll(
-          Deno.stdout,
-          screenOf({ ...snapshot, objects }, changes, output),
-        );
+        draw = () =>
+          writeAll(
+            Deno.stdout,
+            screenOf(
+              { ...snapshot, objects },
+              changes,
+              standardOutput(false),
+            ),
+          );
+        draw();
       } else if (before === undefined) {
         for (const text of listOf(snapshot, byState(objects), output, false)) {
           output.print(text);
@@ -79,6 +95,7 @@ export async function watch(args: readonly string[]): Promise<number> {
     if (isTerminal) writeAll(Deno.stdout, LEAVE);
     Deno.removeSignalListener("SIGINT", stop);
     Deno.removeSignalListener("SIGTERM", stop);
+    Deno.removeSignalListener("SIGWINCH", resized);
   }
   return EXIT.done;
 }
@@ -118,7 +135,7 @@ function screenOf(
   output: Output,
 ): string {
   const { style } = output;
-  const { rows } = Deno.consoleSize();
+  const { rows } = terminalSize();
   const gone = [...changes.values()].filter(({ kind }) => kind === "gone")
     .map(({ object }) => object);
   const objects = byState([...snapshot.objects, ...gone]);

@@ -15,7 +15,7 @@ import { runCall, spawnCall } from "./support/child.ts";
 import { kill } from "./support/kills.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueKey, uniqueName } from "./support/names.ts";
-import { exists, spawn, succeeds } from "./support/process.ts";
+import { exists, run, spawn, succeeds } from "./support/process.ts";
 import { noQueueList } from "./support/queue_list.ts";
 import { rounds, SOAK } from "./support/rounds.ts";
 
@@ -538,8 +538,85 @@ leakTest("watch tells each change, and ends at a signal", async () => {
   assertEquals([code, stdout.includes("\x1b")], [0, false]);
 });
 
+const noScript = succeeds("script", "--version")
+  ? null
+  : "no script (util-linux)";
+
+leakTest("watch is drawn again when the terminal is resized", {
+  needs: [noScript],
+}, async () => {
+  const module = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
+  const command = `stty rows 10 cols 70; '${Deno.execPath()}' run -A ` +
+    `'${module}' watch --interval 1000 & read go; stty rows 6 cols 50; read go; ` +
+    `kill -TERM $!; wait $!`;
+  await using child = spawn("script", {
+    args: ["-qec", command, "/dev/null"],
+    env: { TERM: "xterm", SHELL: "/bin/sh" },
+  });
+  const end = "\x1b[K\x1b[J"; // of a screen
+  await child.expect(end);
+  await child.send("go");
+  await child.expect(end);
+  await child.send("go");
+  const { stdout } = await child.ended();
+  const [first, second] = stdout.split("\x1b[H").slice(1)
+    .map((screen) => screen.split("\x1b[J")[0]!.split("\r\n"));
+  assert(first!.length > 6, stdout);
+  assert(second!.length <= 6, stdout);
+  // deno-lint-ignore no-control-regex
+  const plain = second!.map((line) => line.replace(/\x1b\[\d*[mK]/g, ""));
+  assert(plain.every((line) => widthOf(line) <= 50), stdout);
+});
+
+leakTest("watch on a dumb terminal writes lines", {
+  needs: [noScript],
+}, async () => {
+  const module = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
+  const command = `'${Deno.execPath()}' run -A '${module}' watch --count 1`;
+  await using child = spawn("script", {
+    args: ["-qec", command, "/dev/null"],
+    env: { TERM: "dumb", SHELL: "/bin/sh" },
+  });
+  const { stdout, code } = await child.ended();
+  assertEquals([code, stdout.includes("\x1b")], [0, false]);
+});
+
+leakTest("output that is not read, or cannot be written", async () => {
+  const module = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
+  const ipc = `'${Deno.execPath()}' run -A '${module}'`;
+  using queue = SysvMessageQueue.create(null);
+  using directory = scratch();
+  const orphans = [makeOrphan(await deadPid()), makeOrphan(await deadPid())];
+  /** The exit code of a command, and what it has said, with such a standard output. */
+  const codeWith = async (output: string, command: string) => {
+    const script = `${output}; ${ipc} ${command} >&5; echo $?`;
+    const args = ["-c", script, `${directory.path}/fifo`];
+    const { stdout, stderr } = await run("bash", { args });
+    return [Number(stdout), stderr] as const;
+  };
+  const full = "exec 5>/dev/full";
+  // A FIFO whose only reader has gone.
+  const gone = 'mkfifo "$0"; exec 4<>"$0" 5>"$0" 4<&-; rm "$0"';
+  try {
+    for (const command of ["ls pipe", "--help"]) {
+      const [code, message] = await codeWith(full, command);
+      assertEquals(code, 1);
+      assert(message.startsWith("Cannot write the output: "), message);
+      assertEquals((await codeWith(gone, command))[0], 0);
+    }
+    // A message is taken, and lost; what was to be removed is removed.
+    queue.sendSync(Uint8Array.of(1));
+    assertEquals((await codeWith(gone, `receive ${queue.id}`))[0], 1);
+    const refs = orphans.map(({ ref }) => ref).join(" ");
+    assertEquals((await codeWith(gone, `rm --yes ${refs}`))[0], 0);
+    for (const { name } of orphans) assert(!exists(`/dev/shm${name}`));
+  } finally {
+    queue.remove();
+  }
+});
+
 leakTest("watch refreshes a terminal in place", {
-  needs: [succeeds("script", "--version") ? null : "no script (util-linux)"],
+  needs: [noScript],
 }, async () => {
   const module = fromFileUrl(new URL("../cli/mod.ts", import.meta.url));
   const command = `stty rows 10 cols 70; '${Deno.execPath()}' run -A ` +
