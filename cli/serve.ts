@@ -26,6 +26,7 @@ const HOST = "127.0.0.1";
 const FILES: Record<string, string> = {
   "": "index.html",
   "page.js": "page.js",
+  "worker.js": "worker.js",
   "page.css": "page.css",
 };
 const TYPES: Record<string, string> = {
@@ -118,6 +119,8 @@ class Live {
   readonly #interval: number;
   readonly #pages = new Set<ReadableStreamDefaultController<Uint8Array>>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** What pages got last; undefined while none is open. */
+  #last: Uint8Array | undefined;
   #graph: Graph = { nodes: [], edges: [] };
   #drawn: { key: string; svg: Promise<string> } | undefined;
 
@@ -133,8 +136,9 @@ class Live {
       start: (controller) => {
         own = controller;
         this.#pages.add(own);
-        clearTimeout(this.#timer);
-        this.#tick();
+        // One that comes between two snapshots takes none of its own.
+        if (this.#last === undefined) this.#tick();
+        else own.enqueue(this.#last);
       },
       cancel: () => {
         this.#pages.delete(own);
@@ -158,15 +162,25 @@ class Live {
     return answer(200, await this.#drawn.svg, TYPES.svg);
   }
 
+  /** The present snapshot, or why there is none: the next one may succeed. */
+  #message(): unknown {
+    try {
+      const snapshot = this.#take();
+      this.#graph = pictureOf(snapshot);
+      return messageOf(snapshot, keyOf(this.#graph));
+    } catch (error) {
+      return { error: `No snapshot: ${printable(String(error))}` };
+    }
+  }
+
   #tick(): void {
+    this.#last = undefined;
     if (this.#pages.size === 0) return;
-    const snapshot = this.#take();
-    this.#graph = pictureOf(snapshot);
-    const text = JSON.stringify(messageOf(snapshot, keyOf(this.#graph)));
-    const bytes = new TextEncoder().encode(`data: ${text}\n\n`);
+    const text = JSON.stringify(this.#message());
+    this.#last = new TextEncoder().encode(`data: ${text}\n\n`);
     for (const page of this.#pages) {
       // A page that does not read gets the next snapshot, not all of them.
-      if ((page.desiredSize ?? 0) > -4) page.enqueue(bytes);
+      if ((page.desiredSize ?? 0) > -4) page.enqueue(this.#last);
     }
     this.#timer = setTimeout(() => this.#tick(), this.#interval);
   }

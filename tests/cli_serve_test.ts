@@ -45,6 +45,7 @@ leakTest("serve answers only those who have its address", async () => {
     [
       await get(pathname),
       await get(`${pathname}page.js`),
+      await get(`${pathname}worker.js`),
       await get("/"),
       await get(`/${"A".repeat(32)}/`),
       await get(`${pathname}../mod.ts`),
@@ -52,7 +53,7 @@ leakTest("serve answers only those who have its address", async () => {
       await get(pathname, "ipc.example"),
       await get(pathname, undefined, "POST"),
     ],
-    [200, 200, 404, 404, 404, 404, 403, 405],
+    [200, 200, 200, 404, 404, 404, 404, 403, 405],
   );
   // It listens on the loopback interface alone: 127.0.0.1, in this notation.
   const hexadecimal = Number(port).toString(16).toUpperCase().padStart(4, "0");
@@ -90,7 +91,7 @@ leakTest("the page shows objects live, in Chromium", {
   sanitizeOps: false,
   sanitizeResources: false,
 }, async () => {
-  const name = `${uniqueName()}<img src=x onerror=alert(1)>`;
+  const name = `${uniqueName()}<script>alert(1)<x><img src=x onerror=alert(1)>`;
   using queue = PosixMessageQueue.create(name, { maxMessages: 4, maxSize: 8 });
   using memory = PosixSharedMemory.create(null, 4096);
   try {
@@ -127,10 +128,17 @@ leakTest("the page shows objects live, in Chromium", {
     await browser.until(
       `document.querySelectorAll("#objects tr").length === 0`,
     );
+    // A browser has six connections to a server: as many tabs as one likes.
+    for (let tab = 0; tab < 8; tab++) {
+      await browser.open(url.href);
+      await shows("objects", queue.name);
+    }
     // A name is text, and stays text.
     assertEquals(
-      await browser.evaluate(`document.querySelectorAll("img").length`),
-      1,
+      await browser.evaluate(
+        `document.querySelectorAll("img, script, td > *:not(svg)").length`,
+      ),
+      2, // the picture, and the page's own script
     );
     assertEquals(
       browser.complaints.filter((one) => !/graph\.svg/.test(one)),

@@ -174,8 +174,9 @@ element("graph").addEventListener("error", () => {
   isDrawing = false;
   element("graph").alt = "The graph cannot be drawn: see the server's messages";
 });
-const events = new EventSource("events");
-events.addEventListener("message", ({ data }) => show(JSON.parse(data)));
-events.addEventListener("error", () => {
-  element("summary").textContent = "The server does not answer";
+const { port } = new SharedWorker("worker.js");
+port.addEventListener("message", ({ data }) => {
+  if (data.error === undefined) show(data);
+  else element("summary").textContent = data.error;
 });
+port.start();
