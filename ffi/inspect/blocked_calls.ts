@@ -1,7 +1,12 @@
 // The calls in which the threads of a process wait: /proc/PID/task/*/syscall, which
 // shows the number of the call and its arguments.
 
-import { inDirectory, namesAt, textAt } from "../kernel/proc_files.ts";
+import {
+  inDirectory,
+  namesAt,
+  statusAt,
+  textAt,
+} from "../kernel/proc_files.ts";
 import { F_OFD_SETLKW, F_SETLKW } from "../libc/fcntl.ts";
 import { FUTEX_WAIT } from "../libc/linux_futex.ts";
 import {
@@ -77,8 +82,9 @@ export function noteBlockedCalls(
   inDirectory(directory, "task", (tasks) => {
     for (const thread of namesAt(tasks, "/proc/PID/task")) {
       const text = textAt(tasks, `${thread}/syscall`);
-      if (text === undefined) isReadable = false;
-      else noteCall(catalogue, place, held, text);
+      if (text !== undefined) noteCall(catalogue, place, held, text);
+      // A thread that has ended meanwhile waits for nothing.
+      else if (statusAt(tasks, thread) !== undefined) isReadable = false;
     }
   });
   return isReadable;

@@ -1,7 +1,13 @@
 // Who holds what: the descriptors, the memory and the blocked threads of all processes.
 
 import { type Mount, mountsOf } from "../kernel/mount_table.ts";
-import { inDirectory, linkAt, namesAt } from "../kernel/proc_files.ts";
+import {
+  inDirectory,
+  isRefusal,
+  isRefused,
+  linkAt,
+  namesAt,
+} from "../kernel/proc_files.ts";
 import { type Held, noteBlockedCalls } from "./blocked_calls.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Descriptors, type Place } from "./descriptors.ts";
@@ -144,9 +150,8 @@ export class ProcessScan {
     // A kernel thread has no memory, nor has a process that ends.
     const state = this.#programState(pid);
     if (state === undefined) return;
-    if (state !== "Z" || !this.#otherThread(pid, process)) {
-      this.#hidden.push(pid);
-    }
+    if (state === "Z" && this.#otherThread(pid, process)) return;
+    if (isRefused(process, "maps")) this.#hidden.push(pid);
   }
 
   /** Looks at a process whose first thread has ended; false if that shows nothing. */
@@ -224,7 +229,7 @@ export class ProcessScan {
       : process?.state;
   }
 
-  /** Collects the objects behind the descriptors; false if they may not all be seen. */
+  /** Collects the objects behind the descriptors; false if some may not be seen. */
   #noteDescriptors(
     place: Place,
     process: number,
@@ -237,7 +242,7 @@ export class ProcessScan {
       }
       return 0;
     };
-    return inDirectory(process, "fd", (links) => {
+    const result = inDirectory(process, "fd", (links) => {
       const result = inDirectory(
         process,
         "fdinfo",
@@ -245,7 +250,8 @@ export class ProcessScan {
       );
       if (result !== 0) note(links, NONE); // the links alone are shown
       return result;
-    }) === 0;
+    });
+    return !isRefusal(result);
   }
 
   /** The mounts of a process, which are read once for each mount namespace. */

@@ -2,13 +2,13 @@
 
 import {
   inDirectory,
+  isRefusal,
   linkAt,
   namesAt,
   openAt,
   statusAt,
   textAt,
 } from "../kernel/proc_files.ts";
-import { EACCES, EPERM } from "../libc/errno.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../libc/fcntl.ts";
 import { unistd } from "../libc/unistd.ts";
 import { exists } from "./privileges.ts";
@@ -61,7 +61,7 @@ export class ProcDirectory implements Disposable {
   ): T | undefined {
     const result = inDirectory(this.fd, String(pid), use);
     if (typeof result !== "number" || result >= 0) return result as T;
-    if (result === -EPERM || result === -EACCES) refused?.();
+    if (isRefusal(result)) refused?.();
     return undefined;
   }
 

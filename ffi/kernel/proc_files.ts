@@ -4,10 +4,12 @@
 
 import { decodeName, encodeName, entriesOf } from "../libc/dirent.ts";
 import {
+  EACCES,
   EINTR,
   EMFILE,
   ENFILE,
   ENOMEM,
+  EPERM,
   errno,
   ipcError,
 } from "../libc/errno.ts";
@@ -144,6 +146,18 @@ export function inDirectory<T>(
   } finally {
     unistd().close(fd);
   }
+}
+
+/** Whether a file may not be opened, as opposed to one that is gone. */
+export function isRefused(directory: number, path: string): boolean {
+  const fd = openAt(directory, path, O_RDONLY);
+  if (fd >= 0) unistd().close(fd);
+  return isRefusal(fd);
+}
+
+/** Whether a negative error number says that a permission is missing. */
+export function isRefusal(result: number): boolean {
+  return result === -EACCES || result === -EPERM;
 }
 
 /** The names in an open directory; it ends early if the directory goes away. */
