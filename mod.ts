@@ -244,7 +244,7 @@ export {
   Fifo,
   /** Options of `Fifo.create`. */
   type FifoCreateOptions,
-  /** An entry of `list()` of `Fifo`. */
+  /** An entry of `Fifo.list`. */
   type FifoEntry,
 } from "./ffi/fifo.ts";
 
@@ -295,7 +295,7 @@ export {
   MemoryFile,
   /** Options of `create()` of a `MemoryFile`. */
   type MemoryFileCreateOptions,
-  /** An entry of `list()` of `MemoryFile`. */
+  /** An entry of `list()` of a `MemoryFile`. */
   type MemoryFileEntry,
   /** Options of `fromFd()` of a `MemoryFile`. */
   type MemoryFileFromFdOptions,
@@ -575,11 +575,11 @@ export {
   UnixDatagram,
   /** Options of `connect()` of a `UnixDatagram`. */
   type UnixDatagramConnectOptions,
-  /** An entry of `list()` of `UnixDatagram`. */
+  /** An entry of `list()` of a `UnixDatagram`. */
   type UnixDatagramEntry,
   /** A Unix socket that accepts connections. */
   UnixListener,
-  /** An entry of `list()` of `UnixListener`. */
+  /** An entry of `list()` of a `UnixListener`. */
   type UnixListenerEntry,
   /** Options of `listen()` of a `UnixListener`. */
   type UnixListenOptions,
@@ -654,7 +654,7 @@ export {
    * that is not lost, and costs one descriptor.
    */
   EventFd,
-  /** An entry of `list()` of `EventFd`. */
+  /** An entry of `EventFd.list`. */
   type EventFdEntry,
   /** Options of `EventFd.create`. */
   type EventFdOptions,
@@ -672,7 +672,7 @@ export {
    * `fcntl` in C, `fcntl.lockf` in Python, SQLite.
    */
   FileLock,
-  /** An entry of `list()` of `FileLock`: a lock, or a wait for one. */
+  /** An entry of `FileLock.list`: a lock, or a wait for one. */
   type FileLockEntry,
   /** What a lock is held by. */
   type FileLockGuard,

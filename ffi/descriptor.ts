@@ -59,7 +59,7 @@ export {
    * that is not lost, and costs one descriptor.
    */
   EventFd,
-  /** An entry of `list()` of `EventFd`. */
+  /** An entry of `EventFd.list`. */
   type EventFdEntry,
   /** Options of `EventFd.create`. */
   type EventFdOptions,
@@ -83,7 +83,7 @@ export {
    * `fcntl` in C, `fcntl.lockf` in Python, SQLite.
    */
   FileLock,
-  /** An entry of `list()` of `FileLock`: a lock, or a wait for one. */
+  /** An entry of `FileLock.list`: a lock, or a wait for one. */
   type FileLockEntry,
   /** What a lock is held by. */
   type FileLockGuard,
@@ -121,7 +121,7 @@ export {
 export type {
   /** A process that holds an object. */
   IpcHolder,
-  /** What a process does with an object. */
+  /** What a process does with an object: */
   IpcRole,
 } from "./inspect/types.ts";
 export type {

@@ -119,7 +119,7 @@ export type {
 export type {
   /** A process that holds an object. */
   IpcHolder,
-  /** What a process does with an object. */
+  /** What a process does with an object: */
   IpcRole,
 } from "./inspect/types.ts";
 

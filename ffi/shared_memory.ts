@@ -71,7 +71,7 @@ export type {
 export type {
   /** A process that holds an object. */
   IpcHolder,
-  /** What a process does with an object. */
+  /** What a process does with an object: */
   IpcRole,
 } from "./inspect/types.ts";
 export {
@@ -155,7 +155,7 @@ export {
   MemoryFile,
   /** Options of `create()` of a `MemoryFile`. */
   type MemoryFileCreateOptions,
-  /** An entry of `list()` of `MemoryFile`. */
+  /** An entry of `list()` of a `MemoryFile`. */
   type MemoryFileEntry,
   /** Options of `fromFd()` of a `MemoryFile`. */
   type MemoryFileFromFdOptions,

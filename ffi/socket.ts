@@ -94,7 +94,7 @@ export {
   UnixDatagram,
   /** Options of `connect()` of a `UnixDatagram`. */
   type UnixDatagramConnectOptions,
-  /** An entry of `list()` of `UnixDatagram`. */
+  /** An entry of `list()` of a `UnixDatagram`. */
   type UnixDatagramEntry,
   /** Options of `send()` of a `UnixDatagram`, and its siblings. */
   type UnixSendToOptions,
@@ -102,7 +102,7 @@ export {
 export {
   /** A Unix socket that accepts connections. */
   UnixListener,
-  /** An entry of `list()` of `UnixListener`. */
+  /** An entry of `list()` of a `UnixListener`. */
   type UnixListenerEntry,
   /** Options of `listen()` of a `UnixListener`. */
   type UnixListenOptions,
@@ -110,7 +110,7 @@ export {
 export type {
   /** A process that holds an object. */
   IpcHolder,
-  /** What a process does with an object. */
+  /** What a process does with an object: */
   IpcRole,
 } from "./inspect/types.ts";
 export type {

@@ -39,7 +39,7 @@ import {
 } from "../memory/file.ts";
 import { MemoryMap } from "../memory_map.ts";
 
-/** An entry of {@linkcode MemoryFile.list}. */
+/** An entry of `list()` of a `MemoryFile`. */
 export interface MemoryFileEntry {
   /** The name that was given to `memfd_create`. It need not be unique. */
   readonly name: string;

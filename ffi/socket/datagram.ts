@@ -206,7 +206,7 @@ class SendQueues {
   }
 }
 
-/** An entry of {@linkcode UnixDatagram.list}. */
+/** An entry of `list()` of a `UnixDatagram`. */
 export interface UnixDatagramEntry {
   /** The address. */
   readonly address: UnixAddress;

@@ -74,7 +74,7 @@ export interface UnixListenOptions extends UnixBindOptions {
   backlog?: number | undefined;
 }
 
-/** An entry of {@linkcode UnixListener.list}. */
+/** An entry of `list()` of a `UnixListener`. */
 export interface UnixListenerEntry {
   /** The address. */
   readonly address: UnixAddress;
