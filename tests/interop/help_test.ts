@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { leakTest } from "../support/leaks.ts";
 import { scratch } from "../support/names.ts";
 import { exampleTest, runExample } from "./peers.ts";
 
@@ -43,33 +44,49 @@ for (const [name, words] of Object.entries(EXAMPLES)) {
 const INTEGERS = ["--key", "--fd", "--id", "--idle", "--pictures", "--ticks"];
 const FLAGS = ["--wait"];
 
+/** A wrong command line, and what is said of it. */
+type Wrong = readonly [args: string[], message: string];
+
+async function expectRefused(name: string, wrong: Wrong[]): Promise<void> {
+  using dir = scratch();
+  for (const [args, message] of wrong) {
+    const ended = await runExample(name, args, { cwd: dir.path });
+    const [first, usage] = ended.stderr.split("\n");
+    assertEquals([ended.code, ended.stdout], [2, ""], ended.transcript);
+    assertEquals(first, message);
+    assert(usage!.startsWith(`Usage: ${name}`), ended.transcript);
+    assertEquals(dir.list(), []);
+  }
+}
+
 for (const [name, words] of Object.entries(EXAMPLES)) {
   const own = words.filter((word) => !word.startsWith("--"));
+  const given = own.map(() => "x");
   const options = words.filter((word) =>
     word.startsWith("--") && !FLAGS.includes(word)
   );
-  const last = own.at(-1);
-  const surplus = [...own.map(() => "x"), "surplus"];
-  const cases: [args: string[], message: string][] = [
-    [surplus, 'There is an argument too many: "surplus"'],
+  const wrong: Wrong[] = [
+    [[...given, "surplus"], 'There is an argument too many: "surplus"'],
   ];
-  if (last !== undefined) cases.push([[], `${last} is missing`]);
-  const [option] = options;
-  if (option !== undefined) cases.push([[option], `${option} needs a value`]);
   const integer = options.find((word) => INTEGERS.includes(word));
   if (integer !== undefined) {
     const message = `${integer} must be an integer: "abc"`;
-    cases.push([[...own.map(() => "x"), integer, "abc"], message]);
+    wrong.push([[...given, integer, "abc"], message]);
   }
-  exampleTest(`${name} says what is wrong with its arguments`, async () => {
-    using dir = scratch();
-    for (const [args, message] of cases) {
-      const ended = await runExample(name, args, { cwd: dir.path });
-      const [first, usage] = ended.stderr.split("\n");
-      assertEquals([ended.code, ended.stdout], [2, ""], ended.transcript);
-      assertEquals(first, message);
-      assert(usage!.startsWith(`Usage: ${name}`), ended.transcript);
-      assertEquals(dir.list(), []);
-    }
-  });
+  exampleTest(
+    `${name} says what is wrong with its arguments`,
+    () => expectRefused(name, wrong),
+  );
+
+  const missing: Wrong[] = [
+    ...options.map((option): Wrong => [[option], `${option} needs a value`]),
+    ...own.map((word): Wrong => [[], `${word} is missing`]),
+  ];
+  if (missing.length > 0) {
+    leakTest(
+      `${name} says what its arguments lack`,
+      { soak: true },
+      () => expectRefused(name, missing),
+    );
+  }
 }
