@@ -12,7 +12,7 @@
  * - {@linkcode TimerFd} is a timer that is waited for beside other descriptors.
  * - {@linkcode FileLock} excludes programs in any language, as `fcntl.lockf` of Python.
  *
- * All but locks are waited for together with `waitAny` of `@linux/ipc/wait`.
+ * All but locks are waited for together with `waitAny` of {@link [wait] @linux/ipc/wait}.
  *
  * **Choose something else** for a path that this program may open: `Deno.open`. Between
  * programs of this module, a semaphore or a lock in shared memory is faster than an eventfd

@@ -2,10 +2,12 @@
  * What processes share on this system, and who holds it: the objects of all mechanisms,
  * the processes that have them open, mapped or locked, and a verdict on each.
  *
- * Choose it to find out why a queue is stuck, what a crash has left behind, or which
- * process holds a lock. The command of this package, `deno run -A jsr:@linux/ipc/cli`,
- * shows the same in a terminal. It is not for watching one object of which the program
- * has a handle: `stat()` and the properties of the classes cost much less.
+ * **Choose it** to find out why a queue is stuck, what a crash has left behind, or which
+ * process holds a lock. The command {@link [cli] @linux/ipc/cli} shows the same in a
+ * terminal.
+ *
+ * **Choose something else** to watch one object that the program has open: `stat()` and
+ * the properties of its class cost much less.
  *
  * ```ts
  * import { inspect } from "@linux/ipc/inspect";

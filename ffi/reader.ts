@@ -6,8 +6,8 @@
  * `read(2)` returns what is there, which may be a part of a message, or several.
  *
  * **Choose something else** if all messages have a length in front or a delimiter at
- * their end, and nothing else is needed: `FramedStream` of `@linux/ipc/frames` sends and
- * receives them.
+ * their end, and nothing else is needed: `FramedStream` of
+ * {@link [frames] @linux/ipc/frames} sends and receives them.
  *
  * ```ts
  * import { BufferedReader } from "@linux/ipc/reader";

@@ -13,7 +13,7 @@
  * all or none, and can wait until a value is 0.
  *
  * **To guard data** that a killed process may leave half written, take a lock of
- * `@linux/ipc/lock`: it tells the next owner that the last one died.
+ * {@link [lock] @linux/ipc/lock}: it tells the next owner that the last one died.
  *
  * **Choose something else** when the data itself can be sent: a pipe, a queue or
  * a socket carries it and wakes the receiver at once.

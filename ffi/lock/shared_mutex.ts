@@ -235,7 +235,8 @@ export class SharedMutex extends SharedLock {
    * Another program's set of 3 semaphores that has suitable values is listed, too: it is
    * what `open()` accepts.
    *
-   * `inspect()` of `@linux/ipc/inspect` also tells who holds them and who waits.
+   * `inspect()` of {@link [inspect] @linux/ipc/inspect} also tells who holds them and who
+   * waits.
    *
    * @returns The semaphore sets, roughly in the order of their creation.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted.

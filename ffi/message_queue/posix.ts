@@ -268,7 +268,8 @@ function nameOf(fd: number, subject: string): string {
  * unlinked and every process has closed it. The message with the highest priority is
  * received first; among equals, the oldest.
  *
- * The data of a message is bytes: `struct()` of `@linux/ipc/struct` converts C structs.
+ * The data of a message is bytes: `struct()` of {@link [struct] @linux/ipc/struct}
+ * converts C structs.
  *
  * On Linux the descriptor {@linkcode DescriptorOwner.prototype.fd | PosixMessageQueue.fd}
  * can be polled: it is readable if there is a message, and writable if there is room.

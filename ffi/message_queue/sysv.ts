@@ -159,7 +159,8 @@ function statOf(bytes: Uint8Array<ArrayBuffer>): SysvMessageQueueStat {
  * Every process with the key and the permission can use it. It exists until it is
  * removed, or until the system shuts down, whether or not a process uses it.
  *
- * The data of a message is bytes: `struct()` of `@linux/ipc/struct` converts C structs.
+ * The data of a message is bytes: `struct()` of {@link [struct] @linux/ipc/struct}
+ * converts C structs.
  *
  * @example Two types in one queue
  * ```ts

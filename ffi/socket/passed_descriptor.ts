@@ -13,8 +13,8 @@ let make: (descriptor: Descriptor) => PassedDescriptor;
  *
  * It has close-on-exec set, and is closed with this object, unless
  * {@linkcode DescriptorOwner.prototype.detach | PassedDescriptor.detach} gives it to
- * another one. `adoptDescriptor` of `@linux/ipc/descriptor` makes it an object of the
- * class that fits its
+ * another one. `adoptDescriptor` of {@link [descriptor] @linux/ipc/descriptor} makes it
+ * an object of the class that fits its
  * {@linkcode PassedDescriptor.prototype.kind | PassedDescriptor.kind}.
  *
  * @example Pass a pipe

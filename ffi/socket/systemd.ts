@@ -28,7 +28,7 @@ import { sendSync } from "./transfer.ts";
 export interface ListenFd {
   /**
    * The number, for `fromFd()` of its class, or for `adoptDescriptor()` of
-   * `@linux/ipc/descriptor`, which finds the class.
+   * {@link [descriptor] @linux/ipc/descriptor}, which finds the class.
    */
   readonly fd: number;
   /** `FileDescriptorName=` of the socket unit; `"unknown"` if it has none. */
