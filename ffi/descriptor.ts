@@ -135,36 +135,9 @@ export type {
   FromFdOptions,
 } from "./kernel/descriptor_owner.ts";
 export {
-  /** A POSIX message queue. */
-  PosixMessageQueue,
-} from "./message_queue/posix.ts";
-export {
-  /** The read end of a pipe or FIFO. */
-  PipeReader,
-  /** The write end of a pipe or FIFO. */
-  PipeWriter,
-} from "./pipe.ts";
-export {
-  /**
-   * A memory file: memory that has no name, and that other processes get with its
-   * descriptor.
-   */
-  MemoryFile,
-} from "./shared_memory/memory_file.ts";
-export {
   /** A descriptor that was received. */
   PassedDescriptor,
-  /** A Unix datagram socket: messages without a connection. */
-  UnixDatagram,
-  /** A Unix socket that accepts connections. */
-  UnixListener,
-  /**
-   * A connected Unix seqpacket socket: one side of a connection that carries messages.
-   */
-  UnixSeqpacket,
-  /** A connected Unix stream socket: one side of a connection. */
-  UnixStream,
-} from "./socket.ts";
+} from "./socket/passed_descriptor.ts";
 export type {
   /** Options of a wait that blocks the thread. */
   SyncWaitOptions,

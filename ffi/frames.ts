@@ -64,22 +64,9 @@ export type {
   /** A stream to write frames to, such as a `UnixStream` or a `PipeWriter`. */
   FrameWriter,
 } from "./frames/frame_writer.ts";
-export {
-  /** A descriptor that has arrived, and is not taken yet. */
-  type ArrivedDescriptor,
-  /**
-   * Reads a stream of bytes exactly: `read(2)` into a buffer, from which each call
-   * takes what it is asked for, and waits until that is complete.
-   */
-  BufferedReader,
-  /** Options of a `BufferedReader`. */
-  type BufferedReaderOptions,
+export type {
   /** A stream of bytes to read from, such as a `PipeReader` or a `UnixStream`. */
-  type ByteSource,
-  /** What a reader has read from its source and not returned. */
-  type DetachedBuffer,
-  /** Descriptors that were taken from a reader. */
-  type TakenDescriptors,
+  ByteSource,
 } from "./reader.ts";
 export type {
   /** An object that owns a descriptor: the base of several classes. */
@@ -143,7 +130,7 @@ export interface FramedStreamOptions {
   delimiter?: string | Uint8Array | undefined;
   /**
    * The maximum number of descriptors that come with one message, up to 253. A
-   * {@linkcode BufferedReader} that is given as `reader` has its own.
+   * `BufferedReader` that is given as `reader` has its own.
    *
    * @default {0}
    */
@@ -240,13 +227,14 @@ export class FramedStream implements Disposable {
    * Frames a stream, and takes ownership of it.
    *
    * @param stream One stream for both directions, or one for each direction. If `reader`
-   * is a {@linkcode BufferedReader}, it can be used between two messages, such as for
-   * bytes that are not framed; its errors about descriptors come once.
+   * is a `BufferedReader` of {@link [reader] @linux/ipc/reader}, it can be used between
+   * two messages, such as for bytes that are not framed; its errors about descriptors
+   * come once.
    * @param options `maxSize`; `prefixSize`, `littleEndian` and `prefixIncluded`, or
    * `delimiter`; and `maxDescriptors`.
    * @throws {TypeError} If `stream` does not read and write, an option is of the wrong
    * type, `delimiter` is combined with an option of prefixes, or `maxDescriptors` with a
-   * stream that cannot carry descriptors or a {@linkcode BufferedReader}.
+   * stream that cannot carry descriptors or a `BufferedReader`.
    * @throws {RangeError} If `maxSize` is not an integer from 1 to 2147483647, or to what
    * the prefix can express; `prefixSize` is not 1, 2, 4 or 8; `delimiter` is empty; or
    * `maxDescriptors` is not an integer from 0 to 253.

@@ -85,11 +85,13 @@ const MAKE: Partial<Record<DescriptorKind, Make>> = {
  * `fstat(2)`, `getsockopt(2)` and others: asks the kernel what a descriptor is, and makes
  * it an object of the class that fits, with its `fromFd()`.
  *
- * That is {@linkcode PipeReader}, {@linkcode PipeWriter}, {@linkcode UnixStream},
- * {@linkcode UnixSeqpacket}, {@linkcode UnixDatagram}, {@linkcode UnixListener},
- * {@linkcode PosixMessageQueue}, {@linkcode EventFd}, {@linkcode TimerFd} or
- * {@linkcode PidFd}; {@linkcode MemoryFile} for memory that no process can make smaller;
- * and {@linkcode File} for all others.
+ * That is a `PipeReader` or a `PipeWriter` of {@link [pipe] @linux/ipc/pipe}; a
+ * `UnixStream`, a `UnixSeqpacket`, a `UnixDatagram` or a `UnixListener` of
+ * {@link [socket] @linux/ipc/socket}; a `PosixMessageQueue` of
+ * {@link [message-queue] @linux/ipc/message-queue}; an {@linkcode EventFd}, a
+ * {@linkcode TimerFd} or a {@linkcode PidFd}; for memory that no process can make smaller a
+ * `MemoryFile` of {@link [shared-memory] @linux/ipc/shared-memory}; and for all others a
+ * {@linkcode File}.
  *
  * The sender decides what the descriptor is: check the class before you use the object.
  *

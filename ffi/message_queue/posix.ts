@@ -271,8 +271,8 @@ function nameOf(fd: number, subject: string): string {
  * The data of a message is bytes: `struct()` of {@link [struct] @linux/ipc/struct}
  * converts C structs.
  *
- * On Linux the descriptor {@linkcode DescriptorOwner.prototype.fd | PosixMessageQueue.fd}
- * can be polled: it is readable if there is a message, and writable if there is room.
+ * On Linux its descriptor, `fd`, can be polled: it is readable if there is a message, and
+ * writable if there is room.
  *
  * @example The highest priority first
  * ```ts
