@@ -150,6 +150,37 @@ const CASES: readonly Case[] = [
     says: Array(3).fill(`E2BIG semop SEMOPM (${SEM}) 2`),
   },
   {
+    name:
+      "SEMOPM where a mutex can be locked, and a reader-writer lock not always",
+    limits: { "kernel/sem": "10 100 5 10" },
+    text: `
+      const mutex = SharedMutex.create(null);
+      say(() => mutex.tryLock());
+      const lock = SharedRwLock.create(null);
+      say(() => lock.tryLockRead().release());
+      say(() => lock.tryLockWrite());
+      const set = SysvSemaphoreSet.fromId(lock.id);
+      set.setValue(1, 1); // as after the death of a writer
+      say(() => lock.tryLockRead());`,
+    says: [
+      "no error",
+      "no error",
+      ...Array(2).fill(`E2BIG semop SEMOPM (${SEM}) 5`),
+    ],
+  },
+  {
+    name: "SEMOPM where all locks can be locked",
+    limits: { "kernel/sem": "10 100 6 10" },
+    text: `
+      const lock = SharedRwLock.create(null);
+      say(() => lock.tryLockWrite().release());
+      const set = SysvSemaphoreSet.fromId(lock.id);
+      set.setValue(1, 1);
+      say(() => lock.tryLockRead().release());
+      say(() => lock.tryLockWrite().release());`,
+    says: Array(3).fill("no error"),
+  },
+  {
     name: "shmmni, though shmall has room",
     limits: { "kernel/shmmni": 1, "kernel/shmall": 10 },
     text: `

@@ -399,7 +399,7 @@ export class SharedRwLock extends SharedLock {
    * there is a writer or one waits, or when it is the turn of another process.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed; EACCES if it may not be written to;
-   * ERANGE if there are 32767 readers; ENOMEM; E2BIG if the system allows fewer than 4
+   * ERANGE if there are 32767 readers; ENOMEM; E2BIG if the system allows fewer than 6
    * operations in one call (/proc/sys/kernel/sem).
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}

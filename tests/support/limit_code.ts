@@ -5,8 +5,8 @@ import { type Ended, run } from "./process.ts";
 const PRELUDE = `
   import * as ipc from "${import.meta.resolve("../../mod.ts")}";
   const {
-    ipcLimits, MemoryMap, pipe, PosixMessageQueue, SharedMutex, SysvMessageQueue,
-    SysvSemaphoreSet, SysvSharedMemory,
+    ipcLimits, MemoryMap, pipe, PosixMessageQueue, SharedMutex, SharedRwLock,
+    SysvMessageQueue, SysvSemaphoreSet, SysvSharedMemory,
   } = ipc;
   function shown({ code, syscall, limit, message }) {
     if (code === undefined) return console.log(message);
