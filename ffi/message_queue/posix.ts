@@ -348,7 +348,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    * @param options `maxMessages`, `maxSize`, `mode`, `access`.
    * @returns The queue. Its name exists until it is unlinked.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too long, or an option is out of range.
+   * @throws {RangeError} If the name is too short or too long, or an option is out of range.
    * @throws {IpcError} EEXIST if the name is in use; EINVAL if `maxMessages` or `maxSize`
    * is above /proc/sys/fs/mqueue/msg_max or msgsize_max; ENOSPC if there are too many
    * queues (queues_max); EMFILE if this process has too many descriptors
@@ -384,7 +384,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    * @param options `access`.
    * @returns The queue.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too long.
+   * @throws {RangeError} If the name is too short or too long.
    * @throws {IpcError} ENOENT if there is no such queue; EACCES without permission for
    * the access mode; EMFILE, ENFILE, ENOMEM.
    *
@@ -414,7 +414,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    * created.
    * @returns The queue.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too long, or an option is out of range.
+   * @throws {RangeError} If the name is too short or too long, or an option is out of range.
    * @throws {IpcError} EACCES without permission for the access mode; EINVAL if
    * `maxMessages` or `maxSize` is above /proc/sys/fs/mqueue/msg_max or msgsize_max;
    * ENOSPC if there are too many queues (queues_max); EMFILE if this process has too
@@ -497,7 +497,7 @@ export class PosixMessageQueue extends DescriptorOwner {
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too long.
+   * @throws {RangeError} If the name is too short or too long.
    * @throws {IpcError} ENOENT if there is no such queue; EACCES if another user owns it.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_unlink.3.html | mq_unlink(3)}

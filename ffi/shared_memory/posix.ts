@@ -209,8 +209,8 @@ export class PosixSharedMemory extends Memory {
    * @param options `mode`, `reserve`.
    * @returns The object, mapped and zeroed. Its name stays until it is unlinked.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too long, or the size or mode is out of
-   * range.
+   * @throws {RangeError} If the name is too short or too long, or the size or mode is out
+   * of range.
    * @throws {IpcError} EEXIST if the name is taken; ENOSPC if /dev/shm is full, or has no
    * room for more files; ENOMEM if a memory cgroup of this process does not have enough;
    * EINTR if signals interrupt `posix_fallocate` 100 times without a pause; EFBIG,
@@ -247,8 +247,8 @@ export class PosixSharedMemory extends Memory {
    * @param options `offset`, `length`, `private`, `readonly`, `populate`, `timeout`.
    * @returns The object, mapped.
    * @throws {TypeError} If the name is malformed, or is not that of an object.
-   * @throws {RangeError} If the name is too long; if the range does not lie inside the
-   * object; if the object is empty, without a `timeout`.
+   * @throws {RangeError} If the name is too short or too long; if the range does not lie
+   * inside the object; if the object is empty, without a `timeout`.
    * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`, for
    * which this thread is blocked ({@linkcode PosixSharedMemory.openWhenReady} does not).
    * @throws {IpcError} ENOENT if there is no such object, EACCES without permission to
@@ -290,8 +290,8 @@ export class PosixSharedMemory extends Memory {
    * @param options Those of {@linkcode PosixSharedMemory.open}, and `signal`.
    * @returns The object, mapped.
    * @throws {TypeError} If the name is malformed, or is not that of an object.
-   * @throws {RangeError} If the name is too long; if the range does not lie inside the
-   * object.
+   * @throws {RangeError} If the name is too short or too long; if the range does not lie
+   * inside the object.
    * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`.
    * @throws The reason of the signal, if it is aborted.
    * @throws {IpcError} As {@linkcode PosixSharedMemory.open}.
@@ -341,8 +341,8 @@ export class PosixSharedMemory extends Memory {
    * @param options `mode`, `reserve`, for a new object.
    * @returns The object. All of it is mapped.
    * @throws {TypeError} If the name is malformed, or is not that of an object.
-   * @throws {RangeError} If the name is too long, if the size or mode is out of range,
-   * or if an existing object is smaller.
+   * @throws {RangeError} If the name is too short or too long, if the size or mode is out
+   * of range, or if an existing object is smaller.
    * @throws {IpcError} EACCES without permission to read and write; ENOSPC if /dev/shm
    * is full; ENOMEM, EFBIG, EMFILE, ENFILE. A new name is removed then.
    *
@@ -444,7 +444,7 @@ export class PosixSharedMemory extends Memory {
    *
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too long.
+   * @throws {RangeError} If the name is too short or too long.
    * @throws {IpcError} ENOENT if there is no such object, EACCES.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/shm_unlink.3.html | shm_unlink(3)}
