@@ -165,16 +165,29 @@ export function cPath(path: unknown, name = "path"): Uint8Array<ArrayBuffer> {
         `(PATH_MAX): ${bytes.length - 1} bytes`,
     );
   }
-  for (const component of (path as string).split("/")) {
-    const length = encoder.encode(component).length;
-    if (length > NAME_MAX) {
+  checkComponents(name, bytes.subarray(0, -1), "bytes of UTF-8");
+  return bytes;
+}
+
+const SLASH = "/".charCodeAt(0);
+
+/** Checks that no component of a path is longer than file systems allow. */
+export function checkComponents(
+  name: string,
+  path: Uint8Array,
+  unit: string,
+): void {
+  for (let start = 0; start <= path.length;) {
+    const slash = path.indexOf(SLASH, start);
+    const end = slash === -1 ? path.length : slash;
+    if (end - start > NAME_MAX) {
       throw new RangeError(
         `Argument "${name}" must have components of at most ${NAME_MAX} ` +
-          `bytes of UTF-8 (NAME_MAX): ${length} bytes`,
+          `${unit} (NAME_MAX): ${end - start} bytes`,
       );
     }
+    start = end + 1;
   }
-  return bytes;
 }
 
 /**

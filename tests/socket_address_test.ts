@@ -272,6 +272,7 @@ leakTest("what is no path is refused before a socket is made", () => {
     [{ path: "text" }, 'TypeError: Argument "address.path" must be a Uint8'],
     [{ path: null }, 'TypeError: Argument "address.path" must be a Uint8'],
     [{ path: new Uint8Array(4096).fill(1) }, "RangeError: Argument"],
+    [{ path: new Uint8Array(256).fill(1) }, "RangeError: Argument"],
     ["/".repeat(4096), "RangeError: Argument"],
     ["x".repeat(256), "RangeError: Argument"],
     [{ path: Uint8Array.of(1), abstract: "a" }, "TypeError: Argument"],

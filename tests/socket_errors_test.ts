@@ -205,7 +205,12 @@ const GROUPS: Group[] = [
       ...PATHS,
       ENOENT: (call, dir) => call(dir.file("missing/socket")),
       EADDRINUSE: (call, dir) => call(dir.file("file", ""), { reclaim: true }),
-      ENAMETOOLONG: (call) => call({ path: new Uint8Array(256).fill(120) }),
+      ENAMETOOLONG: async (call, dir) => {
+        const path = dir.file("x".repeat(248));
+        const socket = UnixDatagram.create(path);
+        UnixDatagram.fromFd(socket.detach()).close(); // leaves the file
+        await call(path, { reclaim: true });
+      },
       EPERM: byRoot((call) => call("/dev/pts/socket")), // devpts has no sockets
       EMFILE: (call) => withoutDescriptors(() => call(null)),
       EROFS: MOUNTED,

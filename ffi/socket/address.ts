@@ -1,7 +1,14 @@
 // Addresses of Unix domain sockets: sockaddr_un and its TypeScript types, converted
 // and checked.
 
-import { checkBytes, copyOf, cPath, isBytes, PATH_MAX } from "../arguments.ts";
+import {
+  checkBytes,
+  checkComponents,
+  copyOf,
+  cPath,
+  isBytes,
+  PATH_MAX,
+} from "../arguments.ts";
 import { check, type Subject } from "../libc/errno.ts";
 import { AF_UNIX, sysSocket } from "../libc/sys_socket.ts";
 import { SIZEOF_SUN_PATH, sockaddrUn } from "../libc/sys_un.ts";
@@ -106,6 +113,7 @@ function pathBytes(path: unknown): Uint8Array {
   if (bytes.includes(0)) {
     throw new TypeError('Argument "address.path" must not contain NUL');
   }
+  checkComponents("address.path", bytes, "bytes");
   return bytes;
 }
 

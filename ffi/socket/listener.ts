@@ -259,9 +259,8 @@ export class UnixListener<
    * a file of another type. ENOENT if a directory of the path is missing; ENOTDIR or
    * ELOOP if it leads through a file or too many links; EACCES if the directory is not
    * writable, or one not searchable; EROFS, ENOSPC, EDQUOT; EPERM if the file system has
-   * no sockets; ENAMETOOLONG if the path has a component of more than 255 bytes, or, with
-   * `reclaim`, a last one of more than 247; EMFILE, ENFILE, ENOBUFS, ENOMEM. No file is
-   * left behind.
+   * no sockets; ENAMETOOLONG if `reclaim` finds a socket whose name has more than 247
+   * bytes; EMFILE, ENFILE, ENOBUFS, ENOMEM. No file is left behind.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted, and the path has more
    * than 108 bytes, or the umask clears bits of the mode.
    *
