@@ -226,6 +226,18 @@ leakTest("UnixStream.readable, cancelled, waits no more", async () => {
 });
 
 leakTest(
+  "UnixStream.readable and writable of a closed stream fail",
+  async () => {
+    const [one, other] = UnixStream.pair();
+    one.close();
+    await assertRejects(() => one.readable.getReader().read(), ClosedError);
+    const write = () => one.writable.getWriter().write(bytes(1));
+    await assertRejects(write, ClosedError);
+    other.close();
+  },
+);
+
+leakTest(
   "UnixStream.fromFd() refuses everything else, and closes nothing",
   () => {
     using ends = pipe();

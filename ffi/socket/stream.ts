@@ -711,9 +711,8 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `recv(2)` as a byte stream with back-pressure. The socket is closed when both this
-   * stream and `writable` have ended, failed or were cancelled.
-   *
-   * @throws {ClosedError} If this side is closed.
+   * stream and `writable` have ended, failed or were cancelled. The stream is made once.
+   * If this side is closed, it fails with a ClosedError.
    */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     const socket = descriptorOf(this);
@@ -725,9 +724,8 @@ export class UnixStream extends UnixConnection {
 
   /**
    * `send(2)` as a stream with back-pressure. Closing or aborting it calls
-   * `shutdown(fd, SHUT_WR)`; the socket is closed when `readable` has ended, too.
-   *
-   * @throws {ClosedError} If this side is closed.
+   * `shutdown(fd, SHUT_WR)`; the socket is closed when `readable` has ended, too. The
+   * stream is made once. If this side is closed, it fails with a ClosedError.
    */
   get writable(): WritableStream<Uint8Array> {
     const socket = descriptorOf(this);
