@@ -237,9 +237,9 @@ export class Fifo implements Disposable {
    * @returns The FIFO. `unlink()` removes its file, `close()` does not.
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long or the mode out of range.
-   * @throws {IpcError} EEXIST if the path exists, ENOENT or ENOTDIR if its directory
-   * does not, EACCES if that is not writable, ELOOP, EROFS, ENOSPC, EDQUOT, EMFILE; the
-   * file is removed again then.
+   * @throws {IpcError} EEXIST if the path exists, ENOENT or ENOTDIR if its directory does
+   * not, EACCES if that is not writable, EPERM if the file system has no FIFOs, ELOOP,
+   * EROFS, ENOSPC, EDQUOT, EMFILE; the file is removed again then.
    *
    * @example The path exists
    * ```ts
@@ -351,6 +351,7 @@ export class Fifo implements Disposable {
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EACCES if the permissions do not allow reading, EMFILE.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
@@ -387,6 +388,7 @@ export class Fifo implements Disposable {
    * @throws {ClosedError} If this object is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EACCES if the permissions do not allow reading, EMFILE.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
    * @throws The reason of the signal, if it is aborted.
    *
    * @example Wait for a writer with a timeout
@@ -433,6 +435,7 @@ export class Fifo implements Disposable {
    * @throws {ClosedError} If this object is closed.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EACCES if the permissions do not allow writing, EMFILE.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */
@@ -452,6 +455,7 @@ export class Fifo implements Disposable {
    * @throws {ClosedError} If this object is closed, now or during the wait.
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} EACCES if the permissions do not allow writing, EMFILE.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
    * @throws The reason of the signal, if it is aborted.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
@@ -469,6 +473,7 @@ export class Fifo implements Disposable {
    * @returns The write end, or undefined if no reader has the FIFO open.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the permissions do not allow writing, EMFILE.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
    *
    * @example There is no reader
    * ```ts
@@ -500,6 +505,7 @@ export class Fifo implements Disposable {
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EACCES if the permissions do not allow reading and
    * writing, EMFILE; neither end is left open then.
+   * @throws {Deno.errors.NotSupported} If /proc is not mounted.
    *
    * @see {@link https://man7.org/linux/man-pages/man7/fifo.7.html | fifo(7)}
    */

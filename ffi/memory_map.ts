@@ -630,7 +630,8 @@ export class MemoryMap extends Memory {
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} Of a file ENOSPC, EDQUOT, EFBIG or ENOMEM if there is not enough
    * space, EPERM if it is sealed against that, EINTR if signals interrupt
-   * `posix_fallocate` 100 times without a pause; it may have grown then. Of private
+   * `posix_fallocate` 100 times without a pause; it may have grown then; EMFILE if it
+   * becomes smaller, and there is no descriptor to see what is mapped. Of private
    * memory ENOMEM if there is not enough, EINVAL if the size is above the addresses of a
    * process (128 TiB on x86_64), EAGAIN if it is locked, and the new size is above
    * RLIMIT_MEMLOCK.

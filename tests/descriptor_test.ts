@@ -48,6 +48,7 @@ import {
 } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch } from "./support/names.ts";
+import { spawn } from "./support/process.ts";
 import { unshareFlags } from "./support/namespaces.ts";
 import { rounds } from "./support/rounds.ts";
 import { raceAborts, turns } from "./support/waits.ts";
@@ -438,6 +439,32 @@ leakTest(
     assertRefused(() => directory.readSync(bytes(1)), "EISDIR", "read");
   },
 );
+
+leakTest("File says what is wrong with a path", async () => {
+  using dir = scratch();
+  const program = dir.file("program");
+  Deno.copyFileSync("/bin/cat", program);
+  await using _running = spawn(program);
+  const file = dir.file("file", "");
+  Deno.symlinkSync("loop", dir.file("loop"));
+  using _ = UnixListener.listen(dir.file("socket"));
+  const write = (path: string) => File.open(path, { write: true });
+  for (
+    const [code, path, ...calls] of [
+      ["ENOTDIR", `${file}/x`, File.open, File.create, File.openOrCreate],
+      ["ELOOP", dir.file("loop/x"), File.open, File.create, File.openOrCreate],
+      ["ENOENT", dir.file("no/x"), File.open, File.create, File.openOrCreate],
+      ["EISDIR", dir.file("new/"), File.create, File.openOrCreate],
+      ["EISDIR", dir.path, write, File.openOrCreate],
+      ["ENXIO", dir.file("socket"), File.open, File.openOrCreate],
+      ["ETXTBSY", program, write, File.openOrCreate],
+    ] as const
+  ) {
+    for (const call of calls) {
+      assertRefused(() => call.call(File, path), code, "open", path);
+    }
+  }
+});
 
 leakTest("File.truncate() takes no memory away under what is mapped", () => {
   using dir = scratch();

@@ -111,6 +111,7 @@ const CONNECT: Group["errors"] = {
     using _ = UnixListener.listen(path, { type: wrong as "stream" });
     await call(path);
   },
+  EROFS: MOUNTED,
   EMFILE: (call) => withoutDescriptors(() => call({ abstract: "nobody" })),
   ENFILE: GLOBAL,
   ENOBUFS: BY_FILTER,
@@ -246,6 +247,10 @@ const GROUPS: Group[] = [
         await asNobody(() => call(socket, 0o600));
       }),
       EROFS: MOUNTED,
+      EMFILE: async (call, dir) => {
+        using socket = bound(call, dir.file("socket"));
+        await withoutDescriptors(() => call(socket, 0o600));
+      },
     },
   },
   {
@@ -327,6 +332,7 @@ const GROUPS: Group[] = [
     errors: {
       ...SENDS,
       ...TO,
+      EROFS: MOUNTED,
       EMSGSIZE: tooLong,
       ENOBUFS: byRoot(tooLongToAllocate),
       ECONNREFUSED: async (call) => {
@@ -606,7 +612,8 @@ leakTest("what the file system refuses is reported", {
 }, async () => {
   using dir = scratch();
   const seen = await inChild(async (directory: string) => {
-    const { UnixDatagram, UnixListener } = await import("../ffi/socket.ts");
+    const { UnixDatagram, UnixListener, UnixSeqpacket, UnixStream } =
+      await import("../ffi/socket.ts");
     const mount = (...args: string[]) =>
       new Deno.Command("mount", { args: [...args, directory] }).outputSync();
     const path = `${directory}/socket`;
@@ -624,14 +631,22 @@ leakTest("what the file system refuses is reported", {
     code(() => UnixDatagram.create(path));
     mount("-t", "tmpfs", "tmpfs");
     const socket = UnixListener.listen(path);
+    const file = `${directory}/file`;
+    Deno.writeTextFileSync(file, "");
     mount("-o", "remount,bind,ro"); // without options that name users
     code(() => UnixListener.listen(`${path}2`));
     code(() => UnixDatagram.create(`${path}2`));
     code(() => socket.chmod(0o666));
+    for (const each of [UnixStream, UnixSeqpacket, UnixDatagram]) {
+      code(() => each.connectSync(file));
+    }
+    const sender = UnixDatagram.create(null);
+    code(() => sender.sendSync(Uint8Array.of(1), { to: file }));
+    sender.close();
     socket.close();
     return codes;
   }, { argument: dir.path, wrapper: ["unshare", ...mounting!] });
-  assertEquals(seen, ["ENOSPC", "ENOSPC", "EROFS", "EROFS", "EROFS"]);
+  assertEquals(seen, ["ENOSPC", "ENOSPC", ...Array(7).fill("EROFS")]);
 });
 
 leakTest("what needs /proc names it where it is not mounted", {

@@ -281,8 +281,8 @@ export class File extends DescriptorOwner {
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long.
    * @throws {IpcError} ENOENT if the file does not exist, EACCES if the permissions do
-   * not allow it, EISDIR for a directory to write to, EROFS, ELOOP, ENOTDIR, ETXTBSY,
-   * EMFILE.
+   * not allow it, EISDIR for a directory to write to, ENXIO for a socket or a device that
+   * is missing, EROFS, ELOOP, ENOTDIR, ETXTBSY, EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/open.2.html | open(2)}
    */
@@ -303,7 +303,8 @@ export class File extends DescriptorOwner {
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long or the mode out of range.
    * @throws {IpcError} EEXIST if the path exists, ENOENT if its directory does not,
-   * EACCES, EROFS, ENOSPC, EDQUOT, EMFILE.
+   * EISDIR if it ends with a slash, EACCES, ELOOP, ENOTDIR, EROFS, ENOSPC, EDQUOT,
+   * EMFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/open.2.html | open(2)}
    */
@@ -323,7 +324,8 @@ export class File extends DescriptorOwner {
    * @throws {TypeError} If the path is empty or contains NUL.
    * @throws {RangeError} If the path is too long or the mode out of range.
    * @throws {IpcError} ENOENT if the directory does not exist, or the path is a link to a
-   * missing file; EACCES, EISDIR, EROFS, ENOSPC, EDQUOT, EMFILE.
+   * missing file; EISDIR for a directory, ENXIO for a socket or a device that is missing;
+   * EACCES, ELOOP, ENOTDIR, EROFS, ETXTBSY, ENOSPC, EDQUOT, EMFILE.
    *
    * @example A file to lock
    * ```ts
@@ -584,7 +586,8 @@ export class File extends DescriptorOwner {
    * @throws {TypeError} If this process has mapped bytes beyond the new end.
    * @throws {ClosedError} If this file is closed.
    * @throws {IpcError} EINVAL if it is not a regular file, or not open for writing; EPERM
-   * if it is sealed, EFBIG beyond RLIMIT_FSIZE, EACCES if it is not open for reading.
+   * if it is sealed, EFBIG beyond RLIMIT_FSIZE, EACCES if it is not open for reading;
+   * EMFILE if it becomes smaller, and there is no descriptor to see what is mapped.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/ftruncate.2.html | ftruncate(2)}
    */

@@ -169,6 +169,7 @@ export class PidFd extends DescriptorOwner {
    * not visible in this PID namespace, or /proc is not mounted.
    *
    * @throws {ClosedError} If this object is closed.
+   * @throws {IpcError} EMFILE, ENFILE.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/pidfd_open.2.html | pidfd_open(2)}
    */

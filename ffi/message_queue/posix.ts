@@ -348,7 +348,8 @@ export class PosixMessageQueue extends DescriptorOwner {
    * @param options `maxMessages`, `maxSize`, `mode`, `access`.
    * @returns The queue. Its name exists until it is unlinked.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too short or too long, or an option is out of range.
+   * @throws {RangeError} If the name is too short or too long, or an option is out of
+   * range.
    * @throws {IpcError} EEXIST if the name is in use; EINVAL if `maxMessages` or `maxSize`
    * is above /proc/sys/fs/mqueue/msg_max or msgsize_max; ENOSPC if there are too many
    * queues (queues_max); EMFILE if this process has too many descriptors
@@ -414,7 +415,8 @@ export class PosixMessageQueue extends DescriptorOwner {
    * created.
    * @returns The queue.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too short or too long, or an option is out of range.
+   * @throws {RangeError} If the name is too short or too long, or an option is out of
+   * range.
    * @throws {IpcError} EACCES without permission for the access mode; EINVAL if
    * `maxMessages` or `maxSize` is above /proc/sys/fs/mqueue/msg_max or msgsize_max;
    * ENOSPC if there are too many queues (queues_max); EMFILE if this process has too

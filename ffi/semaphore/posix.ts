@@ -216,8 +216,8 @@ export class PosixSemaphore implements Disposable {
    * @param options `mode`.
    * @returns The semaphore. Its name exists until it is unlinked.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too short or too long, or the value or mode is out
-   * of range.
+   * @throws {RangeError} If the name is too short or too long, or the value or mode is
+   * out of range.
    * @throws {IpcError} EEXIST if the name is in use; ENOSPC if /dev/shm is full, or has
    * no room for more files; EACCES, EROFS, EMFILE, ENFILE, ENOMEM.
    *
@@ -251,8 +251,8 @@ export class PosixSemaphore implements Disposable {
    * @throws {TypeError} If the name is malformed, or if its file is not a
    * semaphore.
    * @throws {RangeError} If the name is too short or too long.
-   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES, EMFILE,
-   * ENFILE, ENOMEM.
+   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES, EROFS if /dev/shm is
+   * mounted read-only, EMFILE, ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */
@@ -270,8 +270,8 @@ export class PosixSemaphore implements Disposable {
    * @returns The semaphore.
    * @throws {TypeError} If the name is malformed, or if its file is not a
    * semaphore.
-   * @throws {RangeError} If the name is too short or too long, or the value or mode is out
-   * of range.
+   * @throws {RangeError} If the name is too short or too long, or the value or mode is
+   * out of range.
    * @throws {IpcError} ENOSPC if /dev/shm is full, or has no room for more files; EACCES,
    * EROFS, EMFILE, ENFILE, ENOMEM.
    *
@@ -300,7 +300,7 @@ export class PosixSemaphore implements Disposable {
    * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too short or too long.
-   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES.
+   * @throws {IpcError} ENOENT if there is no such semaphore, EACCES, EROFS.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_unlink.3.html | sem_unlink(3)}
    */
@@ -464,9 +464,10 @@ export class PosixSemaphore implements Disposable {
    * @param name A slash, then 1 to 251 bytes of UTF-8 without another slash.
    * @param mode The permission bits, 0 to 0o777.
    * @throws {TypeError} If the name is malformed.
-   * @throws {RangeError} If the name is too short or too long, or the mode is out of range.
+   * @throws {RangeError} If the name is too short or too long, or the mode is out of
+   * range.
    * @throws {IpcError} ENOENT if there is no such semaphore, EPERM if this process does
-   * not own it.
+   * not own it, EROFS.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/chmod.2.html | chmod(2)}
    */

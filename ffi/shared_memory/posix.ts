@@ -252,7 +252,8 @@ export class PosixSharedMemory extends Memory {
    * @throws {DOMException} `TimeoutError` if it is still empty after the `timeout`, for
    * which this thread is blocked ({@linkcode PosixSharedMemory.openWhenReady} does not).
    * @throws {IpcError} ENOENT if there is no such object, EACCES without permission to
-   * read and write (with `private` or `readonly`: to read), EMFILE, ENFILE, ENOMEM.
+   * read and write (with `private` or `readonly`: to read), EROFS if /dev/shm is mounted
+   * read-only (without those), EMFILE, ENFILE, ENOMEM.
    *
    * @example A name that is not in use
    * ```ts
@@ -344,7 +345,7 @@ export class PosixSharedMemory extends Memory {
    * @throws {RangeError} If the name is too short or too long, if the size or mode is out
    * of range, or if an existing object is smaller.
    * @throws {IpcError} EACCES without permission to read and write; ENOSPC if /dev/shm
-   * is full; ENOMEM, EFBIG, EMFILE, ENFILE. A new name is removed then.
+   * is full; EROFS, ENOMEM, EFBIG, EMFILE, ENFILE. A new name is removed then.
    *
    * @example Two processes, in any order
    * ```ts
@@ -445,7 +446,7 @@ export class PosixSharedMemory extends Memory {
    * @param name A slash, then 1 to 255 bytes of UTF-8 without another slash.
    * @throws {TypeError} If the name is malformed.
    * @throws {RangeError} If the name is too short or too long.
-   * @throws {IpcError} ENOENT if there is no such object, EACCES.
+   * @throws {IpcError} ENOENT if there is no such object, EACCES, EROFS.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/shm_unlink.3.html | shm_unlink(3)}
    */
@@ -578,7 +579,7 @@ export class PosixSharedMemory extends Memory {
    * @param mode The permission bits, 0 to 0o777.
    * @throws {RangeError} If the mode is out of range.
    * @throws {ClosedError} If this object is closed.
-   * @throws {IpcError} EPERM if this process does not own the object.
+   * @throws {IpcError} EPERM if this process does not own the object, EROFS.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/chmod.2.html | fchmod(2)}
    */
@@ -607,8 +608,8 @@ export class PosixSharedMemory extends Memory {
    * end, or a wait uses them.
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} ENOSPC if /dev/shm is full, EFBIG, ENOMEM; EINTR if signals
-   * interrupt `posix_fallocate` 100 times without a pause. The object may have grown
-   * then.
+   * interrupt `posix_fallocate` 100 times without a pause; EMFILE if it becomes smaller,
+   * and there is no descriptor to see what is mapped. The object may have grown then.
    * @throws {Deno.errors.NotSupported} When shrinking, if /proc is not mounted.
    *
    * @example Twice as large

@@ -370,10 +370,10 @@ export class UnixDatagram extends UnixChannel {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} ENOENT if the path does not exist; ENOTDIR or ELOOP if it leads
    * through a file or too many links; ECONNREFUSED if no socket is bound to the address,
-   * or the file is no socket; EACCES if the file is not writable, or a directory not
-   * searchable; EPROTOTYPE if it is a socket of another type; EPERM if that is connected
-   * to another socket; EMFILE, ENFILE, ENOBUFS, ENOMEM; with `from` those of
-   * {@linkcode UnixDatagram.create}.
+   * or the file is no socket (EROFS if its file system is read-only); EACCES if the file
+   * is not writable, or a directory not searchable; EPROTOTYPE if it is a socket of
+   * another type; EPERM if that is connected to another socket; EMFILE, ENFILE, ENOBUFS,
+   * ENOMEM; with `from` those of {@linkcode UnixDatagram.create}.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
@@ -491,7 +491,7 @@ export class UnixDatagram extends UnixChannel {
    * name, or it was made by `fromFd()` or `pair()`.
    * @throws {ClosedError} If this socket is closed.
    * @throws {IpcError} ENOENT if the path does not name this socket any more; EACCES,
-   * EPERM, EROFS.
+   * EPERM, EROFS, EMFILE.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted, before Linux 6.6 or
    * glibc 2.39.
    *
@@ -519,8 +519,8 @@ export class UnixDatagram extends UnixChannel {
    * error has the limit), ENOBUFS above about 4 MiB; ECONNREFUSED if the receiver has
    * closed, and ENOTCONN afterwards; ENOTCONN without `to` if this socket is not
    * connected; EPIPE if the receiver has shut down receiving; EPERM if it is connected to
-   * another socket; ENOENT, ENOTDIR, ELOOP, EACCES and EPROTOTYPE for the path `to`, as
-   * of {@linkcode UnixDatagram.connectSync}; EBADF if a descriptor is not open;
+   * another socket; ENOENT, ENOTDIR, ELOOP, EACCES, EROFS and EPROTOTYPE for the path
+   * `to`, as of {@linkcode UnixDatagram.connectSync}; EBADF if a descriptor is not open;
    * ETOOMANYREFS if too many descriptors are in flight; EMFILE or ENFILE if a send with
    * `to` has to wait, which takes a descriptor; EPERM also if the receiver refuses
    * descriptors (`passDescriptors`), or if this process may not send these `credentials`;

@@ -404,7 +404,7 @@ export class UnixListener<
    * name, or it was made by `fromFd()`.
    * @throws {ClosedError} If this listener is closed.
    * @throws {IpcError} ENOENT if the path does not name this socket any more; EACCES,
-   * EPERM, EROFS.
+   * EPERM, EROFS, EMFILE.
    * @throws {Deno.errors.NotSupported} If /proc is not mounted, before Linux 6.6 or
    * glibc 2.39.
    *

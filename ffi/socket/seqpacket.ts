@@ -154,9 +154,9 @@ export class UnixSeqpacket extends UnixConnection {
    * @throws {DOMException} `TimeoutError` if the timeout has passed.
    * @throws {IpcError} ENOENT if the path does not exist; ENOTDIR or ELOOP if it leads
    * through a file or too many links; ECONNREFUSED if no socket listens at the address,
-   * or the file is no socket; EACCES if the file is not writable, or a directory not
-   * searchable; EPROTOTYPE if it is a socket of another type; EMFILE, ENFILE, ENOBUFS,
-   * ENOMEM.
+   * or the file is no socket (EROFS if its file system is read-only); EACCES if the file
+   * is not writable, or a directory not searchable; EPROTOTYPE if it is a socket of
+   * another type; EMFILE, ENFILE, ENOBUFS, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man2/connect.2.html | connect(2)}
    */
