@@ -57,6 +57,7 @@ const NANOSECONDS = 1_000_000; // of a millisecond
 const STREAM_NOT_FOUND = 10059;
 const STREAM_NAME_IN_USE = 10058;
 const CONSUMER_NOT_FOUND = 10014;
+const NO_MESSAGE = 10037;
 const CONSUMER_EXISTS = new Set([10013, 10105, 10148]);
 const NOT_UNIQUE = new Set([10099, 10100]); // consumers of a work queue
 
@@ -254,6 +255,20 @@ async function createStream(
       await manager.streams.info(name),
       subject,
     );
+  }
+}
+
+/** Whether a stream has a message with this number. */
+export async function hasMessage(
+  manager: JetStreamManager,
+  stream: string,
+  seq: number,
+): Promise<boolean> {
+  try {
+    return await manager.streams.getMessage(stream, { seq }) !== null;
+  } catch (error) {
+    if (hasCode(error, NO_MESSAGE)) return false;
+    throw error;
   }
 }
 

@@ -7,7 +7,8 @@ import { File, FileLock } from "@linux/ipc/descriptor";
 import { MemoryMap } from "@linux/ipc/memory-map";
 import { BridgeError } from "./error.ts";
 
-const COUNT = 2048; // more than the messages that a server waits for at a time
+// A server that was killed has forgotten some of the last acknowledgements.
+const COUNT = 1 << 16;
 const STREAM = 0; // words: what stream it is, the next place, then the numbers
 const NEXT = 1;
 const NUMBERS = 2;

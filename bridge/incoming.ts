@@ -23,6 +23,7 @@ import {
 import {
   checkSubject,
   consumerFor,
+  hasMessage,
   HEADER_ROOM,
   managerOf,
   nameFor,
@@ -70,6 +71,12 @@ export interface IncomingOptions extends StreamOptions {
 const LOOK_AGAIN = 200; // ms, at the messages of a predecessor
 const TRY_AGAIN = 200; // ms, to open a queue
 
+/** The server, for what is not a message. */
+interface Server {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+}
+
 /** Messages that have arrived, in the order of the stream. */
 class Hand {
   readonly #messages: JsMsg[] = [];
@@ -86,6 +93,10 @@ class Hand {
   /** How many have a number up to this one. */
   countTo(number: number): number {
     return this.#messages.filter(({ seq }) => seq <= number).length;
+  }
+
+  has(number: number): boolean {
+    return this.#messages.some(({ seq }) => seq === number);
   }
 
   put(message: JsMsg): void {
@@ -186,7 +197,8 @@ class Incoming implements Flow {
     const timer = setInterval(() => hand.working(), this.#ackWait / 3);
     run.ready();
     try {
-      await this.#awaitPredecessor(manager, consumer, hand, signal);
+      const server = { connection, manager };
+      await this.#awaitPredecessor(server, consumer, hand, signal);
       while (!signal.aborted) await this.#next(hand, signal, run);
       const error = ended.signal.aborted ? await closed : undefined;
       if (error instanceof Error) throw error;
@@ -249,19 +261,46 @@ class Incoming implements Flow {
    * behind them do not overtake them.
    */
   async #awaitPredecessor(
-    manager: JetStreamManager,
-    { stream_name, name, delivered, num_ack_pending }: ConsumerInfo,
+    server: Server,
+    consumer: ConsumerInfo,
     hand: Hand,
     signal: AbortSignal,
   ): Promise<void> {
-    const last = delivered.stream_seq;
-    while (!signal.aborted && hand.countTo(last) < num_ack_pending) {
+    const last = consumer.delivered.stream_seq;
+    const begun = performance.now();
+    for (let now = consumer; now.ack_floor.stream_seq < last;) {
+      const isLate = performance.now() - begun > this.#ackWait * 2;
+      await this.#acknowledgeOld(server, now, last, hand, isLate);
+      if (hand.countTo(last) >= consumer.num_ack_pending) return;
       await hand.arrival(signal, LOOK_AGAIN);
       if (signal.aborted) return;
-      const now = await manager.consumers.info(stream_name, name);
-      // Another bridge with the same consumer acknowledges its own.
-      if (now.ack_floor.stream_seq >= last) return;
-      if (now.num_ack_pending <= hand.size) return;
+      const { size } = hand; // before the server counts what it has delivered
+      now = await server.manager.consumers.info(now.stream_name, now.name);
+      if (now.num_ack_pending <= size) return;
+    }
+  }
+
+  /**
+   * Acknowledges what is done: messages that the queue has taken, and, if the others do not
+   * come, those that the stream does not have any more. A server that was killed may wait
+   * for these for ever.
+   */
+  async #acknowledgeOld(
+    { connection, manager }: Server,
+    { stream_name, name, ack_floor }: ConsumerInfo,
+    last: number,
+    hand: Hand,
+    isLate: boolean,
+  ): Promise<void> {
+    for (let seq = ack_floor.stream_seq + 1; seq <= last; seq++) {
+      if (hand.has(seq)) continue;
+      const isDone = this.#delivered.has(seq) ||
+        (isLate && !await hasMessage(manager, stream_name, seq));
+      if (!isDone) continue;
+      connection.publish(
+        `$JS.ACK.${stream_name}.${name}.1.${seq}.${seq}.0.0`,
+        "+ACK",
+      );
     }
   }
 
