@@ -92,7 +92,24 @@ leakTest(
       Deno.addSignalListener("SIGUSR2", nothing);
       Deno.removeSignalListener("SIGUSR2", nothing);
       await new Promise((resolve) => setTimeout(resolve, 1)); // the runtime's own
+      // So does a thread of Bun as it starts: two are there before, and free each time.
+      const { blockedCalls } = await import("../ffi/wait/pool.ts");
+      const { sleepingWords } = await import("../ffi/wait/futexes.ts");
+      const calls = () => blockedCalls() + sleepingWords();
+      const until = async (holds: () => boolean) => {
+        while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1));
+      };
+      const first = [
+        KINDS["PosixSemaphore.acquire"]!(),
+        KINDS["SysvSemaphoreSet.operate"]!(),
+      ];
+      const waits = first.map((kind) => endOf(kind.wait()));
+      await until(() => calls() === 2);
+      for (const kind of first) kind.close();
+      await Promise.all(waits);
+      for (const kind of first) kind.dispose();
       for (const [name, make] of Object.entries(KINDS)) {
+        await until(() => calls() === 0);
         if (name.startsWith("Fifo") || name === "UnixListener.accept") continue;
         const kind = make();
         const controller = new AbortController();

@@ -14,8 +14,17 @@ import {
   pipe,
   PosixMessageQueue,
   PosixSemaphore,
+  PthreadBarrier,
+  PthreadCondition,
+  type PthreadGuard,
+  PthreadMutex,
+  type PthreadMutexOptions,
+  PthreadRwLock,
+  SequenceBytes,
+  SharedBroadcast,
   SharedCondition,
   SharedMutex,
+  SharedRing,
   SharedRwLock,
   splice,
   SysvMessageQueue,
@@ -581,7 +590,190 @@ export const KINDS: Record<string, () => Pending> = {
       dispose: () => (reader.close(), two.close()),
     };
   },
+  "RingConsumer.read"() {
+    const { memory, producer, consumer } = newRing();
+    return {
+      wait: (options) => consumer.read(options),
+      quick: () => (producer.tryWrite(ONE), consumer.read()),
+      close: () => consumer.close(),
+      waits: [consumer],
+      dispose: () => memory.close(),
+    };
+  },
+  "RingConsumer.wait"() {
+    const { memory, producer, consumer } = newRing();
+    return {
+      wait: (options) => consumer.wait(options),
+      quick: async () => {
+        producer.tryWrite(ONE);
+        await consumer.wait();
+        consumer.tryRead(() => {});
+      },
+      close: () => memory.close(),
+      waits: [consumer],
+      dispose: () => memory.close(),
+    };
+  },
+  "RingProducer.write"() {
+    const { memory, producer, consumer } = newRing();
+    fill(() => producer.tryWrite(ONE));
+    return {
+      wait: (options) => producer.write(ONE, options),
+      quick: () => (consumer.tryRead(() => {}, 1), producer.write(ONE)),
+      close: () => producer.close(),
+      waits: [producer],
+      dispose: () => memory.close(),
+    };
+  },
+  "RingProducer.writeAll"() {
+    const { memory, producer, consumer } = newRing();
+    fill(() => producer.tryWrite(ONE));
+    return {
+      wait: (options) => producer.writeAll([ONE, ONE], options),
+      quick: () => (consumer.tryRead(() => {}, 1), producer.writeAll([ONE])),
+      close: () => memory.close(),
+      waits: [producer],
+      dispose: () => memory.close(),
+    };
+  },
+  "RingProducer.claim"() {
+    const { memory, producer, consumer } = newRing();
+    fill(() => producer.tryWrite(ONE));
+    return {
+      wait: (options) => producer.claim(1, options),
+      quick: async () => {
+        consumer.tryRead(() => {}, 1);
+        (await producer.claim(1)).commit();
+      },
+      close: () => producer.close(),
+      waits: [producer],
+      dispose: () => memory.close(),
+    };
+  },
+  "BroadcastReceiver.read"() {
+    const memory = MemoryMap.anonymous(SharedBroadcast.size(1024));
+    const broadcast = SharedBroadcast.create(memory, { capacity: 1024 });
+    const producer = broadcast.producer();
+    const receiver = broadcast.receiver();
+    return {
+      wait: (options) => receiver.read(options),
+      quick: () => (producer.write(ONE), receiver.read()),
+      close: () => receiver.close(),
+      waits: [receiver],
+      dispose: () => memory.close(),
+    };
+  },
+  "SequenceBytes.read"() {
+    const memory = MemoryMap.anonymous(64);
+    const cell = new SequenceBytes(memory, 0, 8);
+    const stuck = new SequenceBytes(memory, 16, 8);
+    memory.atomics.int32[4] = 1; // its writer has died
+    return {
+      wait: (options) => stuck.read(options),
+      quick: () => cell.read(),
+      close: () => memory.close(),
+      waits: [memory],
+      dispose: () => memory.close(),
+    };
+  },
+  "SequenceBytes.changed"() {
+    const memory = MemoryMap.anonymous(64);
+    const cell = new SequenceBytes(memory, 0, 8);
+    return {
+      wait: (options) => cell.changed(cell.sequence, options),
+      quick: async () => {
+        const { sequence } = cell;
+        cell.write(new Uint8Array(8));
+        await cell.changed(sequence);
+      },
+      close: () => memory.close(),
+      waits: [memory],
+      dispose: () => memory.close(),
+    };
+  },
+  "PthreadMutex.lock": () => ofMutex({}),
+  "PthreadMutex.lock, not robust": () => ofMutex({ robust: false }),
+  "PthreadMutex.lock, of priorities": () => ofMutex({ inheritPriority: true }),
+  "PthreadRwLock.lockRead"() {
+    const memory = MemoryMap.anonymous(256);
+    const lock = PthreadRwLock.init(memory, 0);
+    const free = PthreadRwLock.init(memory, 128);
+    const guard = lock.lockWriteSync();
+    return {
+      wait: (options) => lock.lockRead(options),
+      quick: async () => (await free.lockRead()).release(),
+      close: () => memory.close(),
+      waits: [lock],
+      dispose: () => (guard.release(), memory.close()),
+    };
+  },
+  "PthreadRwLock.lockWrite"() {
+    const memory = MemoryMap.anonymous(256);
+    const lock = PthreadRwLock.init(memory, 0);
+    const free = PthreadRwLock.init(memory, 128);
+    const guard = lock.lockReadSync();
+    return {
+      wait: (options) => lock.lockWrite(options),
+      quick: async () => (await free.lockWrite()).release(),
+      close: () => memory.close(),
+      waits: [lock],
+      dispose: () => (guard.release(), memory.close()),
+    };
+  },
+  "PthreadCondition.wait"() {
+    const memory = MemoryMap.anonymous(256);
+    const mutex = PthreadMutex.init(memory, 0);
+    const condition = PthreadCondition.init(memory, 128);
+    let guard: PthreadGuard | undefined;
+    return {
+      wait: async (options) => {
+        guard = mutex.lockSync();
+        await condition.wait(guard, () => false, options);
+      },
+      quick: async () => {
+        using guard = mutex.lockSync();
+        await condition.wait(guard, () => true);
+      },
+      close: () => memory.close(),
+      waits: [condition],
+      dispose: () => (guard?.release(), memory.close()),
+    };
+  },
+  "PthreadBarrier.wait"() {
+    const memory = MemoryMap.anonymous(256);
+    const barrier = PthreadBarrier.init(memory, 0, { count: 2 });
+    const open = PthreadBarrier.init(memory, 128, { count: 1 });
+    return {
+      wait: (options) => barrier.wait(options),
+      quick: () => open.wait(),
+      close: () => memory.close(),
+      waits: [barrier],
+      dispose: () => memory.close(),
+    };
+  },
 };
+
+/** A ring, with one who writes and one who reads. */
+function newRing() {
+  const memory = MemoryMap.anonymous(SharedRing.size(1024));
+  const ring = SharedRing.create(memory, { capacity: 1024 });
+  return { memory, producer: ring.producer(), consumer: ring.consumer() };
+}
+
+/** A wait for a mutex that this thread holds. */
+function ofMutex(options: PthreadMutexOptions): Pending {
+  const memory = MemoryMap.anonymous(256);
+  const mutex = PthreadMutex.init(memory, 0, options);
+  const free = PthreadMutex.init(memory, 128, options);
+  const guard = mutex.lockSync();
+  return {
+    wait: (options) => mutex.lock(options),
+    quick: async () => (await free.lock()).release(),
+    close: () => memory.close(),
+    waits: [mutex],
+    dispose: () => (guard.release(), memory.close()),
+  };
+}
 
 function removeQueue(queue: SysvMessageQueue): void {
   queue.close();
