@@ -380,11 +380,10 @@ function state(): Map<string, number> {
 
 /** Removes the objects of a test that failed, as far as they are known. */
 function cleanUp(): void {
-  for (const name of posixNames().keys()) {
-    if (name.startsWith("/dev/") && name.includes(PREFIX)) {
-      Deno.removeSync(name);
-    }
-  }
+  // By a shell: a name may be no UTF-8.
+  new Deno.Command("sh", {
+    args: ["-c", `rm -f /dev/shm/*${PREFIX}* /dev/mqueue/*${PREFIX}*`],
+  }).outputSync();
   for (
     const [kind, flag] of [["msg", "-q"], ["shm", "-m"], ["sem", "-s"]] as const
   ) {
