@@ -158,6 +158,7 @@ const FILES = [
   "tests/errno_test.ts",
   "tests/exit_test.ts",
   "tests/readme_test.ts",
+  "tests/cookbook_test.ts",
   "tests/interop/pipe_test.ts",
   "tests/interop/fifo_test.ts",
   "tests/interop/sysv_message_queue_test.ts",
