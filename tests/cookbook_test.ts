@@ -3,6 +3,7 @@
  * permissions that it states. They print what the page shows.
  */
 import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { File, FileLock } from "@linux/ipc/descriptor";
 import { PosixSharedMemory } from "@linux/ipc/shared-memory";
 import { UnixDatagram, UnixListener, UnixStream } from "@linux/ipc/socket";
@@ -38,7 +39,7 @@ function shown(script: string): { command: string[]; output: string } {
     if (!line?.includes(path)) continue;
     const words = line.slice(2).replace(/ ".*/, "").split(" ");
     const command = words.map((word) =>
-      word === path ? new URL(script, FOLDER).pathname : word
+      word === path ? fromFileUrl(new URL(script, FOLDER)) : word
     );
     const output = lines.filter((line) => !line.startsWith("$ ")).join("\n");
     return { command, output };
@@ -172,7 +173,7 @@ leakTest("stats.ts goes on where a holder was killed", {
     setInterval(() => {}, 1000);`;
   await using holder = spawn(Deno.execPath(), {
     args: ["eval", "--quiet", code],
-    cwd: FOLDER.pathname,
+    cwd: fromFileUrl(FOLDER),
   });
   await holder.expect("locked\n");
   await using script = start("stats.ts", [name]);
@@ -278,7 +279,7 @@ leakTest("counter.ts, counter.py and counter.c count together", {
   using dir = scratch();
   const path = dir.file("counter");
   const c = await compile(new URL("counter.c", FOLDER));
-  const python = new URL("counter.py", FOLDER).pathname;
+  const python = fromFileUrl(new URL("counter.py", FOLDER));
   using file = File.create(path);
   const guard = FileLock.of(file).lockSync();
   await using all = new AsyncDisposableStack();
