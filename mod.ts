@@ -195,6 +195,11 @@ export {
   type InspectedLock,
   /** A memory file: `memfd_create`. */
   type InspectedMemoryFile,
+  /**
+   * A mutex of C (`pthread_mutex_t` of glibc) in shared memory, for which a thread
+   * waits.
+   */
+  type InspectedMutex,
   /** A pipe. */
   type InspectedPipe,
   /** POSIX shared memory: a file in /dev/shm. */

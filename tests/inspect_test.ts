@@ -10,6 +10,7 @@ import {
 import { type Removable, removeOrphan } from "../ffi/inspect/removal.ts";
 import { SharedMutex, SharedRwLock } from "../ffi/lock.ts";
 import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
+import { PthreadMutex } from "../ffi/pthread.ts";
 import { SharedRing } from "../ffi/ring.ts";
 import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import {
@@ -380,6 +381,139 @@ leakTest(
       const object = objects.find(({ name }) => name === files[1])!;
       assertEquals(object.verdict.state, "stuck");
       assertEquals(holder(object, one.child.pid).waitsIn, [call]);
+    }
+  },
+);
+
+leakTest("mutexes of C name their owners, and deadlocks", async () => {
+  using memory = PosixSharedMemory.create(null, 4096);
+  using gate = PosixSemaphore.create(null, 0);
+  // Of those that inherit priorities the kernel refuses a deadlock: EDEADLK.
+  const kinds = [{ robust: false }, { robust: true }];
+  try {
+    for (const options of kinds) {
+      PthreadMutex.init(memory, 64, options);
+      PthreadMutex.init(memory, 256, options);
+      const locker = async (args: [string, number, number, string]) => {
+        const [name, mine, other, gate] = args;
+        const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
+        const { PthreadMutex } = await import("../ffi/pthread.ts");
+        const { PosixSemaphore } = await import("../ffi/semaphore.ts");
+        const memory = PosixSharedMemory.open(name);
+        PthreadMutex.at(memory, mine).lockSync();
+        console.log("locked");
+        PosixSemaphore.open(gate).acquireSync();
+        PthreadMutex.at(memory, other).lockSync();
+      };
+      const start = (mine: number, other: number) =>
+        spawnCall(locker, { argument: [memory.name, mine, other, gate.name] });
+      await using one = start(64, 256);
+      await using two = start(256, 64);
+      await Promise.all([one.expect("locked\n"), two.expect("locked\n")]);
+      const look = () => {
+        const snapshot = inspect({ kinds: ["posix-memory"] });
+        const { deadlocks } = snapshot;
+        return { ...found(snapshot, "posix-memory", memory.name), deadlocks };
+      };
+      assertEquals(look().mutexes, []); // nothing waits
+      gate.release();
+      gate.release();
+      await one.until(() => look().mutexes.length === 2, "wait of both");
+      const { mutexes, verdict, deadlocks } = look();
+      const mutex = (offset: number, owner: number, waiter: number) => ({
+        offset,
+        owner,
+        ownerEnded: false,
+        waiters: [waiter],
+      });
+      assertEquals(mutexes, [
+        mutex(64, one.pid, two.pid),
+        mutex(256, two.pid, one.pid),
+      ]);
+      assertEquals(verdict.state, "stuck");
+      assertEquals(
+        deadlocks.map(({ pids }) => new Set(pids)),
+        [new Set([one.pid, two.pid])],
+      );
+
+      // The kernel gives a robust one to the waiter. The other one stays locked.
+      await kill(one);
+      if (options.robust) {
+        await two.ended();
+        assertEquals(look().mutexes, []);
+      } else {
+        assertMatch(
+          look().verdict.reason,
+          RegExp(`^the owner ${one.pid} of the mutex at byte 64 has ended; `),
+        );
+      }
+    }
+  } finally {
+    PosixSharedMemory.unlink(memory.name);
+    PosixSemaphore.unlink(gate.name!);
+  }
+});
+
+leakTest(
+  "a deadlock of three processes, each with a lock of another kind",
+  async () => {
+    using directory = scratch();
+    using mutex = SharedMutex.create(null);
+    using memory = PosixSharedMemory.create(null, 4096);
+    using gate = PosixSemaphore.create(null, 0);
+    const path = directory.file("locked", "");
+    PthreadMutex.init(memory, 0);
+    try {
+      const locker = async (
+        [turn, id, name, gate, path]: [number, number, string, string, string],
+      ) => {
+        const { SharedMutex } = await import("../ffi/lock.ts");
+        const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
+        const { PthreadMutex } = await import("../ffi/pthread.ts");
+        const { PosixSemaphore } = await import("../ffi/semaphore.ts");
+        const { File, FileLock } = await import("../ffi/descriptor.ts");
+        const memory = PosixSharedMemory.open(name);
+        const file = File.open(path, { write: true });
+        const locks = [
+          SharedMutex.fromId(id),
+          PthreadMutex.at(memory, 0),
+          FileLock.of(file),
+        ];
+        locks[turn]!.lockSync();
+        console.log("locked");
+        PosixSemaphore.open(gate).acquireSync();
+        locks[(turn + 1) % 3]!.lockSync();
+      };
+      const start = (turn: number) =>
+        spawnCall(locker, {
+          argument: [turn, mutex.id, memory.name, gate.name, path],
+        });
+      await using one = start(0);
+      await using two = start(1);
+      await using three = start(2);
+      const all = [one, two, three];
+      await Promise.all(all.map((child) => child.expect("locked\n")));
+      const look = () =>
+        inspect({ kinds: ["sysv-semaphores", "posix-memory", "file-lock"] });
+      assertEquals(look().deadlocks, []);
+      for (const _ of all) gate.release();
+      await one.until(() => look().deadlocks.length > 0, "deadlock");
+      const { deadlocks: [deadlock], objects } = look();
+      assertEquals(new Set(deadlock!.pids), new Set(all.map(({ pid }) => pid)));
+      // Each waits for the lock of the next one.
+      const first = deadlock!.pids.indexOf(one.pid);
+      const refs = [0, 1, 2].map((step) => deadlock!.refs[(first + step) % 3]!);
+      assertEquals(refs[0], `posix-memory:${memory.name}`);
+      assertEquals(objects.find(({ ref }) => ref === refs[1])?.name, path);
+      assertEquals(refs[2], `sysv-semaphores:${mutex.id}`);
+      for (const ref of refs) {
+        const { state } = objects.find((object) => object.ref === ref)!.verdict;
+        assertEquals(state, "stuck");
+      }
+    } finally {
+      mutex.remove();
+      PosixSharedMemory.unlink(memory.name);
+      PosixSemaphore.unlink(gate.name!);
     }
   },
 );

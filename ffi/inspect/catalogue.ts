@@ -36,6 +36,16 @@ export interface Draft {
   readonly ref: string;
   readonly fields: Record<string, unknown>;
   readonly holders: Map<number, HolderDraft>;
+  /** The mutexes in it for which threads wait, by their offsets. */
+  mutexes?: Map<number, MutexDraft>;
+}
+
+/** A mutex for which threads wait, while a snapshot is taken. */
+export interface MutexDraft {
+  /** The thread that owns it. */
+  readonly owner: number;
+  /** The processes that wait. */
+  readonly waiters: Set<number>;
 }
 
 /** Whether a process has an object in a role, so far. */
@@ -114,6 +124,16 @@ export class Catalogue {
     if (holder === undefined) return;
     addRoles(holder, ["waits"]);
     (holder.waitsIn ??= new Set()).add(call);
+  }
+
+  /** Notes that a process waits for a mutex that a thread owns. */
+  noteMutex(ref: string, offset: number, owner: number, waiter: number): void {
+    const draft = this.drafts.get(ref);
+    if (draft === undefined) return;
+    const mutexes = draft.mutexes ??= new Map();
+    const mutex = mutexes.get(offset) ?? { owner, waiters: new Set() };
+    mutexes.set(offset, mutex);
+    mutex.waiters.add(waiter);
   }
 
   #holder(ref: string, pid: number): HolderDraft | undefined {

@@ -5,10 +5,11 @@
 // was meant. Memory that has no file which can be opened is read in a process that has it
 // mapped, and only pages that are there: a page fault could wait for that process.
 
+import { bytesAt, ProcessMemory } from "../kernel/process_memory.ts";
 import { openAt, statusOfOpen } from "../kernel/proc_files.ts";
 import { AT_FDCWD, O_NONBLOCK, O_PATH, O_RDONLY } from "../libc/fcntl.ts";
 import { S_IFMT, S_IFREG } from "../libc/sys_stat.ts";
-import { pageSize, unistd } from "../libc/unistd.ts";
+import { unistd } from "../libc/unistd.ts";
 import { HEAD as CELL_HEAD, MARK, MARK_AT } from "../memory/sequence.ts";
 import { ringIn, type RingSketch } from "../ring/sketch.ts";
 
@@ -90,43 +91,19 @@ export function openBehind(directory: number, link: string): number {
   return openAt(directory, link, O_PATH, true);
 }
 
-const PRESENT = 1n << 63n; // in an entry of pagemap
-const ENTRY = 8;
-
 /** What is in memory that a process has mapped at an address. */
 export function contentOfMemory(
   process: number,
   address: bigint,
   size: number,
-): Content | undefined {
-  const { close } = unistd();
-  const memory = openAt(process, "mem", O_RDONLY);
-  if (memory < 0) return undefined;
-  const pages = openAt(process, "pagemap", O_RDONLY);
+): Content {
+  const memory = new ProcessMemory(process);
   try {
-    return contentOf(size, (offset, length) => {
-      const start = address + BigInt(offset);
-      const page = BigInt(pageSize());
-      for (let at = start / page; at * page < start + BigInt(length); at++) {
-        const entry = bytesAt(pages, at * BigInt(ENTRY), ENTRY);
-        const isPresent = entry !== undefined &&
-          (entry.getBigUint64(0, true) & PRESENT) !== 0n;
-        if (!isPresent) return undefined;
-      }
-      return bytesAt(memory, start, length);
-    });
+    return contentOf(
+      size,
+      (offset, length) => memory.read(address + BigInt(offset), length),
+    );
   } finally {
-    if (pages >= 0) close(pages);
-    close(memory);
+    memory[Symbol.dispose]();
   }
-}
-
-function bytesAt(
-  fd: number,
-  offset: bigint,
-  length: number,
-): DataView | undefined {
-  const bytes = new Uint8Array(length);
-  const size = unistd().pread(fd, bytes, length, offset);
-  return size === length ? new DataView(bytes.buffer) : undefined;
 }

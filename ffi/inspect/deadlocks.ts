@@ -40,6 +40,11 @@ function edgesOf(objects: readonly Unjudged[]): Map<number, Edge[]> {
         if (roles.includes("waits")) add(pid, owner, ref);
       }
     }
+    if ("mutexes" in object) {
+      for (const { owner, waiters } of object.mutexes) {
+        for (const waiter of waiters) add(waiter, owner, ref);
+      }
+    }
     if (object.kind !== "file-lock") continue;
     const withRole = (role: IpcRole) =>
       holders.filter(({ roles }) => roles.includes(role)).map(({ pid }) => pid);

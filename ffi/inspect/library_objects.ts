@@ -8,7 +8,7 @@ import { CONDITION, GATES, MUTEX, RW_LOCK } from "../lock/kinds.ts";
 import { LOCK, type LockKind, MARK, READERS, TURN } from "../lock/lock_set.ts";
 import { type Catalogue, type Draft, isHeldBy } from "./catalogue.ts";
 import { CONTENT, type Content } from "./contents.ts";
-import { processOf } from "./processes.ts";
+import { threadOf } from "./processes.ts";
 import type { InspectedSemaphore, LibraryObject } from "./types.ts";
 
 type Semaphores = readonly InspectedSemaphore[];
@@ -125,7 +125,7 @@ function recogniseContent(draft: Draft): LibraryObject | null {
 function participants(what: string, all: readonly Participant[]): string[] {
   if (all.length === 0) return [];
   const shown = all.slice(0, 4).map(({ id, hasEnded }) =>
-    hasEnded ? `${id} (ended)` : `${processOf(id)}`
+    hasEnded ? `${id} (ended)` : `${threadOf(id).process}`
   );
   const rest = all.length > shown.length
     ? ` and ${all.length - shown.length} more`

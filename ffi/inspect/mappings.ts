@@ -15,6 +15,8 @@ const SHARED = "s";
 export interface MappedObject {
   readonly start: bigint;
   readonly end: bigint;
+  /** What of the object is at its start. */
+  readonly offset: number;
   readonly ref: string;
 }
 
@@ -56,13 +58,15 @@ export class Mappings {
       if (permissions[0] === "r") roles.push("reads");
       if (permissions[1] === "w") roles.push("writes");
       this.#catalogue.noteMapping(ref, place.pid, roles);
-      if (parseInt(fileOffset, 16) === 0) {
+      const offset = parseInt(fileOffset, 16);
+      if (offset === 0) {
         const size = Number(BigInt(`0x${end}`) - BigInt(`0x${start}`));
         this.#look(ref, directory, BigInt(`0x${start}`), size);
       }
       found.push({
         start: BigInt(`0x${start}`),
         end: BigInt(`0x${end}`),
+        offset,
         ref,
       });
     }

@@ -17,10 +17,18 @@ import type { IpcProcess } from "./types.ts";
 const TICKS = 100; // a second has so many, in what the kernel tells to programs
 const NUMBER = /^\d+$/;
 
-/** The process of a thread; the number of the thread if that is not shown. */
-export function processOf(thread: number): number {
+/** The process of a thread, or the thread where that is not shown; and whether it has ended. */
+export function threadOf(
+  thread: number,
+): { process: number; hasEnded: boolean } {
   const status = textAt(AT_FDCWD, `/proc/${thread}/status`);
-  return Number(status?.match(/^Tgid:\s*(\d+)/m)?.[1] ?? thread);
+  if (status === undefined) {
+    return { process: thread, hasEnded: !exists(thread) };
+  }
+  return {
+    process: Number(status.match(/^Tgid:\s*(\d+)/m)?.[1] ?? thread),
+    hasEnded: /^State:\s*[ZX]/m.test(status),
+  };
 }
 
 /** The directory /proc, while a snapshot is taken. */

@@ -4,6 +4,7 @@ import { notMounted } from "../kernel/mounts.ts";
 import { Catalogue, type Draft, holdersOf } from "./catalogue.ts";
 import { deadlocksIn } from "./deadlocks.ts";
 import { addFileLocks, finishFileLocks } from "./file_locks.ts";
+import { MEMORY_KINDS, noteMutexes } from "./mutexes.ts";
 import { libraryObjectOf } from "./library_objects.ts";
 import { addPosixFiles } from "./posix_files.ts";
 import { addPosixQueues } from "./posix_queues.ts";
@@ -40,7 +41,11 @@ export const KINDS: readonly IpcKind[] = [
 ];
 
 /** The kinds of objects that can be locks. */
-const LOCK_KINDS: readonly IpcKind[] = ["sysv-semaphores", "file-lock"];
+const LOCK_KINDS: readonly IpcKind[] = [
+  "sysv-semaphores",
+  "file-lock",
+  ...MEMORY_KINDS,
+];
 
 /** The fields of objects that are process ids. */
 const PIDS = [
@@ -116,6 +121,7 @@ function collect(
 
   const drafts = [...catalogue.drafts.values()]
     .filter(({ kind }) => kinds.has(kind));
+  for (const draft of drafts) noteMutexes(draft, catalogue);
   const libraries = new Map<string, LibraryObject | null>(
     drafts.map((draft) => [draft.ref, libraryObjectOf(draft, catalogue)]),
   );

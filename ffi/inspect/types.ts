@@ -138,6 +138,21 @@ export interface InspectedSysvQueue extends SysvObjectBase<"sysv-queue"> {
   readonly received: Date | null;
 }
 
+/**
+ * A mutex of C (`pthread_mutex_t` of glibc) in shared memory, for which a thread waits.
+ * Nothing tells of the others.
+ */
+export interface InspectedMutex {
+  /** The offset in the memory. */
+  readonly offset: number;
+  /** The process that owns it; the thread if it has ended. */
+  readonly owner: number;
+  /** Whether the owner has ended: a mutex that is not robust stays locked then. */
+  readonly ownerEnded: boolean;
+  /** The processes that wait. */
+  readonly waiters: readonly number[];
+}
+
 /** A System V shared memory segment. */
 export interface InspectedSysvMemory extends SysvObjectBase<"sysv-memory"> {
   /** `shm_nattch`: the number of attachments, in all namespaces. */
@@ -154,6 +169,8 @@ export interface InspectedSysvMemory extends SysvObjectBase<"sysv-memory"> {
   readonly removed: boolean;
   /** The number of bytes in memory. */
   readonly resident: number;
+  /** The mutexes in it for which threads wait. */
+  readonly mutexes: readonly InspectedMutex[];
 }
 
 /** One semaphore of a System V set. */
@@ -204,6 +221,8 @@ export interface InspectedPosixMemory extends IpcObjectBase<"posix-memory"> {
   readonly inode: number;
   /** Whether its name is unlinked. */
   readonly unlinked: boolean;
+  /** The mutexes in it for which threads wait. */
+  readonly mutexes: readonly InspectedMutex[];
 }
 
 /** A POSIX semaphore with a name: a file in /dev/shm. */
@@ -223,6 +242,8 @@ export interface InspectedPosixSemaphore
 export interface InspectedMemoryFile extends IpcObjectBase<"memory-file"> {
   /** The inode of the file. */
   readonly inode: number;
+  /** The mutexes in it for which threads wait. */
+  readonly mutexes: readonly InspectedMutex[];
 }
 
 /** A FIFO that a process has open. */

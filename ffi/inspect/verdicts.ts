@@ -72,6 +72,7 @@ class Judge {
 
   verdictOn(object: Unjudged): IpcVerdict {
     return this.#deadlock(object) ?? this.#deadOwner(object) ??
+      this.#deadMutex(object) ??
       this.#problem(object) ?? this.#ofKind(object);
   }
 
@@ -95,6 +96,19 @@ class Judge {
       "its owner died while it had the lock, and nothing has repaired the data since" +
         (waiters.length > 0 ? `; ${this.#list(waiters)} waits` : ""),
       true,
+    );
+  }
+
+  /** A mutex that nothing unlocks any more. */
+  #deadMutex(object: Unjudged): IpcVerdict | undefined {
+    const mutex = "mutexes" in object
+      ? object.mutexes.find(({ ownerEnded }) => ownerEnded)
+      : undefined;
+    if (mutex === undefined) return undefined;
+    const { offset, owner, waiters } = mutex;
+    const waiting = waiters.map((pid) => this.#show(pid)).join(", ");
+    return stuck(
+      `the owner ${owner} of the mutex at byte ${offset} has ended; ${waiting} waits`,
     );
   }
 

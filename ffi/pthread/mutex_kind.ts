@@ -72,6 +72,11 @@ export function inheritsPriority(kind: number): boolean {
   return (kind & PRIO_INHERIT) !== 0;
 }
 
+/** Whether these words are of a mutex that processes share, as glibc has it. */
+export function isOfProcesses(kind: number): boolean {
+  return isShared(kind & ~ELISION, KNOWN & ~PRIO_PROTECT);
+}
+
 function isShared(kind: number, known: number): boolean {
   return (kind & ~known) === 0 && (kind & PROCESS_SHARED) !== 0;
 }
