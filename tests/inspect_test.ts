@@ -169,6 +169,78 @@ leakTest(
   },
 );
 
+const BASE = [
+  ...["kind", "ref", "name", "uid", "gid", "mode", "size", "changed"],
+  ...["holders", "library", "verdict"],
+];
+const SYSV = ["id", "key", "creatorUid", "creatorGid"];
+
+/** What programs that read `ipc ls --json` rely on: the fields of each kind. */
+const FIELDS: Record<IpcKind, readonly string[]> = {
+  "sysv-queue": [
+    ...[...SYSV, "messages", "maxBytes", "lastSenderPid", "lastReceiverPid"],
+    ...["sent", "received"],
+  ],
+  "sysv-memory": [
+    ...[
+      ...SYSV,
+      "attached",
+      "creatorPid",
+      "lastPid",
+      "attachedAt",
+      "detachedAt",
+    ],
+    ...["removed", "resident", "mutexes"],
+  ],
+  "sysv-semaphores": [...SYSV, "count", "semaphores", "operated"],
+  "posix-queue": [
+    ...[
+      "messages",
+      "maxMessages",
+      "maxSize",
+      "inode",
+      "notifies",
+      "unlinked",
+    ],
+  ],
+  "posix-memory": ["inode", "unlinked", "mutexes"],
+  "posix-semaphore": ["inode", "unlinked", "value", "waiters"],
+  "memory-file": ["inode", "mutexes"],
+  fifo: ["inode", "unlinked"],
+  pipe: ["inode"],
+  "unix-socket": [
+    ...["inode", "type", "state", "address", "peer", "receiveQueue"],
+    "sendQueue",
+  ],
+  "file-lock": ["path", "device", "inode", "locks"],
+  eventfd: ["count", "semaphore"],
+};
+
+leakTest("each object has the fields of its kind, and no others", {
+  needs: NAMED.c,
+}, async () => {
+  await using peer = await startInspectPeer();
+  using unlinked = PosixSharedMemory.create(null, 1);
+  using queue = PosixMessageQueue.create(null);
+  using semaphore = PosixSemaphore.create(null, 1);
+  PosixSharedMemory.unlink(unlinked.name);
+  PosixMessageQueue.unlink(queue.name);
+  PosixSemaphore.unlink(semaphore.name!);
+  const { objects } = inspect();
+  assertEquals(
+    new Set(objects.map(({ kind }) => kind)),
+    new Set(Object.keys(FIELDS)),
+  );
+  for (const object of objects) {
+    assertEquals(
+      Object.keys(object).sort(),
+      [...BASE, ...FIELDS[object.kind]].sort(),
+      object.ref,
+    );
+    assertEquals(Object.getOwnPropertySymbols(object), []);
+  }
+});
+
 function isStopped(pid: number): boolean {
   return / T /.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
 }
