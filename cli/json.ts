@@ -16,10 +16,32 @@ export function jsonOf(value: unknown): string {
   );
 }
 
-/** A snapshot with some of its objects, and the processes that these name. */
-export function snapshotOf(
+const PIECE = 1 << 16; // characters
+
+/**
+ * The same of a snapshot with some of its objects, piece by piece: of hundreds of thousands
+ * of objects the text is larger than they are.
+ */
+export function* jsonPieces(
   snapshot: IpcSnapshot,
   objects: readonly IpcObject[],
-): Record<string, unknown> {
-  return { ...snapshot, objects };
+): Generator<string> {
+  // Text in JSON has no newline in it.
+  const indented = (value: unknown, by: string) =>
+    jsonOf(value).replaceAll("\n", `\n${by}`);
+  const { time, processes, deadlocks, unseen } = snapshot;
+  let piece = `{\n  "time": ${jsonOf(time)},\n  "objects": [`;
+  for (const [index, object] of objects.entries()) {
+    piece += `${index > 0 ? "," : ""}\n    ${indented(object, "    ")}`;
+    if (piece.length < PIECE) continue;
+    yield piece;
+    piece = "";
+  }
+  piece += objects.length > 0 ? "\n  ]" : "]";
+  for (
+    const [name, value] of Object.entries({ processes, deadlocks, unseen })
+  ) {
+    piece += `,\n  "${name}": ${indented(value, "  ")}`;
+  }
+  yield `${piece}\n}\n`;
 }

@@ -10,9 +10,14 @@ import { printable } from "../ffi/inspect/text.ts";
 import { CommandLine } from "./command_line.ts";
 import { EXIT, Failure } from "./failure.ts";
 import { agoOf, modeOf, sizeOf, timeOf, userOf } from "./format.ts";
-import { jsonOf, snapshotOf } from "./json.ts";
+import { jsonPieces } from "./json.ts";
 import { idOf, KIND_NAMES, kindsOf } from "./objects.ts";
-import { type Output, standardOutput, warnOfUnseen } from "./output.ts";
+import {
+  type Output,
+  standardOutput,
+  warnOfUnseen,
+  writeAll,
+} from "./output.ts";
 import { paintOf } from "./style.ts";
 import { type Column, cut, tableOf } from "./table.ts";
 
@@ -67,7 +72,9 @@ export function ls(args: readonly string[]): number {
   const objects = inStates(snapshot.objects, states);
   const output = standardOutput(line.has("wide"));
   if (line.has("json")) {
-    output.print(jsonOf(snapshotOf(snapshot, objects)));
+    for (const piece of jsonPieces(snapshot, objects)) {
+      writeAll(Deno.stdout, piece);
+    }
     return EXIT.done;
   }
   const isWide = line.has("wide");

@@ -5,9 +5,14 @@ import { printable } from "../ffi/inspect/text.ts";
 import { CommandLine } from "./command_line.ts";
 import { EXIT } from "./failure.ts";
 import { agoOf, modeOf, sizeOf, timeOf, userOf } from "./format.ts";
-import { jsonOf, snapshotOf } from "./json.ts";
+import { jsonPieces } from "./json.ts";
 import { kindsOf, objectOf } from "./objects.ts";
-import { type Output, standardOutput, warnOfUnseen } from "./output.ts";
+import {
+  type Output,
+  standardOutput,
+  warnOfUnseen,
+  writeAll,
+} from "./output.ts";
 import { paintOf } from "./style.ts";
 import { tableOf } from "./table.ts";
 
@@ -31,7 +36,9 @@ export function show(args: readonly string[]): number {
   const object = objectOf(snapshot, line.words[0]!);
   const output = standardOutput(true);
   if (line.has("json")) {
-    output.print(jsonOf(snapshotOf(snapshot, [object])));
+    for (const piece of jsonPieces(snapshot, [object])) {
+      writeAll(Deno.stdout, piece);
+    }
     return EXIT.done;
   }
   for (const text of linesOf(snapshot, object, output)) output.print(text);

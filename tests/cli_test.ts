@@ -1,12 +1,13 @@
 /** The command: its output, its exit codes, and what it removes and does not remove. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { inspect } from "../ffi/inspect.ts";
+import { inspect, type IpcKind } from "../ffi/inspect.ts";
 import { type Removable, removeOrphan } from "../ffi/inspect/removal.ts";
 import { printable } from "../ffi/inspect/text.ts";
 import { PosixMessageQueue, SysvMessageQueue } from "../ffi/message_queue.ts";
 import { PosixSemaphore, SysvSemaphoreSet } from "../ffi/semaphore.ts";
 import { PosixSharedMemory, SysvSharedMemory } from "../ffi/shared_memory.ts";
+import { jsonOf, jsonPieces } from "../cli/json.ts";
 import { widthOf } from "../cli/table.ts";
 import { agoOf, modeOf, sizeOf } from "../cli/format.ts";
 import { peerProgram } from "./interop/peers.ts";
@@ -338,6 +339,14 @@ leakTest(
     assertEquals([help?.code, sent?.code], [0, 3]);
   },
 );
+
+Deno.test("JSON that is written in pieces is the same", () => {
+  for (const kinds of [[], ["pipe"], undefined] as (IpcKind[] | undefined)[]) {
+    const snapshot = inspect({ kinds });
+    const pieces = [...jsonPieces(snapshot, snapshot.objects)];
+    assertEquals(pieces.join(""), `${jsonOf(snapshot)}\n`);
+  }
+});
 
 leakTest("rm and clean remove what is orphaned, and say so", {
   needs: [noQueueList],
