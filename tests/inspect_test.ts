@@ -219,7 +219,7 @@ const FIELDS: Record<IpcKind, readonly string[]> = {
 leakTest("each object has the fields of its kind, and no others", {
   needs: NAMED.c,
 }, async () => {
-  await using peer = await startInspectPeer();
+  await using _peer = await startInspectPeer();
   using unlinked = PosixSharedMemory.create(null, 1);
   using queue = PosixMessageQueue.create(null);
   using semaphore = PosixSemaphore.create(null, 1);

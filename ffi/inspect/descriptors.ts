@@ -57,7 +57,7 @@ export class Descriptors {
   readonly #catalogue: Catalogue;
   readonly #files: PosixFiles;
   readonly #queues: QueueFiles;
-  readonly #shm: Mount | undefined;
+  readonly #shm: string | undefined; // the device of /dev/shm
   // Whether a file is a FIFO, by device and inode.
   readonly #fifos = new Map<string, string | undefined>();
   readonly #wantsFiles: boolean;
@@ -66,7 +66,7 @@ export class Descriptors {
     catalogue: Catalogue,
     files: PosixFiles,
     queues: QueueFiles,
-    shm: Mount | undefined,
+    shm: string | undefined,
   ) {
     this.#catalogue = catalogue;
     this.#files = files;
@@ -250,11 +250,11 @@ export class Descriptors {
   }
 
   #posixFile(
-    { device, type }: Mount,
+    { device }: Mount,
     { inode }: Info,
     target: string,
   ): string | undefined {
-    if (type !== "tmpfs" || device !== this.#shm?.device) return undefined;
+    if (device !== this.#shm) return undefined;
     const known = this.#files.get(fileKey(device, inode));
     if (known !== undefined) return known;
     const isInRoot = target.lastIndexOf("/") === "/dev/shm".length;

@@ -1,6 +1,6 @@
 // The memory that a process has mapped and shares: lines of /proc/PID/maps.
 
-import { deviceName, type Mount } from "../kernel/mount_table.ts";
+import { deviceName } from "../kernel/mount_table.ts";
 import { linesAt } from "../kernel/proc_files.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { CONTENT, type Content, contentOfMemory } from "./contents.ts";
@@ -25,13 +25,13 @@ export class Mappings {
   readonly #catalogue: Catalogue;
   readonly #files: PosixFiles;
   readonly #descriptors: Descriptors;
-  readonly #shm: Mount | undefined;
+  readonly #shm: string | undefined;
 
   constructor(
     catalogue: Catalogue,
     files: PosixFiles,
     descriptors: Descriptors,
-    shm: Mount | undefined,
+    shm: string | undefined,
   ) {
     this.#catalogue = catalogue;
     this.#files = files;
@@ -92,7 +92,7 @@ export class Mappings {
       return isOwnIpc && this.#catalogue.has(ref) ? ref : undefined;
     }
     if (path.startsWith("/memfd:")) return this.#memoryFile(inode, path);
-    if (device !== this.#shm?.device) return undefined;
+    if (device !== this.#shm) return undefined;
     const known = this.#files.get(fileKey(device, inode));
     if (known !== undefined) return known;
     return path.startsWith("/dev/shm/") && path.endsWith(" (deleted)") &&

@@ -7,12 +7,15 @@ import {
   isRefused,
   linkAt,
   namesAt,
+  statusAt,
 } from "../kernel/proc_files.ts";
+import { SHM_DIRECTORY } from "../kernel/file_system.ts";
+import { AT_FDCWD } from "../libc/fcntl.ts";
 import { type Held, noteBlockedCalls } from "./blocked_calls.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Descriptors, type Place } from "./descriptors.ts";
 import { Mappings } from "./mappings.ts";
-import type { PosixFiles } from "./file_fields.ts";
+import { deviceOf, type PosixFiles } from "./file_fields.ts";
 import type { QueueFiles } from "./posix_queues.ts";
 import { type Privileges, privilegesOf } from "./privileges.ts";
 import type { ProcDirectory } from "./processes.ts";
@@ -70,7 +73,7 @@ export class ProcessScan {
   readonly #mappings: Mappings;
   readonly #privileges: Privileges;
   readonly #pidNamespace: string | undefined;
-  readonly #shm: Mount | undefined;
+  readonly #shm: string | undefined;
   readonly #hidden: number[] = [];
   readonly #unknownCalls: number[] = [];
   readonly #foreign: Record<keyof typeof FOREIGN, number[]> = {
@@ -99,9 +102,9 @@ export class ProcessScan {
       proc.self,
       (fd) => linkAt(fd, "ns/pid"),
     );
-    const shm = [...mounts.values()].findLast(({ directory }) =>
-      directory === "/dev/shm"
-    );
+    // Of the directory itself: it may be a link, or no mount of its own.
+    const directory = statusAt(AT_FDCWD, `${SHM_DIRECTORY}/.`);
+    const shm = directory && deviceOf(directory);
     this.#shm = shm;
     this.#descriptors = new Descriptors(catalogue, files, queues, shm);
     this.#mappings = new Mappings(catalogue, files, this.#descriptors, shm);
@@ -198,7 +201,7 @@ export class ProcessScan {
 
   #sharesShm({ mounts }: Place): boolean {
     return [...mounts.values()].some(({ directory, device }) =>
-      directory === "/dev/shm" && device === this.#shm?.device
+      directory === SHM_DIRECTORY && device === this.#shm
     );
   }
 
