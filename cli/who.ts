@@ -1,6 +1,7 @@
 // who: everything that one process shares with others.
 
 import { inspect } from "../ffi/inspect.ts";
+import { exists } from "../ffi/inspect/privileges.ts";
 import { printable } from "../ffi/inspect/text.ts";
 import { CommandLine, MAX_PID } from "./command_line.ts";
 import { EXIT, Failure } from "./failure.ts";
@@ -28,7 +29,8 @@ export function who(args: readonly string[]): number {
   );
   const process = snapshot.processes.get(pid);
   if (process === undefined) {
-    const isThere = exists(`/proc/${pid}`);
+    const isThere = exists(pid);
+    if (isThere) warnOfUnseen(output, snapshot.unseen);
     throw new Failure(
       EXIT.missing,
       isThere
@@ -64,13 +66,4 @@ export function who(args: readonly string[]): number {
   ) output.print(text);
   warnOfUnseen(output, snapshot.unseen);
   return EXIT.done;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
