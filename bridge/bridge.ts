@@ -4,6 +4,7 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { open, type ServerOptions } from "./connection.ts";
 import { BridgeError } from "./error.ts";
+import { pause } from "./wait.ts";
 
 /** What has flowed through a bridge since it was started. */
 export interface BridgeCounters {
@@ -11,8 +12,8 @@ export interface BridgeCounters {
   readonly messages: number;
   /** The bytes of these. */
   readonly bytes: number;
-  /** Messages that were recognised as repeated, and dropped. */
-  readonly repeated: number;
+  /** Messages that were dropped: repeated ones, and replies whose client had gone. */
+  readonly dropped: number;
   /** Messages that were set aside. */
   readonly aside: number;
   /** Messages that are on the way: taken from one side, and not yet given to the other. */
@@ -67,15 +68,6 @@ export interface Run {
 
 const FIRST_DELAY = 100; // ms
 const LONGEST_DELAY = 5000;
-
-/** A pause that ends early when the signal is aborted. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  return promise.finally(() => clearTimeout(timer));
-}
 
 /**
  * A bridge between a queue and a subject. It runs from the moment it is made.
@@ -218,7 +210,7 @@ export function newCounts(): Counts {
   return {
     messages: 0,
     bytes: 0,
-    repeated: 0,
+    dropped: 0,
     aside: 0,
     inHand: 0,
     stalls: 0,

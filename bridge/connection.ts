@@ -20,13 +20,13 @@ import {
 import {
   type Authenticator,
   AuthorizationError,
-  connect,
   credsAuthenticator,
   type NatsConnection,
   UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
 import { readFileSync } from "node:fs";
 import { BridgeError } from "./error.ts";
+import { connect } from "./transport.ts";
 
 /** Where the NATS server is, and who this process is there. */
 export interface ServerOptions {

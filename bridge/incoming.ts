@@ -17,7 +17,6 @@ import {
   type Counts,
   type Flow,
   newCounts,
-  pause,
   type Run,
 } from "./bridge.ts";
 import {
@@ -48,6 +47,7 @@ import {
   type Target,
   targetOf,
 } from "./target.ts";
+import { pause, within } from "./wait.ts";
 
 /** Options of {@linkcode incoming}. */
 export interface IncomingOptions extends StreamOptions {
@@ -116,10 +116,7 @@ class Hand {
 
   /** Waits for another message, or for the signal. */
   async arrival(signal: AbortSignal, timeout = 2 ** 31 - 1): Promise<void> {
-    const over = new AbortController();
-    const timer = pause(timeout, AbortSignal.any([signal, over.signal]));
-    await Promise.race([this.#arrival.promise, timer]);
-    over.abort();
+    await within(this.#arrival.promise, timeout, signal);
   }
 
   /** Tells the server that all are being worked on. */
@@ -141,8 +138,7 @@ class Incoming implements Flow {
   readonly #options: CheckedOptions;
   readonly #durable: string;
   readonly #ackWait: number;
-  readonly #limit: number;
-  readonly #mayBeLonger: boolean;
+  readonly #maxSize: number | undefined;
   readonly #aside: string;
   readonly #delivered: Delivered;
   readonly #counts: Counts;
@@ -169,8 +165,7 @@ class Incoming implements Flow {
     this.#subject = subject;
     this.#durable = durable;
     this.#ackWait = ackWait;
-    this.#limit = Math.min(options?.maxSize ?? Infinity, target.maxSize);
-    this.#mayBeLonger = options?.maxSize !== undefined;
+    this.#maxSize = options?.maxSize;
     this.#counts = counts;
     this.name = `${subject} -> ${target.name}`;
     const directory = stateDirectory(options?.state);
@@ -214,6 +209,11 @@ class Incoming implements Flow {
     this.#target.close();
   }
 
+  /** The longest message for the queue. */
+  get #limit(): number {
+    return Math.min(this.#maxSize ?? Infinity, this.#target.maxSize);
+  }
+
   async #stream(manager: JetStreamManager, run: Run): Promise<StreamInfo> {
     const stream = await streamFor(manager, {
       ...this.#options,
@@ -223,7 +223,7 @@ class Incoming implements Flow {
     });
     const { name, max_msg_size } = stream.config;
     const longest = max_msg_size - HEADER_ROOM;
-    if (longest > this.#limit && !this.#mayBeLonger) {
+    if (longest > this.#limit && this.#maxSize === undefined) {
       throw new BridgeError(
         `A message of the stream ${name} can have ${longest} bytes, and one of ` +
           `${this.#target.name} at most ${this.#limit}. Raise that limit (msgmax and ` +
@@ -310,7 +310,7 @@ class Incoming implements Flow {
     if (first === undefined) {
       await hand.arrival(signal);
     } else if (this.#delivered.has(first.seq)) {
-      this.#counts.repeated++;
+      this.#counts.dropped++;
       first.ack();
       hand.removeFirst();
     } else if (await this.#give(first, signal, run)) {
@@ -329,7 +329,7 @@ class Incoming implements Flow {
   ): Promise<boolean> {
     try {
       const arrived = arrivedOf(message);
-      checkLimit(arrived, this.#limit);
+      this.#checkSize(arrived);
       if (!this.#target.trySend(arrived)) {
         this.#counts.stalls++;
         await this.#target.send(arrived, signal);
@@ -347,6 +347,13 @@ class Incoming implements Flow {
       await this.#reopen(error as Error, signal, run);
       return false;
     }
+  }
+
+  #checkSize({ data: { length } }: Arrived): void {
+    if (length <= this.#limit) return;
+    throw new Poison(
+      `It has ${length} bytes; ${this.#target.name} takes at most ${this.#limit}`,
+    );
   }
 
   async #reopen(error: Error, signal: AbortSignal, run: Run): Promise<void> {
@@ -385,11 +392,6 @@ function arrivedOf({ data, headers }: JsMsg): Arrived {
     type: headers?.get(TYPE) ?? "",
     priority: headers?.get(PRIORITY) ?? "",
   };
-}
-
-function checkLimit({ data }: Arrived, limit: number): void {
-  if (data.length <= limit) return;
-  throw new Poison(`It has ${data.length} bytes; at most ${limit} are allowed`);
 }
 
 /**

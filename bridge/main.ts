@@ -54,12 +54,12 @@ FILE is JSON: {"server": {...}, "bridges": [{"direction": "out", "sysv": "12345"
 const REFRESH = 1000; // ms
 
 function totals(
-  { messages, bytes, inHand, repeated, aside, stalls, connected }:
+  { messages, bytes, inHand, dropped, aside, stalls, connected }:
     BridgeCounters,
 ): string {
   const all = [`${messages} messages`, `${bytes} bytes`];
   if (inHand > 0) all.push(`${inHand} on the way`);
-  if (repeated > 0) all.push(`${repeated} repeated`);
+  if (dropped > 0) all.push(`${dropped} dropped`);
   if (aside > 0) all.push(`${aside} set aside`);
   if (stalls > 0) all.push(`${stalls} stalls`);
   if (!connected) all.push("not connected");

@@ -22,7 +22,6 @@ import {
   type Counts,
   type Flow,
   newCounts,
-  pause,
   type Run,
 } from "./bridge.ts";
 import {
@@ -42,6 +41,7 @@ import {
   sourceOf,
 } from "./source.ts";
 import { fileNameOf, stateDirectory } from "./state.ts";
+import { pause } from "./wait.ts";
 
 /** Options of the bridges that keep messages in a stream. */
 export interface StreamOptions extends BridgeOptions {
@@ -88,7 +88,7 @@ export interface StreamOptions extends BridgeOptions {
   /**
    * The longest message to pass on, in bytes. Longer ones are set aside.
    *
-   * @default {what the queue allows: msgmax, mq_msgsize; 65536 for sockets and rings}
+   * @default {what the queue allows: msgmax, mq_msgsize; 65536 for sockets}
    */
   readonly maxSize?: number | undefined;
   /**
@@ -316,7 +316,7 @@ class Outgoing implements Flow {
       },
     );
     if (duplicate) {
-      this.#counts.repeated++;
+      this.#counts.dropped++;
     } else {
       this.#counts.messages++;
       this.#counts.bytes += entry.data.length;

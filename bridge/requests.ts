@@ -9,6 +9,7 @@ import {
   headers,
   type Msg,
   type NatsConnection,
+  RequestError,
 } from "@nats-io/transport-node";
 import {
   IpcError,
@@ -26,6 +27,7 @@ import {
 import { checkSubject, findStream, managerOf } from "./connection.ts";
 import { BridgeError } from "./error.ts";
 import { isRemoved, sysvMaxSize, sysvName } from "./source.ts";
+import { pause, within } from "./wait.ts";
 
 /** Options of {@linkcode outgoingRequests} and {@linkcode incomingRequests}. */
 export interface RequestOptions extends BridgeOptions {
@@ -36,7 +38,8 @@ export interface RequestOptions extends BridgeOptions {
    */
   readonly type?: number | undefined;
   /**
-   * The time in milliseconds that a reply may take.
+   * The time in milliseconds that a reply may take, also from a bridge that is started
+   * meanwhile.
    *
    * @default {30000}
    */
@@ -49,6 +52,8 @@ export interface RequestOptions extends BridgeOptions {
   readonly window?: number | undefined;
 }
 
+const LAST_REPLIES = 2000; // ms, for replies that are on the way when a bridge is stopped
+const ASK_AGAIN = 200; // ms, while there is no bridge on the other side
 const HEAD = 8; // bytes: the type of the reply, before the data of a request
 const FAILED = "Ipc-Error";
 const GROUP = "ipc-nats"; // of bridges that share the requests
@@ -175,7 +180,7 @@ class OutgoingRequests extends Requests {
         await this.#serve(connection, pending, run);
       }
     } finally {
-      await Promise.allSettled(pending);
+      await within(Promise.allSettled(pending), LAST_REPLIES);
     }
   }
 
@@ -188,7 +193,7 @@ class OutgoingRequests extends Requests {
     try {
       const { type } = this;
       for await (const request of this.queue.now.requests({ type, signal })) {
-        const asking = this.#ask(connection, request)
+        const asking = this.#ask(connection, request, signal)
           .catch((error: Error) => log(`a request failed: ${error.message}`))
           .finally(() => {
             pending.delete(asking);
@@ -209,18 +214,39 @@ class OutgoingRequests extends Requests {
     }
   }
 
-  async #ask(connection: NatsConnection, request: SysvRequest): Promise<void> {
+  async #ask(
+    connection: NatsConnection,
+    request: SysvRequest,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { timeout } = this;
-    const reply = await connection.request(this.subject, request.data, {
-      timeout,
-    });
+    const reply = await this.#reply(connection, request.data, signal);
     const reason = reply.headers?.get(FAILED);
     if (reason) throw new Error(reason);
     // Of a client that has gone, the reply is dropped.
     if (await request.reply(reply.data, { timeout })) {
       this.count(request.data, reply.data);
     } else {
-      this.counts.repeated++;
+      this.counts.dropped++;
+    }
+  }
+
+  /** Asks, and asks again while there is no bridge on the other side. */
+  async #reply(
+    connection: NatsConnection,
+    data: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Msg> {
+    const end = performance.now() + this.timeout;
+    for (;;) {
+      const timeout = Math.max(1, end - performance.now());
+      try {
+        return await connection.request(this.subject, data, { timeout });
+      } catch (error) {
+        const isAlone = error instanceof RequestError && error.isNoResponders();
+        if (!isAlone || timeout <= ASK_AGAIN || signal.aborted) throw error;
+        await pause(ASK_AGAIN, signal);
+      }
     }
   }
 }

@@ -245,9 +245,9 @@ class RingSource implements Source {
   readonly maxSize: number;
   readonly #consumer: RingConsumer;
 
-  constructor(consumer: RingConsumer, maxSize: number) {
+  constructor(consumer: RingConsumer) {
     this.#consumer = consumer;
-    this.maxSize = maxSize;
+    this.maxSize = consumer.maxMessageLength;
   }
 
   slotSize(limit: number): number {
@@ -375,7 +375,7 @@ function addressOf(listener: UnixListener<UnixSeqpacket>): string {
     : `@${localAddress?.abstract ?? ""}`;
 }
 
-/** The longest message of a kind of queue that sets no limit itself. */
+/** The longest message of a socket, which sets no limit itself. */
 const DEFAULT_MAX_SIZE = 65536;
 
 /** A queue, as a source. One that a function opens is closed with the bridge. */
@@ -392,7 +392,7 @@ export function sourceOf(
   if (opened instanceof PosixMessageQueue) {
     return new PosixSource(opened, owned);
   }
-  if (opened instanceof RingConsumer) return new RingSource(opened, maxSize);
+  if (opened instanceof RingConsumer) return new RingSource(opened);
   if (opened instanceof UnixListener) {
     return new ListenerSource(opened, maxSize, owned);
   }

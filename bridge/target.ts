@@ -66,13 +66,6 @@ const typeOf = ({ type }: Arrived, max: bigint) =>
 const priorityOf = ({ priority }: Arrived) =>
   Number(numberIn(priority, "Ipc-Priority", 0n, 0n, 32767n));
 
-function checkSize({ data }: Arrived, maxSize: number): void {
-  if (data.length <= maxSize) return;
-  throw new Poison(
-    `It has ${data.length} bytes, and the queue takes at most ${maxSize}`,
-  );
-}
-
 class SysvTarget implements Target {
   readonly #open: (() => SysvMessageQueue) | undefined;
   readonly name: string;
@@ -114,7 +107,6 @@ class SysvTarget implements Target {
   }
 
   #checked(message: Arrived): { type: bigint } {
-    checkSize(message, this.#maxSize);
     return { type: typeOf(message, LONG_MAX) };
   }
 }
@@ -153,7 +145,6 @@ class PosixTarget implements Target {
   }
 
   #checked(message: Arrived): { priority: number } {
-    checkSize(message, this.maxSize);
     return { priority: priorityOf(message) };
   }
 }
@@ -184,7 +175,6 @@ class RingTarget implements Target {
   close(): void {}
 
   #checked(message: Arrived): number {
-    checkSize(message, this.maxSize);
     return Number(typeOf(message, INT_MAX));
   }
 }
@@ -207,12 +197,10 @@ class SeqpacketTarget implements Target {
   }
 
   trySend(message: Arrived): boolean {
-    checkSize(message, this.maxSize);
     return this.#socket.trySend(message.data);
   }
 
   async send(message: Arrived, signal: AbortSignal): Promise<void> {
-    checkSize(message, this.maxSize);
     await this.#socket.send(message.data, { signal });
   }
 
