@@ -362,8 +362,8 @@ export class MutexWords implements Holder, RobustEntry {
     words[OWNER] = 0;
     words[NUSERS]!--;
     const old = Atomics.exchange(words, LOCK, FREE);
-    if (isRobust === true) list.end();
     if (old !== this.locked) this.#wake(old);
+    if (isRobust === true) list.end(); // killed before this, the kernel wakes a waiter
   }
 
   /** Whether the words are as the fast path has left them, apart from notes of waiters. */
@@ -493,8 +493,8 @@ export class MutexWords implements Holder, RobustEntry {
     const isNoted = this.isRobust || this.tid > CONTENDED;
     if (isNoted) this.list.await(this);
     return (locked) => {
-      if (isNoted) this.list.unawait(this);
       if (!locked) wakeOne(address);
+      if (isNoted) this.list.unawait(this);
       mapping.removePin();
     };
   }

@@ -11,7 +11,7 @@
 
 #include "peer.h"
 
-enum { FIRST, SECOND, BROKEN, REPORTS, READY, STOP };
+enum { FIRST, SECOND, BROKEN, REPORTS, READY, STOP, SLOTS = 16, SLOT_COUNT = 32 };
 
 struct shared {
   pthread_mutex_t lock;
@@ -58,11 +58,14 @@ static const char *told(int code) {
   return strerror(code);
 }
 
-/* Locks, and repairs what a dead owner has left half changed. */
+/* Locks, and repairs what a dead owner has left half changed: each process counts its work
+ * in a slot, too, and the sum of these is right at any moment. */
 static void take(void) {
   int code = pthread_mutex_lock(&s->lock);
   if (code == EOWNERDEAD) {
-    s->words[SECOND] = s->words[FIRST];
+    int sum = 0;
+    for (int i = 0; i < SLOT_COUNT; i++) sum += s->words[SLOTS + i];
+    s->words[FIRST] = s->words[SECOND] = sum;
     s->words[REPORTS]++;
     must(pthread_mutex_consistent(&s->lock), "pthread_mutex_consistent");
   } else {
@@ -70,13 +73,14 @@ static void take(void) {
   }
 }
 
-/* Adds 1 to two ints, so that others could get in between. */
+/* Adds 1 to three ints, so that others could get in between. */
 static void work(void) {
   take();
   if (s->words[FIRST] != s->words[SECOND]) s->words[BROKEN]++;
   int value = s->words[FIRST] + 1;
   s->words[FIRST] = value;
   for (volatile int i = 0; i < 50; i++) continue;
+  s->words[SLOTS + getpid() % SLOT_COUNT]++;
   s->words[SECOND] = value;
   must(pthread_mutex_unlock(&s->lock), "pthread_mutex_unlock");
 }
@@ -88,6 +92,15 @@ static void *count(void *times) {
 
 static void *work_until_stopped(void *unused) {
   while (s->words[STOP] == 0) work();
+  return unused;
+}
+
+/* The same, with pauses, in which others find the mutex free. */
+static void *visit_until_stopped(void *unused) {
+  while (s->words[STOP] == 0) {
+    work();
+    usleep(rand() % 100);
+  }
   return unused;
 }
 
@@ -139,6 +152,10 @@ static const char *answer(const char *word, int *n) {
   }
   if (strcmp(word, "run") == 0) {
     run_threads(n[0], work_until_stopped, NULL);
+    return "stopped";
+  }
+  if (strcmp(word, "visit") == 0) {
+    run_threads(n[0], visit_until_stopped, NULL);
     return "stopped";
   }
   if (strcmp(word, "storm") == 0) {
