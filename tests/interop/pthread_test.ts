@@ -11,13 +11,19 @@ import {
   PthreadRwLock,
   pthreadRwLock,
 } from "../../ffi/pthread.ts";
-import { SysvSharedMemory } from "../../ffi/shared_memory.ts";
+import { type Memory, MemoryMap } from "../../ffi/memory_map.ts";
+import {
+  MemoryFile,
+  PosixSharedMemory,
+  SysvSharedMemory,
+} from "../../ffi/shared_memory.ts";
 import { array, i32, struct } from "../../ffi/struct.ts";
 import { assertPrinted } from "../support/asserts.ts";
 import { noCompiler } from "../support/c.ts";
 import { codeWith } from "../support/code.ts";
 import { kill } from "../support/kills.ts";
 import { leakTest } from "../support/leaks.ts";
+import { scratch } from "../support/names.ts";
 import { urlOfWorker } from "../support/locks.ts";
 import { type Child, until } from "../support/process.ts";
 import { rounds } from "../support/rounds.ts";
@@ -60,6 +66,15 @@ const IMPORTS = `
     await import("${import.meta.resolve("../../ffi/pthread.ts")}");
 `;
 const { spawnCode, runCode } = codeWith({}, "");
+
+/** A C program that uses the objects in a segment or a file. */
+async function peerIn(where: string): Promise<Child> {
+  const peer = await startPeer("pthread_peer", [where], { limit: 120_000 });
+  const { changed, rw, barrier, words } = offsets;
+  const line = [changed, rw, barrier, words, layout.size].join(" ");
+  assertEquals(await peer.line(), line);
+  return peer;
+}
 
 /** The memory, and how others get at it. */
 class Place implements Disposable {
@@ -117,14 +132,8 @@ class Place implements Disposable {
     return spawnCode(`${this.code}\n${text}`);
   }
 
-  async peer(): Promise<Child> {
-    const peer = await startPeer("pthread_peer", [String(this.memory.id)], {
-      limit: 120_000,
-    });
-    const { changed, rw, barrier, words } = offsets;
-    const line = [changed, rw, barrier, words, layout.size].join(" ");
-    assertEquals(await peer.line(), line);
-    return peer;
+  peer(): Promise<Child> {
+    return peerIn(String(this.memory.id));
   }
 
   /** Nothing was lost: all ints were changed alike. */
@@ -228,6 +237,64 @@ leakTest("PthreadMutex that Deno makes is one of C", NEEDS, async () => {
   assertEquals(mutex.tryLock(), undefined);
   await say(peer, "unlock", "ok");
   using _guard = mutex.lockSync(LIMITED);
+});
+
+/** Each kind of memory, and the path by which C programs map it. */
+function* memories(): Generator<[path: string, memory: Memory]> {
+  const { size } = layout;
+  using dir = scratch();
+  const path = dir.file("shared");
+  yield [path, MemoryMap.create(path, size)];
+  const posix = PosixSharedMemory.create(null, size);
+  yield [`/dev/shm${posix.name}`, posix];
+  PosixSharedMemory.unlink(posix.name);
+  using file = MemoryFile.create("test", size);
+  const pathOfFile = `/proc/${Deno.pid}/fd/${file.fd}`;
+  yield [pathOfFile, file.map()];
+  file.seal(["shrink"]); // so it needs no checks
+  yield [pathOfFile, file.map()];
+}
+
+leakTest("C's objects in each kind of memory", NEEDS, async () => {
+  for (const [path, memory] of memories()) {
+    const words = new Int32Array(memory.bytes.buffer).subarray(WORDS);
+    const mutex = PthreadMutex.init(memory, offsets.lock);
+    const condition = PthreadCondition.init(memory, offsets.changed);
+    const rw = PthreadRwLock.init(memory, offsets.rw);
+    const barrier = PthreadBarrier.init(memory, offsets.barrier, { count: 2 });
+    const count = 300;
+    words.fill(0);
+    {
+      await using peer = await peerIn(path);
+      await peer.send(`count 2 ${count}`);
+      for (let i = 0; i < count; i++) work(words, mutex.lockSync(LIMITED));
+      for (let i = 0; i < count; i++) work(words, await mutex.lock(LIMITED));
+      assertEquals(await peer.line(), "counted");
+      assertEquals([words[FIRST], sumOf(words)], [4 * count, 4 * count]);
+
+      await peer.send("await");
+      await until(() => condition.waiters === 1, "a waiter");
+      {
+        using _guard = mutex.lockSync(LIMITED);
+        words[READY]!++;
+        condition.signal();
+      }
+      assertEquals(await peer.line(), "woken");
+      using reader = await rw.lockRead(LIMITED);
+      await say(peer, "trywrite", "busy");
+      reader.release();
+      await peer.send("barrier");
+      await barrier.wait(LIMITED);
+      await peer.line();
+
+      await say(peer, "lock", "ok");
+      await kill(peer);
+    }
+    const guard = mutex.lockSync(LIMITED);
+    memory.close(); // it stays mapped while the mutex is locked
+    assertEquals(guard.ownerDied, true);
+    guard.release();
+  }
 });
 
 // --- Owners that die --------------------------------------------------------

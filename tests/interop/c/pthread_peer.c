@@ -1,9 +1,11 @@
-/* pthread_peer SHM: uses the objects in that System V segment as the lines on stdin say,
- * and answers each with a line. The struct is that of pthread_test.ts. */
+/* pthread_peer SHM|FILE: uses the objects in that System V segment, or in that file, as the
+ * lines on stdin say, and answers each with a line. The struct is that of pthread_test.ts. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
@@ -196,11 +198,18 @@ static const char *answer(const char *word, int *n) {
   return NULL;
 }
 
+static void *map(const char *path) {
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  if (fd == -1) give_up(path);
+  return mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
 int main(int argc, char **argv) {
   char line[100];
   char word[20];
-  void *memory = shmat(atoi(argument(argc, argv, 1, "")), NULL, 0);
-  if (memory == (void *)-1) give_up("shmat");
+  const char *where = argument(argc, argv, 1, "");
+  void *memory = *where == '/' ? map(where) : shmat(atoi(where), NULL, 0);
+  if (memory == (void *)-1) give_up(where);
   s = memory;
   print_at_once();
   printf("%zu %zu %zu %zu %zu\n", offsetof(struct shared, changed),
