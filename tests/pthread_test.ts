@@ -272,6 +272,17 @@ leakTest("a mutex of a memory that is resized", () => {
   assertRefused(() => mutex.lockSync(), "EDEADLK", "pthread_mutex_lock");
   guard.release();
   mutex.lockSync().release();
+  {
+    using _guard = mutex.lockSync();
+    const shrink = () => memory.resize(SIZE, { shrink: true });
+    assertThrows(shrink, TypeError, "has mapped");
+  }
+  memory.resize(SIZE, { shrink: true });
+  mutex.lockSync().release();
+  // An object of another kind at the same place.
+  const other = PthreadMutex.init(memory, 0, { type: "recursive" });
+  assertThrows(() => mutex.lockSync(), IpcError, "EINVAL");
+  other.lockSync().release();
 });
 
 leakTest("memory that is truncated is EFAULT", async () => {

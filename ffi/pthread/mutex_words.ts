@@ -212,15 +212,20 @@ export class MutexWords implements Holder, RobustEntry {
    */
   tryFast(): Locked {
     const { list, trylock } = this;
+    const { first } = list;
     if (
       this.#isFast !== true || this.depth !== 0 ||
       (this.words[KIND]! & ~ELISION) !== this.kind ||
-      (this.isRobust === true && !list.isEmpty)
+      (this.isRobust === true && first !== list.last)
     ) {
       return undefined;
     }
     const code = trylock(this.address);
-    if (code !== 0) return this.#tryFailed(code);
+    if (code !== 0) return this.#tryFailed(code, first);
+    // Another process may have changed the kind in between.
+    if (list.first !== (this.isRobust === true ? this.reference : first)) {
+      this.#refuseKind(first);
+    }
     if (this.isRobust === true) list.noteAdded(this);
     this.depth = 1;
     return false;
@@ -240,9 +245,17 @@ export class MutexWords implements Holder, RobustEntry {
     return old === FREE ? this.#own(false) : undefined;
   }
 
+  /** Libc has locked another kind of mutex than this one. */
+  #refuseKind(first: number): never {
+    this.list.restore(first);
+    throw ipcError(EINVAL, LOCKING, this.place.subject);
+  }
+
   /** What `pthread_mutex_trylock` has returned that is not 0. */
-  #tryFailed(code: number): Locked {
+  #tryFailed(code: number, first: number): Locked {
     if (code === EOWNERDEAD) {
+      const isOwn = this.isRobust && this.list.first === this.reference;
+      if (!isOwn) this.#refuseKind(first);
       this.list.noteAdded(this);
       return this.#hold(true);
     }

@@ -115,9 +115,15 @@ export class RobustList {
     return this.head[FIRST] === (this.newest?.reference ?? this.last);
   }
 
-  /** Whether the list has no mutex. */
-  get isEmpty(): boolean {
-    return this.head[FIRST] === this.last;
+  /** The reference to the newest mutex, or `last`. */
+  get first(): number {
+    return this.head[FIRST]!;
+  }
+
+  /** Takes back what libc has added, and what it has announced. */
+  restore(first: number): void {
+    this.head[FIRST] = first;
+    this.end();
   }
 
   /** Notes the mutex that libc has added, and restores what libc has taken back. */

@@ -730,6 +730,35 @@ leakTest("PthreadBarrier waits for C, and C for this one", NEEDS, async () => {
   }
 });
 
+// --- Bytes that change during a call ----------------------------------------
+
+leakTest("PthreadMutex whose kind changes all the time", NEEDS, async () => {
+  using safe = MemoryMap.anonymous(4096);
+  const other = PthreadMutex.init(safe, 0);
+  for (const robust of [true, false]) {
+    for (const flipped of [16, 16 | 32, 1]) { // robust, inheriting, recursive
+      using place = new Place();
+      const { words } = place;
+      const mutex = place.init(robust);
+      await using peer = await place.peer();
+      const lock = new Int32Array(place.memory.bytes.buffer, 0, 10);
+      await peer.send(`flip ${flipped} 2000000000`);
+      for (let i = 0; i < rounds(20_000, 500_000); i++) {
+        lock.fill(0, 0, 4); // what went wrong before
+        try {
+          mutex.tryLock()?.release();
+        } catch (error) {
+          const { code } = error as { code: string };
+          assert(["EINVAL", "EPERM"].includes(code), `${error}`);
+        }
+      }
+      words[STOP] = 1;
+      assertEquals(await peer.line(), "flipped");
+      other.lockSync().release(); // the list of this thread is in order
+    }
+  }
+});
+
 // --- Refusals ---------------------------------------------------------------
 
 leakTest(

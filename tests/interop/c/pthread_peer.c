@@ -164,6 +164,11 @@ static const char *answer(const char *word, int *n) {
     storm(n[0]);
     return "over";
   }
+  if (strcmp(word, "flip") == 0) { /* as no program would */
+    volatile int *kind = (int *)&s->lock + 4;
+    for (int i = 0; i < n[1] && s->words[STOP] == 0; i++) *kind ^= n[0];
+    return "flipped";
+  }
   if (strcmp(word, "await") == 0) {
     take();
     while (s->words[READY] == 0) {
