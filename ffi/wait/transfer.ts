@@ -37,6 +37,20 @@ function sourceOf(target: Descriptor, events: number): DescriptorSource {
 /** read(2) or write(2), or what is like them: the count, or -1 with errno. */
 export type Transfer = (fd: number, bytes: Bytes, length: number) => number;
 
+// V8 compiles a call of a C function only where the code calls no other function: in a
+// program that reads and writes, `call(fd, bytes, length)` with either of them takes 0.1
+// microseconds more.
+
+/** read(2), which may block. */
+function readBlocking(fd: number, bytes: Bytes, length: number): number {
+  return unistd().read(fd, bytes, length);
+}
+
+/** write(2), which may block. */
+function writeBlocking(fd: number, bytes: Bytes, length: number): number {
+  return unistd().write(fd, bytes, length);
+}
+
 /** One call: the count, or undefined where it would have to wait. */
 function transferOnce(
   call: Transfer,
@@ -69,9 +83,9 @@ function writing(
   target: Descriptor,
   bytes: Bytes,
   call: Transfer = writeNow,
+  written = 0,
 ): () => number | undefined {
   const length = byteLengthOf(bytes);
-  let written = 0;
   return () => {
     for (;;) {
       checkKept("bytes", bytes, length);
@@ -98,7 +112,21 @@ export function readSync(
   checkBytes("buffer", buffer);
   const deadline = deadlineOf(options);
   const mayBlock = deadline === Infinity && now === readNow;
-  const call = mayBlock ? unistd().read : now;
+  const call = mayBlock ? readBlocking : now;
+  const got = mayBlock ? readOnce(source, buffer, call) : undefined;
+  return got === undefined ? waitToRead(source, buffer, deadline, call) : got;
+}
+
+// The closures of a wait are in a function of its own: a function that has one makes the
+// variables of the closure at each call, whether it waits or not.
+
+/** The rest of a read: it has a deadline, or another call, or it found O_NONBLOCK. */
+function waitToRead(
+  source: Descriptor,
+  buffer: Bytes,
+  deadline: number,
+  call: Transfer,
+): number | null {
   return attemptSync(
     source.subject,
     () => readOnce(source, buffer, call),
@@ -153,10 +181,23 @@ export function writeSync(
     throw new Error("Cannot write now: an asynchronous write is pending");
   }
   const mayBlock = deadline === Infinity && now === writeNow;
-  const call = mayBlock ? unistd().write : now;
+  const call = mayBlock ? writeBlocking : now;
+  const count = mayBlock ? transferOnce(call, "write", target, bytes) ?? 0 : 0;
+  if (mayBlock && count >= byteLengthOf(bytes)) return count;
+  return waitToWrite(target, bytes, deadline, call, count);
+}
+
+/** The rest of a write, of which so many bytes are written. */
+function waitToWrite(
+  target: Descriptor,
+  bytes: Bytes,
+  deadline: number,
+  call: Transfer,
+  written: number,
+): number {
   return attemptSync(
     target.subject,
-    writing(target, bytes, call),
+    writing(target, bytes, call, written),
     (deadline) => readySync(target, POLLOUT, deadline),
     deadline,
   );
