@@ -166,6 +166,43 @@ leakTest(
   },
 );
 
+leakTest("each datagram has the address of its own sender", () => {
+  using directory = scratch();
+  using receiver = UnixDatagram.create(null);
+  const to = receiver.localAddress!;
+  // More than are remembered, of all lengths of a last word, one the start of another.
+  const paths = Array.from({ length: 70 }, (_, index) => {
+    const name = "s".repeat(1 + index % 5) + (index < 5 ? "" : index);
+    return directory.file(name);
+  });
+  const abstract = paths.map((path) => ({ abstract: path }));
+  const bytes = [Uint8Array.of(0xff), Uint8Array.of(0xff, 0)];
+  const addresses: (UnixAddress | undefined)[] = [
+    undefined,
+    ...paths,
+    ...abstract,
+    ...bytes.map((abstract) => ({ abstract })),
+  ];
+  const senders = addresses.map((from) =>
+    UnixDatagram.connectSync(to, from === undefined ? {} : { from })
+  );
+  try {
+    for (let round = 0; round < 3; round++) {
+      for (const [index, sender] of senders.entries()) {
+        sender.sendSync(Uint8Array.of(index));
+        const { from } = receiver.receiveSync();
+        assertEquals(from, addresses[index] ?? null);
+        // What a program does to it changes no later message's.
+        if (typeof from === "object") {
+          Object.assign(from ?? {}, { abstract: 0 });
+        }
+      }
+    }
+  } finally {
+    for (const sender of senders) sender.close();
+  }
+});
+
 leakTest("datagram sockets of long paths answer each other", async () => {
   using dir = scratch();
   Deno.mkdirSync(dir.file("d".repeat(120)));

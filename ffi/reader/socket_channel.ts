@@ -50,7 +50,8 @@ export class SocketChannel implements Channel {
     return receive(
       this.#socket,
       limits,
-      (flags) => this.#readOnce(buffer, flags),
+      (_, buffer, flags) => this.#readOnce(buffer, flags),
+      buffer,
     );
   }
 
@@ -58,7 +59,8 @@ export class SocketChannel implements Channel {
     return receiveSync(
       this.#socket,
       deadline,
-      (flags) => this.#readOnce(buffer, flags),
+      (_, buffer, flags) => this.#readOnce(buffer, flags),
+      buffer,
     );
   }
 
@@ -90,7 +92,8 @@ export class SocketChannel implements Channel {
   #receive(buffer: Bytes, size: number): number | null | undefined {
     const { end } = this.#wanted;
     const room = buffer.subarray(0, size);
-    const incoming = { buffer: room, size, descriptors: this.#queue.room };
+    const descriptors = this.#queue.room;
+    const incoming = { buffer: room, size, descriptors, flags: 0 };
     const message = receiveOnce(this.#socket, incoming, MSG_DONTWAIT, false);
     if (message === undefined) return undefined;
     this.#queue.add(end, message.descriptors);

@@ -72,6 +72,12 @@ export type UnixAddress = string | PathAddress | AbstractAddress;
 /** The maximum bytes of an abstract name: a NUL precedes it. */
 const MAX_NAME = SIZEOF_SUN_PATH - 1;
 const PREFIX = sockaddrUn.offsets.sun_path; // sizeof (sa_family_t)
+const WORD = 4; // bytes
+
+/** The next multiple of a word. */
+function roundUp(length: number): number {
+  return (length + WORD - 1) & -WORD;
+}
 
 const SLASH = "/".charCodeAt(0);
 const LETTER_P = "p".charCodeAt(0);
@@ -190,6 +196,70 @@ export function decodePath(name: Uint8Array<ArrayBuffer>): UnixAddress {
   }
   const abstract = name.slice(1);
   return { abstract: textOf(abstract) ?? abstract };
+}
+
+/** An address whose text was decoded before. */
+interface Known {
+  readonly length: number;
+  readonly words: Uint32Array;
+  readonly text: string;
+  readonly isAbstract: boolean;
+}
+
+const MAX_KNOWN = 64; // senders of datagrams; to decode one takes longer than to receive
+
+/** Memory that the kernel writes an address to, again and again. */
+export class AddressBuffer {
+  // One byte more, at least: the kernel returns a path of 108 bytes with a NUL after it.
+  readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(
+    roundUp(sockaddrUn.size + 1),
+  );
+  readonly #words = new Uint32Array(this.bytes.buffer);
+  readonly #known = new Map<number, Known>();
+
+  /** Decodes the address, which has so many bytes; null for an unnamed socket. */
+  decode(length: number): UnixAddress | null {
+    if (length <= PREFIX) return null;
+    const words = this.#words;
+    const count = roundUp(length) / WORD;
+    for (let at = length; at < count * WORD; at++) this.bytes[at] = 0;
+    let hash = length;
+    for (let at = 0; at < count; at++) {
+      hash = Math.imul(hash ^ words[at]!, 0x01000193); // FNV-1a, of words
+    }
+    const known = this.#known.get(hash);
+    if (known !== undefined && this.#is(known, length, count)) {
+      const { text, isAbstract } = known;
+      return isAbstract ? { abstract: text } : text;
+    }
+    const address = decodeAddress(this.bytes, length);
+    this.#remember(hash, address, length, count);
+    return address;
+  }
+
+  #is(known: Known, length: number, count: number): boolean {
+    if (known.length !== length) return false;
+    for (let at = 0; at < count; at++) {
+      if (known.words[at] !== this.#words[at]) return false;
+    }
+    return true;
+  }
+
+  #remember(
+    hash: number,
+    address: UnixAddress | null,
+    length: number,
+    count: number,
+  ): void {
+    const isAbstract = typeof address === "object";
+    const text = isAbstract ? address?.abstract : address;
+    if (typeof text !== "string") return; // bytes belong to who receives them
+    const [, , first, second] = this.bytes;
+    if (first === SLASH && second === LETTER_P) return; // perhaps a link, which changes
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    const words = this.#words.slice(0, count);
+    this.#known.set(hash, { length, words, text, isAbstract });
+  }
 }
 
 // The address of a socket that is bound to a long path, see long_path.ts.

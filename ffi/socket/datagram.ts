@@ -25,18 +25,13 @@ import {
 import { ready, readySync } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
-import {
-  receive,
-  receiveSync,
-  sendSync,
-  trySend,
-  type TryWith,
-} from "./transfer.ts";
+import { receive, receiveSync, sendSync, trySend } from "./transfer.ts";
 import { namedSockets } from "./list.ts";
 import { bind, type Binding, bindingOf, type UnixBindOptions } from "./bind.ts";
 import type { SocketFile } from "./socket_file.ts";
 import { connectOnce } from "./connect.ts";
 import {
+  type Incoming,
   incomingOf,
   longestMessage,
   type Outgoing,
@@ -89,14 +84,20 @@ function outgoingTo(
 }
 
 /** One recvmsg(2); undefined if it would block. */
-function receiving(
+function receiveNext(
   socket: SocketDescriptor,
+  incoming: Incoming,
+  flags: number,
+): UnixMessage | undefined {
+  return receiveOnce(socket, incoming, flags, true);
+}
+
+/** Reads and checks the options of a receive. */
+function optionsOf(
   options: UnixReceiveOptions | undefined,
   peek = 0,
-): TryWith<UnixMessage> {
-  const incoming = incomingOf(options, longestMessage());
-  return (flags = MSG_DONTWAIT) =>
-    receiveOnce(socket, incoming, flags | peek | MSG_TRUNC, true);
+): Incoming {
+  return incomingOf(options, longestMessage(), peek | MSG_TRUNC);
 }
 
 /**
@@ -229,7 +230,7 @@ function isConnected({ fd }: SocketDescriptor): boolean {
 /** Waits as RoomSource does, blocking this thread. */
 function waitForRoom(
   socket: SocketDescriptor,
-  to: Uint8Array<ArrayBuffer> | null,
+  { to }: Outgoing,
   deadline: number,
 ): void {
   readySync(socket, POLLOUT, deadline);
@@ -538,9 +539,10 @@ export class UnixDatagram extends UnixChannel {
     sendSync(
       socket,
       deadline,
-      (flags) => sendOnce(socket, outgoing, flags),
-      (deadline) => waitForRoom(socket, outgoing.to, deadline),
+      sendOnce,
+      outgoing,
       this.#queues.find(outgoing.to),
+      waitForRoom,
     );
   }
 
@@ -576,7 +578,7 @@ export class UnixDatagram extends UnixChannel {
     const outgoing = outgoingTo(data, options);
     const socket = descriptorOf(this);
     const source = new RoomSource(socket, outgoing.to);
-    const tryOnce = () => sendOnce(socket, outgoing);
+    const tryOnce = () => sendOnce(socket, outgoing, MSG_DONTWAIT);
     await this.#queues.run(
       outgoing.to,
       (queue) => attempt(source, tryOnce, limits, queue),
@@ -604,7 +606,8 @@ export class UnixDatagram extends UnixChannel {
     const socket = descriptorOf(this);
     const sent = trySend(
       socket,
-      (flags) => sendOnce(socket, outgoing, flags),
+      sendOnce,
+      outgoing,
       this.#queues.find(outgoing.to),
     );
     return sent !== undefined;
@@ -632,7 +635,7 @@ export class UnixDatagram extends UnixChannel {
   receiveSync(options?: UnixReceiveOptions & SyncWaitOptions): UnixMessage {
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(socket, deadline, receiving(socket, options));
+    return receiveSync(socket, deadline, receiveNext, optionsOf(options));
   }
 
   /**
@@ -658,7 +661,7 @@ export class UnixDatagram extends UnixChannel {
   ): Promise<UnixMessage> {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receive(socket, limits, receiving(socket, options));
+    return await receive(socket, limits, receiveNext, optionsOf(options));
   }
 
   /**
@@ -677,7 +680,7 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | undefined {
-    return receiving(descriptorOf(this), options)();
+    return receiveNext(descriptorOf(this), optionsOf(options), MSG_DONTWAIT);
   }
 
   /**
@@ -700,7 +703,12 @@ export class UnixDatagram extends UnixChannel {
   peekSync(options?: UnixReceiveOptions & SyncWaitOptions): UnixMessage {
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(socket, deadline, receiving(socket, options, MSG_PEEK));
+    return receiveSync(
+      socket,
+      deadline,
+      receiveNext,
+      optionsOf(options, MSG_PEEK),
+    );
   }
 
   /**
@@ -731,7 +739,12 @@ export class UnixDatagram extends UnixChannel {
   async peek(options?: UnixReceiveOptions & WaitOptions): Promise<UnixMessage> {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receive(socket, limits, receiving(socket, options, MSG_PEEK));
+    return await receive(
+      socket,
+      limits,
+      receiveNext,
+      optionsOf(options, MSG_PEEK),
+    );
   }
 
   /**
@@ -747,13 +760,17 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryPeek(options?: UnixReceiveOptions): UnixMessage | undefined {
-    return receiving(descriptorOf(this), options, MSG_PEEK)();
+    return receiveNext(
+      descriptorOf(this),
+      optionsOf(options, MSG_PEEK),
+      MSG_DONTWAIT,
+    );
   }
 
   /** Receives messages until this socket is closed; not until the peer is. */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
-    const tryWith = receiving(socket, undefined);
-    return untilClosed(() => receive(socket, NO_LIMITS, tryWith));
+    const incoming = optionsOf(undefined);
+    return untilClosed(() => receive(socket, NO_LIMITS, receiveNext, incoming));
   }
 }

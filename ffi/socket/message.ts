@@ -5,7 +5,6 @@ import {
   checkBytes,
   checkInteger,
   checkKept,
-  setBytes,
   viewOf,
 } from "../arguments.ts";
 import { inspectAs } from "../inspect_object.ts";
@@ -30,11 +29,10 @@ import {
   sysSocket,
 } from "../libc/sys_socket.ts";
 import { iovec } from "../libc/sys_uio.ts";
-import { sockaddrUn } from "../libc/sys_un.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
 import type { DescriptorLike } from "../wait/descriptors.ts";
 import {
-  decodeAddress,
+  AddressBuffer,
   describeName,
   isTooLong,
   type UnixAddress,
@@ -201,50 +199,69 @@ class Message implements UnixMessage {
   }
 }
 
+const { msg_iov, msg_iovlen, msg_name, msg_namelen } = msghdr.offsets;
+const { msg_control, msg_controllen, msg_flags } = msghdr.offsets;
+const { iov_base, iov_len } = iovec.offsets;
+
 /** The arguments of sendmsg or recvmsg: allocated once, used by one call at a time. */
 class Call {
   readonly header: Uint8Array<ArrayBuffer> = new Uint8Array(msghdr.size);
-  readonly view = msghdr.view(this.header);
-  readonly name: Uint8Array<ArrayBuffer> = new Uint8Array(sockaddrUn.size + 1);
+  readonly name: AddressBuffer = new AddressBuffer();
   readonly control: Uint8Array<ArrayBuffer> = new Uint8Array(MAX_CONTROL);
+  // All lengths are below 2^32: the upper halves of 64 bits stay 0.
+  readonly #words = new Uint32Array(this.header.buffer);
+  readonly #longs = new BigUint64Array(this.header.buffer);
   readonly #vector = new Uint8Array(iovec.size);
-  readonly #vectorView = iovec.view(this.#vector);
-  readonly #namePointer = pointerTo(this.name);
+  readonly #vectorWords = new Uint32Array(this.#vector.buffer);
+  readonly #vectorLongs = new BigUint64Array(this.#vector.buffer);
+  readonly #namePointer = pointerTo(this.name.bytes);
   readonly #controlPointer = pointerTo(this.control);
-  #pointer = 0n;
-  #length = 0;
-  #nameLength = 0;
-  #controlLength = 0;
+  #named = false; // whether the header has these addresses
+  #controlled = false;
 
   constructor() {
-    this.view.msg_iov = pointerTo(this.#vector);
-    this.view.msg_iovlen = 1n;
+    this.#longs[msg_iov / 8] = pointerTo(this.#vector);
+    this.#words[msg_iovlen / 4] = 1;
   }
 
-  /** Writes only what differs from the previous call. */
-  prepare(
-    pointer: bigint,
-    length: number,
-    nameLength: number,
-    controlLength: number,
-  ): void {
-    if (pointer !== this.#pointer || length !== this.#length) {
-      this.#vectorView.iov_base = this.#pointer = pointer;
-      this.#vectorView.iov_len = BigInt(this.#length = length);
+  /** Where the bytes are. */
+  pointTo(address: bigint): void {
+    this.#vectorLongs[iov_base / 8] = address;
+  }
+
+  /** Writes the lengths, which recvmsg changes. */
+  prepare(length: number, nameLength: number, controlLength: number): void {
+    const words = this.#words;
+    const longs = this.#longs;
+    this.#vectorWords[iov_len / 4] = length;
+    const named = nameLength !== 0;
+    if (named !== this.#named) {
+      longs[msg_name / 8] = named ? this.#namePointer : 0n;
+      this.#named = named;
     }
-    if (nameLength !== 0 || this.#nameLength !== 0) {
-      this.view.msg_name = nameLength === 0 ? 0n : this.#namePointer;
-      this.view.msg_namelen = this.#nameLength = nameLength;
+    words[msg_namelen / 4] = nameLength;
+    const controlled = controlLength !== 0;
+    if (controlled !== this.#controlled) {
+      longs[msg_control / 8] = controlled ? this.#controlPointer : 0n;
+      this.#controlled = controlled;
     }
-    if (controlLength !== 0 || this.#controlLength !== 0) {
-      this.view.msg_control = controlLength === 0 ? 0n : this.#controlPointer;
-      this.view.msg_controllen = BigInt(this.#controlLength = controlLength);
-    }
+    words[msg_controllen / 4] = controlLength;
+  }
+
+  get nameLength(): number {
+    return this.#words[msg_namelen / 4]!;
+  }
+
+  get controlLength(): number {
+    return this.#words[msg_controllen / 4]!;
+  }
+
+  get isTruncated(): boolean {
+    return (this.#words[msg_flags / 4]! & MSG_CTRUNC) !== 0;
   }
 }
 
 let sending: Call | undefined;
-let receiving: Call | undefined;
 
 /** A message to send: the arguments of the caller, read once. */
 export interface Outgoing {
@@ -289,9 +306,9 @@ function sendmsg(socket: SocketDescriptor, message: Outgoing, flags: number) {
   // First: this may run a getter of the caller. Nothing below does.
   const numbers = descriptors === null ? null : numbersOf(descriptors);
   const call = sending ??= new Call();
-  if (to !== null) call.name.set(to);
+  if (to !== null) call.name.bytes.set(to);
+  call.pointTo(pointerTo(data));
   call.prepare(
-    pointerTo(data),
     lengthToSend(message),
     to === null ? 0 : to.length,
     writeControl(call.control, numbers, credentials),
@@ -320,7 +337,7 @@ function send(
 export function sendOnce(
   socket: SocketDescriptor,
   message: Outgoing,
-  flags: number = MSG_DONTWAIT,
+  flags: number,
 ): number | undefined {
   const { descriptors, credentials, to } = message;
   if (to !== null && message.via === undefined && isTooLong(to)) {
@@ -371,26 +388,30 @@ export function longestMessage(): number {
   return longestSize = Math.min(Math.max(2 * limit, 1 << 19), MAX_LONGEST);
 }
 
-// The address of a caller's buffer costs as much as a copy of some kilobytes. So short
-// messages are received here and copied. A page is allocated when it is first written.
-const MAX_COPY = 4096;
-let scratch = new Uint8Array(0);
-let scratchPointer = 0n;
+let receiving: Call | undefined; // into the buffers of callers
 
-let arrived = scratch;
-
-function scratchOf(size: number): bigint {
-  if (scratch.length < size) {
-    scratch = arrived = new Uint8Array(size);
-    scratchPointer = pointerTo(scratch);
-  }
-  return scratchPointer;
+/** The call that receives into these bytes. */
+function callTo(buffer: Uint8Array<ArrayBuffer>): Call {
+  const call = receiving ??= new Call();
+  call.pointTo(pointerTo(buffer));
+  return call;
 }
 
-/** The first bytes of the scratch; consecutive messages often have the same length. */
-function arrivedIn(length: number): Uint8Array {
-  if (arrived.length !== length) arrived = scratch.subarray(0, length);
-  return arrived;
+/** Where messages are received whose size is not known before. */
+interface Scratch {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly call: Call;
+}
+
+let scratch: Scratch | undefined;
+
+/** A scratch of at least this size. A page is allocated when it is first written. */
+function scratchOf(size: number): Scratch {
+  if (scratch !== undefined && scratch.bytes.length >= size) return scratch;
+  const bytes = new Uint8Array(size);
+  const call = new Call();
+  call.pointTo(pointerTo(bytes));
+  return scratch = { bytes, call };
 }
 
 /** How a message is received: the options of the caller, read once. */
@@ -399,26 +420,29 @@ export interface Incoming {
   /** The maximum size, if there is no buffer. */
   readonly size: number;
   readonly descriptors: number;
+  /** MSG_PEEK and MSG_TRUNC. */
+  readonly flags: number;
 }
 
 /** Reads and checks the options of a receive. */
 export function incomingOf(
   options: UnixReceiveOptions | undefined,
   defaultSize: number,
+  flags: number,
 ): Incoming {
   if (options === undefined) {
-    return { buffer: null, size: defaultSize, descriptors: 0 };
+    return { buffer: null, size: defaultSize, descriptors: 0, flags };
   }
   const { maxDescriptors, buffer, maxSize } = options;
   const descriptors = maxDescriptors ?? 0;
   if (descriptors !== 0) checkMaxDescriptors(descriptors);
   if (buffer !== undefined) {
     checkBytes("buffer", buffer);
-    return { buffer, size: roomOf(buffer), descriptors };
+    return { buffer, size: roomOf(buffer), descriptors, flags };
   }
   const size = maxSize ?? defaultSize;
   checkInteger("maxSize", size, 1, MAX_COUNT, "bytes at a time");
-  return { buffer: null, size, descriptors };
+  return { buffer: null, size, descriptors, flags };
 }
 
 /** The length of a buffer, read on each try: its memory may have become smaller. */
@@ -432,31 +456,35 @@ function roomOf(buffer: Uint8Array): number {
 function recvmsg(
   socket: SocketDescriptor,
   call: Call,
-  pointer: bigint,
   room: number,
   name: number,
   control: number,
   flags: number,
 ): number | undefined {
-  const { recvmsg } = sysSocket();
   for (;;) {
-    call.prepare(pointer, room, name, control);
+    call.prepare(room, name, control);
     // A reset is reported as soon as nothing more is there.
     const wait = socket.isReset ? MSG_DONTWAIT : 0;
-    const size = recvmsg(
+    const size = sysSocket().recvmsg(
       socket.fd,
       call.header,
       flags | wait | MSG_CMSG_CLOEXEC,
     );
     if (size !== -1) return size;
-    const error = errno();
-    if (error === EAGAIN) {
-      socket.throwReset("recvmsg");
-      return undefined;
-    }
-    if (error === ECONNRESET) socket.isReset = true;
-    else if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
+    if (!mayRetry(socket)) return undefined;
   }
+}
+
+/** Whether the recvmsg that has just failed is to be called again at once. */
+function mayRetry(socket: SocketDescriptor): boolean {
+  const error = errno();
+  if (error === EAGAIN) {
+    socket.throwReset("recvmsg");
+    return false;
+  }
+  if (error === ECONNRESET) socket.isReset = true;
+  else if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
+  return true;
 }
 
 /** Receives one message; undefined if it would block. */
@@ -466,14 +494,13 @@ export function receiveOnce(
   flags: number,
   named: boolean,
 ): UnixMessage | undefined {
-  const call = receiving ??= new Call();
   const { buffer, descriptors } = incoming;
   const room = buffer === null ? incoming.size : roomOf(buffer);
-  const direct = buffer !== null && room > MAX_COPY;
-  const pointer = direct ? pointerTo(buffer) : scratchOf(room);
-  const name = named ? call.name.length : 0;
+  const call = buffer === null ? scratchOf(room).call : callTo(buffer);
+  const name = named ? call.name.bytes.length : 0;
   const control = controlRoom(descriptors, socket.passCredentials);
-  const size = recvmsg(socket, call, pointer, room, name, control, flags);
+  flags |= incoming.flags;
+  const size = recvmsg(socket, call, room, name, control, flags);
   return size === undefined
     ? undefined
     : messageOf(call, incoming, room, size, named, control !== 0);
@@ -493,17 +520,16 @@ export function readOnce(
   buffer: Uint8Array<ArrayBuffer>,
   flags: number = MSG_DONTWAIT,
 ): number | BytesWithDescriptors | null | undefined {
-  const call = receiving ??= new Call();
+  const call = callTo(buffer);
   const room = Math.min(buffer.length, MAX_COUNT);
   const control = controlRoom(0, socket.passCredentials);
-  const pointer = pointerTo(buffer);
-  const count = recvmsg(socket, call, pointer, room, 0, control, flags);
+  const count = recvmsg(socket, call, room, 0, control, flags);
   if (count === 0) {
     socket.throwReset("recvmsg");
     return null;
   }
   if (count === undefined) return undefined;
-  return (call.view.msg_flags & MSG_CTRUNC) === 0 ? count : { count };
+  return call.isTruncated ? { count } : count;
 }
 
 const NO_CONTROL: Control = {
@@ -518,8 +544,7 @@ function dataOf(
   room: number,
   length: number,
 ): Uint8Array<ArrayBuffer> {
-  if (buffer === null) return scratch.slice(0, length);
-  if (room <= MAX_COPY) setBytes(buffer, arrivedIn(length));
+  if (buffer === null) return scratch!.bytes.slice(0, length);
   return length === room ? buffer : viewOf(buffer, 0, length);
 }
 
@@ -531,19 +556,16 @@ function messageOf(
   named: boolean,
   controlled: boolean,
 ): UnixMessage {
+  const { buffer, descriptors } = incoming;
   // First: the received descriptors have an owner before anything can throw.
   const control = controlled
-    ? readControl(
-      call.control,
-      Number(call.view.msg_controllen),
-      incoming.descriptors,
-    )
+    ? readControl(call.control, call.controlLength, descriptors)
     : NO_CONTROL;
   return new Message(
-    dataOf(incoming.buffer, room, Math.min(size, room)),
+    dataOf(buffer, room, Math.min(size, room)),
     size,
     control,
-    control.tooMany || (call.view.msg_flags & MSG_CTRUNC) !== 0,
-    named ? decodeAddress(call.name, call.view.msg_namelen) : null,
+    control.tooMany || call.isTruncated,
+    named ? call.name.decode(call.nameLength) : null,
   );
 }

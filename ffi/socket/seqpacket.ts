@@ -20,16 +20,10 @@ import {
 } from "../wait/options.ts";
 import { pollNow } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
-import {
-  receive,
-  receiveSync,
-  send,
-  sendSync,
-  trySend,
-  type TryWith,
-} from "./transfer.ts";
+import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
+  type Incoming,
   incomingOf,
   longestMessage,
   outgoingOf,
@@ -75,21 +69,20 @@ function messageOrEnd(
 }
 
 /** One recvmsg(2); null at the end, undefined if it would block. */
-function receiving(
+function receiveNext(
   socket: SocketDescriptor,
+  incoming: Incoming,
+  flags: number,
+): UnixMessage | null | undefined {
+  return messageOrEnd(socket, receiveOnce(socket, incoming, flags, false));
+}
+
+/** Reads and checks the options of a receive. */
+function optionsOf(
   options: UnixReceiveOptions | undefined,
   peek = 0,
-): TryWith<UnixMessage | null> {
-  const incoming = incomingOf(options, longestMessage());
-  return (flags = MSG_DONTWAIT) => {
-    const message = receiveOnce(
-      socket,
-      incoming,
-      flags | peek | MSG_TRUNC,
-      false,
-    );
-    return messageOrEnd(socket, message);
-  };
+): Incoming {
+  return incomingOf(options, longestMessage(), peek | MSG_TRUNC);
 }
 
 // Set by the class: its constructor is for this module alone.
@@ -264,7 +257,7 @@ export class UnixSeqpacket extends UnixConnection {
     const deadline = deadlineOf(options);
     const outgoing = outgoingOf(data, options);
     const socket = descriptorOf(this);
-    sendSync(socket, deadline, (flags) => sendOnce(socket, outgoing, flags));
+    sendSync(socket, deadline, sendOnce, outgoing);
   }
 
   /**
@@ -296,7 +289,7 @@ export class UnixSeqpacket extends UnixConnection {
     const limits = limitsOf(options);
     const outgoing = outgoingOf(data, options);
     const socket = descriptorOf(this);
-    await send(socket, limits, (flags) => sendOnce(socket, outgoing, flags));
+    await send(socket, limits, sendOnce, outgoing);
   }
 
   /**
@@ -318,8 +311,7 @@ export class UnixSeqpacket extends UnixConnection {
   trySend(data: Uint8Array, options?: UnixSendOptions): boolean {
     const outgoing = outgoingOf(data, options);
     const socket = descriptorOf(this);
-    const sent = trySend(socket, (flags) => sendOnce(socket, outgoing, flags));
-    return sent !== undefined;
+    return trySend(socket, sendOnce, outgoing) !== undefined;
   }
 
   /**
@@ -345,7 +337,7 @@ export class UnixSeqpacket extends UnixConnection {
   ): UnixMessage | null {
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(socket, deadline, receiving(socket, options));
+    return receiveSync(socket, deadline, receiveNext, optionsOf(options));
   }
 
   /**
@@ -370,7 +362,7 @@ export class UnixSeqpacket extends UnixConnection {
   ): Promise<UnixMessage | null> {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receive(socket, limits, receiving(socket, options));
+    return await receive(socket, limits, receiveNext, optionsOf(options));
   }
 
   /**
@@ -389,7 +381,7 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options)();
+    return receiveNext(descriptorOf(this), optionsOf(options), MSG_DONTWAIT);
   }
 
   /**
@@ -413,7 +405,12 @@ export class UnixSeqpacket extends UnixConnection {
   peekSync(options?: UnixReceiveOptions & SyncWaitOptions): UnixMessage | null {
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(socket, deadline, receiving(socket, options, MSG_PEEK));
+    return receiveSync(
+      socket,
+      deadline,
+      receiveNext,
+      optionsOf(options, MSG_PEEK),
+    );
   }
 
   /**
@@ -446,7 +443,12 @@ export class UnixSeqpacket extends UnixConnection {
   ): Promise<UnixMessage | null> {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receive(socket, limits, receiving(socket, options, MSG_PEEK));
+    return await receive(
+      socket,
+      limits,
+      receiveNext,
+      optionsOf(options, MSG_PEEK),
+    );
   }
 
   /**
@@ -462,7 +464,11 @@ export class UnixSeqpacket extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryPeek(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options, MSG_PEEK)();
+    return receiveNext(
+      descriptorOf(this),
+      optionsOf(options, MSG_PEEK),
+      MSG_DONTWAIT,
+    );
   }
 
   /**
@@ -471,7 +477,7 @@ export class UnixSeqpacket extends UnixConnection {
    */
   [Symbol.asyncIterator](): AsyncGenerator<UnixMessage, void, unknown> {
     const socket = descriptorOf(this);
-    const tryWith = receiving(socket, undefined);
-    return untilClosed(() => receive(socket, NO_LIMITS, tryWith));
+    const incoming = optionsOf(undefined);
+    return untilClosed(() => receive(socket, NO_LIMITS, receiveNext, incoming));
   }
 }

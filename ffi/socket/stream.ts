@@ -21,16 +21,10 @@ import { readableStream, writableStream } from "../wait/streams.ts";
 import { promised } from "../wait/attempt.ts";
 import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
-import {
-  receive,
-  receiveSync,
-  send,
-  sendSync,
-  trySend,
-  type TryWith,
-} from "./transfer.ts";
+import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
+  type Incoming,
   incomingOf,
   type Outgoing,
   outgoingOf,
@@ -56,7 +50,7 @@ const STREAM_SIZE = 64 * 1024;
 function readOnce(
   socket: SocketDescriptor,
   buffer: Uint8Array<ArrayBuffer>,
-  flags = MSG_DONTWAIT,
+  flags: number,
 ): number | null | undefined {
   const { recv } = sysSocket();
   const length = Math.min(byteLengthOf(buffer), MAX_COUNT);
@@ -85,7 +79,7 @@ function read(
   return promised(() => {
     checkBytes("buffer", buffer);
     const limits = limitsOf(options);
-    return receive(socket, limits, (flags) => readOnce(socket, buffer, flags));
+    return receive(socket, limits, readOnce, buffer);
   });
 }
 
@@ -105,26 +99,30 @@ function checkedOutgoing(
 
 const LARGE = 8; // a write to a full socket counts as this many deliveries
 
-/** Each call continues to send, until all bytes are sent. */
-function sendingAll(
+/** A message that is sent from call to call, until all bytes are sent. */
+interface Sending {
+  readonly outgoing: Outgoing;
+  sent: number;
+}
+
+function sendRest(
   socket: SocketDescriptor,
-  outgoing: Outgoing,
-): TryWith<number> {
+  sending: Sending,
+  flags: number,
+): number | undefined {
+  const { outgoing } = sending;
   const { data, length, credentials } = outgoing;
-  let sent = 0;
-  return (flags) => {
-    for (;;) {
-      checkKept("data", data, length);
-      const rest = sent === 0
-        ? outgoing // descriptors are passed with the first byte
-        : { ...plain(viewOf(data, sent, length)), credentials };
-      const count = sendOnce(socket, rest, flags);
-      if (count === undefined) return undefined;
-      sent += count;
-      if (sent >= length) return sent;
-      if (isOverdue(LARGE)) return undefined; // continues when the event loop has run
-    }
-  };
+  for (;;) {
+    checkKept("data", data, length);
+    const rest = sending.sent === 0
+      ? outgoing // descriptors are passed with the first byte
+      : { ...plain(viewOf(data, sending.sent, length)), credentials };
+    const count = sendOnce(socket, rest, flags);
+    if (count === undefined) return undefined;
+    sending.sent += count;
+    if (sending.sent >= length) return sending.sent;
+    if (isOverdue(LARGE)) return undefined; // continues when the event loop has run
+  }
 }
 
 /** Sends as many bytes as there is room for; undefined when there is none. */
@@ -132,7 +130,7 @@ function sendNow(
   socket: SocketDescriptor,
   outgoing: Outgoing,
 ): number | undefined {
-  return trySend(socket, (flags) => sendOnce(socket, outgoing, flags));
+  return trySend(socket, sendOnce, outgoing);
 }
 
 /** Bytes alone. */
@@ -149,23 +147,28 @@ function write(
 ): Promise<number> {
   return promised(() => {
     const outgoing = plain(bytes);
-    return send(socket, limitsOf(options), sendingAll(socket, outgoing));
+    return send(socket, limitsOf(options), sendRest, { outgoing, sent: 0 });
   });
 }
 
 /** One recvmsg(2); null at the end, undefined if it would block. */
-function receiving(
+function receiveNext(
   socket: SocketDescriptor,
+  incoming: Incoming,
+  flags: number,
+): UnixMessage | null | undefined {
+  const message = receiveOnce(socket, incoming, flags, false);
+  if (message?.size !== 0) return message;
+  socket.throwReset("recvmsg");
+  return null;
+}
+
+/** Reads and checks the options of a receive. */
+function optionsOf(
   options: UnixReceiveOptions | undefined,
   peek = 0,
-): TryWith<UnixMessage | null> {
-  const incoming = incomingOf(options, STREAM_SIZE);
-  return (flags = MSG_DONTWAIT) => {
-    const message = receiveOnce(socket, incoming, flags | peek, false);
-    if (message?.size !== 0) return message;
-    socket.throwReset("recvmsg");
-    return null;
-  };
+): Incoming {
+  return incomingOf(options, STREAM_SIZE, peek);
 }
 
 // Set by the class: its constructor is for this module alone.
@@ -356,11 +359,7 @@ export class UnixStream extends UnixConnection {
     checkBytes("buffer", buffer);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(
-      socket,
-      deadline,
-      (flags) => readOnce(socket, buffer, flags),
-    );
+    return receiveSync(socket, deadline, readOnce, buffer);
   }
 
   /**
@@ -398,7 +397,7 @@ export class UnixStream extends UnixConnection {
    */
   tryRead(buffer: Uint8Array<ArrayBuffer>): number | null | undefined {
     checkBytes("buffer", buffer);
-    return readOnce(descriptorOf(this), buffer);
+    return readOnce(descriptorOf(this), buffer, MSG_DONTWAIT);
   }
 
   /**
@@ -422,7 +421,7 @@ export class UnixStream extends UnixConnection {
     const outgoing = plain(bytes);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return sendSync(socket, deadline, sendingAll(socket, outgoing));
+    return sendSync(socket, deadline, sendRest, { outgoing, sent: 0 });
   }
 
   /**
@@ -493,7 +492,7 @@ export class UnixStream extends UnixConnection {
     const outgoing = checkedOutgoing(data, options);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return sendSync(socket, deadline, sendingAll(socket, outgoing));
+    return sendSync(socket, deadline, sendRest, { outgoing, sent: 0 });
   }
 
   /**
@@ -529,7 +528,7 @@ export class UnixStream extends UnixConnection {
     const outgoing = checkedOutgoing(data, options);
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await send(socket, limits, sendingAll(socket, outgoing));
+    return await send(socket, limits, sendRest, { outgoing, sent: 0 });
   }
 
   /**
@@ -585,7 +584,7 @@ export class UnixStream extends UnixConnection {
   ): UnixMessage | null {
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(socket, deadline, receiving(socket, options));
+    return receiveSync(socket, deadline, receiveNext, optionsOf(options));
   }
 
   /**
@@ -614,7 +613,7 @@ export class UnixStream extends UnixConnection {
   ): Promise<UnixMessage | null> {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receive(socket, limits, receiving(socket, options));
+    return await receive(socket, limits, receiveNext, optionsOf(options));
   }
 
   /**
@@ -634,7 +633,7 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceive(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options)();
+    return receiveNext(descriptorOf(this), optionsOf(options), MSG_DONTWAIT);
   }
 
   /**
@@ -658,7 +657,12 @@ export class UnixStream extends UnixConnection {
   ): UnixMessage | null {
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return receiveSync(socket, deadline, receiving(socket, options, MSG_PEEK));
+    return receiveSync(
+      socket,
+      deadline,
+      receiveNext,
+      optionsOf(options, MSG_PEEK),
+    );
   }
 
   /**
@@ -690,7 +694,12 @@ export class UnixStream extends UnixConnection {
   ): Promise<UnixMessage | null> {
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await receive(socket, limits, receiving(socket, options, MSG_PEEK));
+    return await receive(
+      socket,
+      limits,
+      receiveNext,
+      optionsOf(options, MSG_PEEK),
+    );
   }
 
   /**
@@ -706,7 +715,11 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryPeek(options?: UnixReceiveOptions): UnixMessage | null | undefined {
-    return receiving(descriptorOf(this), options, MSG_PEEK)();
+    return receiveNext(
+      descriptorOf(this),
+      optionsOf(options, MSG_PEEK),
+      MSG_DONTWAIT,
+    );
   }
 
   /**

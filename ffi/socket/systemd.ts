@@ -6,6 +6,7 @@ import { closeOnExec, Descriptor } from "../kernel/descriptor.ts";
 import { check } from "../libc/errno.ts";
 import { O_CLOEXEC } from "../libc/fcntl.ts";
 import { runtime } from "../libc/runtime/mod.ts";
+import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
 import { monotonicIn, timespec } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
 import { attempt } from "../wait/attempt.ts";
@@ -248,7 +249,7 @@ export async function sdNotify(
   try {
     const socket = connectedTo(address, describeName(address));
     try {
-      const tryOnce = () => sendOnce(socket, outgoing);
+      const tryOnce = () => sendOnce(socket, outgoing, MSG_DONTWAIT);
       await attempt(socket.sends, tryOnce, limits, sends);
       if (pipe === undefined) return true;
       const [reader, writer] = pipe;
@@ -294,8 +295,8 @@ export function sdNotifySync(
       sendSync(
         socket,
         deadline,
-        (flags) => sendOnce(socket, outgoing, flags),
-        undefined,
+        sendOnce,
+        outgoing,
         sends,
       );
       if (pipe === undefined) return true;

@@ -10,69 +10,108 @@ import type { WaiterQueue } from "../wait/waiters.ts";
 import type { SocketDescriptor } from "./socket.ts";
 
 /**
- * One call with these flags of send or recv, MSG_DONTWAIT by default; undefined if it
- * would block.
+ * One call with these flags of send or recv; undefined if it would block. What it moves is
+ * an argument, not a variable of a closure: to make one for each message takes longer than
+ * all the rest that is done here.
  */
-export type TryWith<T> = (flags?: number) => T | undefined;
+export type TryWith<Moved, T> = (
+  socket: SocketDescriptor,
+  moved: Moved,
+  flags: number,
+) => T | undefined;
+
+/** Blocks this thread until a try may succeed, or the deadline passes. */
+type Block<Moved> = (
+  socket: SocketDescriptor,
+  moved: Moved,
+  deadline: number,
+) => void;
+
+const waitForBytes: Block<unknown> = (socket, _, deadline) =>
+  readySync(socket, POLLIN, deadline);
+
+const waitForRoom: Block<unknown> = (socket, _, deadline) =>
+  readySync(socket, POLLOUT, deadline);
 
 /** Receives in the order of the calls, without blocking the thread. */
-export function receive<T>(
+export function receive<Moved, T>(
   socket: SocketDescriptor,
   limits: Limits,
-  tryWith: TryWith<T>,
+  tryWith: TryWith<Moved, T>,
+  moved: Moved,
 ): Promise<T> {
   const source = socket.receives;
-  return attempt(source, tryWith, limits, source.queue);
+  const tryOnce = () => tryWith(socket, moved, MSG_DONTWAIT);
+  return attempt(source, tryOnce, limits, source.queue);
 }
 
 /** Sends in the order of the calls, without blocking the thread. */
-export function send<T>(
+export function send<Moved, T>(
   socket: SocketDescriptor,
   limits: Limits,
-  tryWith: TryWith<T>,
+  tryWith: TryWith<Moved, T>,
+  moved: Moved,
 ): Promise<T> {
   const source = socket.sends;
-  return attempt(source, tryWith, limits, source.queue);
+  const tryOnce = () => tryWith(socket, moved, MSG_DONTWAIT);
+  return attempt(source, tryOnce, limits, source.queue);
 }
 
 /** Receives, blocking this thread: without a deadline in the call itself. */
-export function receiveSync<T>(
+export function receiveSync<Moved, T>(
   socket: SocketDescriptor,
   deadline: number,
-  tryWith: TryWith<T>,
+  tryWith: TryWith<Moved, T>,
+  moved: Moved,
 ): T {
-  const flags = blockingFlags(deadline);
-  return attemptSync(
-    socket.subject,
-    () => tryWith(flags),
-    (deadline) => readySync(socket, POLLIN, deadline),
-    deadline,
-  );
+  const got = deadline === Infinity ? tryWith(socket, moved, 0) : undefined;
+  if (got !== undefined) return got;
+  return wait(socket, deadline, tryWith, moved, waitForBytes);
 }
 
 /** Sends, blocking this thread: without a deadline in the call itself. */
-export function sendSync<T>(
+export function sendSync<Moved, T>(
   socket: SocketDescriptor,
   deadline: number,
-  tryWith: TryWith<T>,
-  block: (deadline: number) => void = (deadline) =>
-    readySync(socket, POLLOUT, deadline),
+  tryWith: TryWith<Moved, T>,
+  moved: Moved,
   queue: WaiterQueue | null = socket.sends.queue,
+  block: Block<Moved> = waitForRoom,
 ): T {
   if (mustQueue(socket, queue)) {
     throw new Error("Cannot send now: an asynchronous send is pending");
   }
-  const flags = blockingFlags(deadline);
-  return attemptSync(socket.subject, () => tryWith(flags), block, deadline);
+  const got = deadline === Infinity ? tryWith(socket, moved, 0) : undefined;
+  if (got !== undefined) return got;
+  return wait(socket, deadline, tryWith, moved, block);
+}
+
+/** The rest of a call that blocks: it has a deadline, or its socket has O_NONBLOCK. */
+function wait<Moved, T>(
+  socket: SocketDescriptor,
+  deadline: number,
+  tryWith: TryWith<Moved, T>,
+  moved: Moved,
+  block: Block<Moved>,
+): T {
+  const flags = deadline === Infinity ? 0 : MSG_DONTWAIT;
+  return attemptSync(
+    socket.subject,
+    () => tryWith(socket, moved, flags),
+    (deadline) => block(socket, moved, deadline),
+    deadline,
+  );
 }
 
 /** Sends without waiting; undefined while another send waits, too. */
-export function trySend<T>(
+export function trySend<Moved, T>(
   socket: SocketDescriptor,
-  tryWith: TryWith<T>,
+  tryWith: TryWith<Moved, T>,
+  moved: Moved,
   queue: WaiterQueue | null = socket.sends.queue,
 ): T | undefined {
-  return mustQueue(socket, queue) ? undefined : tryWith();
+  if (mustQueue(socket, queue)) return undefined;
+  return tryWith(socket, moved, MSG_DONTWAIT);
 }
 
 /** Whether a send would overtake another one. */
@@ -83,8 +122,4 @@ function mustQueue(
   if (queue === null || !queue.busy) return false;
   socket.checkOpen(); // sends that were pending at close() may not have ended yet
   return true;
-}
-
-function blockingFlags(deadline: number): number {
-  return deadline === Infinity ? 0 : MSG_DONTWAIT;
 }
