@@ -22,11 +22,23 @@ export function checkInteger(
   max: number,
   origin: string,
 ): asserts value is number {
+  const isInteger = typeof value === "number" && Number.isInteger(value);
+  if (isInteger && value >= min && value <= max) return;
+  throw integerError(name, value, min, max, origin);
+}
+
+// A function of its own: V8 inlines short functions only.
+function integerError(
+  name: string,
+  value: unknown,
+  min: number,
+  max: number,
+  origin: string,
+): TypeError | RangeError {
   if (typeof value !== "number") {
-    throw new TypeError(`Argument "${name}" must be a number: ${show(value)}`);
+    return new TypeError(`Argument "${name}" must be a number: ${show(value)}`);
   }
-  if (Number.isInteger(value) && value >= min && value <= max) return;
-  throw new RangeError(
+  return new RangeError(
     `Argument "${name}" must be an integer from ${min} to ${max} (${origin}): ${value}`,
   );
 }

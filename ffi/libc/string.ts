@@ -7,11 +7,6 @@ import { runtime } from "./runtime/mod.ts";
 const string = header({
   // void *memcpy(void *dest, const void *src, size_t n)
   memcpy: { parameters: ["buffer", "buffer", "usize"], result: "usize" },
-  memcpy_void: {
-    name: "memcpy",
-    parameters: ["buffer", "buffer", "u32"],
-    result: "void",
-  },
   // void *memmove(void *dest, const void *src, size_t n)
   memmove: { parameters: ["buffer", "usize", "usize"], result: "void" },
   // void *memmem(const void *haystack, size_t size, const void *needle, size_t length)
@@ -20,21 +15,6 @@ const string = header({
     result: "usize",
   },
 });
-
-/**
- * Copies the first `count` bytes, at most 2^32 - 1. Right after a system call, when
- * the caches are cold, this takes two thirds of the time of `to.set(from)`.
- */
-export function copyBytes(
-  to: Uint8Array<ArrayBuffer>,
-  from: Uint8Array<ArrayBuffer>,
-  count: number,
-): void {
-  if (count > byteLengthOf(to) || count > byteLengthOf(from)) {
-    throw new RangeError(`Cannot copy ${count} bytes`);
-  }
-  string().memcpy_void(to, from, count);
-}
 
 const { movesBytes } = runtime;
 

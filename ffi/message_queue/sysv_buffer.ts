@@ -1,7 +1,6 @@
 // The layout of a System V message in memory: C's `struct msgbuf`.
 
-import { byteLengthOf, viewOf } from "../arguments.ts";
-import { copyBytes } from "../libc/string.ts";
+import { byteLengthOf, setBytes, viewOf } from "../arguments.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -33,6 +32,7 @@ export class MessageBuffer {
   #type!: BigInt64Array<ArrayBuffer>;
   #halves!: Uint32Array<ArrayBuffer>;
   #data!: Bytes; // the bytes after the type
+  #arrived!: Bytes;
 
   constructor(capacity: number) {
     this.grow(capacity);
@@ -43,26 +43,34 @@ export class MessageBuffer {
     this.bytes = new Uint8Array(SIZEOF_LONG + capacity);
     this.#type = new BigInt64Array(this.bytes.buffer, 0, 1);
     this.#halves = new Uint32Array(this.bytes.buffer, 0, 2);
-    this.#data = this.bytes.subarray(SIZEOF_LONG);
+    this.#data = this.#arrived = this.bytes.subarray(SIZEOF_LONG);
   }
 
   /** Writes a message into the buffer. */
   put(type: bigint, data: Bytes): this {
     this.#type[0] = type;
-    copyBytes(this.#data, data, byteLengthOf(data));
+    setBytes(this.#data, data);
     return this;
   }
 
   /** Returns a copy of the message, which has `size` bytes of data. */
   take(size: number, buffer?: Bytes): SysvMessage {
     const data = bytesFor(size, buffer);
-    copyBytes(data, this.#data, size);
+    setBytes(data, this.#first(size));
     return { type: this.#readType(), data };
   }
 
+  /** The first bytes of the data; consecutive messages often have the same size. */
+  #first(size: number): Bytes {
+    if (this.#arrived.length !== size) {
+      this.#arrived = this.#data.subarray(0, size);
+    }
+    return this.#arrived;
+  }
+
   #readType(): number | bigint {
-    const [low, high] = this.#halves;
-    if (high === 0) return low!; // the common case, without a bigint
+    const halves = this.#halves;
+    if (halves[1] === 0) return halves[0]!; // the common case, without a bigint
     const type = this.#type[0]!;
     const exact = Number(type);
     return Number.isSafeInteger(exact) ? exact : type;

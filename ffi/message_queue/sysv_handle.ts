@@ -119,6 +119,13 @@ export class QueueHandle extends SysvObject {
     const { bytes } = this.#put(type, data);
     const size = byteLengthOf(data);
     if (this.#send(bytes, size, IPC_NOWAIT)) return;
+    this.#sendWaiting(bytes, size, deadline);
+  }
+
+  // The closures of a wait are in functions of their own: a function that has one makes
+  // the variables of the closure at each call, whether it waits or not.
+
+  #sendWaiting(bytes: Bytes, size: number, deadline: number): void {
     this.checkFits(size);
     const flags = deadline === Infinity ? 0 : IPC_NOWAIT;
     const tryOnce = () => this.#send(bytes, size, flags) || undefined;
@@ -148,6 +155,13 @@ export class QueueHandle extends SysvObject {
 
   /** Receives a message, blocking this thread until there is one. */
   receiveSync(selection: Selection, deadline: number): SysvMessage {
+    const message = deadline === Infinity
+      ? this.receiveNow(selection, 0)
+      : undefined;
+    return message ?? this.#receiveWaiting(selection, deadline);
+  }
+
+  #receiveWaiting(selection: Selection, deadline: number): SysvMessage {
     const flags = deadline === Infinity ? 0 : IPC_NOWAIT;
     const tryOnce = () => this.receiveNow(selection, flags);
     return this.#attemptSync(tryOnce, deadline);

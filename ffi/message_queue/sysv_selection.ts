@@ -50,47 +50,62 @@ export interface SysvReceiveOptions {
   buffer?: Uint8Array<ArrayBuffer> | undefined;
 }
 
+const INT_MAX = 0x7fff_ffff; // of msgmax, so that no message is larger
 const LONG_MAX = 2n ** 63n - 1n;
 
 // A cache of one conversion: successive messages mostly have the same type.
 let lastNumber = 0;
 let lastLong = 0n;
 
-/** A C `long` from `min` to `max`. */
+/** Checks that a C `long`, LONG_MIN excepted, is from `min` to `max`. */
+function checkLong(
+  name: string,
+  value: number | bigint,
+  min: number,
+  max: number,
+): void {
+  const isLong = typeof value === "number" || // a safe integer
+    value <= LONG_MAX && value >= -LONG_MAX;
+  if (isLong && value >= min && value <= max) return;
+  const least = min === -Infinity ? -LONG_MAX : min;
+  const most = max === Infinity ? LONG_MAX : max;
+  throw new RangeError(
+    `Argument "${name}" must be from ${least} to ${most} (long): ${value}`,
+  );
+}
+
+/** An integer as a C `long`. To compare a number takes less than to compare a bigint. */
 function cLong(
   name: string,
   value: unknown,
-  min: bigint,
-  max = LONG_MAX,
+  min = -Infinity,
+  max = Infinity,
 ): bigint {
-  if (typeof value === "number" && Number.isSafeInteger(value)) {
-    if (value !== lastNumber) lastLong = BigInt(lastNumber = value);
-    value = lastLong;
-  }
   if (typeof value === "number") {
-    throw new RangeError(
-      `Argument "${name}" must be a safe integer or a bigint: ${value}`,
-    );
+    if (!Number.isSafeInteger(value)) {
+      throw new RangeError(
+        `Argument "${name}" must be a safe integer or a bigint: ${value}`,
+      );
+    }
+    checkLong(name, value, min, max);
+    if (value !== lastNumber) lastLong = BigInt(lastNumber = value);
+    return lastLong;
   }
   if (typeof value !== "bigint") {
     throw new TypeError(
       `Argument "${name}" must be a number or a bigint: ${String(value)}`,
     );
   }
-  if (value < min || value > max) {
-    throw new RangeError(
-      `Argument "${name}" must be from ${min} to ${max} (long): ${value}`,
-    );
-  }
+  checkLong(name, value, min, max);
   return value;
 }
 
 /** Returns the type of a message to send. */
 export function typeToSend(
   options: SysvSendOptions | undefined,
-  max?: bigint,
+  max?: number,
 ): bigint {
-  return cLong("type", options?.type ?? 1, 1n, max);
+  return cLong("type", options?.type ?? 1, 1, max);
 }
 
 /** Checks the data of a message. The kernel checks it against msgmax, which is an int. */
@@ -98,7 +113,7 @@ export function checkData(
   data: unknown,
 ): asserts data is Uint8Array<ArrayBuffer> {
   checkBytes("data", data);
-  checkInteger("data.byteLength", byteLengthOf(data), 0, 0x7fffffff, "int");
+  checkInteger("data.byteLength", byteLengthOf(data), 0, INT_MAX, "int");
 }
 
 /** The arguments of msgrcv. */
@@ -114,7 +129,7 @@ export interface Selection {
 export const FIRST: Selection = {
   type: 0n,
   flags: 0,
-  most: Infinity,
+  most: INT_MAX,
   buffer: undefined,
 };
 
@@ -126,14 +141,14 @@ export function selectionOf(
   if (options === undefined && defaultType === 0) return FIRST;
   const { type: given = defaultType, except = false, truncate, buffer } =
     options ?? {};
-  const type = cLong("type", given, except ? 1n : -LONG_MAX);
+  const type = cLong("type", given, except ? 1 : undefined);
   if (truncate !== undefined) {
-    checkInteger("truncate", truncate, 0, 0x7fffffff, "int");
+    checkInteger("truncate", truncate, 0, INT_MAX, "int");
   }
   if (buffer !== undefined) checkBytes("buffer", buffer);
   const flags = (except ? MSG_EXCEPT : 0) |
     (truncate === undefined ? 0 : MSG_NOERROR);
-  const room = buffer === undefined ? Infinity : byteLengthOf(buffer);
-  const most = Math.min(truncate ?? Infinity, room);
+  const room = buffer === undefined ? INT_MAX : byteLengthOf(buffer);
+  const most = Math.min(truncate ?? INT_MAX, room);
   return { type, flags, most, buffer };
 }
