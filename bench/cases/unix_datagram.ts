@@ -3,6 +3,7 @@
 
 import {
   alike,
+  BARE,
   C,
   DENO_ASYNC,
   type Mechanism,
@@ -16,7 +17,11 @@ import { meetAtSockets } from "../harness/socket.ts";
 export const unixDatagram: Mechanism = {
   name: "unix-datagram",
   cases: [
-    ...alike("sync", ["one-way", "round-trip"], [64, 1024, 65536], [C, OURS]),
+    ...alike("sync", ["one-way", "round-trip"], [64, 1024, 65536], [
+      C,
+      OURS,
+      BARE,
+    ]),
     ...withC([64, 1024, 65536], [C, OURS_ASYNC, DENO_ASYNC]),
     ...alike("async", ["one-way", "round-trip"], [64, 1024, 65536], [
       C,

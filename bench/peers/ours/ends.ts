@@ -1,7 +1,12 @@
 // How the channels are opened; also for the peers that only take the descriptors.
 
 import { Fifo, type PipeReader, type PipeWriter } from "@linux/ipc/fifo";
-import { UnixListener, UnixSeqpacket, UnixStream } from "@linux/ipc/socket";
+import {
+  UnixDatagram,
+  UnixListener,
+  UnixSeqpacket,
+  UnixStream,
+} from "@linux/ipc/socket";
 import { ready, task } from "../task.ts";
 
 /** Two FIFOs: the first goes to the one who serves, the second comes from there. */
@@ -32,4 +37,23 @@ export function seqpacket(): UnixSeqpacket {
   using listener = UnixListener.listen(path, { type: "seqpacket" });
   ready();
   return listener.acceptSync();
+}
+
+/**
+ * Two Unix datagram sockets: the first is bound by the one who serves, the second by the
+ * other, who says that it is there with an empty message.
+ */
+export function datagrams(): {
+  incoming: UnixDatagram;
+  outgoing: UnixDatagram;
+} {
+  const [to, from] = task.addresses as [string, string];
+  const incoming = UnixDatagram.create(task.serves ? to : from);
+  if (task.serves) {
+    ready();
+    incoming.receiveSync();
+  }
+  const outgoing = UnixDatagram.connectSync(task.serves ? from : to);
+  if (!task.serves) outgoing.sendSync(new Uint8Array());
+  return { incoming, outgoing };
 }

@@ -1,16 +1,7 @@
-// Two Unix datagram sockets, through this library: the first is bound by the one who
-// serves, the second by the other, who says that it is there with an empty message.
+// Two Unix datagram sockets, through this library.
 
-import { UnixDatagram } from "@linux/ipc/socket";
-import { ready, task } from "../task.ts";
+import { datagrams } from "./ends.ts";
 import { playMessages } from "./messages.ts";
 
-const [to, from] = task.addresses as [string, string];
-const incoming = UnixDatagram.create(task.serves ? to : from);
-if (task.serves) {
-  ready();
-  incoming.receiveSync();
-}
-const outgoing = UnixDatagram.connectSync(task.serves ? from : to);
-if (!task.serves) outgoing.sendSync(new Uint8Array());
+const { incoming, outgoing } = datagrams();
 await playMessages(outgoing, incoming);
