@@ -22,7 +22,7 @@ async function lock(mutex: SharedMutex): Promise<[LockGuard, string]> {
     console.log("finds it locked, and waits");
     guard = await mutex.lock({ timeout: 10_000 });
   }
-  if (!guard.previousOwnerDied) return [guard, "locks it and "];
+  if (!guard.ownerDied) return [guard, "locks it and "];
   guard.markConsistent(); // a number is written in one step
   return [guard, "locks it, is told that its owner died, and "];
 }

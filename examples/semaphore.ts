@@ -30,7 +30,7 @@ function createThread(id: number, thread: number): Promise<void> {
 
 await main(async () => {
   commandLine(HELP);
-  using memory = SysvSharedMemory.create(null, PosixSemaphore.SIZE);
+  using memory = SysvSharedMemory.create(null, PosixSemaphore.size);
   // The threads open the memory by its id. The kernel frees it when the last of them
   // closes it, however this program ends.
   memory.remove();

@@ -46,7 +46,7 @@ import { inspectAs } from "./inspect_object.ts";
 import { checkInternal, internal } from "./internal.ts";
 import { Descriptor, makeExclusive } from "./kernel/descriptor.ts";
 import { descriptorOf, owning } from "./kernel/descriptor_owner.ts";
-import { notMounted } from "./kernel/mounts.ts";
+import { notMounted } from "./kernel/not_mounted.ts";
 import {
   check,
   checkRetrying,

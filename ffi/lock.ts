@@ -18,7 +18,7 @@
  * using mutex = SharedMutex.openOrCreate(0x70000003);
  * {
  *   using guard = await mutex.lock({ timeout: 1000 });
- *   if (guard.previousOwnerDied) guard.markConsistent(); // after a repair of the data
+ *   if (guard.ownerDied) guard.markConsistent(); // after a repair of the data
  *   console.log("locked");
  * } // unlocks, also when the block throws
  * mutex.remove(); // the last program removes the lock

@@ -64,7 +64,7 @@ function posixQueues(all: DisposableStack): Kind[] {
 }
 
 function semaphores(all: DisposableStack): Kind[] {
-  const memory = all.use(MemoryMap.anonymous(PosixSemaphore.SIZE));
+  const memory = all.use(MemoryMap.anonymous(PosixSemaphore.size));
   const posix = all.use(PosixSemaphore.init(memory.bytes, 0));
   const set = all.use(SysvSemaphoreSet.create(null, [0]));
   all.defer(() => set.remove());

@@ -20,7 +20,7 @@ import { spawn, until } from "./support/process.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 import { settled, soon } from "./support/waits.ts";
 
-const SIZE = PosixSemaphore.SIZE;
+const SIZE = PosixSemaphore.size;
 const WAITERS = 1; // the place in a sem_t of how many wait
 
 // --- Closing, resizing and overwriting under a wait --------------------------
@@ -479,7 +479,7 @@ leakTest("Semaphores call no method that a caller has replaced", async () => {
   using condition = SharedCondition.create(null);
   Object.assign(mutex, { lock: lie, lockSync: lie });
   const guard = await condition.lockWhen(mutex, () => true);
-  assertThrows(() => Object.assign(guard, { previousOwnerDied: 1 }), TypeError);
+  assertThrows(() => Object.assign(guard, { ownerDied: 1 }), TypeError);
   guard.release();
   condition.lockWhenSync(mutex, () => true).release();
   const fake = Object.create(SharedMutex.prototype);

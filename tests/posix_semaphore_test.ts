@@ -20,7 +20,7 @@ import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
 import { Words } from "./support/words.ts";
 
 const MAX = 2 ** 31 - 1;
-const SIZE = PosixSemaphore.SIZE;
+const SIZE = PosixSemaphore.size;
 
 // --- Helpers ----------------------------------------------------------------
 
@@ -815,7 +815,7 @@ leakTest("PosixSemaphore.init() makes a semaphore in memory", () => {
 });
 
 leakTest(
-  "PosixSemaphore.SIZE is that of C",
+  "PosixSemaphore.size is that of C",
   { needs: [noCompiler] },
   async () => {
     const printed = await runC(`

@@ -35,14 +35,14 @@ class Place implements Disposable {
 
   /** A semaphore in memory that holds these bytes. */
   overwritten(): PosixSemaphore {
-    const map = this.#stack.use(MemoryMap.anonymous(PosixSemaphore.SIZE));
+    const map = this.#stack.use(MemoryMap.anonymous(PosixSemaphore.size));
     const semaphore = PosixSemaphore.init(map.bytes, 1);
     map.bytes.fill(65);
     return semaphore;
   }
 
   full(): PosixSemaphore {
-    const map = this.#stack.use(MemoryMap.anonymous(PosixSemaphore.SIZE));
+    const map = this.#stack.use(MemoryMap.anonymous(PosixSemaphore.size));
     return PosixSemaphore.init(map.bytes, 0x7fffffff);
   }
 
@@ -319,7 +319,7 @@ const CLOSED: Record<string, (place: Place) => (() => unknown)[]> = {
     const it = p.rwLock();
     it.close();
     return [
-      () => it.ownerPid,
+      () => it.writerPid,
       () => it.readers,
       () => it.waitingWriters,
       () => it.lockReadSync(),

@@ -36,7 +36,7 @@ const TURNS = rounds(200, 1_000);
 /** The same as the C peer does. Each takes what waits, or locks, as an argument. */
 const PRELUDE = `
   function repair(guard) {
-    if (!guard.previousOwnerDied) return;
+    if (!guard.ownerDied) return;
     Atomics.store(words, ${SECOND}, Atomics.load(words, ${FIRST}));
     guard.markConsistent();
   }
@@ -97,7 +97,7 @@ class ConditionPlace extends Place<SharedMutex> {
   /** Adds something to take, and tells those who wait for it. */
   add(tokens: number): void {
     using guard = this.lock.lockSync(LIMITED);
-    if (guard.previousOwnerDied) {
+    if (guard.ownerDied) {
       this.words[SECOND] = this.words[FIRST]!;
       guard.markConsistent();
     }
@@ -185,11 +185,11 @@ leakTest("SharedCondition.lockWhen() looks with the mutex locked", async () => {
   const predicate = () => seen.push(lock.ownerPid) > 0;
   for (const timeout of [undefined, 0]) {
     using guard = condition.lockWhenSync(lock, predicate, { timeout });
-    assertEquals([guard.previousOwnerDied, lock.ownerPid], [false, Deno.pid]);
+    assertEquals([guard.ownerDied, lock.ownerPid], [false, Deno.pid]);
   }
   for (const timeout of [undefined, 0]) {
     using guard = await condition.lockWhen(lock, predicate, { timeout });
-    assertEquals([guard.previousOwnerDied, lock.ownerPid], [false, Deno.pid]);
+    assertEquals([guard.ownerDied, lock.ownerPid], [false, Deno.pid]);
   }
   assertEquals(seen, Array(4).fill(Deno.pid));
   assertEquals([lock.ownerPid, condition.waiters], [undefined, 0]);
@@ -474,7 +474,7 @@ leakTest(
     assertEquals([words[FIRST], words[SECOND]], [1, 0]);
     // It was not repaired: all who come are told at once.
     using guard = condition.lockWhenSync(lock, () => false);
-    assertEquals(guard.previousOwnerDied, true);
+    assertEquals(guard.ownerDied, true);
   },
 );
 

@@ -49,7 +49,7 @@ const PRELUDE = `
 
   /** Adds 1 to two ints, so that others could get in between. */
   function work(words, guard) {
-    if (guard.previousOwnerDied) {
+    if (guard.ownerDied) {
       Atomics.store(words, ${SECOND}, Atomics.load(words, ${FIRST}));
       Atomics.add(words, ${REPORTS}, 1);
       guard.markConsistent();
@@ -88,7 +88,7 @@ class Place extends LockPlace<SharedMutex> {
     const guard = this.mutex.tryLock();
     assert(guard !== undefined, "it is locked");
     guard.release();
-    assertEquals(guard.previousOwnerDied, false);
+    assertEquals(guard.ownerDied, false);
   }
 }
 
@@ -105,7 +105,7 @@ leakTest("SharedMutex.create() makes an unlocked mutex under a key", () => {
   assertEquals(mutex.ownerPid, undefined);
   {
     using guard = mutex.lockSync();
-    assertEquals(guard.previousOwnerDied, false);
+    assertEquals(guard.ownerDied, false);
     assertEquals(mutex.ownerPid, Deno.pid);
   }
   assertEquals(mutex.ownerPid, undefined);
@@ -176,7 +176,7 @@ leakTest("SharedMutex.openOrCreate() makes one for all who hurry", async () => {
         const mutex = SharedMutex.openOrCreate(key);
         for (let i = 0; i < 20; i++) {
           const guard = mutex.lockSync();
-          if (guard.previousOwnerDied) throw new Error("not yet a mutex");
+          if (guard.ownerDied) throw new Error("not yet a mutex");
           words[1]++;
           guard.release();
         }
@@ -271,7 +271,7 @@ leakTest("SharedMutex.lockSync() waits for another process", async () => {
   // The waiter ended with the guard in its hands: that is a death, too.
   assertEquals((await waiter.ended()).code, 0);
   using guard = place.mutex.lockSync(LIMITED);
-  assertEquals(guard.previousOwnerDied, true);
+  assertEquals(guard.ownerDied, true);
 });
 
 leakTest("SharedMutex waits never end early", async () => {
@@ -389,7 +389,7 @@ leakTest("100 pending locks leave the thread pool alone", async () => {
     let inside = 0;
     const all = Array.from({ length: 100 }, async (_, i) => {
       using guard = await [mutex, ...others][i % 10].lock();
-      if (inside++ !== 0 || guard.previousOwnerDied) throw new Error("not alone");
+      if (inside++ !== 0 || guard.ownerDied) throw new Error("not alone");
       await null;
       inside--;
     });
@@ -463,7 +463,7 @@ for (const call of ["mutex.lockSync()", "await mutex.lock()"]) {
       stopped.kill("SIGSTOP");
       guard.release();
       guard = place.mutex.lockSync(LIMITED);
-      assertEquals(guard.previousOwnerDied, false);
+      assertEquals(guard.ownerDied, false);
       stopped.kill("SIGCONT");
       guard.release();
       assertEquals(await stopped.line(), "locked");
@@ -643,12 +643,12 @@ leakTest("SharedMutex tells the next owner of the death, once", async () => {
     assertEquals(mutex.ownerPid, undefined);
     {
       using guard = await lock();
-      assertEquals(guard.previousOwnerDied, true);
+      assertEquals(guard.ownerDied, true);
       guard.markConsistent();
       assertEquals([mutex.tryLock(), mutex.ownerPid], [undefined, Deno.pid]);
     }
     using guard = await lock();
-    assertEquals(guard.previousOwnerDied, false);
+    assertEquals(guard.ownerDied, false);
     guard.markConsistent(); // nothing to say
   }
   place.assertFree();
@@ -660,18 +660,18 @@ leakTest("SharedMutex tells until an owner has repaired it", async () => {
   await kill(child);
   for (let i = 0; i < 3; i++) {
     using guard = place.mutex.lockSync(LIMITED);
-    assertEquals(guard.previousOwnerDied, true);
+    assertEquals(guard.ownerDied, true);
   }
   // Who says that it is whole, but dies before it unlocks, has said nothing.
   await using other = await place.start(`
     const guard = mutex.lockSync();
     guard.markConsistent();
-    console.log(guard.previousOwnerDied);
+    console.log(guard.ownerDied);
     await new Promise(() => setInterval(() => {}, 1000));`);
   assertEquals(await other.line(), "true");
   await kill(other);
   using guard = place.mutex.lockSync(LIMITED);
-  assertEquals(guard.previousOwnerDied, true);
+  assertEquals(guard.ownerDied, true);
   guard.markConsistent();
   guard.release();
   place.assertFree();
@@ -693,7 +693,7 @@ leakTest("SharedMutex takes every end of the owner for a death", async () => {
       globalThis.guard = mutex.lockSync(); ${end}`);
     assertEquals(ended.code, code, ended.transcript);
     using guard = place.mutex.lockSync(LIMITED);
-    assertEquals(guard.previousOwnerDied, true, end);
+    assertEquals(guard.ownerDied, true, end);
     guard.markConsistent();
   }
   // But a guard that is disposed of on the way out is none.
@@ -717,7 +717,7 @@ leakTest("SharedMutex wakes those who wait when its owner dies", async () => {
       const guard = await ${call};
       work(words, guard);
       guard.release();
-      console.log(guard.previousOwnerDied);`))
+      console.log(guard.ownerDied);`))
   );
   for (const waiter of waiters) {
     await waiter.expect("up\n");
@@ -776,7 +776,7 @@ leakTest("SharedMutex tells C of a death, and of a death in C", {
   assertEquals(await ask("lock"), "owner died");
   await kill(peer);
   using next = mutex.lockSync();
-  assertEquals(next.previousOwnerDied, true);
+  assertEquals(next.ownerDied, true);
   next.markConsistent();
   next.release();
   place.assertFree();
@@ -795,7 +795,7 @@ leakTest("SharedMutex belongs to the process, not to what it forks", {
   peer.kill("SIGKILL"); // the child lives on
   {
     using guard = await place.mutex.lock(LIMITED);
-    assertEquals(guard.previousOwnerDied, true);
+    assertEquals(guard.ownerDied, true);
     guard.markConsistent();
     await peer.send("try");
     await peer.expect("busy\n");
@@ -817,7 +817,7 @@ leakTest(
     await parent.expect("holds\n");
     parent.kill("SIGKILL");
     using guard = await place.mutex.lock(LIMITED);
-    assertEquals(guard.previousOwnerDied, true);
+    assertEquals(guard.ownerDied, true);
     await parent.closeStdin(); // which ends cat
     await parent.ended();
   },
@@ -868,7 +868,7 @@ async function killWaiting(
   slot: number,
 ): Promise<void> {
   using guard = await mutex.lock({ timeout: 20_000 });
-  assertEquals(guard.previousOwnerDied, false);
+  assertEquals(guard.ownerDied, false);
   const waits = () => Atomics.load(words, SLOTS + 2 * slot) === ENTERING;
   await child.until(waits, "wait");
   await kill(child);
@@ -931,9 +931,9 @@ leakTest(
 
         using guard = await mutex.lock({ timeout: 20_000 });
         const before = reports;
-        reports = words[REPORTS]! + (guard.previousOwnerDied ? 1 : 0);
+        reports = words[REPORTS]! + (guard.ownerDied ? 1 : 0);
         const told = reports - before;
-        if (guard.previousOwnerDied) {
+        if (guard.ownerDied) {
           words[SECOND] = words[FIRST]!;
           words[REPORTS]!++;
           guard.markConsistent();
@@ -993,7 +993,7 @@ leakTest(
     guard.release();
     while (waits()) await new Promise((resolve) => setTimeout(resolve, 1));
     using last = await mutex.lock({ timeout: 10_000 });
-    console.log(last.previousOwnerDied);`);
+    console.log(last.ownerDied);`);
     assertPrinted(ended, "false");
     place.assertFree();
   },
@@ -1015,7 +1015,7 @@ leakTest("SharedMutex belongs to the process, not to a Worker", async () => {
   await child.send("");
   assertEquals((await child.ended()).code, 0);
   using guard = place.mutex.lockSync(LIMITED);
-  assertEquals(guard.previousOwnerDied, true);
+  assertEquals(guard.ownerDied, true);
 });
 
 leakTest(
@@ -1075,7 +1075,7 @@ leakTest("LockGuard.release() finds that it holds nothing", async () => {
   await using child = await place.holder();
   tamper(place.mutex, 0, 1, 0);
   using next = place.mutex.lockSync(LIMITED);
-  assertEquals(next.previousOwnerDied, true);
+  assertEquals(next.ownerDied, true);
   await kill(child);
   assertEquals(place.mutex.tryLock(), undefined);
 });
@@ -1215,7 +1215,7 @@ leakTest("SharedMutex works between pid namespaces", {
   assert(place.mutex.ownerPid! > 1);
   inside.kill("SIGKILL");
   using next = await place.mutex.lock(LIMITED);
-  assertEquals(next.previousOwnerDied, true);
+  assertEquals(next.ownerDied, true);
 });
 
 leakTest("SharedMutex works under a grant for libc alone", async () => {
@@ -1294,7 +1294,7 @@ leakTest("Deno.inspect() shows a mutex and its guard", () => {
   const { id } = mutex;
   const guard = mutex.lockSync();
   const shown = (released: boolean) =>
-    `LockGuard { previousOwnerDied: false, released: ${released} }`;
+    `LockGuard { ownerDied: false, released: ${released} }`;
   assertEquals(Deno.inspect(guard), shown(false));
   guard.release();
   assertEquals(Deno.inspect(guard), shown(true));

@@ -40,7 +40,7 @@ const PRELUDE = `
 
   /** Adds 1 to two ints, so that others could get in between. */
   function change(guard, order = null) {
-    if (guard.previousOwnerDied) {
+    if (guard.ownerDied) {
       Atomics.store(words, ${SECOND}, Atomics.load(words, ${FIRST}));
       Atomics.add(words, ${REPAIRS}, 1);
       guard.markConsistent();
@@ -57,7 +57,7 @@ const PRELUDE = `
   function look(guard, order = null) {
     const value = Atomics.load(words, ${FIRST});
     stay(order, ${STAY_READING});
-    if (guard.previousOwnerDied) return false;
+    if (guard.ownerDied) return false;
     const still = Atomics.load(words, ${FIRST}) === value;
     if (!still || Atomics.load(words, ${SECOND}) !== value) {
       Atomics.add(words, ${BROKEN}, 1);
@@ -73,12 +73,12 @@ class RwPlace extends Place<SharedRwLock> {
 
   /** It has no owner and no waiters, and no owner has died. */
   assertFree(): void {
-    const { readers, waitingWriters, ownerPid } = this.lock;
-    assertEquals([readers, waitingWriters, ownerPid], [0, 0, undefined]);
+    const { readers, waitingWriters, writerPid } = this.lock;
+    assertEquals([readers, waitingWriters, writerPid], [0, 0, undefined]);
     const guard = this.lock.tryLockWrite();
     assert(guard !== undefined, "it is locked");
     guard.release();
-    assertEquals(guard.previousOwnerDied, false);
+    assertEquals(guard.ownerDied, false);
   }
 }
 
@@ -110,7 +110,7 @@ leakTest("SharedRwLock.create() makes a lock under a key", () => {
   using lock = SharedRwLock.create(key);
   const row = sysvTable("sem").find((row) => row.semid === lock.id);
   assertEquals([row?.key, row?.perms, row?.nsems], [key, 0o600, 5]);
-  assertEquals([lock.ownerPid, lock.readers, lock.waitingWriters], [
+  assertEquals([lock.writerPid, lock.readers, lock.waitingWriters], [
     undefined,
     0,
     0,
@@ -118,16 +118,16 @@ leakTest("SharedRwLock.create() makes a lock under a key", () => {
   {
     using one = lock.lockReadSync();
     using _two = lock.lockReadSync();
-    assertEquals(one.previousOwnerDied, false);
+    assertEquals(one.ownerDied, false);
     assert(!("markConsistent" in one));
-    assertEquals([lock.ownerPid, lock.readers], [undefined, 2]);
+    assertEquals([lock.writerPid, lock.readers], [undefined, 2]);
   }
   {
     using guard = lock.lockWriteSync();
-    assertEquals(guard.previousOwnerDied, false);
-    assertEquals([lock.ownerPid, lock.readers], [Deno.pid, 0]);
+    assertEquals(guard.ownerDied, false);
+    assertEquals([lock.writerPid, lock.readers], [Deno.pid, 0]);
   }
-  assertEquals([lock.ownerPid, lock.readers], [undefined, 0]);
+  assertEquals([lock.writerPid, lock.readers], [undefined, 0]);
   assertRefused(() => SharedRwLock.create(key), "EEXIST", "semget");
   lock.remove();
   assertRefused(() => SharedRwLock.open(key), "ENOENT", "semget");
@@ -251,7 +251,7 @@ leakTest("SharedRwLock: many read, or one writes", async () => {
     await reader.expect("unlocked\n");
   }
   await using writer = await place.holder("await lock.lockWrite()");
-  assertEquals([lock.ownerPid, lock.readers], [writer.pid, 0]);
+  assertEquals([lock.writerPid, lock.readers], [writer.pid, 0]);
   assertEquals([lock.tryLockRead(), lock.tryLockWrite()], [
     undefined,
     undefined,
@@ -406,13 +406,13 @@ leakTest("SharedRwLock.close() ends waits, and guards go on", async () => {
       () => lock.lockWriteSync(),
       () => lock.tryLockRead(),
       () => lock.tryLockWrite(),
-      () => lock.ownerPid,
+      () => lock.writerPid,
       () => lock.readers,
       () => lock.waitingWriters,
       () => lock.remove(),
     ]
   ) assertThrows(call, ClosedError, "private reader-writer lock");
-  assertEquals([other.ownerPid, other.waitingWriters], [Deno.pid, 0]);
+  assertEquals([other.writerPid, other.waitingWriters], [Deno.pid, 0]);
   guard.release();
   other.lockWriteSync().release();
 });
@@ -563,7 +563,7 @@ leakTest(
     const { lockReadSync, lockRead } = READS;
     for (const read of [lockReadSync!, lockRead!]) {
       using guard = await read(lock);
-      assertEquals(guard.previousOwnerDied, false);
+      assertEquals(guard.ownerDied, false);
     }
     assertEquals([lock.readers, lock.waitingWriters], [1, 1]);
     const timeout = 5;
@@ -738,20 +738,20 @@ leakTest(
     for (const [name, read] of Object.entries(READS)) {
       await using writer = await place.holder("lock.lockWriteSync()");
       await kill(writer);
-      assertEquals(lock.ownerPid, undefined);
+      assertEquals(lock.writerPid, undefined);
       {
         using one = await read(lock);
         using two = await read(lock);
-        const told = [one.previousOwnerDied, two.previousOwnerDied];
+        const told = [one.ownerDied, two.ownerDied];
         assertEquals([...told, lock.readers], [true, true, 2], name);
       }
       for (const repairs of [false, true]) {
         using guard = await lock.lockWrite(LIMITED);
-        assertEquals(guard.previousOwnerDied, true);
+        assertEquals(guard.ownerDied, true);
         if (repairs) guard.markConsistent();
       }
       using guard = await read(lock);
-      assertEquals(guard.previousOwnerDied, false);
+      assertEquals(guard.ownerDied, false);
     }
     place.assertFree();
   },
@@ -767,11 +767,11 @@ leakTest(
     await using other = await place.start(`
     const guard = lock.lockWriteSync();
     guard.markConsistent();
-    console.log(guard.previousOwnerDied);
+    console.log(guard.ownerDied);
     await new Promise(() => setInterval(() => {}, 1000));`);
     assertEquals(await other.line(), "true");
     await kill(other);
-    assertEquals(lock.lockReadSync(LIMITED).previousOwnerDied, true);
+    assertEquals(lock.lockReadSync(LIMITED).ownerDied, true);
     using guard = lock.tryLockWrite();
     assertEquals(guard, undefined); // this process reads
   },
@@ -828,7 +828,7 @@ leakTest(
     await using writer = await waitingWriter(place, "lock.lockWriteSync()");
     await using reader = await place.start(`
     using guard = lock.lockReadSync();
-    console.log(guard.previousOwnerDied, lock.readers);`);
+    console.log(guard.ownerDied, lock.readers);`);
     await reader.until(() => isInSemop(reader.pid), "wait to read");
     await kill(writer);
     assertEquals(await reader.line(), "false 2");
@@ -855,7 +855,7 @@ leakTest("SharedRwLock tells C of a death, and of a death in C", {
   assertEquals(await ask("try-write"), "busy");
   reader.release();
   assertEquals(await ask("write"), "locked");
-  assertEquals([lock.tryLockRead(), lock.ownerPid], [undefined, peer.pid]);
+  assertEquals([lock.tryLockRead(), lock.writerPid], [undefined, peer.pid]);
   assertEquals(await ask("unlock-write"), "unlocked");
   const writer = lock.lockWriteSync();
   assertEquals(await ask("try-read"), "busy");
@@ -878,7 +878,7 @@ leakTest("SharedRwLock tells C of a death, and of a death in C", {
   assertEquals(await ask("write"), "locked");
   await kill(peer);
   using next = lock.lockWriteSync(LIMITED);
-  assertEquals(next.previousOwnerDied, true);
+  assertEquals(next.ownerDied, true);
   next.markConsistent();
   next.release();
   place.assertFree();
@@ -966,7 +966,7 @@ leakTest(
         reader?.release();
 
         using guard = await lock.lockWrite({ timeout: 20_000 });
-        if (guard.previousOwnerDied) {
+        if (guard.ownerDied) {
           words[SECOND] = words[FIRST]!;
           words[REPAIRS]!++;
           guard.markConsistent();

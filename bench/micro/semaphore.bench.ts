@@ -10,7 +10,7 @@ const { sem_post, sem_wait, semop } = libc;
 
 {
   const group = "POSIX semaphore: acquire and release";
-  const memory = MemoryMap.anonymous(PosixSemaphore.SIZE);
+  const memory = MemoryMap.anonymous(PosixSemaphore.size);
   const semaphore = PosixSemaphore.init(memory.bytes, 1);
   const address = Deno.UnsafePointer.of(memory.bytes);
   Deno.bench("bare FFI", { group, baseline: true }, () => {

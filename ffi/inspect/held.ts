@@ -1,7 +1,7 @@
 // The objects of one kind and their holders, without a verdict: what the list() of classes
 // whose objects have no directory is built on.
 
-import { notMounted } from "../kernel/mounts.ts";
+import { notMounted } from "../kernel/not_mounted.ts";
 import { Catalogue, holdersOf } from "./catalogue.ts";
 import { addFileLocks, finishFileLocks } from "./file_locks.ts";
 import { ProcessScan } from "./process_scan.ts";

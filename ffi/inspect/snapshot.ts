@@ -1,6 +1,6 @@
 // Takes a snapshot: the objects first, then who holds them, then what that means.
 
-import { notMounted } from "../kernel/mounts.ts";
+import { notMounted } from "../kernel/not_mounted.ts";
 import { Catalogue, type Draft, holdersOf } from "./catalogue.ts";
 import { deadlocksIn } from "./deadlocks.ts";
 import { addFileLocks, finishFileLocks } from "./file_locks.ts";

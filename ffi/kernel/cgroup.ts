@@ -3,7 +3,7 @@
 
 import type { SystemLimit } from "../errors.ts";
 import { ENOMEM, ipcError } from "../libc/errno.ts";
-import { unescape } from "./mounts.ts";
+import { unescape } from "./mount_table.ts";
 import { readProc } from "./proc.ts";
 
 const LARGE = 1 << 24; // bytes: reading the limits takes half a millisecond

@@ -10,7 +10,7 @@ import {
   sysVfs,
   TMPFS_MAGIC,
 } from "../libc/sys_vfs.ts";
-import { notMounted } from "./mounts.ts";
+import { notMounted } from "./not_mounted.ts";
 
 /** Where shm_open and sem_open keep their objects, in glibc and musl. */
 export const SHM_DIRECTORY = "/dev/shm";

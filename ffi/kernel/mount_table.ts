@@ -1,6 +1,5 @@
 // The mounts that a process sees: /proc/PID/mountinfo.
 
-import { unescape } from "./mounts.ts";
 import { linesAt } from "./proc_files.ts";
 
 /** A line of mountinfo(5). */
@@ -41,4 +40,12 @@ export function mountsOf(process: number): Map<number, Mount> {
     });
   }
   return mounts;
+}
+
+/** Decodes the octal escapes of mountinfo(5), such as `\040` for a space. */
+export function unescape(text: string): string {
+  return text.replace(
+    /\\([0-7]{3})/g,
+    (_, digits) => String.fromCharCode(parseInt(digits, 8)),
+  );
 }

@@ -13,7 +13,7 @@ import {
 import { encodeName } from "../libc/dirent.ts";
 import { fcntl, O_CLOEXEC, O_RDONLY } from "../libc/fcntl.ts";
 import { linkedTo, unistd } from "../libc/unistd.ts";
-import { notMounted } from "./mounts.ts";
+import { notMounted } from "./not_mounted.ts";
 
 const CHUNK = 4096;
 

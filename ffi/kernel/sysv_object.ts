@@ -7,7 +7,7 @@ import { EACCES, EIDRM, EINVAL, errno, ipcError } from "../libc/errno.ts";
 import { IPC_RMID, IPC_SET, IPC_STAT, ipcPerm } from "../libc/sys_ipc.ts";
 import { unistd } from "../libc/unistd.ts";
 import { Closing } from "./closing.ts";
-import { notMounted } from "./mounts.ts";
+import { notMounted } from "./not_mounted.ts";
 import { readProc } from "./proc.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

@@ -18,7 +18,7 @@ export interface ReadGuard extends Disposable {
    * the guard and locks to write. All readers and writers are told until a writer calls
    * {@linkcode LockGuard.markConsistent}.
    */
-  readonly previousOwnerDied: boolean;
+  readonly ownerDied: boolean;
 
   /**
    * `semop(id, ...)`: unlocks. A second call does nothing. It also works after `close()`
@@ -38,7 +38,7 @@ export interface LockGuard extends ReadGuard {
    * data that the lock guards may be half changed: repair it, then call
    * {@linkcode LockGuard.markConsistent}.
    */
-  readonly previousOwnerDied: boolean;
+  readonly ownerDied: boolean;
 
   /**
    * `pthread_mutex_consistent(mutex)`: states that the data is repaired.
@@ -78,20 +78,20 @@ export function isRead({ id }: LockSet): boolean {
 
 /** What the two guards have in common. */
 class PreviousOwnerGuard extends Guard implements ReadGuard {
-  readonly #previousOwnerDied: boolean;
+  readonly #ownerDied: boolean;
 
-  constructor(token: symbol, previousOwnerDied: boolean, unlock: () => void) {
+  constructor(token: symbol, ownerDied: boolean, unlock: () => void) {
     super(token, "a guard", unlock);
-    this.#previousOwnerDied = previousOwnerDied;
+    this.#ownerDied = ownerDied;
   }
 
-  get previousOwnerDied(): boolean {
-    return this.#previousOwnerDied;
+  get ownerDied(): boolean {
+    return this.#ownerDied;
   }
 
   static {
     inspectAs(this, (guard) => ({
-      previousOwnerDied: guard.#previousOwnerDied,
+      ownerDied: guard.#ownerDied,
       released: isReleased(guard),
     }), (guard) => guard instanceof OwnerGuard ? "LockGuard" : "ReadGuard");
   }
@@ -99,8 +99,8 @@ class PreviousOwnerGuard extends Guard implements ReadGuard {
 
 /** The guard of a reader. */
 export class ReaderGuard extends PreviousOwnerGuard {
-  constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
-    super(token, previousOwnerDied, () => {
+  constructor(token: symbol, set: LockSet, ownerDied: boolean) {
+    super(token, ownerDied, () => {
       const others = readers.get(set.id)! - 1;
       if (others === 0) readers.delete(set.id);
       else readers.set(set.id, others);
@@ -115,13 +115,13 @@ export class OwnerGuard extends PreviousOwnerGuard implements LockGuard {
   readonly #subject: string;
   #consistent: boolean;
 
-  constructor(token: symbol, set: LockSet, previousOwnerDied: boolean) {
-    super(token, previousOwnerDied, () => {
+  constructor(token: symbol, set: LockSet, ownerDied: boolean) {
+    super(token, ownerDied, () => {
       owned.delete(set.id);
       set.unlock(this.#consistent ? UNLOCK : UNLOCK_MARKED);
     });
     this.#subject = set.subject;
-    this.#consistent = !previousOwnerDied;
+    this.#consistent = !ownerDied;
     owned.add(set.id);
   }
 

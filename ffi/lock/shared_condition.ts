@@ -152,7 +152,7 @@ class Broadcast implements Disposable {
  *
  * async function take(): Promise<number> {
  *   using guard = await condition.lockWhen(mutex, () => words[0] !== 0);
- *   if (guard.previousOwnerDied) guard.markConsistent(); // one word is never half changed
+ *   if (guard.ownerDied) guard.markConsistent(); // one word is never half changed
  *   return words[0]!;
  * }
  *
@@ -347,7 +347,7 @@ export class SharedCondition extends SharedLock {
    *
    * It also returns when the previous owner of the mutex died, without calling the
    * predicate on data that may be half changed: check
-   * {@linkcode LockGuard.previousOwnerDied} first.
+   * {@linkcode LockGuard.ownerDied} first.
    *
    * @param mutex The mutex that guards the data. It is unlocked during the wait.
    * @param predicate Tells whether to stop waiting; called with the mutex locked.
@@ -390,7 +390,7 @@ export class SharedCondition extends SharedLock {
    *
    * It also returns when the previous owner of the mutex died, without calling the
    * predicate on data that may be half changed: check
-   * {@linkcode LockGuard.previousOwnerDied} first.
+   * {@linkcode LockGuard.ownerDied} first.
    *
    * A thread of the blocking pool waits in the kernel, and locks nothing. So the signal,
    * the timeout and `close()` end a wait at once. At most four waits for System V objects
@@ -450,7 +450,7 @@ export class SharedCondition extends SharedLock {
     let waits = true;
     try {
       setOf(this).closing.checkOpen();
-      waits = !guard.previousOwnerDied && !predicate();
+      waits = !guard.ownerDied && !predicate();
       return waits ? this.#join(mutex) : undefined;
     } finally {
       if (waits) guard.release();

@@ -23,8 +23,8 @@ const ENTRY = entryOf([LOCK], true);
 class MutexAcquisition extends LockAcquisition<OwnerGuard> {
   readonly entry = ENTRY;
 
-  guard(previousOwnerDied: boolean): OwnerGuard {
-    return new OwnerGuard(internal, this.set, previousOwnerDied);
+  guard(ownerDied: boolean): OwnerGuard {
+    return new OwnerGuard(internal, this.set, ownerDied);
   }
 
   override get wouldDeadlock(): boolean {
@@ -109,7 +109,7 @@ export let mutexOf: (mutex: unknown) => Mutex;
  * using mutex = SharedMutex.create(null); // others: SharedMutex.fromId(mutex.id)
  * {
  *   using guard = await mutex.lock({ timeout: 1000 });
- *   if (guard.previousOwnerDied) {
+ *   if (guard.ownerDied) {
  *     words[sum] = words[total]!; // the two belong together
  *     guard.markConsistent();
  *   }
@@ -295,7 +295,7 @@ export class SharedMutex extends SharedLock {
    * using mutex = SharedMutex.create(null);
    * {
    *   using guard = mutex.lockSync({ timeout: 1000 });
-   *   assertEquals(guard.previousOwnerDied, false);
+   *   assertEquals(guard.ownerDied, false);
    *   assertThrows(() => mutex.lockSync(), IpcError, "EDEADLK");
    * }
    * mutex.remove();

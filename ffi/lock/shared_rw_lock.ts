@@ -49,8 +49,8 @@ class ReadAcquisition extends LockAcquisition<ReaderGuard> {
     this.#prefersOthersUntil = prefersOthersUntil;
   }
 
-  guard(previousOwnerDied: boolean): ReaderGuard {
-    return new ReaderGuard(internal, this.set, previousOwnerDied);
+  guard(ownerDied: boolean): ReaderGuard {
+    return new ReaderGuard(internal, this.set, ownerDied);
   }
 
   override get isImpatient(): boolean {
@@ -72,8 +72,8 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
   readonly entry = WRITE;
   #announced = false;
 
-  guard(previousOwnerDied: boolean): OwnerGuard {
-    return new OwnerGuard(internal, this.set, previousOwnerDied);
+  guard(ownerDied: boolean): OwnerGuard {
+    return new OwnerGuard(internal, this.set, ownerDied);
   }
 
   override tryOnce(): OwnerGuard | undefined {
@@ -140,7 +140,7 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
  *
  * async function write(change: () => void) {
  *   using guard = await lock.lockWrite();
- *   if (guard.previousOwnerDied) {
+ *   if (guard.ownerDied) {
  *     words[sum] = words[total]!; // the two belong together
  *     guard.markConsistent();
  *   }
@@ -151,7 +151,7 @@ class WriteAcquisition extends LockAcquisition<OwnerGuard> {
  *   for (;;) {
  *     {
  *       using guard = await lock.lockRead();
- *       if (!guard.previousOwnerDied) return words[sum]!;
+ *       if (!guard.ownerDied) return words[sum]!;
  *     } // others may read at the same time: only a writer can repair the data
  *     await write(() => {});
  *   }
@@ -311,7 +311,7 @@ export class SharedRwLock extends SharedLock {
    * @throws {ClosedError} If this object is closed.
    * @throws {IpcError} EIDRM if the lock was removed, EACCES if it may not be read.
    */
-  get ownerPid(): number | undefined {
+  get writerPid(): number | undefined {
     return setOf(this).ownerPid;
   }
 

@@ -78,7 +78,7 @@ export abstract class LockAcquisition<Guard> extends Acquisition<Guard>
   protected abstract readonly entry: Entry;
 
   /** Makes the guard. */
-  protected abstract guard(previousOwnerDied: boolean): Guard;
+  protected abstract guard(ownerDied: boolean): Guard;
 
   /** Whether it has let others go first for long enough. */
   protected get isImpatient(): boolean {

@@ -1,6 +1,6 @@
 // The POSIX message queues of the system: the files of the mqueue file system.
 
-import { notMounted } from "../kernel/mounts.ts";
+import { notMounted } from "../kernel/not_mounted.ts";
 import { readProc } from "../kernel/proc.ts";
 import { encodeName, namesIn } from "../libc/dirent.ts";
 import { ENOENT, unless } from "../libc/errno.ts";

@@ -29,7 +29,7 @@ import {
   spaceLimit,
 } from "../kernel/file_system.ts";
 import { placeOf } from "../kernel/mapping.ts";
-import { notMounted } from "../kernel/mounts.ts";
+import { notMounted } from "../kernel/not_mounted.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import {
   ALIGNOF_SEM_T,
@@ -204,7 +204,7 @@ export class PosixSemaphore implements Disposable {
   }
 
   /** The bytes of a semaphore in shared memory: `sizeof (sem_t)`. */
-  static readonly SIZE: number = SIZEOF_SEM_T;
+  static readonly size: number = SIZEOF_SEM_T;
 
   /**
    * `sem_open(name, O_CREAT | O_EXCL, mode, value)`: creates a semaphore under a new
@@ -347,7 +347,7 @@ export class PosixSemaphore implements Disposable {
    * One process does that, before the others call {@linkcode PosixSemaphore.at}. In C the
    * behaviour is undefined if there are waiters.
    *
-   * @param bytes At least {@linkcode PosixSemaphore.SIZE} bytes of shared memory or of a
+   * @param bytes At least {@linkcode PosixSemaphore.size} bytes of shared memory or of a
    * memory map of this module, aligned to 8 bytes.
    * @param value The initial value, 0 to 2147483647.
    * @returns The semaphore. Its calls throw a ClosedError when the memory is closed.
@@ -379,7 +379,7 @@ export class PosixSemaphore implements Disposable {
    * during a call, such as while `acquireSync()` blocks, the C library can end the
    * process with SIGABRT: it does not check the memory.
    *
-   * @param bytes At least {@linkcode PosixSemaphore.SIZE} bytes of shared memory or of a
+   * @param bytes At least {@linkcode PosixSemaphore.size} bytes of shared memory or of a
    * memory map of this module, aligned to 8 bytes.
    * @returns The semaphore. Its calls throw a ClosedError when the memory is closed.
    * @throws {TypeError} If the bytes do not belong to a mapping of this module, or if

@@ -17,7 +17,7 @@ import {
   spaceLimit,
 } from "../kernel/file_system.ts";
 import type { Mapping } from "../kernel/mapping.ts";
-import { notMounted } from "../kernel/mounts.ts";
+import { notMounted } from "../kernel/not_mounted.ts";
 import { linkInProc } from "../kernel/proc.ts";
 import {
   check,

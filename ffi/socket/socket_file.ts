@@ -1,6 +1,6 @@
 // The file that bind(2) creates, which is removed when the socket is closed.
 
-import { notMounted } from "../kernel/mounts.ts";
+import { notMounted } from "../kernel/not_mounted.ts";
 import { ENOENT, EOPNOTSUPP, errno, ipcError } from "../libc/errno.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../libc/fcntl.ts";
 import {

@@ -674,7 +674,7 @@ const others = {
       equal(mutex.ownerPid, peer.pid);
       peer.kill("SIGKILL");
       using guard = await mutex.lock(WAIT);
-      equal(guard.previousOwnerDied, true);
+      equal(guard.ownerDied, true);
       guard.markConsistent();
     } finally {
       ipc.PosixSharedMemory.unlink(name);

@@ -13,7 +13,7 @@ const TOLD = `
       const result = await call();
       return result === null || result === undefined
         ? String(result)
-        : result.previousOwnerDied ? "owner died" : "locked";
+        : result.ownerDied ? "owner died" : "locked";
     } catch (error) {
       const { name, code } = error;
       return typeof code === "string" ? name + " " + code : name;
@@ -101,11 +101,11 @@ export function urlOfWorker(text: string): string {
 
 /** How a wait for a lock ended; what it got is unlocked. */
 export async function outcome(
-  lock: Promise<Disposable & { readonly previousOwnerDied: boolean }>,
+  lock: Promise<Disposable & { readonly ownerDied: boolean }>,
 ): Promise<string> {
   try {
     using guard = await lock;
-    return guard.previousOwnerDied ? "owner died" : "locked";
+    return guard.ownerDied ? "owner died" : "locked";
   } catch (error) {
     if (!(error instanceof Error)) return String(error);
     return error instanceof IpcError ? error.code : error.name;

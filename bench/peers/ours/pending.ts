@@ -21,7 +21,7 @@ function startToRead(): void {
 }
 
 function startToAcquire(): void {
-  const memory = MemoryMap.anonymous(PosixSemaphore.SIZE);
+  const memory = MemoryMap.anonymous(PosixSemaphore.size);
   kept.push(memory);
   PosixSemaphore.init(memory.bytes, 0).acquire();
 }

@@ -286,7 +286,7 @@ const SUPPLIES: ((fuzz: Fuzz) => Supply)[] = [
       name: "SharedRwLock",
       most: 1,
       acquire: (options) => one.lockWrite(options),
-      left: () => one.ownerPid === undefined ? 1 : 0,
+      left: () => one.writerPid === undefined ? 1 : 0,
     };
   },
 ];

@@ -58,7 +58,7 @@ export const LOCK: Mechanism = {
         remove: [],
         close: [],
       },
-      getters: ["id", "ownerPid", "readers", "waitingWriters"],
+      getters: ["id", "writerPid", "readers", "waitingWriters"],
       construct: [anything],
     },
     SharedCondition: {
@@ -82,7 +82,7 @@ export const LOCK: Mechanism = {
         !Reflect.has(value, "ownerDied"), // a guard of a PthreadMutex
       make: () => undefined,
       methods: { release: [], markConsistent: [], "@@dispose": [] },
-      getters: ["previousOwnerDied"],
+      getters: ["ownerDied"],
     },
   },
 };

@@ -14,11 +14,3 @@ export function notMounted(
       `mkdir -p ${directory} && mount -t ${TYPES[directory]} none ${directory}`,
   );
 }
-
-/** Decodes the octal escapes of mountinfo(5), such as `\040` for a space. */
-export function unescape(text: string): string {
-  return text.replace(
-    /\\([0-7]{3})/g,
-    (_, digits) => String.fromCharCode(parseInt(digits, 8)),
-  );
-}
