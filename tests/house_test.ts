@@ -1,4 +1,7 @@
-/** The structure of ffi/: who imports whom, and what each file says of itself. */
+/**
+ * The structure of the tree: who imports whom, what each file says of itself, and the
+ * picture in CONTRIBUTING.md.
+ */
 import { assertEquals } from "@std/assert";
 import { dirname, fromFileUrl, join, relative } from "@std/path";
 
@@ -90,4 +93,35 @@ Deno.test("only ffi/libc/runtime/ names a runtime", () => {
 // Those without node:ffi can import the module, too, and say what they lack.
 Deno.test("there is no syntax that old versions of Node do not know", () => {
   assertEquals(filesWith(/^ *(?:await )?using /m), []);
+});
+
+/** The paths in the picture of CONTRIBUTING.md, relative to the root. */
+function pictured(): string[] {
+  const text = Deno.readTextFileSync(join(ROOT, "../CONTRIBUTING.md"));
+  const [, picture = ""] = text.match(/^## The house\n\n```\n([^]*?)^```$/m)!;
+  const folders: string[] = [];
+  const paths: string[] = [];
+  for (const [, indent, name] of picture.matchAll(/^((?: {2})*)(\S+)/gm)) {
+    const depth = indent!.length / 2;
+    if (depth > 3 || name!.startsWith("<")) continue; // the text of the line before
+    folders.splice(depth, Infinity, name!.replace("/", ""));
+    paths.push(folders.join("/"));
+  }
+  return paths;
+}
+
+Deno.test("the picture in CONTRIBUTING.md has what there is, and nothing else", () => {
+  const paths = pictured();
+  const found = paths.filter((path) => {
+    try {
+      return Deno.statSync(join(ROOT, "..", path));
+    } catch {
+      return false;
+    }
+  });
+  assertEquals(paths, found);
+  const files = [...texts.keys()].filter((file) =>
+    /^(?:wait\/|kernel\/|[^/]+$)/.test(file)
+  ).map((file) => `ffi/${file}`);
+  assertEquals(files.filter((file) => !paths.includes(file)), []);
 });
