@@ -124,6 +124,7 @@ async function inside(): Promise<void> {
   await second.until("document.getElementById('graph').naturalWidth > 100");
   await second.until(
     "document.querySelector('#charts polyline:not(.limit)').points.length > 25",
+    90_000, // a snapshot takes as long as the machine is busy
   );
   Deno.writeFileSync(`${HERE}page.png`, await second.screenshot(1200));
 }
