@@ -22,10 +22,11 @@
  * ```
  *
  * **It changes nothing** but the times of the last reading of POSIX queues. It reads /proc,
- * asks the kernel, and opens POSIX queues and the files of /dev/shm, to read. Links of
- * /proc are read and not followed, but for those that lead to no path: of memory files and
- * of files without a name.
- * No FIFO or device is opened, and a process that is stopped delays nothing.
+ * asks the kernel, and opens POSIX queues, the files of /dev/shm and memory files, to read.
+ * It attaches no segment: what is at its beginning is read in a process that has it. Links
+ * of /proc are read and not followed, but for those that lead to no path: of memory files
+ * and of files without a name. No FIFO or device is opened, and a process that is stopped
+ * delays nothing.
  *
  * **It is not one moment.** Processes go on while they are looked at, so what was opened
  * or closed meanwhile may be missing or be shown still.
