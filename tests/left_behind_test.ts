@@ -122,6 +122,13 @@ async function callWithout(
     "SysvMessageQueue.list()": () => ipc.SysvMessageQueue.list(),
     "SysvSharedMemory.list()": () => ipc.SysvSharedMemory.list(),
     "SysvSemaphoreSet.list()": () => ipc.SysvSemaphoreSet.list(),
+    "MemoryFile.list()": () => ipc.MemoryFile.list(),
+    "Fifo.list()": () => ipc.Fifo.list(),
+    "EventFd.list()": () => ipc.EventFd.list(),
+    "FileLock.list()": () => ipc.FileLock.list(),
+    "UnixListener.list()": () => ipc.UnixListener.list(),
+    "UnixDatagram.list()": () => ipc.UnixDatagram.list(),
+    "inspect()": () => ipc.inspect(),
     "MemoryMap.adopt()": () => ipc.MemoryMap.adopt(handle),
   };
   // The runtime opens descriptors for signals when it likes, and panics without.
@@ -228,6 +235,13 @@ leakTest(
         await outcome(() => ipc.SysvMessageQueue.list()),
         await outcome(() => ipc.SysvSharedMemory.list()),
         await outcome(() => ipc.SysvSemaphoreSet.list()),
+        await outcome(() => ipc.MemoryFile.list()),
+        await outcome(() => ipc.Fifo.list()),
+        await outcome(() => ipc.EventFd.list()),
+        await outcome(() => ipc.FileLock.list()),
+        await outcome(() => ipc.UnixListener.list()),
+        await outcome(() => ipc.UnixDatagram.list()),
+        await outcome(() => ipc.inspect()),
       ];
       fifo.unlink();
       return found;
@@ -244,6 +258,13 @@ leakTest(
         "list message queues",
         "list shared memory",
         "list semaphore sets",
+        "list memory files",
+        "list FIFOs",
+        "list eventfds",
+        "list locks of files",
+        "list listeners",
+        "list datagram sockets",
+        "inspect",
       ].map((action) => `NotSupported: Cannot ${action}: ${mount}`),
     );
   },

@@ -43,7 +43,11 @@ export class ProcDirectory implements Disposable {
   /** Opens it; undefined if it is not mounted. */
   static open(): ProcDirectory | undefined {
     const fd = openAt(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY);
-    return fd < 0 ? undefined : new ProcDirectory(fd);
+    if (fd < 0) return undefined;
+    // An empty directory, or another file system, has no such link.
+    if (linkAt(fd, "self") !== undefined) return new ProcDirectory(fd);
+    unistd().close(fd);
+    return undefined;
   }
 
   /** This process. */
