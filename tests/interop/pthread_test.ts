@@ -69,7 +69,7 @@ const { spawnCode, runCode } = codeWith({}, "");
 
 /** A C program that uses the objects in a segment or a file. */
 async function peerIn(where: string): Promise<Child> {
-  const peer = await startPeer("pthread_peer", [where], { limit: 120_000 });
+  const peer = await startPeer("pthread_peer", [where], { limit: 300_000 });
   const { changed, rw, barrier, words } = offsets;
   const line = [changed, rw, barrier, words, layout.size].join(" ");
   assertEquals(await peer.line(), line);
