@@ -16,6 +16,7 @@ const BOTH: Record<string, string> = {
   "socket_server.ts sends the answer, the end and the farewell as parts":
     "it needs the reads of Deno.connect",
   "SharedMutex belongs to the process, not to what it forks": NO_DLOPEN,
+  "PthreadMutex and robust mutexes of other code of the thread": NO_DLOPEN,
 };
 
 const NODE: Record<string, string> = {
