@@ -10,12 +10,12 @@ import { byteLengthOf, copyOf, setBytes, viewOf } from "../arguments.ts";
 import { IpcError } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
+import { cStruct } from "../libc/c_struct.ts";
 import { errno, ESRCH } from "../libc/errno.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import { signal as libc } from "../libc/signal.ts";
 import { MSG_NOERROR, msqidDs } from "../libc/sys_msg.ts";
 import { linkedTo } from "../libc/unistd.ts";
-import { i64, struct } from "../struct.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import { type Limits, limitsOf, type WaitOptions } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
@@ -29,7 +29,7 @@ import { checkData, FIRST, type Selection } from "./sysv_selection.ts";
 // message of a client that stops waiting. So a reply is received by its own request only,
 // also after a timeout or when a process id is used again. Requests themselves have types
 // below 2^32.
-const head = struct({ reply_type: i64 });
+const head = cStruct({ reply_type: "i64" });
 const NUMBERS = 1n << 32n;
 /** The highest type of a request. */
 export const MAX_REQUEST = 2 ** 32 - 1;
