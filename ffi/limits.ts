@@ -14,20 +14,14 @@
  * @module
  */
 
-import {
-  exact,
-  queueInfo,
-  segmentLimits,
-  segmentUse,
-  setInfo,
-  systemLimit,
-} from "./kernel/limits.ts";
+import { exact, systemLimit } from "./kernel/limits.ts";
 import { MQ_PRIO_MAX } from "./libc/mqueue.ts";
 import { SEM_VALUE_MAX } from "./libc/semaphore.ts";
 import { IPC_INFO } from "./libc/sys_ipc.ts";
-import { MSG_INFO } from "./libc/sys_msg.ts";
+import { MSG_INFO, queueInfo } from "./libc/sys_msg.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "./libc/sys_resource.ts";
-import { SEM_INFO } from "./libc/sys_sem.ts";
+import { SEM_INFO, setInfo } from "./libc/sys_sem.ts";
+import { segmentLimits, segmentUse } from "./libc/sys_shm.ts";
 import { pageSize } from "./libc/unistd.ts";
 
 export {

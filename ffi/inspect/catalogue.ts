@@ -1,6 +1,18 @@
 // The objects of a snapshot while it is taken, and who was seen to hold them.
 
+import type { Content } from "./contents.ts";
 import type { IpcHolder, IpcKind, IpcRole } from "./types.ts";
+
+/** The field of a draft that has the content of its memory. It is not of the object. */
+export const CONTENT: unique symbol = Symbol("content");
+
+/** Reads what is in shared memory: for a snapshot, and not for a list of names. */
+export interface ContentReader {
+  /** Of the file behind a descriptor, if it is the one with this inode. */
+  ofDescriptor(links: number, fd: string, inode: number): Content | undefined;
+  /** Of memory that a process has mapped. */
+  ofMemory(process: number, address: bigint, size: number): Content | undefined;
+}
 
 const FDS = 16; // that a holder lists
 

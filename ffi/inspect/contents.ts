@@ -12,9 +12,7 @@ import { S_IFMT, S_IFREG } from "../libc/sys_stat.ts";
 import { unistd } from "../libc/unistd.ts";
 import { HEAD as CELL_HEAD, MARK, MARK_AT } from "../memory/sequence.ts";
 import { ringIn, type RingSketch } from "../ring/sketch.ts";
-
-/** The field of a draft that has the content of its memory. It is not of the object. */
-export const CONTENT: unique symbol = Symbol("content");
+import type { ContentReader } from "./catalogue.ts";
 
 /** What is in memory; all undefined if nothing is recognised. */
 export interface Content {
@@ -87,12 +85,12 @@ export function inFile<T>(
 }
 
 /** Opens the file itself that a link of /proc leads to, which has no effect on it. */
-export function openBehind(directory: number, link: string): number {
+function openBehind(directory: number, link: string): number {
   return openAt(directory, link, O_PATH, true);
 }
 
 /** What is in memory that a process has mapped at an address. */
-export function contentOfMemory(
+function contentOfMemory(
   process: number,
   address: bigint,
   size: number,
@@ -107,3 +105,10 @@ export function contentOfMemory(
     memory[Symbol.dispose]();
   }
 }
+
+/** Reads contents for a scan of all processes. */
+export const contentReader: ContentReader = {
+  ofDescriptor: (links, fd, inode) =>
+    contentOfFile(openBehind(links, fd), inode),
+  ofMemory: contentOfMemory,
+};

@@ -12,7 +12,7 @@ import {
 } from "../kernel/proc_files.ts";
 import { AT_FDCWD, O_ACCMODE, O_RDONLY, O_WRONLY } from "../libc/fcntl.ts";
 import { type FileStatus, S_IFIFO, S_IFMT } from "../libc/sys_stat.ts";
-import type { Catalogue } from "./catalogue.ts";
+import { type Catalogue, CONTENT, type ContentReader } from "./catalogue.ts";
 import {
   deviceOf,
   fileFields,
@@ -21,7 +21,6 @@ import {
   nameOfFile,
   type PosixFiles,
 } from "./file_fields.ts";
-import { CONTENT, contentOfFile, openBehind } from "./contents.ts";
 import { noteLocks } from "./file_locks.ts";
 import type { QueueFiles } from "./posix_queues.ts";
 import type { IpcRole } from "./types.ts";
@@ -58,6 +57,7 @@ export class Descriptors {
   readonly #files: PosixFiles;
   readonly #queues: QueueFiles;
   readonly #shm: string | undefined; // the device of /dev/shm
+  readonly #contents: ContentReader | undefined;
   // Whether a file is a FIFO, by device and inode.
   readonly #fifos = new Map<string, string | undefined>();
   readonly #wantsFiles: boolean;
@@ -67,8 +67,10 @@ export class Descriptors {
     files: PosixFiles,
     queues: QueueFiles,
     shm: string | undefined,
+    contents: ContentReader | undefined,
   ) {
     this.#catalogue = catalogue;
+    this.#contents = contents;
     this.#files = files;
     this.#queues = queues;
     this.#shm = shm;
@@ -198,7 +200,7 @@ export class Descriptors {
     return this.#catalogue.add("memory-file", inode, {
       ...(isSame ? fileFields(status!) : { inode }),
       name: target.slice(1).replace(DELETED, ""),
-      [CONTENT]: contentOfFile(openBehind(links, fd), inode),
+      [CONTENT]: this.#contents?.ofDescriptor(links, fd, inode),
     });
   }
 

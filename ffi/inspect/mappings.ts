@@ -2,8 +2,8 @@
 
 import { deviceName } from "../kernel/mount_table.ts";
 import { linesAt } from "../kernel/proc_files.ts";
-import type { Catalogue } from "./catalogue.ts";
-import { CONTENT, type Content, contentOfMemory } from "./contents.ts";
+import { type Catalogue, CONTENT, type ContentReader } from "./catalogue.ts";
+import type { Content } from "./contents.ts";
 import type { Descriptors, Place } from "./descriptors.ts";
 import { fileKey, type PosixFiles } from "./file_fields.ts";
 import type { IpcRole } from "./types.ts";
@@ -26,17 +26,20 @@ export class Mappings {
   readonly #files: PosixFiles;
   readonly #descriptors: Descriptors;
   readonly #shm: string | undefined;
+  readonly #contents: ContentReader | undefined;
 
   constructor(
     catalogue: Catalogue,
     files: PosixFiles,
     descriptors: Descriptors,
     shm: string | undefined,
+    contents: ContentReader | undefined,
   ) {
     this.#catalogue = catalogue;
     this.#files = files;
     this.#descriptors = descriptors;
     this.#shm = shm;
+    this.#contents = contents;
   }
 
   /** Notes all mappings of a process; undefined if they cannot be read. */
@@ -78,7 +81,7 @@ export class Mappings {
     const { kind, fields } = this.#catalogue.drafts.get(ref)!;
     const content = fields as { [CONTENT]?: Content | undefined };
     if (kind === "posix-semaphore" || content[CONTENT] !== undefined) return;
-    content[CONTENT] = contentOfMemory(process, address, size);
+    content[CONTENT] = this.#contents?.ofMemory(process, address, size);
   }
 
   #refOf(

@@ -12,7 +12,7 @@ import {
 import { SHM_DIRECTORY } from "../kernel/file_system.ts";
 import { AT_FDCWD } from "../libc/fcntl.ts";
 import { type Held, noteBlockedCalls } from "./blocked_calls.ts";
-import type { Catalogue } from "./catalogue.ts";
+import type { Catalogue, ContentReader } from "./catalogue.ts";
 import { Descriptors, type Place } from "./descriptors.ts";
 import { Mappings } from "./mappings.ts";
 import { deviceOf, type PosixFiles } from "./file_fields.ts";
@@ -88,6 +88,7 @@ export class ProcessScan {
     proc: ProcDirectory,
     files: PosixFiles,
     queues: QueueFiles,
+    contents?: ContentReader,
   ) {
     this.#catalogue = catalogue;
     this.#proc = proc;
@@ -106,8 +107,20 @@ export class ProcessScan {
     const directory = statusAt(AT_FDCWD, `${SHM_DIRECTORY}/.`);
     const shm = directory && deviceOf(directory);
     this.#shm = shm;
-    this.#descriptors = new Descriptors(catalogue, files, queues, shm);
-    this.#mappings = new Mappings(catalogue, files, this.#descriptors, shm);
+    this.#descriptors = new Descriptors(
+      catalogue,
+      files,
+      queues,
+      shm,
+      contents,
+    );
+    this.#mappings = new Mappings(
+      catalogue,
+      files,
+      this.#descriptors,
+      shm,
+      contents,
+    );
   }
 
   /** Notes what processes hold, and what could not be seen. */

@@ -2,6 +2,7 @@
 
 import { notMounted } from "../kernel/not_mounted.ts";
 import { Catalogue, type Draft, holdersOf } from "./catalogue.ts";
+import { contentReader } from "./contents.ts";
 import { deadlocksIn } from "./deadlocks.ts";
 import { addFileLocks, finishFileLocks } from "./file_locks.ts";
 import { MEMORY_KINDS, noteMutexes } from "./mutexes.ts";
@@ -115,7 +116,13 @@ function collect(
   const queues = addPosixQueues(catalogue, unseen);
   addSockets(catalogue, unseen);
   addFileLocks(catalogue);
-  const scan = new ProcessScan(catalogue, proc, files, queues);
+  const scan = new ProcessScan(
+    catalogue,
+    proc,
+    files,
+    queues,
+    contentReader,
+  );
   const hidden = scan.run(unseen, pids);
   finishFileLocks(catalogue);
 

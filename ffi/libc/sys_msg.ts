@@ -1,5 +1,6 @@
 // <sys/msg.h>
 
+import { check } from "./errno.ts";
 import { type Header, header } from "./library.ts";
 import { ipcPerm } from "./sys_ipc.ts";
 import { type CStruct, cStruct } from "./c_struct.ts";
@@ -70,3 +71,12 @@ const msginfoFields = {
 
 /** struct msginfo */
 export const msginfo: CStruct<typeof msginfoFields> = cStruct(msginfoFields);
+
+/** `IPC_INFO`: the limits of message queues; `MSG_INFO`: their use. */
+export function queueInfo(
+  operation: number,
+): ReturnType<typeof msginfo.decode> {
+  const bytes = new Uint8Array(msginfo.size);
+  check(sysMsg().msgctl(0, operation, bytes), "msgctl");
+  return msginfo.decode(bytes);
+}

@@ -1,5 +1,6 @@
 // <sys/sem.h>
 
+import { check } from "./errno.ts";
 import { type Header, header } from "./library.ts";
 import { machine } from "./machine.ts";
 import { ipcPerm } from "./sys_ipc.ts";
@@ -108,3 +109,10 @@ const seminfoFields = {
 
 /** struct seminfo */
 export const seminfo: CStruct<typeof seminfoFields> = cStruct(seminfoFields);
+
+/** `IPC_INFO`: the limits of semaphore sets; `SEM_INFO`: their use. */
+export function setInfo(operation: number): ReturnType<typeof seminfo.decode> {
+  const bytes = new Uint8Array(seminfo.size);
+  check(sysSem().semctl_buf(0, 0, operation, bytes), "semctl");
+  return seminfo.decode(bytes);
+}

@@ -1,7 +1,8 @@
 // <sys/shm.h>
 
+import { check } from "./errno.ts";
 import { type Header, header } from "./library.ts";
-import { ipcPerm } from "./sys_ipc.ts";
+import { IPC_INFO, ipcPerm } from "./sys_ipc.ts";
 import { type CStruct, cStruct } from "./c_struct.ts";
 
 const functions = {
@@ -68,3 +69,17 @@ const shmInfoFields = {
 
 /** struct shm_info */
 export const shmInfo: CStruct<typeof shmInfoFields> = cStruct(shmInfoFields);
+
+/** `IPC_INFO`: the limits of shared memory. */
+export function segmentLimits(): ReturnType<typeof shminfo.decode> {
+  const bytes = new Uint8Array(shminfo.size);
+  check(sysShm().shmctl(0, IPC_INFO, bytes), "shmctl");
+  return shminfo.decode(bytes);
+}
+
+/** `SHM_INFO`: the use of shared memory. */
+export function segmentUse(): ReturnType<typeof shmInfo.decode> {
+  const bytes = new Uint8Array(shmInfo.size);
+  check(sysShm().shmctl(0, SHM_INFO, bytes), "shmctl");
+  return shmInfo.decode(bytes);
+}

@@ -2,7 +2,7 @@
 
 import { checkInteger, showKey } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
-import { setInfo, systemLimit } from "../kernel/limits.ts";
+import { systemLimit } from "../kernel/limits.ts";
 import { background } from "../kernel/liveness.ts";
 import { SysvObject } from "../kernel/sysv_object.ts";
 import {
@@ -17,7 +17,14 @@ import {
   ipcError,
 } from "../libc/errno.ts";
 import { runtime } from "../libc/runtime/mod.ts";
-import { GETALL, SEM_INFO, SEMAEM, SEMVMX, sysSem } from "../libc/sys_sem.ts";
+import {
+  GETALL,
+  SEM_INFO,
+  SEMAEM,
+  SEMVMX,
+  setInfo,
+  sysSem,
+} from "../libc/sys_sem.ts";
 import { pointerTo } from "../libc/string.ts";
 import { SYS_semtimedop } from "../libc/sys_syscall.ts";
 import { durationOf } from "../libc/time.ts";

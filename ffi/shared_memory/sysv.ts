@@ -10,7 +10,7 @@ import {
 import type { SystemLimit } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
-import { segmentUse, systemLimit } from "../kernel/limits.ts";
+import { systemLimit } from "../kernel/limits.ts";
 import { Mapping } from "../kernel/mapping.ts";
 import {
   changeOf,
@@ -35,6 +35,7 @@ import {
 } from "../libc/errno.ts";
 import { IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
 import {
+  segmentUse,
   SHM_DEST,
   SHM_HUGETLB,
   SHM_LOCK,
