@@ -893,12 +893,11 @@ export class PosixMessageQueue extends DescriptorOwner {
     blocks = false,
   ): true | undefined {
     const { fd, subject } = descriptorOf(this);
-    const { mq_send, mq_timedsend } = mqueue();
     checkKept("data", data, size);
     for (;;) {
       const result = blocks
-        ? mq_send(fd, data, size, priority)
-        : mq_timedsend(fd, data, size, priority, PAST);
+        ? mqueue().mq_send(fd, data, size, priority)
+        : mqueue().mq_timedsend(fd, data, size, priority, PAST);
       if (result === 0) return true;
       const error = errno();
       if (error === EAGAIN || error === ETIMEDOUT) return undefined;
@@ -950,7 +949,6 @@ export class PosixMessageQueue extends DescriptorOwner {
     blocks = false,
   ): PosixMessage | undefined {
     const { fd, subject } = descriptorOf(this);
-    const { mq_receive, mq_timedreceive } = mqueue();
     const priority = this.#priority;
     const max = this.#maxSize;
     // The caller's memory may have been closed since it was checked. mq_receive into it
@@ -959,8 +957,8 @@ export class PosixMessageQueue extends DescriptorOwner {
     const buffer = into ?? (this.#buffer ??= new Uint8Array(max));
     for (;;) {
       const size = blocks
-        ? mq_receive(fd, buffer, max, priority)
-        : mq_timedreceive(fd, buffer, max, priority, PAST);
+        ? mqueue().mq_receive(fd, buffer, max, priority)
+        : mqueue().mq_timedreceive(fd, buffer, max, priority, PAST);
       if (size !== -1) {
         const data = into === undefined
           ? buffer.slice(0, size)
