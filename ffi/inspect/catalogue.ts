@@ -1,10 +1,19 @@
 // The objects of a snapshot while it is taken, and who was seen to hold them.
 
-import type { Content } from "./contents.ts";
+import type { RingSketch } from "../ring/sketch.ts";
 import type { IpcHolder, IpcKind, IpcRole } from "./types.ts";
 
 /** The field of a draft that has the content of its memory. It is not of the object. */
 export const CONTENT: unique symbol = Symbol("content");
+
+/** What is in memory; all undefined if nothing is recognised. */
+export interface Content {
+  readonly ring?: RingSketch | undefined;
+  /** The sequence of a cell. */
+  readonly sequence?: number | undefined;
+  /** Looks again. */
+  readonly again?: (() => Content) | undefined;
+}
 
 /** Reads what is in shared memory: for a snapshot, and not for a list of names. */
 export interface ContentReader {

@@ -11,17 +11,8 @@ import { AT_FDCWD, O_NONBLOCK, O_PATH, O_RDONLY } from "../libc/fcntl.ts";
 import { S_IFMT, S_IFREG } from "../libc/sys_stat.ts";
 import { unistd } from "../libc/unistd.ts";
 import { HEAD as CELL_HEAD, MARK, MARK_AT } from "../memory/sequence.ts";
-import { ringIn, type RingSketch } from "../ring/sketch.ts";
-import type { ContentReader } from "./catalogue.ts";
-
-/** What is in memory; all undefined if nothing is recognised. */
-export interface Content {
-  readonly ring?: RingSketch | undefined;
-  /** The sequence of a cell. */
-  readonly sequence?: number | undefined;
-  /** Looks again. */
-  readonly again?: (() => Content) | undefined;
-}
+import { ringIn } from "../ring/sketch.ts";
+import type { Content, ContentReader } from "./catalogue.ts";
 
 /** Reads bytes of memory: as many as are asked for, or undefined. */
 export type ReadMemory = (

@@ -6,8 +6,13 @@ import type { RingSketch } from "../ring/sketch.ts";
 import type { Participant } from "../ring/slots.ts";
 import { CONDITION, GATES, MUTEX, RW_LOCK } from "../lock/kinds.ts";
 import { LOCK, type LockKind, MARK, READERS, TURN } from "../lock/lock_set.ts";
-import { type Catalogue, CONTENT, type Draft, isHeldBy } from "./catalogue.ts";
-import type { Content } from "./contents.ts";
+import {
+  type Catalogue,
+  CONTENT,
+  type Content,
+  type Draft,
+  isHeldBy,
+} from "./catalogue.ts";
 import { threadOf } from "./processes.ts";
 import type { InspectedSemaphore, LibraryObject } from "./types.ts";
 

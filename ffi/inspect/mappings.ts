@@ -2,8 +2,12 @@
 
 import { deviceName } from "../kernel/mount_table.ts";
 import { linesAt } from "../kernel/proc_files.ts";
-import { type Catalogue, CONTENT, type ContentReader } from "./catalogue.ts";
-import type { Content } from "./contents.ts";
+import {
+  type Catalogue,
+  CONTENT,
+  type Content,
+  type ContentReader,
+} from "./catalogue.ts";
 import type { Descriptors, Place } from "./descriptors.ts";
 import { fileKey, type PosixFiles } from "./file_fields.ts";
 import type { IpcRole } from "./types.ts";

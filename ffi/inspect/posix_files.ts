@@ -14,8 +14,8 @@ import {
 } from "../libc/sys_stat.ts";
 import { unistd } from "../libc/unistd.ts";
 import { semaphoreIn } from "../semaphore/sem_words.ts";
-import { type Catalogue, CONTENT } from "./catalogue.ts";
-import { type Content, contentOfFile, inFile } from "./contents.ts";
+import { type Catalogue, CONTENT, type Content } from "./catalogue.ts";
+import { contentOfFile, inFile } from "./contents.ts";
 import {
   deviceOf,
   fileFields,
