@@ -178,7 +178,7 @@ leakTest(
   "a semaphore's name that is no good is refused before anything is touched",
   async () => {
     const outcomes = await withoutPermission(async () => {
-      const { PosixSemaphore } = await import("../mod.ts");
+      const { PosixSemaphore } = await import("../ffi/semaphore.ts");
       const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (name: string) => unknown> = {
         "PosixSemaphore.create": (name) => PosixSemaphore.create(name, 1),
@@ -231,7 +231,7 @@ leakTest(
 
 leakTest("a semaphore's name that is missing is refused", async () => {
   const outcomes = await withoutPermission(async () => {
-    const { PosixSemaphore } = await import("../mod.ts");
+    const { PosixSemaphore } = await import("../ffi/semaphore.ts");
     const { outcome } = await import("./support/child.ts");
     const nothing = undefined as unknown as string;
     return {
@@ -399,7 +399,9 @@ leakTest(
   "a size that is no good is refused before anything is touched",
   async () => {
     const outcomes = await withoutPermission(async () => {
-      const { MemoryMap, SysvSharedMemory } = await import("../mod.ts");
+      const { MemoryMap, SysvSharedMemory } = await import(
+        "../ffi/shared_memory.ts"
+      );
       const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (size: number) => unknown> = {
         "size of SysvSharedMemory.create": (size) =>
@@ -453,7 +455,9 @@ leakTest(
 
 leakTest("a size of 0 is refused where there would be no memory", async () => {
   const outcomes = await withoutPermission(async () => {
-    const { MemoryMap, SysvSharedMemory } = await import("../mod.ts");
+    const { MemoryMap, SysvSharedMemory } = await import(
+      "../ffi/shared_memory.ts"
+    );
     const { outcome } = await import("./support/child.ts");
     return {
       shared: { "0": await outcome(() => SysvSharedMemory.create(null, 0)) },
@@ -470,7 +474,9 @@ leakTest("a size of 0 is refused where there would be no memory", async () => {
 
 leakTest("a size that is missing is refused", async () => {
   const outcomes = await withoutPermission(async () => {
-    const { MemoryMap, SysvSharedMemory } = await import("../mod.ts");
+    const { MemoryMap, SysvSharedMemory } = await import(
+      "../ffi/shared_memory.ts"
+    );
     const { outcome } = await import("./support/child.ts");
     const size = undefined as unknown as number;
     return {
@@ -527,7 +533,8 @@ leakTest(
   "a key that is no good is refused before anything is touched",
   async () => {
     const outcomes = await withoutPermission(async () => {
-      const { SysvMessageQueue, SysvSharedMemory } = await import("../mod.ts");
+      const { SysvMessageQueue } = await import("../ffi/message_queue.ts");
+      const { SysvSharedMemory } = await import("../ffi/shared_memory.ts");
       const { outcomesOf } = await import("./support/child.ts");
       const calls: Record<string, (key: number) => unknown> = {
         "SysvMessageQueue.create": (key) => SysvMessageQueue.create(key),
@@ -569,7 +576,8 @@ leakTest(
 
 leakTest("a key of 0 is refused, and says what to do instead", async () => {
   const outcomes = await withoutPermission(async () => {
-    const { SysvMessageQueue, SysvSharedMemory } = await import("../mod.ts");
+    const { SysvMessageQueue } = await import("../ffi/message_queue.ts");
+    const { SysvSharedMemory } = await import("../ffi/shared_memory.ts");
     const { outcomesOf } = await import("./support/child.ts");
     const zero = {
       "0": 0,
@@ -599,7 +607,8 @@ leakTest(
   "null as a key is refused where there is nothing to find",
   async () => {
     const outcomes = await withoutPermission(async () => {
-      const { SysvMessageQueue, SysvSharedMemory } = await import("../mod.ts");
+      const { SysvMessageQueue } = await import("../ffi/message_queue.ts");
+      const { SysvSharedMemory } = await import("../ffi/shared_memory.ts");
       const { outcome } = await import("./support/child.ts");
       const key = null as unknown as number;
       return {

@@ -100,7 +100,7 @@ for (const kind of kinds) {
 
 async function refusals({ names }: { names: [string, string] }) {
   const { IpcError, MemoryFile, MemoryMap, PosixSharedMemory } = await import(
-    "../mod.ts"
+    "../ffi/shared_memory.ts"
   );
   const { outcome } = await import("./support/child.ts");
   const meminfo = Deno.readTextFileSync("/proc/meminfo");

@@ -129,7 +129,7 @@ Deno.test("IpcError and ClosedError are the same classes at every entry point", 
 
 leakTest("IpcError prints with its name where it is not caught", async () => {
   await using child = spawnCall(async () => {
-    const { Fifo } = await import("../mod.ts");
+    const { Fifo } = await import("../ffi/fifo.ts");
     Fifo.open("/nowhere/fifo");
   });
   const { code, stderr } = await child.ended();
@@ -634,7 +634,7 @@ leakTest(
       while (queue.trySend(full));
       await using child = spawnAsNobody(callText(
         async (key) => {
-          const { SysvMessageQueue } = await import("@linux/ipc");
+          const { SysvMessageQueue } = await import("@linux/ipc/message-queue");
           const queue = SysvMessageQueue.open(key);
           console.log(queue.trySend(new Uint8Array(8000)) ? "room" : "full");
           queue.sendSync(new Uint8Array(8000));
@@ -667,9 +667,10 @@ function withLimit(name: string, value: number): string[] {
 
 /** The second of two objects is one too many. */
 async function createTwo(kind: "queue" | "memory") {
-  const { IpcError, SysvMessageQueue, SysvSharedMemory } = await import(
-    "../mod.ts"
+  const { IpcError, SysvMessageQueue } = await import(
+    "../ffi/message_queue.ts"
   );
+  const { SysvSharedMemory } = await import("../ffi/shared_memory.ts");
   const create = () =>
     kind === "queue"
       ? SysvMessageQueue.create(null)

@@ -179,7 +179,7 @@ leakTest("reclaim out of descriptors leaves all as it was", async () => {
   using dir = scratch();
   stale(dir.file("dead"));
   const found = await inChild(async (directory: string) => {
-    const { UnixListener } = await import("../mod.ts");
+    const { UnixListener } = await import("../ffi/socket.ts");
     const { fcntl } = await import("../ffi/libc/fcntl.ts");
     const { unistd } = await import("../ffi/libc/unistd.ts");
     const { outcome } = await import("./support/child.ts");
@@ -275,7 +275,8 @@ leakTest(
   { needs: [noMounts] },
   async () => {
     const found = await inChild(async () => {
-      const { PosixSemaphore, PosixSharedMemory } = await import("../mod.ts");
+      const { PosixSemaphore } = await import("../ffi/semaphore.ts");
+      const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
       const { outcome } = await import("./support/child.ts");
       return [
         await outcome(() => PosixSharedMemory.create("/none", 1)),

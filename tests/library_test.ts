@@ -194,7 +194,9 @@ async function tryMemory(
     ways: string[];
   },
 ): Promise<{ errors: Record<string, unknown>; before: string; after: string }> {
-  const { MemoryMap, SysvSharedMemory } = await import("../mod.ts");
+  const { MemoryMap, SysvSharedMemory } = await import(
+    "../ffi/shared_memory.ts"
+  );
   const { fcntl } = await import("../ffi/libc/fcntl.ts");
   const { unistd } = await import("../ffi/libc/unistd.ts");
   const { sysShm } = await import("../ffi/libc/sys_shm.ts");
@@ -467,7 +469,7 @@ leakTest(
   "an uncaught error without a permission names --allow-ffi",
   async () => {
     await using child = spawnCall(async () => {
-      const { pipe } = await import("../mod.ts");
+      const { pipe } = await import("../ffi/pipe.ts");
       pipe();
     }, { permissions: [] });
     const { code, stderr } = await child.ended();
@@ -529,7 +531,7 @@ leakTest("importing does nothing", async () => {
 
 leakTest("struct() needs no permission", async () => {
   const size = await inChild(async () => {
-    const { cstring, i16, struct } = await import("../mod.ts");
+    const { cstring, i16, struct } = await import("../ffi/struct.ts");
     const human = struct({ age: i16, name: cstring(20) });
     return human.encode({ age: 80, name: "ghkim" }).length;
   }, { permissions: [] });

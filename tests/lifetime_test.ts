@@ -500,7 +500,8 @@ leakTest(
   "close() of memory that is being written to a pipe ends the write",
   async () => {
     const ended = await inChild(async () => {
-      const { MemoryMap, pipe } = await import("../mod.ts");
+      const { pipe } = await import("../ffi/pipe.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
       using ends = pipe();
       const map = MemoryMap.anonymous(1 << 20);
       const writing = ends.writer.write(map.bytes).then(
@@ -523,7 +524,8 @@ leakTest(
   "close() of memory that is being read into ends the read without a crash",
   async () => {
     const ended = await inChild(async () => {
-      const { MemoryMap, pipe } = await import("../mod.ts");
+      const { pipe } = await import("../ffi/pipe.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
       using ends = pipe();
       const map = MemoryMap.anonymous(8192);
       const reading = ends.reader.read(map.bytes).then(
@@ -981,7 +983,7 @@ leakTest("fromFd() takes over what has no owner, and once", () => {
 
 leakTest("inherit() leaves a wait that is pending a wait", async () => {
   const read = await inChild(async () => {
-    const { pipe } = await import("../mod.ts");
+    const { pipe } = await import("../ffi/pipe.ts");
     using ends = pipe();
     const size = 300_000; // more than a pipe holds
     const writing = ends.writer.write(new Uint8Array(size));
@@ -997,9 +999,10 @@ leakTest("inherit() leaves a wait that is pending a wait", async () => {
 
 leakTest("close() of memory ends a wait for a semaphore in it", async () => {
   const result = await inChild(async () => {
-    const { MemoryMap, PosixSemaphore, SysvSharedMemory } = await import(
-      "../mod.ts"
+    const { MemoryMap, SysvSharedMemory } = await import(
+      "../ffi/shared_memory.ts"
     );
+    const { PosixSemaphore } = await import("../ffi/semaphore.ts");
     const mapped = () =>
       Deno.readTextFileSync("/proc/self/maps").split("\n")
         .filter((row) => / ...s /.test(row)).length;
@@ -1268,7 +1271,9 @@ leakTest("what is larger than the system allows leaves nothing", async () => {
   const key = uniqueKey();
   const outcomes = await inChild(
     async ({ directory, key }: { directory: string; key: number }) => {
-      const { MemoryMap, SysvSharedMemory } = await import("../mod.ts");
+      const { MemoryMap, SysvSharedMemory } = await import(
+        "../ffi/shared_memory.ts"
+      );
       const outcomes: string[] = [];
       for (const size of [2 ** 47, 2 ** 52, Number.MAX_SAFE_INTEGER]) {
         for (
@@ -1341,7 +1346,7 @@ leakTest(
     using dir = scratch();
     const mount = `mount -t tmpfs -o size=64k none '${dir.path}' && exec "$@"`;
     const result = await inChild(async (directory: string) => {
-      const { MemoryMap } = await import("../mod.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
       const { outcome } = await import("./support/child.ts");
       const failure = await outcome(() => {
         using map = MemoryMap.create(`${directory}/map`, 1 << 20);
@@ -1362,7 +1367,7 @@ leakTest(
   async () => {
     using dir = scratch();
     const failure = await inChild(async (path: string) => {
-      const { MemoryMap } = await import("../mod.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
       const { outcome } = await import("./support/child.ts");
       const libc = Deno.dlopen("libc.so.6", {
         setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
@@ -1456,7 +1461,7 @@ leakTest(
   "close() leaves memory alone that was cloned away or posted",
   async () => {
     const outcomes = await inChild(async () => {
-      const { MemoryMap } = await import("../mod.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
       const ways: Record<
         string,
         (buffer: ArrayBuffer) => Promise<ArrayBuffer>
@@ -1561,7 +1566,7 @@ leakTest(
   "a descriptor that was closed and forgotten is not closed again",
   async () => {
     const read = await inChild(async () => {
-      const { pipe } = await import("../mod.ts");
+      const { pipe } = await import("../ffi/pipe.ts");
       const { gc } = globalThis as unknown as { gc(): void };
       const numbers = () => {
         const { reader, writer } = pipe();
@@ -1586,7 +1591,7 @@ leakTest(
 
 leakTest("a descriptor that something waits for is not forgotten", async () => {
   const count = await inChild(async () => {
-    const { pipe, PipeWriter } = await import("../mod.ts");
+    const { pipe, PipeWriter } = await import("../ffi/pipe.ts");
     const { gc } = globalThis as unknown as { gc(): void };
     let fd = -1;
     const wait = () => {
@@ -1613,8 +1618,9 @@ leakTest(
     using dir = scratch();
     const file = dir.file("file", new Uint8Array(8192).fill(7));
     const result = await inChild(async (file: string) => {
-      const { array, i32, MemoryMap, struct, SysvSharedMemory } = await import(
-        "../mod.ts"
+      const { array, i32, struct } = await import("../ffi/struct.ts");
+      const { MemoryMap, SysvSharedMemory } = await import(
+        "../ffi/shared_memory.ts"
       );
       const { gc } = globalThis as unknown as { gc(): void };
       const mapped = () =>

@@ -8,7 +8,7 @@ import { leakTest } from "./support/leaks.ts";
 
 leakTest("Memory asks bytes for nothing that they can lie about", async () => {
   const told = await inChild(async () => {
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap } = await import("../ffi/memory_map.ts");
     const told = [];
     const size = 1 << 20;
     for (const answer of ["lies", "closes"]) {
@@ -63,7 +63,7 @@ leakTest("Memory asks bytes for nothing that they can lie about", async () => {
 leakTest("MemoryMap.append() copies a Buffer over the map", async () => {
   const told = await inChild(async () => {
     const { Buffer } = await import("node:buffer");
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap } = await import("../ffi/memory_map.ts");
     const path = await Deno.makeTempFile();
     await Deno.writeTextFile(path, "hello");
     using map = MemoryMap.open(path, { resizable: true });
@@ -89,7 +89,7 @@ leakTest(
   "MemoryMap.append() refuses a file that ends before the map",
   async () => {
     const told = await inChild(async () => {
-      const { MemoryMap } = await import("../mod.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
       const { outcome } = await import("./support/child.ts");
       const path = await Deno.makeTempFile();
       await Deno.truncate(path, 200);
@@ -106,7 +106,7 @@ leakTest(
 
 leakTest("close() detaches a buffer that callers have changed", async () => {
   const told = await inChild(async () => {
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap } = await import("../ffi/memory_map.ts");
     const { outcome } = await import("./support/child.ts");
     const told: unknown[] = [];
     for (
@@ -150,7 +150,7 @@ leakTest("Memory has no constructor for callers", async () => {
       MemoryMap,
       PosixSharedMemory,
       SysvSharedMemory,
-    } = await import("../mod.ts");
+    } = await import("../ffi/shared_memory.ts");
     const { outcome } = await import("./support/child.ts");
     using map = MemoryMap.anonymous(4096);
     const told = new Set<string>();
@@ -202,9 +202,8 @@ leakTest(
   "SequenceCell reads its layout once, and calls itself alone",
   async () => {
     const told = await inChild(async () => {
-      const { MemoryMap, SequenceCell, struct, u64 } = await import(
-        "../mod.ts"
-      );
+      const { struct, u64 } = await import("../ffi/struct.ts");
+      const { MemoryMap, SequenceCell } = await import("../ffi/memory_map.ts");
       const { outcome } = await import("./support/child.ts");
       // deno-lint-ignore no-explicit-any
       type Any = any;
@@ -282,7 +281,7 @@ leakTest(
   async () => {
     const told = await inChild(async () => {
       const { Memory, MemoryFile, MemoryMap, SysvSharedMemory } = await import(
-        "../mod.ts"
+        "../ffi/shared_memory.ts"
       );
       const { outcome } = await import("./support/child.ts");
       // deno-lint-ignore no-explicit-any
@@ -371,7 +370,7 @@ leakTest(
     const told = await inChild(async () => {
       const { pbkdf2, scrypt } = await import("node:crypto");
       const { MemoryMap, PosixSharedMemory, SysvSharedMemory } = await import(
-        "../mod.ts"
+        "../ffi/shared_memory.ts"
       );
       type Bytes = Uint8Array<ArrayBuffer>;
       const size = 1 << 20;
@@ -419,7 +418,7 @@ leakTest(
 
 leakTest("What the runtime still writes reaches no other memory", async () => {
   const told = await inChild(async () => {
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap } = await import("../ffi/memory_map.ts");
     const size = 1 << 26;
     using file = await Deno.open("/dev/zero");
     const map = MemoryMap.anonymous(size);
@@ -435,7 +434,7 @@ leakTest("What the runtime still writes reaches no other memory", async () => {
 
 leakTest("Addresses that were used are given back, in the end", async () => {
   const told = await inChild(async () => {
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap } = await import("../ffi/memory_map.ts");
     const taken = () => {
       const status = Deno.readTextFileSync("/proc/self/status");
       return Number(status.match(/VmSize:\s*(\d+)/)![1]) / 2 ** 20; // GiB

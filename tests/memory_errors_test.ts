@@ -258,7 +258,9 @@ for (
     const name = uniqueName();
     const path = dir.file("data", "hello");
     const told = await inChild(async ({ path, name }) => {
-      const { MemoryMap, PosixSharedMemory } = await import("../mod.ts");
+      const { MemoryMap, PosixSharedMemory } = await import(
+        "../ffi/shared_memory.ts"
+      );
       const { outcome } = await import("./support/child.ts");
       using map = MemoryMap.open(path, { resizable: true });
       const told = [];
@@ -313,7 +315,8 @@ for (
     needs: [mounts === undefined ? "nothing may be mounted" : null],
   }, async () => {
     const told = await inChild(async () => {
-      const { PosixSemaphore, PosixSharedMemory } = await import("../mod.ts");
+      const { PosixSemaphore } = await import("../ffi/semaphore.ts");
+      const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
       const { outcome } = await import("./support/child.ts");
       const told = [
         await outcome(() => {
@@ -333,7 +336,7 @@ leakTest("ENOSPC: where a hole cannot be filled, methods say EFAULT", {
   needs: [mounts === undefined ? "nothing may be mounted" : null],
 }, async () => {
   const told = await inChild(async () => {
-    const { PosixSharedMemory } = await import("../mod.ts");
+    const { PosixSharedMemory } = await import("../ffi/shared_memory.ts");
     const { outcome } = await import("./support/child.ts");
     const size = 1 << 20;
     using memory = PosixSharedMemory.create("/a", size, { reserve: false });

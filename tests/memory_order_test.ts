@@ -104,7 +104,7 @@ leakTest(
  */
 async function countStale(times: number, early: boolean): Promise<number> {
   return await inChild(async ({ times, early, url }) => {
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap } = await import("../ffi/memory_map.ts");
     const LENGTH = 8192;
     const code = `
       import { Memory } from "${url}";

@@ -72,7 +72,7 @@ leakTest(
 leakTest("Options are read before anything is looked at", async () => {
   const told = await inChild(async () => {
     const { MemoryFile, MemoryMap, PosixSharedMemory } = await import(
-      "../mod.ts"
+      "../ffi/shared_memory.ts"
     );
     const { outcome } = await import("./support/child.ts");
     const size = 1 << 20;
@@ -138,7 +138,9 @@ leakTest("Options are read before anything is looked at", async () => {
 
 leakTest("Memory.adopt() takes nothing but what was shared", async () => {
   const told = await inChild(async () => {
-    const { Memory, MemoryMap, SysvSharedMemory } = await import("../mod.ts");
+    const { Memory, MemoryMap, SysvSharedMemory } = await import(
+      "../ffi/shared_memory.ts"
+    );
     type Handle = Parameters<typeof Memory.adopt>[0];
     const { outcome } = await import("./support/child.ts");
     using memory = SysvSharedMemory.create(null, 4096);
@@ -196,7 +198,7 @@ leakTest("Memory.adopt() takes nothing but what was shared", async () => {
 
 leakTest("What any thread has mapped is not taken from it", async () => {
   const told = await inChild(async (module) => {
-    const { MemoryFile, MemoryMap } = await import("../mod.ts");
+    const { MemoryFile, MemoryMap } = await import("../ffi/shared_memory.ts");
     const { outcome } = await import("./support/child.ts");
     const size = 5 * 4096;
     using file = MemoryFile.create("test", size);
@@ -407,7 +409,7 @@ leakTest(
 
 leakTest("Workers that are ended leave the memory in its place", async () => {
   const told = await inChild(async (module) => {
-    const { MemoryMap } = await import("../mod.ts");
+    const { MemoryMap } = await import("../ffi/memory_map.ts");
     const source = `
       import { Memory } from "${module}";
       self.onmessage = ({ data }) => {

@@ -243,7 +243,7 @@ for (const kind of KINDS) {
 leakTest("A truncation during a call is EFAULT, not SIGBUS", async () => {
   using dir = scratch();
   const told = await inChild(async (path: string) => {
-    const { MemoryMap, SequenceBytes } = await import("../mod.ts");
+    const { MemoryMap, SequenceBytes } = await import("../ffi/memory_map.ts");
     const { outcome } = await import("./support/child.ts");
     const size = 1 << 18;
     Deno.writeFileSync(path, new Uint8Array(size));
@@ -344,7 +344,7 @@ for (const call of COPIES) {
   }, async () => {
     using dir = scratch();
     const told = await inChild(async (path: string) => {
-      const { MemoryMap } = await import("../mod.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
       using map = MemoryMap.create(path, 300_000);
       map.write(299_997, Uint8Array.of(1, 2, 3));
       const at = map.indexOf(Uint8Array.of(2, 3));

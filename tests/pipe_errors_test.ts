@@ -87,7 +87,8 @@ leakTest(
 leakTest("FIFOs, pipes and waits say EMFILE, and leave nothing", async () => {
   using dir = scratch();
   const told = await inChild(async (path: string) => {
-    const { Fifo, pipe, duplexPipe } = await import("../mod.ts");
+    const { pipe, duplexPipe } = await import("../ffi/pipe.ts");
+    const { Fifo } = await import("../ffi/fifo.ts");
     const { outcome } = await import("./support/child.ts");
     using fifo = Fifo.create(path);
     using ends = pipe();
@@ -195,7 +196,7 @@ leakTest("a FIFO on a file system that is read-only, or full", {
 }, async () => {
   using dir = scratch();
   const told = await inChild(async (path: string) => {
-    const { Fifo } = await import("../mod.ts");
+    const { Fifo } = await import("../ffi/fifo.ts");
     const { outcome } = await import("./support/child.ts");
     return [
       await outcome(() => Fifo.create(`${path}/full/fifo`)),

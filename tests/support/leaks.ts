@@ -231,17 +231,23 @@ function descriptors(): Map<string, number> {
   return all;
 }
 
+const NAMED_MEMORY = /\/(SYSV|dev\/shm\/|memfd:)/;
+
 function mappings(options: LeakOptions): Map<string, number> {
   const all = new Map<string, number>();
+  const parts = [PREFIX, ...options.files ?? []];
   for (const row of Deno.readTextFileSync("/proc/self/maps").split("\n")) {
+    // Most rows are of the runtime's own memory: they are not taken apart.
+    const isShared = row[row.indexOf(" ") + 4] === "s";
+    const isNamed = NAMED_MEMORY.test(row) ||
+      parts.some((part) => row.includes(part));
+    if (!isShared && !isNamed) continue;
     const [range = "", mode = "", , , inode, ...path] = row.split(/ +/);
     const target = path.join(" ");
     const [from = "0", to = "0"] = range.split("-");
     const shared = mode.endsWith("s") ||
       /^\/(SYSV|dev\/shm\/|memfd:)/.test(target);
-    const named = [PREFIX, ...options.files ?? []].some((part) =>
-      target.includes(part)
-    );
+    const named = parts.some((part) => target.includes(part));
     if (!(shared || named) || CACHE.test(target)) continue;
     count(
       all,
