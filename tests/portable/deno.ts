@@ -308,7 +308,13 @@ function inputOf(stream: Writable): WritableStream<Uint8Array> {
           else setTimeout(resolve, IS_BUN ? 5 : 0);
         })
       ),
-    close: () => new Promise((resolve) => stream.end(() => resolve())),
+    // Node destroys the stream when the child ends; end() never calls back then.
+    close: () =>
+      new Promise((resolve) => {
+        if (stream.destroyed) return resolve();
+        stream.on("close", resolve);
+        stream.end(() => resolve());
+      }),
     abort: () => void stream.destroy(),
   });
 }
