@@ -12,8 +12,10 @@ import { assertPrinted, assertRefused } from "./support/asserts.ts";
 import { compile, noCompiler, runC } from "./support/c.ts";
 import { codeWith, TOLD } from "./support/code.ts";
 import { kill, killAll } from "./support/kills.ts";
+import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { scratch, uniqueName } from "./support/names.ts";
+import { noPrlimit } from "./support/namespaces.ts";
 import { type Child, exists, spawn } from "./support/process.ts";
 import { rounds, share } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody, spawnAsNobody } from "./support/user.ts";
@@ -496,6 +498,38 @@ leakTest("PosixSemaphore says EMFILE, and leaves no name", async () => {
   );
   PosixSemaphore.unlink(name);
 });
+
+leakTest(
+  "PosixSemaphore.create() beyond RLIMIT_FSIZE says EFBIG, and is no SIGXFSZ",
+  { needs: [noPrlimit] },
+  async () => {
+    const [fresh, present] = [uniqueName(), uniqueName()];
+    using _present = PosixSemaphore.create(present, 3);
+    const told = await inChild(async ([fresh, present]: [string, string]) => {
+      const { PosixSemaphore } = await import("../ffi/semaphore.ts");
+      // No file can be written from here on, not even the 32 bytes of a semaphore.
+      const args = ["--fsize=0", "--pid", `${Deno.pid}`];
+      new Deno.Command("prlimit", { args }).outputSync();
+      return [
+        () => PosixSemaphore.create(fresh, 1),
+        () => PosixSemaphore.openOrCreate(fresh, 1),
+        () => PosixSemaphore.create(present, 1),
+        () => PosixSemaphore.openOrCreate(present, 1).value,
+      ].map((call) => {
+        try {
+          return call();
+        } catch (error) {
+          return (error as Error).message;
+        }
+      });
+    }, { argument: [fresh, present], flags: ["--no-code-cache"] });
+    const tooLarge = `sem_open ${fresh}: File too large (EFBIG); ` +
+      "RLIMIT_FSIZE is 0";
+    const inUse = `sem_open ${present}: File exists (EEXIST)`;
+    assertEquals(told, [tooLarge, tooLarge, inUse, 3]);
+    PosixSemaphore.unlink(present);
+  },
+);
 
 leakTest(
   "PosixSemaphore says EACCES to another user",

@@ -20,6 +20,7 @@ import {
   type FromFdOptions,
   subjectOf,
 } from "../kernel/descriptor_owner.ts";
+import { checkFileSize } from "../kernel/file_system.ts";
 import {
   check,
   checkRetrying,
@@ -53,12 +54,7 @@ import {
   SEEK_SET,
   unistd,
 } from "../libc/unistd.ts";
-import {
-  checkFileSize,
-  checkShrink,
-  sizeOf,
-  truncate,
-} from "../memory/file.ts";
+import { checkShrink, sizeOf, truncate } from "../memory/file.ts";
 import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
 import { readableStream, writableStream } from "../wait/streams.ts";
 import {

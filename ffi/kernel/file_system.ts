@@ -1,9 +1,11 @@
-// The file system of a file: its kind and its limits; and the files of /dev/shm.
+// The file system of a file: its kind and its limits; the limit of this process for the
+// size of files; and the files of /dev/shm.
 
 import { cPath } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
 import { namesIn } from "../libc/dirent.ts";
-import { ENOENT, unless } from "../libc/errno.ts";
+import { EFBIG, ENOENT, ipcError, unless } from "../libc/errno.ts";
+import { resourceLimit, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
 import {
   HUGETLBFS_MAGIC,
   SIZEOF_STATFS,
@@ -61,4 +63,14 @@ export function spaceLimit(file: number | string): SystemLimit {
     : "";
   const value = Number(block! * blocks!);
   return { name: `size of the file system${remedy}`, value };
+}
+
+/** Rejects a size above RLIMIT_FSIZE, for which the kernel would send SIGXFSZ. */
+export function checkFileSize(
+  size: number,
+  syscall: string,
+  subject: string,
+): void {
+  const limit = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
+  if (size > limit.value) throw ipcError(EFBIG, syscall, subject, limit);
 }

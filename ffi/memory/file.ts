@@ -3,13 +3,17 @@
 
 import { checkMode, checkSize } from "../arguments.ts";
 import { checkMemory, isLarge } from "../kernel/cgroup.ts";
-import { hugePageOf, isInMemory, spaceLimit } from "../kernel/file_system.ts";
+import {
+  checkFileSize,
+  hugePageOf,
+  isInMemory,
+  spaceLimit,
+} from "../kernel/file_system.ts";
 import { type Access, Mapping, roundUp } from "../kernel/mapping.ts";
 import { type MappedRange, mappedRanges } from "../kernel/maps.ts";
 import {
   checkAddress,
   checkRetrying,
-  EFBIG,
   EINTR,
   ENOSPC,
   EPERM,
@@ -29,7 +33,6 @@ import {
   PROT_WRITE,
   sysMman,
 } from "../libc/sys_mman.ts";
-import { resourceLimit, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
 import {
   type FileStatus,
   S_IFMT,
@@ -395,16 +398,6 @@ export function checkShrink(
     `Cannot shrink ${file.subject} to ${size} bytes: this process has mapped ` +
       "memory beyond that, or waits in it",
   );
-}
-
-/** Rejects a size above RLIMIT_FSIZE, for which the kernel would send SIGXFSZ. */
-export function checkFileSize(
-  size: number,
-  syscall: string,
-  subject: string,
-): void {
-  const limit = resourceLimit("RLIMIT_FSIZE", RLIMIT_FSIZE);
-  if (size > limit.value) throw ipcError(EFBIG, syscall, subject, limit);
 }
 
 /** `ftruncate`: sets the size of a file. */

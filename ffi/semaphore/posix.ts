@@ -24,6 +24,7 @@ import { O_CREAT, O_EXCL } from "../libc/fcntl.ts";
 import { isMusl } from "../libc/library.ts";
 import { checkInternal, internal } from "../internal.ts";
 import {
+  checkFileSize,
   filesOfShm,
   SHM_DIRECTORY,
   spaceLimit,
@@ -44,6 +45,7 @@ import {
   statusOfPath,
   sysStat,
 } from "../libc/sys_stat.ts";
+import { isUnlimited, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -135,6 +137,14 @@ function checkFile(name: string): void {
   if (!mayBeSemaphore(status)) throw noSemaphore(name);
 }
 
+/** sem_open writes a new file before it sees that the name is in use. */
+function checkRoom(name: string): void {
+  if (isUnlimited(RLIMIT_FSIZE)) return;
+  const isThere = unless(ENOENT, () => statusOf(name)) !== undefined;
+  if (!isThere) checkFileSize(SIZEOF_SEM_T, "sem_open", name);
+  else throw ipcError(EEXIST, "sem_open", name);
+}
+
 function entryOf(file: string): PosixSemaphoreEntry | undefined {
   const name = `/${file.slice(prefix().length)}`;
   const status = unless(ENOENT, () => statusOf(name));
@@ -219,7 +229,8 @@ export class PosixSemaphore implements Disposable {
    * @throws {RangeError} If the name is too short or too long, or the value or mode is
    * out of range.
    * @throws {IpcError} EEXIST if the name is in use; ENOSPC if /dev/shm is full, or has
-   * no room for more files; EACCES, EROFS, EMFILE, ENFILE, ENOMEM.
+   * no room for more files; EFBIG if RLIMIT_FSIZE is below the size of a semaphore; EACCES,
+   * EROFS, EMFILE, ENFILE, ENOMEM.
    *
    * @example A name that is in use
    * ```ts
@@ -272,8 +283,9 @@ export class PosixSemaphore implements Disposable {
    * semaphore.
    * @throws {RangeError} If the name is too short or too long, or the value or mode is
    * out of range.
-   * @throws {IpcError} ENOSPC if /dev/shm is full, or has no room for more files; EACCES,
-   * EROFS, EMFILE, ENFILE, ENOMEM.
+   * @throws {IpcError} ENOSPC if /dev/shm is full, or has no room for more files; EFBIG if
+   * it is new and RLIMIT_FSIZE is below the size of a semaphore; EACCES, EROFS, EMFILE,
+   * ENFILE, ENOMEM.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_open.3.html | sem_open(3)}
    */
@@ -428,6 +440,7 @@ export class PosixSemaphore implements Disposable {
     if (mode !== undefined) checkMode(mode);
     checkValue(value);
     if ((flags & O_EXCL) === 0) checkFile(name);
+    else checkRoom(name);
     const { sem_open, sem_unlink } = libc();
     const bits = mode ?? DEFAULT_MODE;
     const address = sem_open(cname, flags, bits | 0, value | 0);
