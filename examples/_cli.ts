@@ -1,4 +1,4 @@
-// What the programs have in common: a command line, an end by Ctrl-C, failures.
+// What the programs have in common: the command line, the end by Ctrl-C, failures.
 
 import { writeSync } from "node:fs";
 import process from "node:process";

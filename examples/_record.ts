@@ -1,4 +1,4 @@
-// What the FIFO's clients write and its server reads.
+// The records that fifo_client.ts writes and fifo_server.ts reads.
 
 import { cstring, struct } from "@linux/ipc/struct";
 

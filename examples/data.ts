@@ -1,4 +1,4 @@
-// data.h: what the sender and the receiver of the message queue share.
+// The C header data.h in TypeScript: what message_sender.ts and message_receiver.ts share.
 
 import { cstring, i16, struct } from "@linux/ipc/struct";
 

@@ -1,6 +1,6 @@
-// Runs all the programs, in the order of the document, as real processes: in a
-// directory and with keys of their own, so that nothing else is disturbed and
-// nothing is left behind.
+// Runs the programs of this folder one after another, as real processes: in a directory
+// and with keys of their own, so that nothing else is disturbed and nothing is left
+// behind.
 
 import type { ChildProcess } from "node:child_process";
 import {

@@ -1,4 +1,4 @@
-// client.c: writes three records to the server's FIFO.
+// The C program client.c in TypeScript: writes three records to the FIFO of the server.
 //
 // What the C program does and this one does not: it hangs for ever when the FIFO
 // is there and no server reads it, and it sends what happens to be in memory

@@ -1,4 +1,5 @@
-// server.c: makes a FIFO, and prints every record that comes through it.
+// The C program server.c in TypeScript: makes a FIFO, and prints every record that comes
+// through it.
 //
 // The C program removes any file that has the name of its FIFO, such as a file with
 // data or the FIFO of another server; this one does not. The C program never ends,

@@ -1,4 +1,4 @@
-// The race in shm.c, and the lock that prevents it: two processes add 1 to a number in
+// The race in shm.ts, and the lock that prevents it: two processes add 1 to a number in
 // shared memory. Adding is a read and a write, and the other process may write between
 // the two. This program controls the steps of each process, so the race always occurs.
 

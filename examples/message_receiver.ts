@@ -1,4 +1,5 @@
-// receiver.c: receives a message, prints it, and removes the queue.
+// The C program receiver.c in TypeScript: receives a message, prints it, and removes the
+// queue.
 
 import { SysvMessageQueue } from "@linux/ipc/message-queue";
 import { commandLine, main } from "./_cli.ts";

@@ -1,4 +1,5 @@
-// sender.c: sends the age and the name of a person to a message queue.
+// The C program sender.c in TypeScript: sends the age and the name of a person to a
+// message queue.
 
 import { SysvMessageQueue } from "@linux/ipc/message-queue";
 import { commandLine, main } from "./_cli.ts";

@@ -1,4 +1,4 @@
-// main.c of the memory map: prints the first 40 bytes of a file, and zeroes them.
+// A C program in TypeScript: prints the first 40 bytes of a file, and zeroes them.
 //
 // Unlike this one, the C program ends with SIGBUS if the file is empty or new, gives a
 // new file random permissions, and prints beyond the 40 bytes up to the next zero.

@@ -1,6 +1,6 @@
 // A service that systemd starts when its first client connects, and that ends by itself
-// when none has come for a while. systemd listens meanwhile, so that no client waits in
-// vain. A lock keeps a second instance from running beside it, however that was started.
+// when none has come for a while. systemd listens all the time, so that no client is
+// refused. A lock prevents that a second instance runs, however that was started.
 //
 //   [Socket]                                  [Service]
 //   ListenStream=/run/on_demand               Type=notify

@@ -1,4 +1,4 @@
-// pipe.c: a parent sends a message to its child through a pipe.
+// The C program pipe.c in TypeScript: a parent sends a message to its child through a pipe.
 //
 // C forks: the child is a copy of the parent, with both ends of the pipe. A V8
 // process cannot be forked, so this child is another run of this program, which

@@ -1,4 +1,5 @@
-// remove_shm.c: adds 1 to the number, and removes the shared memory.
+// The C program remove_shm.c in TypeScript: adds 1 to a number in shared memory, and
+// removes the memory.
 
 import { commandLine, main } from "./_cli.ts";
 import { countUp, openCounter } from "./_counter.ts";

@@ -1,4 +1,4 @@
-// main.c of the semaphore: four threads that take turns, a second each.
+// A C program in TypeScript: four threads take turns, a second each.
 //
 // The threads are Workers, which share no JavaScript objects. They share a segment of
 // shared memory with a semaphore in it.

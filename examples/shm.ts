@@ -1,4 +1,4 @@
-// shm.c: each run adds 1 to a number in shared memory.
+// The C program shm.c in TypeScript: each run adds 1 to a number in shared memory.
 
 import { commandLine, main } from "./_cli.ts";
 import { countUp, openCounter } from "./_counter.ts";

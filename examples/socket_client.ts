@@ -1,4 +1,5 @@
-// client.c of the socket: sends lines to the server, and prints the answers.
+// The C program client.c in TypeScript: sends lines to the server of a socket, and prints
+// the answers.
 //
 // What the C program does and this one does not: it waits for an "end" after each
 // answer, which its own server never sends; and it spins for ever when the server

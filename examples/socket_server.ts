@@ -1,4 +1,5 @@
-// server.c of the socket: prints what clients say, and answers.
+// The C program server.c in TypeScript: serves a socket, prints what clients send, and
+// answers.
 //
 // What the C program does and this one does not: it serves one client at a time,
 // it removes whatever has the path of its socket, and it never sends the "end" that

@@ -14,7 +14,7 @@ import {
   startPeer,
 } from "./peers.ts";
 
-/** The C server as the document has it, or one that sends the "end" too. */
+/** The original C server, or one that sends the "end" too. */
 type Server = Side | "C with end";
 
 const SERVERS = {
@@ -25,8 +25,8 @@ const SERVERS = {
 const CLIENTS = { TypeScript: "socket_client.ts", C: "the C client" };
 
 /**
- * The mixed pairs that can talk, and in the long run the others that can: the two C
- * programs of the document cannot.
+ * The mixed pairs that can talk, and in the long run the others that can: the two original
+ * C programs cannot.
  */
 const TALKS: readonly (readonly [Server, Side])[] = share([
   ["TypeScript", "C"],
