@@ -8,10 +8,36 @@ export const NAME_MAX = 255;
 /** `PATH_MAX` of <limits.h>: bytes in a path, its NUL included. */
 export const PATH_MAX = 4096;
 
-function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
+const SHOWN = 200; // the most characters of a string in an error message
+const { toString } = Object.prototype;
+
+/** A value in an error message. Of an object only its kind: it may be large. */
+export function show(value: unknown): string {
+  if (typeof value === "string") {
+    return value.length > SHOWN
+      ? `${JSON.stringify(value.slice(0, SHOWN))}...`
+      : JSON.stringify(value);
+  }
   if (typeof value === "bigint") return `${value}n`;
-  return String(value);
+  const isObject = typeof value === "object" && value !== null;
+  return isObject || typeof value === "function"
+    ? toString.call(value)
+    : String(value);
+}
+
+/** What one of several words stands for. */
+export function choose<Choice>(
+  name: string,
+  value: unknown,
+  choices: Readonly<Record<string, Choice>>,
+): Choice {
+  if (typeof value === "string" && Object.hasOwn(choices, value)) {
+    return choices[value]!;
+  }
+  const words = Object.keys(choices).map((word) => `"${word}"`);
+  throw new TypeError(
+    `Argument "${name}" must be one of ${words.join(", ")}: ${show(value)}`,
+  );
 }
 
 /** An integer from `min` to `max`; `origin` says where the bounds come from. */
@@ -55,8 +81,8 @@ export function checkMode(mode: unknown): asserts mode is number {
 }
 
 /** A file descriptor number. */
-export function checkFd(fd: unknown): asserts fd is number {
-  checkInteger("fd", fd, 0, 0x7fffffff, "int");
+export function checkFd(fd: unknown, name = "fd"): asserts fd is number {
+  checkInteger(name, fd, 0, 0x7fffffff, "int");
 }
 
 // A caller's array may be of a subclass, or have properties of its own, that return
@@ -130,7 +156,12 @@ export function checkBytes(
   value: unknown,
 ): asserts value is Uint8Array<ArrayBuffer> {
   if (isBytes(value)) return;
-  throw new TypeError(`Argument "${name}" must be a Uint8Array`);
+  const hint = typeof value === "string"
+    ? "; a TextEncoder makes one of a string"
+    : "";
+  throw new TypeError(
+    `Argument "${name}" must be a Uint8Array: ${show(value)}${hint}`,
+  );
 }
 
 /** Refuses memory that was closed, or made smaller, before all of it was sent. */

@@ -82,7 +82,7 @@ async function move(
   const sides = new SeveralSource(syscall);
   const count = await attempt(sides, () => {
     // On each try: an object may be closed now, and its number used again.
-    const from = waitableOf(source);
+    const from = waitableOf(source, "source");
     const to = waitableOf(target);
     const other = [from, to].find(({ fd }) => !isPipe(fd));
     const call = () => moveOnce(mover, syscall, from, to);

@@ -79,8 +79,8 @@ leakTest(
       number: `${refused} be a string: 5`,
       undefined: `${refused} be a string: undefined`,
       null: `${refused} be a string: null`,
-      bytes: `${refused} be a string: 97`,
-      URL: `${refused} be a string: file:///tmp/x`,
+      bytes: `${refused} be a string: [object Uint8Array]`,
+      URL: `${refused} be a string: [object URL]`,
     });
   },
 );
@@ -447,7 +447,7 @@ leakTest(
         '"4"': `${type}"4"`,
         "4n": `${type}4n`,
         true: `${type}true`,
-        "[4]": `${type}4`,
+        "[4]": `${type}[object Array]`,
       }, call);
     }
   },
@@ -977,7 +977,7 @@ leakTest(
         for (const value of values) {
           const says = await outcome(() => call(value as Bytes));
           const refused =
-            /^TypeError: Argument "(buffer|bytes|data)" must be a Uint8Array$/;
+            /^TypeError: Argument "(buffer|bytes|data)" must be a Uint8Array: /;
           assert(refused.test(says), `${title}: ${says}`);
         }
       }

@@ -7,6 +7,7 @@ import {
   checkInteger,
   checkMode,
   checkSize,
+  choose,
   cPath,
   viewOf,
 } from "../arguments.ts";
@@ -639,13 +640,9 @@ export class File extends DescriptorOwner {
   seek(offset: number, origin: SeekOrigin = "start"): number {
     const text = "off_t, as an exact number";
     checkInteger("offset", offset, -MAX_OFFSET, MAX_OFFSET, text);
-    if (typeof origin !== "string" || !Object.hasOwn(WHENCE, origin)) {
-      throw new TypeError(
-        'Argument "origin" must be "start", "current" or "end"',
-      );
-    }
+    const whence = choose("origin", origin, WHENCE);
     const { fd, subject } = descriptorOf(this);
-    const at = unistd().lseek(fd, BigInt(offset), WHENCE[origin]);
+    const at = unistd().lseek(fd, BigInt(offset), whence);
     return check(Number(at), "lseek", subject);
   }
 

@@ -1,5 +1,6 @@
 // Timers that are descriptors: timerfd_create(2).
 
+import { choose, show } from "../arguments.ts";
 import { internal } from "../internal.ts";
 import { Descriptor, makeExclusive } from "../kernel/descriptor.ts";
 import { descriptorOfKind } from "../kernel/descriptor_kind.ts";
@@ -103,7 +104,7 @@ function timespecOf(name: string, milliseconds: unknown) {
   if (typeof milliseconds !== "number") {
     throw new TypeError(
       `Argument "${name}" must be a number of milliseconds: ${
-        String(milliseconds)
+        show(milliseconds)
       }`,
     );
   }
@@ -211,13 +212,10 @@ export class TimerFd extends DescriptorOwner {
    */
   static create(options?: TimerFdOptions): TimerFd {
     const { clock = "monotonic" } = options ?? {};
-    if (typeof clock !== "string" || !Object.hasOwn(CLOCKS, clock)) {
-      const names = Object.keys(CLOCKS).join(", ");
-      throw new TypeError(`Argument "clock" must be one of ${names}`);
-    }
+    const id = choose("clock", clock, CLOCKS);
     const { timerfd_create } = sysTimerfd();
     const flags = TFD_CLOEXEC | TFD_NONBLOCK;
-    const fd = check(timerfd_create(CLOCKS[clock], flags), "timerfd_create");
+    const fd = check(timerfd_create(id, flags), "timerfd_create");
     const descriptor = new Descriptor(fd, "timerfd");
     const timer = new TimerFd(internal, descriptor, clock);
     makeExclusive(fd); // until it is handed on

@@ -1,5 +1,6 @@
 // The pages of a mapping: loading and locking them, advice, and which are in memory.
 
+import { choose } from "../arguments.ts";
 import { checkMemory, shortage } from "../kernel/cgroup.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { check, ENOMEM, EPERM, errno, ipcError } from "../libc/errno.ts";
@@ -69,13 +70,7 @@ export function pagesOf(mapping: Mapping, range: RangeOptions): Pages {
 
 /** The number of an advice. Throws a TypeError if there is no such advice. */
 export function adviceOf(advice: unknown): number {
-  if (typeof advice === "string" && Object.hasOwn(ADVICE, advice)) {
-    return ADVICE[advice as MemoryAdvice];
-  }
-  const known = Object.keys(ADVICE).join(", ");
-  throw new TypeError(
-    `Argument "advice" must be one of ${known}: ${String(advice)}`,
-  );
+  return choose("advice", advice, ADVICE);
 }
 
 /** `madvise` */

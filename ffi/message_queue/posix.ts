@@ -7,6 +7,7 @@ import {
   checkInteger,
   checkKept,
   checkMode,
+  choose,
   cName,
   NAME_MAX,
   viewOf,
@@ -168,11 +169,7 @@ function randomName(): string {
 }
 
 function accessOf(options: PosixMessageQueueOpenOptions | undefined): number {
-  const access = options?.access ?? "both";
-  if (Object.hasOwn(ACCESS, access)) return ACCESS[access];
-  throw new TypeError(
-    `Argument "access" must be "both", "receive" or "send": ${String(access)}`,
-  );
+  return choose("access", options?.access ?? "both", ACCESS);
 }
 
 /** A default of /proc/sys/fs/mqueue, at most its maximum. */

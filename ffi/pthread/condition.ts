@@ -7,6 +7,7 @@
 // under the mutex, after pauses. It is never counted in the condition: it cannot miss what
 // was changed under the mutex, and cannot take a signal from another waiter.
 
+import { choose } from "../arguments.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import type { Mapping } from "../kernel/mapping.ts";
@@ -100,16 +101,12 @@ function attributesOf(
   options: PthreadConditionOptions | undefined,
 ): Uint8Array<ArrayBuffer> {
   const { clock = "realtime" } = options ?? {};
-  if (typeof clock !== "string" || !Object.hasOwn(CLOCKS, clock)) {
-    throw new TypeError(
-      `Argument "clock" must be "realtime" or "monotonic": ${String(clock)}`,
-    );
-  }
+  const id = choose("clock", clock, CLOCKS);
   const attr = attributes();
   const c = pthread();
   c.pthread_condattr_init(attr);
   c.pthread_condattr_setpshared(attr, PTHREAD_PROCESS_SHARED);
-  c.pthread_condattr_setclock(attr, CLOCKS[clock]);
+  c.pthread_condattr_setclock(attr, id);
   return attr;
 }
 

@@ -1,5 +1,6 @@
 // PthreadMutex: C's mutex in shared memory.
 
+import { choose } from "../arguments.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import type { Mapping } from "../kernel/mapping.ts";
@@ -99,16 +100,11 @@ function attributesOf(
 ): Uint8Array<ArrayBuffer> {
   const { type = "normal", robust = true, inheritPriority = false } = options ??
     {};
-  if (typeof type !== "string" || !Object.hasOwn(TYPES, type)) {
-    const names = Object.keys(TYPES).join(", ");
-    throw new TypeError(
-      `Argument "type" must be one of ${names}: ${String(type)}`,
-    );
-  }
+  const kind = choose("type", type, TYPES);
   const attr = attributes();
   const c = pthread();
   c.pthread_mutexattr_init(attr);
-  c.pthread_mutexattr_settype(attr, TYPES[type]);
+  c.pthread_mutexattr_settype(attr, kind);
   c.pthread_mutexattr_setpshared(attr, PTHREAD_PROCESS_SHARED);
   if (robust) c.pthread_mutexattr_setrobust(attr, PTHREAD_MUTEX_ROBUST);
   if (inheritPriority) {

@@ -4,6 +4,7 @@
 // and ..._unlock. In the others a thread can spin or wait for ever, without a timeout, for a
 // process that was killed while it handed the lock over.
 
+import { choose } from "../arguments.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import type { Holder, Mapping } from "../kernel/mapping.ts";
@@ -267,16 +268,12 @@ function attributesOf(
   options: PthreadRwLockOptions | undefined,
 ): Uint8Array<ArrayBuffer> {
   const { prefer = "reader" } = options ?? {};
-  if (typeof prefer !== "string" || !Object.hasOwn(KINDS, prefer)) {
-    throw new TypeError(
-      `Argument "prefer" must be "reader" or "writer": ${String(prefer)}`,
-    );
-  }
+  const kind = choose("prefer", prefer, KINDS);
   const attr = attributes();
   const c = pthread();
   c.pthread_rwlockattr_init(attr);
   c.pthread_rwlockattr_setpshared(attr, PTHREAD_PROCESS_SHARED);
-  c.pthread_rwlockattr_setkind_np!(attr, KINDS[prefer]);
+  c.pthread_rwlockattr_setkind_np!(attr, kind);
   return attr;
 }
 

@@ -5,11 +5,9 @@ import { runtime } from "../libc/runtime/mod.ts";
 
 /** The error of a stream that ends within an item. */
 export function endedWithin(count: number, size: number): Error {
-  const part = size === Infinity
-    ? `${count} bytes, before what ends it`
-    : `${count} of ${size} bytes`;
+  const what = size === Infinity ? "up to the delimiter" : `${size} bytes`;
   return new runtime.errors.UnexpectedEof(
-    `Cannot read an item: the stream has ended after ${part}`,
+    `Cannot read ${what}: the stream has ended after ${count} bytes`,
   );
 }
 

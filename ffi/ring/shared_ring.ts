@@ -1,5 +1,6 @@
 // A ring in memory: making one, finding one, and taking part in it.
 
+import { choose } from "../arguments.ts";
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import type { Memory } from "../memory/memory.ts";
@@ -14,6 +15,8 @@ import {
   type Region,
   sizeOf,
 } from "./region.ts";
+
+const KINDS = { one: ONE_TO_ONE, many: MANY_TO_ONE } as const;
 
 /** Where a ring is in its memory. */
 export interface RingOpenOptions {
@@ -125,12 +128,7 @@ export class SharedRing {
    */
   static create(memory: Memory, options?: RingCreateOptions): SharedRing {
     const { producers = "many", offset = 0, capacity } = options ?? {};
-    if (producers !== "one" && producers !== "many") {
-      throw new TypeError(
-        `Argument "producers" must be "one" or "many": ${String(producers)}`,
-      );
-    }
-    const kind = producers === "one" ? ONE_TO_ONE : MANY_TO_ONE;
+    const kind = choose("producers", producers, KINDS);
     return new SharedRing(internal, create(memory, kind, offset, capacity));
   }
 

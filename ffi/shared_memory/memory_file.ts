@@ -1,6 +1,12 @@
 // Memory files: memory that has a descriptor, but no name.
 
-import { checkFd, checkInteger, checkSize, cString } from "../arguments.ts";
+import {
+  checkFd,
+  checkInteger,
+  checkSize,
+  choose,
+  cString,
+} from "../arguments.ts";
 import { heldObjects } from "../inspect/held.ts";
 import type { IpcHolder } from "../inspect/types.ts";
 import { inspectAs } from "../inspect_object.ts";
@@ -157,15 +163,7 @@ function checkExec(mask: number, present: number, file: Descriptor): void {
 
 function maskOf(seals: readonly Seal[]): number {
   let mask = 0;
-  for (const seal of seals) {
-    if (typeof seal !== "string" || !Object.hasOwn(SEALS, seal)) {
-      const known = Object.keys(SEALS).join(", ");
-      throw new TypeError(
-        `Argument "seals" must contain only ${known}: ${String(seal)}`,
-      );
-    }
-    mask |= SEALS[seal];
-  }
+  for (const seal of seals) mask |= choose("seals", seal, SEALS);
   return mask;
 }
 

@@ -45,7 +45,7 @@ export function numbersOf(
   descriptors: readonly DescriptorLike[],
 ): Int32Array<ArrayBuffer> {
   return Int32Array.from(descriptors, (descriptor) => {
-    const { fd } = waitableOf(descriptor);
+    const { fd } = waitableOf(descriptor, "descriptors");
     // A descriptor that was received is forwarded unchanged.
     if (!(descriptor instanceof PassedDescriptor)) makeBlocking(fd);
     return fd;

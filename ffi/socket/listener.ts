@@ -1,6 +1,6 @@
 // Listening sockets: listen(2) and accept4(2).
 
-import { checkInteger } from "../arguments.ts";
+import { checkInteger, choose } from "../arguments.ts";
 import type { IpcHolder } from "../inspect/types.ts";
 import { internal } from "../internal.ts";
 import type { FromFdOptions } from "../kernel/descriptor_owner.ts";
@@ -103,11 +103,7 @@ type Over = (descriptor: SocketDescriptor) => Accepted;
 function kindOf(
   options: Pick<UnixListenOptions, "type"> | undefined,
 ): { type: number; over: Over } {
-  const name = options?.type ?? "stream";
-  if (name === "stream" || name === "seqpacket") return KINDS[name];
-  throw new TypeError(
-    `Argument "type" must be "stream" or "seqpacket": ${String(name)}`,
-  );
+  return choose("type", options?.type ?? "stream", KINDS);
 }
 
 /** Errors after which the next connection can be accepted: this one has failed. */

@@ -16,12 +16,15 @@ export function noDescriptor(target: object): TypeError {
   );
 }
 
-/** The number, checked, and its name in error messages. */
-export function waitableOf(target: DescriptorLike): Waitable {
+/** The number, checked, and its name in error messages. `argument` names the target. */
+export function waitableOf(
+  target: DescriptorLike,
+  argument = "target",
+): Waitable {
   const isObject = typeof target === "object" && target !== null;
   const fd = isObject ? target.fd : target;
   if (isObject && fd === undefined) throw noDescriptor(target);
-  checkFd(fd);
+  checkFd(fd, argument);
   const liveness = isObject ? livenessOf(target) : undefined;
   return { fd, subject: `descriptor ${fd}`, liveness };
 }
