@@ -23,7 +23,7 @@ function factsOf(object: IpcObject): Record<string, string> {
   for (
     const field of [
       "messages",
-      "attached",
+      "attachments",
       "value",
       "count",
       "receiveQueue",

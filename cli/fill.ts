@@ -25,7 +25,7 @@ export function fillOf(object: IpcObject): Fill | null {
         ? null
         : { level: object.value, max: null, unit: "permits" };
     case "sysv-memory":
-      return { level: object.attached, max: null, unit: "attachments" };
+      return { level: object.attachments, max: null, unit: "attachments" };
     case "unix-socket":
       return object.state === "listening"
         ? {

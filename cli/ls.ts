@@ -189,7 +189,7 @@ const FIELDS: Record<IpcKind, readonly Field[]> = {
     ID,
     ...COMMON,
     SIZE,
-    own("NATTCH", "attached"),
+    own("NATTCH", "attachments"),
     field(
       "STATUS",
       (object) =>
@@ -216,7 +216,7 @@ const FIELDS: Record<IpcKind, readonly Field[]> = {
       (object) =>
         object.kind !== "sysv-semaphores" || !object.semaphores ? "-" : String(
           object.semaphores.reduce(
-            (sum, one) => sum + one.waitForMore + one.waitForZero,
+            (sum, { waiters }) => sum + waiters.increase + waiters.zero,
             0,
           ),
         ),
@@ -263,7 +263,7 @@ const FIELDS: Record<IpcKind, readonly Field[]> = {
         ).join("; "),
     ),
   ],
-  eventfd: [NAME, own("COUNT", "count"), own("SEMAPHORE", "semaphore")],
+  eventfd: [NAME, own("COUNT", "value"), own("SEMAPHORE", "semaphore")],
 };
 
 function rowsOf(

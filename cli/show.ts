@@ -68,7 +68,9 @@ export function linesOf(
     ],
   ];
   if (library !== null) {
-    const owner = library.owner === null ? "" : `, owner ${library.owner}`;
+    const owner = library.ownerPid === null
+      ? ""
+      : `, owner ${library.ownerPid}`;
     facts.push(["is a", `${library.class}, ${library.state}${owner}`]);
   }
   for (const [field, value] of Object.entries(object)) {

@@ -45,7 +45,7 @@ export function who(args: readonly string[]): number {
   output.print(output.style.heading(`${pid} ${printable(process.command)}`));
   output.print(
     `user ${userOf(process.uid)}, state ${process.state}, parent ` +
-      `${process.parent}, since ${timeOf(process.started)}`,
+      `${process.parentPid}, since ${timeOf(process.started)}`,
   );
   const columns = ["KIND", "NAME", "ROLES", "FDS", "STATE", "WITH"]
     .map((heading) => ({ heading }));

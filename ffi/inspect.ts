@@ -38,6 +38,7 @@
  * @module
  */
 
+import { choose } from "./arguments.ts";
 import { KINDS, takeSnapshot } from "./inspect/snapshot.ts";
 import type { InspectOptions, IpcKind, IpcSnapshot } from "./inspect/types.ts";
 
@@ -50,6 +51,12 @@ export {
   type SystemLimit,
 } from "./errors.ts";
 export type * from "./inspect/types.ts";
+export type {
+  /** The number of waiters of one semaphore of a set, in all processes together. */
+  SysvSemaphoreWaiters,
+} from "./semaphore/sysv_set.ts";
+
+const BY_NAME = Object.fromEntries(KINDS.map((kind) => [kind, kind]));
 
 /** The kinds that are asked for. */
 function kindsOf(options: InspectOptions | undefined): ReadonlySet<IpcKind> {
@@ -57,18 +64,7 @@ function kindsOf(options: InspectOptions | undefined): ReadonlySet<IpcKind> {
   if (!Array.isArray(kinds)) {
     throw new TypeError('Argument "kinds" must be an array of kinds');
   }
-  const all = new Set<IpcKind>();
-  for (const kind of kinds) {
-    if (!KINDS.includes(kind)) {
-      throw new TypeError(
-        `Argument "kinds" must have these only: ${KINDS.join(", ")}; not ${
-          JSON.stringify(kind) ?? String(kind)
-        }`,
-      );
-    }
-    all.add(kind);
-  }
-  return all;
+  return new Set(kinds.map((kind) => choose("kinds", kind, BY_NAME)));
 }
 
 /**

@@ -94,7 +94,7 @@ leakTest(
     assertEquals(set.semaphores?.map(({ value }) => value), [0, 4]);
     assertEquals(set.semaphores?.[1]?.lastPid, pid);
     const segment = at("sysv-memory", peer.segment);
-    assertEquals([segment.size, segment.attached, segment.creatorPid], [
+    assertEquals([segment.size, segment.attachments, segment.creatorPid], [
       5000,
       1,
       pid,
@@ -135,7 +135,7 @@ leakTest(
       object.kind === "eventfd" && object.holders.some((one) => one.pid === pid)
     );
     assert(event?.kind === "eventfd");
-    assertEquals([event.count, event.semaphore], [7, true]);
+    assertEquals([event.value, event.semaphore], [7, true]);
 
     const listener = at("unix-socket", peer.listener);
     assertEquals(
@@ -184,11 +184,11 @@ const FIELDS: Record<IpcKind, readonly string[]> = {
   "sysv-memory": [
     ...[
       ...SYSV,
-      "attached",
+      "attachments",
       "creatorPid",
       "lastPid",
-      "attachedAt",
-      "detachedAt",
+      "attached",
+      "detached",
     ],
     ...["removed", "resident", "mutexes"],
   ],
@@ -199,7 +199,7 @@ const FIELDS: Record<IpcKind, readonly string[]> = {
       "maxMessages",
       "maxSize",
       "inode",
-      "notifies",
+      "notifyPid",
       "unlinked",
     ],
   ],
@@ -213,7 +213,7 @@ const FIELDS: Record<IpcKind, readonly string[]> = {
     "sendQueue",
   ],
   "file-lock": ["path", "device", "inode", "locks"],
-  eventfd: ["count", "semaphore"],
+  eventfd: ["value", "semaphore"],
 };
 
 leakTest("each object has the fields of its kind, and no others", {
@@ -373,7 +373,7 @@ leakTest(
       const before = found(look(), "sysv-semaphores", first.id);
       assertEquals(before.library, {
         class: "SharedMutex",
-        owner: one.pid,
+        ownerPid: one.pid,
         state: "locked",
         ownerDied: false,
         problem: null,
@@ -494,7 +494,7 @@ leakTest("mutexes of C name their owners, and deadlocks", async () => {
       const { mutexes, verdict, deadlocks } = look();
       const mutex = (offset: number, owner: number, waiter: number) => ({
         offset,
-        owner,
+        ownerPid: owner,
         ownerEnded: false,
         waiters: [waiter],
       });
@@ -603,7 +603,10 @@ leakTest("a lock that is recognised by its content tells its state", () => {
       assertEquals(state()?.state, "read by 2");
     }
     using _guard = lock.lockWriteSync();
-    assertEquals([state()?.class, state()?.owner], ["SharedRwLock", Deno.pid]);
+    assertEquals([state()?.class, state()?.ownerPid], [
+      "SharedRwLock",
+      Deno.pid,
+    ]);
   } finally {
     lock.remove();
   }
@@ -678,7 +681,7 @@ leakTest(
         `consumer ${Deno.pid}, producer ${Deno.pid}`;
       const expected = {
         class: "SharedRing",
-        owner: null,
+        ownerPid: null,
         state,
         ownerDied: false,
         problem: null,
@@ -733,7 +736,7 @@ leakTest("a cell in memory of any kind is recognised by its mark", async () => {
     cell.write({ value: 2 });
     assertEquals(look().library, {
       class: "SequenceCell or SequenceBytes",
-      owner: null,
+      ownerPid: null,
       state: "sequence 4",
       ownerDied: false,
       problem: null,
@@ -859,7 +862,7 @@ leakTest("inspect() agrees with lsipc", {
     );
     assertEquals(
       numbers(size, nattch, cpid, lpid),
-      [two.size, two.attached, two.creatorPid, two.lastPid],
+      [two.size, two.attachments, two.creatorPid, two.lastPid],
     );
     const three = found(snapshot, "sysv-semaphores", set.id);
     const { nsems } = row(rows("-s", "semaphores"), set.id);

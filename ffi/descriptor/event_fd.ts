@@ -208,10 +208,10 @@ export class EventFd extends DescriptorOwner {
    */
   static list(): EventFdEntry[] {
     return heldObjects("eventfd", "list eventfds").map((
-      { name, count, semaphore, holders },
+      { name, value, semaphore, holders },
     ) => ({
       name,
-      value: count === null ? null : BigInt(count),
+      value: value === null ? null : BigInt(value),
       semaphore,
       holders,
     }));

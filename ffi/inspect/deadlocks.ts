@@ -34,15 +34,15 @@ function edgesOf(objects: readonly Unjudged[]): Map<number, Edge[]> {
   };
   for (const object of objects) {
     const { ref, holders, library } = object;
-    if (library?.owner) {
-      const { owner } = library;
+    if (library?.ownerPid) {
+      const { ownerPid: owner } = library;
       for (const { pid, roles } of holders) {
         if (roles.includes("waits")) add(pid, owner, ref);
       }
     }
     if ("mutexes" in object) {
-      for (const { owner, waiters } of object.mutexes) {
-        for (const waiter of waiters) add(waiter, owner, ref);
+      for (const { ownerPid, waiters } of object.mutexes) {
+        for (const waiter of waiters) add(waiter, ownerPid, ref);
       }
     }
     if (object.kind !== "file-lock") continue;

@@ -162,7 +162,7 @@ export class Descriptors {
     const count = field("count");
     const ref = this.#catalogue.add("eventfd", id, {
       name: `eventfd:[${id}]`,
-      count: count === undefined ? null : countOf(count),
+      value: count === undefined ? null : countOf(count),
       semaphore: field("semaphore") === undefined
         ? null
         : field("semaphore") === "1",
@@ -244,7 +244,7 @@ export class Descriptors {
       messages: null,
       maxMessages: null,
       maxSize: null,
-      notifies: null,
+      notifyPid: null,
       unlinked: DELETED.test(target),
     });
     this.#queues.set(inode, ref);

@@ -89,7 +89,7 @@ function lockOf(
   ];
   return {
     class: name,
-    owner,
+    ownerPid: owner,
     state: states.filter(Boolean).join(", "),
     ownerDied,
     problem: null,
@@ -104,7 +104,7 @@ function conditionOf(semaphores: Semaphores): LibraryObject {
   );
   return {
     class: "SharedCondition",
-    owner: null,
+    ownerPid: null,
     state: `${waiters} wait`,
     ownerDied: false,
     problem: null,
@@ -150,7 +150,13 @@ function ringOf({ kind, capacity, used, ...who }: RingSketch): LibraryObject {
   const problem = consumer?.hasEnded === true && used !== null && used > 0
     ? `${used} bytes wait, and its consumer ${consumer.id} has ended`
     : null;
-  return { class: RINGS[kind], owner: null, state, ownerDied: false, problem };
+  return {
+    class: RINGS[kind],
+    ownerPid: null,
+    state,
+    ownerDied: false,
+    problem,
+  };
 }
 
 /** A cell, during a write if its sequence is odd. */
@@ -165,7 +171,7 @@ function cellOf(
     (again === undefined || again().sequence === sequence);
   return {
     class: "SequenceCell or SequenceBytes",
-    owner: null,
+    ownerPid: null,
     state: isOdd
       ? `sequence ${sequence}, a write has begun`
       : `sequence ${sequence}`,

@@ -54,8 +54,8 @@ export function ownerAt(
 export function noteMutexes(draft: Draft, catalogue: Catalogue): void {
   if (!MEMORY_KINDS.includes(draft.kind)) return;
   const mutexes = mutexesIn(draft);
-  for (const { owner, ownerEnded } of mutexes) {
-    if (!ownerEnded) catalogue.note(draft.ref, owner, "owns");
+  for (const { ownerPid, ownerEnded } of mutexes) {
+    if (!ownerEnded) catalogue.note(draft.ref, ownerPid, "owns");
   }
   draft.fields.mutexes = mutexes;
 }
@@ -67,7 +67,7 @@ function mutexesIn({ mutexes, holders }: Draft): InspectedMutex[] {
     if (!hasEnded && !holders.get(process)?.mappings) return [];
     return [{
       offset,
-      owner: process,
+      ownerPid: process,
       ownerEnded: hasEnded,
       waiters: [...waiters].sort((a, b) => a - b),
     }];

@@ -103,7 +103,7 @@ const UNREADABLE = {
   messages: null,
   maxMessages: null,
   maxSize: null,
-  notifies: null,
+  notifyPid: null,
 };
 
 /** What reading a queue tells; opening one has no effect on others. */
@@ -125,7 +125,7 @@ function contentOf(directory: number, file: string) {
       messages: Number(mq_curmsgs),
       maxMessages: Number(mq_maxmsg),
       maxSize: Number(mq_msgsize),
-      notifies: pid === undefined || pid === "0" ? null : Number(pid),
+      notifyPid: pid === undefined || pid === "0" ? null : Number(pid),
     };
   } finally {
     close(fd);

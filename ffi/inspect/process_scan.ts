@@ -240,7 +240,7 @@ export class ProcessScan {
   /** The state of a living program; undefined for a thread of the kernel. */
   #programState(pid: number): string | undefined {
     const process = this.#proc.process(pid);
-    return pid === KTHREADD || process?.parent === KTHREADD
+    return pid === KTHREADD || process?.parentPid === KTHREADD
       ? undefined
       : process?.state;
   }

@@ -105,7 +105,7 @@ export class ProcDirectory implements Disposable {
       .replaceAll("\0", " ");
     return {
       pid,
-      parent: Number(fields[1]),
+      parentPid: Number(fields[1]),
       uid,
       command: line || `[${name}]`,
       name,

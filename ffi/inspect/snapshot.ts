@@ -54,7 +54,7 @@ const PIDS = [
   "lastReceiverPid",
   "creatorPid",
   "lastPid",
-  "notifies",
+  "notifyPid",
 ];
 
 /** Takes a snapshot of objects of some kinds. */

@@ -93,16 +93,16 @@ function maxBytesOf(id: number): number | null {
 
 function addSegments(catalogue: Catalogue): void {
   for (const row of rowsOf(SEGMENTS)) {
-    const [key, id, mode, size, creator, user, attached] = row as Row;
-    const [at, detached, changed, resident] = row.slice(11) as Row;
+    const [key, id, mode, size, creator, user, attachments] = row as Row;
+    const [attached, detached, changed, resident] = row.slice(11) as Row;
     catalogue.add("sysv-memory", id, {
       ...common(key, id, mode, row.slice(7, 11)),
       size,
-      attached,
+      attachments,
       creatorPid: creator,
       lastPid: pidOrNull(user),
-      attachedAt: seconds(at),
-      detachedAt: seconds(detached),
+      attached: seconds(attached),
+      detached: seconds(detached),
       changed: seconds(changed),
       removed: (mode & SHM_DEST) !== 0,
       resident,
@@ -139,8 +139,10 @@ export function semaphoresOf(
   }
   const all = Array.from(values, (value, index) => ({
     value,
-    waitForMore: semctl(id, index, GETNCNT),
-    waitForZero: semctl(id, index, GETZCNT),
+    waiters: {
+      increase: semctl(id, index, GETNCNT),
+      zero: semctl(id, index, GETZCNT),
+    },
     lastPid: semctl(id, index, GETPID),
   }));
   return all.some(({ lastPid }) => lastPid === -1) ? "gone" : all;

@@ -1,5 +1,7 @@
 // The types of a snapshot: what processes share, and who holds it.
 
+import type { SysvSemaphoreWaiters } from "../semaphore/sysv_set.ts";
+
 /** The kinds of objects that {@linkcode inspect} finds. */
 export type IpcKind = IpcObject["kind"];
 
@@ -42,7 +44,7 @@ export interface IpcProcess {
   /** The process id. */
   readonly pid: number;
   /** The process id of its parent. */
-  readonly parent: number;
+  readonly parentPid: number;
   /** The user id that it runs as. */
   readonly uid: number;
   /**
@@ -146,7 +148,7 @@ export interface InspectedMutex {
   /** The offset in the memory. */
   readonly offset: number;
   /** The process that owns it; the thread if it has ended. */
-  readonly owner: number;
+  readonly ownerPid: number;
   /** Whether the owner has ended: a mutex that is not robust stays locked then. */
   readonly ownerEnded: boolean;
   /** The processes that wait. */
@@ -156,15 +158,15 @@ export interface InspectedMutex {
 /** A System V shared memory segment. */
 export interface InspectedSysvMemory extends SysvObjectBase<"sysv-memory"> {
   /** `shm_nattch`: the number of attachments, in all namespaces. */
-  readonly attached: number;
+  readonly attachments: number;
   /** `shm_cpid`: the process that created it; 0 in another PID namespace. */
   readonly creatorPid: number;
   /** `shm_lpid`: the process that attached or detached last; null before the first. */
   readonly lastPid: number | null;
   /** When it was attached last, to a second. */
-  readonly attachedAt: Date | null;
+  readonly attached: Date | null;
   /** When it was detached last, to a second. */
-  readonly detachedAt: Date | null;
+  readonly detached: Date | null;
   /** Whether it is removed, and is freed with its last attachment. */
   readonly removed: boolean;
   /** The number of bytes in memory. */
@@ -177,10 +179,8 @@ export interface InspectedSysvMemory extends SysvObjectBase<"sysv-memory"> {
 export interface InspectedSemaphore {
   /** The value. */
   readonly value: number;
-  /** `GETNCNT`: the number of waiters for a higher value. */
-  readonly waitForMore: number;
-  /** `GETZCNT`: the number of waiters for 0. */
-  readonly waitForZero: number;
+  /** `GETNCNT`, `GETZCNT`: how many wait for a higher value, and for 0. */
+  readonly waiters: SysvSemaphoreWaiters;
   /** `GETPID`: the process that changed it last; 0 before the first. */
   readonly lastPid: number;
 }
@@ -210,7 +210,7 @@ export interface InspectedPosixQueue extends IpcObjectBase<"posix-queue"> {
   /** The inode of the queue. */
   readonly inode: number;
   /** The process that `mq_notify` tells of a message; null without one. */
-  readonly notifies: number | null;
+  readonly notifyPid: number | null;
   /** Whether its name is unlinked. */
   readonly unlinked: boolean;
 }
@@ -321,7 +321,7 @@ export interface InspectedFileLock extends IpcObjectBase<"file-lock"> {
 /** An eventfd. */
 export interface InspectedEventFd extends IpcObjectBase<"eventfd"> {
   /** The counter; a bigint above 2^53, null if it cannot be read. */
-  readonly count: number | bigint | null;
+  readonly value: number | bigint | null;
   /** Whether a read takes 1 only: `EFD_SEMAPHORE`; null if it is not known. */
   readonly semaphore: boolean | null;
 }
@@ -349,7 +349,7 @@ export interface LibraryObject {
    * The process that owns it, of a lock; 0 if it is in another PID namespace; null without
    * one.
    */
-  readonly owner: number | null;
+  readonly ownerPid: number | null;
   /** The state, in a few words. */
   readonly state: string;
   /** Whether an owner has died in it, and the data was not repaired since. */

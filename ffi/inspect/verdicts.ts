@@ -105,10 +105,10 @@ class Judge {
       ? object.mutexes.find(({ ownerEnded }) => ownerEnded)
       : undefined;
     if (mutex === undefined) return undefined;
-    const { offset, owner, waiters } = mutex;
+    const { offset, ownerPid, waiters } = mutex;
     const waiting = waiters.map((pid) => this.#show(pid)).join(", ");
     return stuck(
-      `the owner ${owner} of the mutex at byte ${offset} has ended; ${waiting} waits`,
+      `the owner ${ownerPid} of the mutex at byte ${offset} has ended; ${waiting} waits`,
     );
   }
 
@@ -170,19 +170,20 @@ class Judge {
   }
 
   #sysvMemory(memory: Unjudged<InspectedSysvMemory>): IpcVerdict {
-    const { attached, holders, creatorPid: creator, lastPid, removed } = memory;
-    const { changed, attachedAt, detachedAt } = memory;
-    if (attached > 0) {
+    const { attachments, holders, creatorPid: creator, lastPid, removed } =
+      memory;
+    const { changed, attached, detached } = memory;
+    if (attachments > 0) {
       const by = holders.length > 0
         ? this.#held(memory)!.reason
         : "by processes that cannot be seen";
       const rest = removed ? "; it is removed, and freed with the last" : "";
-      return inUse(`${plural(attached, "attachment")}: ${by}${rest}`);
+      return inUse(`${plural(attachments, "attachment")}: ${by}${rest}`);
     }
     if (creator === 0) {
       return idle("not attached; its creator is in another PID namespace");
     }
-    const later = [attachedAt, detachedAt].filter((date) => date !== null)
+    const later = [attached, detached].filter((date) => date !== null)
       .sort((a, b) => Number(b) - Number(a))[0] ?? null;
     if (this.#lives(creator, changed)) {
       return idle(`not attached; its creator ${this.#show(creator)} lives`);
@@ -201,25 +202,25 @@ class Judge {
     if (semaphores === null) {
       return this.#held(set) ?? idle("it may not be read");
     }
-    if (library?.owner && !this.#lives(library.owner, null)) {
-      return stuck(`it is locked, and its owner ${library.owner} has ended`);
+    if (library?.ownerPid && !this.#lives(library.ownerPid, null)) {
+      return stuck(`it is locked, and its owner ${library.ownerPid} has ended`);
     }
-    if (library?.owner === 0) {
+    if (library?.ownerPid === 0) {
       return inUse("it is locked by a process of another PID namespace");
     }
-    if (library?.owner) {
+    if (library?.ownerPid) {
       return this.#held(set) ??
-        inUse(`its owner ${library.owner} lives, and is hidden`);
+        inUse(`its owner ${library.ownerPid} lives, and is hidden`);
     }
-    const index = semaphores.findIndex(({ lastPid, ...semaphore }) =>
-      semaphore.waitForMore + semaphore.waitForZero > 0 && lastPid !== 0 &&
+    const index = semaphores.findIndex(({ waiters, lastPid }) =>
+      waiters.increase + waiters.zero > 0 && lastPid !== 0 &&
       !this.#lives(lastPid, operated)
     );
     if (index !== -1) {
-      const { waitForMore, waitForZero, lastPid, value } = semaphores[index]!;
+      const { waiters, lastPid, value } = semaphores[index]!;
       return stuck(
         `${
-          plural(waitForMore + waitForZero, "waiter")
+          plural(waiters.increase + waiters.zero, "waiter")
         } for semaphore ${index}, ` +
           `which is ${value}; process ${lastPid}, which changed it last, has ended` +
           (holders.length > 0 ? `; ${this.#list(holders)} waits` : ""),
