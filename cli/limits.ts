@@ -1,7 +1,7 @@
 // limits: every limit of the system for IPC, its use, and where it is set.
 
 import { statfsSync } from "node:fs";
-import { ipcLimits } from "../ffi/limits.ts";
+import { type IpcLimits, ipcLimits } from "../ffi/limits.ts";
 import { inspect } from "../ffi/inspect.ts";
 import { CommandLine } from "./command_line.ts";
 import { EXIT } from "./failure.ts";
@@ -32,114 +32,104 @@ function numberIn(path: string, field = 0): number | null {
 }
 
 /** A limit that sysctl(8) sets, read from its file. */
-function setting(
-  limit: string,
-  name: string,
-  use: number | null = null,
-): Limit {
-  return {
-    limit,
-    use,
-    max: numberIn(`/proc/sys/${name.replaceAll(".", "/")}`),
-    raise: `sysctl ${name}`,
-  };
+function setting(limit: string, name: string): Limit {
+  const max = numberIn(`/proc/sys/${name.replaceAll(".", "/")}`);
+  return row(limit, null, max, `sysctl ${name}`);
 }
 
-/** All limits. */
-function allLimits(): Limit[] {
-  const all = ipcLimits();
-  const {
-    sysvMessageQueues: queues,
-    sysvSharedMemory: memory,
-    sysvSemaphoreSets: sets,
-    posixMessageQueues: posix,
-  } = all;
-  const { objects } = inspect({ kinds: ["posix-queue"] });
+function row(
+  limit: string,
+  use: Limit["use"],
+  max: Limit["max"],
+  raise: string,
+): Limit {
+  return { limit, use, max, raise };
+}
+
+/** The limits of System V objects. */
+function sysvLimits(all: IpcLimits): Limit[] {
+  const queues = all.sysvMessageQueues;
+  const memory = all.sysvSharedMemory;
+  const sets = all.sysvSemaphoreSets;
   const sem = "sysctl kernel.sem (SEMMSL SEMMNS SEMOPM SEMMNI)";
-  const shm = shmSpace();
+  const sysctl = (name: string) => `sysctl kernel.${name}`;
   return [
-    row("System V queues", queues.queues, queues.maxQueues, "kernel.msgmni"),
-    row("bytes of a message", null, queues.maxSize, "kernel.msgmax"),
-    row("bytes of a queue", null, queues.maxBytes, "kernel.msgmnb"),
+    row("System V queues", queues.queues, queues.maxQueues, sysctl("msgmni")),
+    row("bytes of a message", null, queues.maxSize, sysctl("msgmax")),
+    row("bytes of a queue", null, queues.maxBytes, sysctl("msgmnb")),
     row(
       "System V segments",
       memory.segments,
       memory.maxSegments,
-      "kernel.shmmni",
+      sysctl("shmmni"),
     ),
-    row("bytes of a segment", null, memory.maxSize, "kernel.shmmax"),
+    row("bytes of a segment", null, memory.maxSize, sysctl("shmmax")),
     row(
       "pages of all segments",
       memory.pages,
       memory.maxPages,
-      "kernel.shmall",
+      sysctl("shmall"),
     ),
-    { limit: "semaphore sets", use: sets.sets, max: sets.maxSets, raise: sem },
-    {
-      limit: "semaphores of all sets",
-      use: sets.semaphores,
-      max: sets.maxSemaphores,
-      raise: sem,
-    },
-    { limit: "semaphores of a set", use: null, max: sets.maxSize, raise: sem },
-    {
-      limit: "operations of a semop",
-      use: null,
-      max: sets.maxOperations,
-      raise: sem,
-    },
-    row(
-      "POSIX queues",
-      objects.length,
-      posix.maxQueues,
-      "fs.mqueue.queues_max",
-    ),
+    row("semaphore sets", sets.sets, sets.maxSets, sem),
+    row("semaphores of all sets", sets.semaphores, sets.maxSemaphores, sem),
+    row("semaphores of a set", null, sets.maxSize, sem),
+    row("operations of a semop", null, sets.maxOperations, sem),
+  ];
+}
+
+/** The limits of POSIX message queues. */
+function posixLimits({ posixMessageQueues: posix }: IpcLimits): Limit[] {
+  const { objects } = inspect({ kinds: ["posix-queue"] });
+  const sysctl = (name: string) => `sysctl fs.mqueue.${name}`;
+  return [
+    row("POSIX queues", objects.length, posix.maxQueues, sysctl("queues_max")),
     row(
       "messages of a POSIX queue",
       null,
       posix.maxMessages,
-      "fs.mqueue.msg_max",
+      sysctl("msg_max"),
     ),
     row(
       "bytes of a POSIX message",
       null,
       posix.maxSize,
-      "fs.mqueue.msgsize_max",
+      sysctl("msgsize_max"),
     ),
-    {
-      limit: "bytes of a user's POSIX queues",
-      use: null,
-      max: posix.maxBytes,
-      raise: "ulimit -q, or LimitMSGQUEUE= of systemd",
-    },
-    shm,
+    row(
+      "bytes of a user's POSIX queues",
+      null,
+      posix.maxBytes,
+      "ulimit -q, or LimitMSGQUEUE= of systemd",
+    ),
+  ];
+}
+
+/** All limits. */
+function allLimits(): Limit[] {
+  const all = ipcLimits();
+  const files = "/proc/sys/fs/file-nr";
+  return [
+    ...sysvLimits(all),
+    ...posixLimits(all),
+    shmSpace(),
     setting("bytes of a pipe", "fs.pipe-max-size"),
     setting("pages of a user's pipes (soft)", "fs.pipe-user-pages-soft"),
     setting("backlog of a listener", "net.core.somaxconn"),
     setting("datagrams that wait for a socket", "net.unix.max_dgram_qlen"),
-    {
-      limit: "open files of the system",
-      use: numberIn("/proc/sys/fs/file-nr"),
-      max: numberIn("/proc/sys/fs/file-nr", 2),
-      raise: "sysctl fs.file-max",
-    },
-    {
-      limit: "descriptors of a process",
-      use: null,
-      max: softLimit("Max open files"),
-      raise: "ulimit -n, or LimitNOFILE= of systemd",
-    },
+    row(
+      "open files of the system",
+      numberIn(files),
+      numberIn(files, 2),
+      "sysctl fs.file-max",
+    ),
+    row(
+      "descriptors of a process",
+      null,
+      softLimit("Max open files"),
+      "ulimit -n, or LimitNOFILE= of systemd",
+    ),
     setting("mappings of a process", "vm.max_map_count"),
   ];
-}
-
-function row(
-  limit: string,
-  use: number | bigint | null,
-  max: number | bigint | null,
-  name: string,
-): Limit {
-  return { limit, use, max, raise: `sysctl ${name}` };
 }
 
 /** The space of /dev/shm. */
@@ -148,9 +138,9 @@ function shmSpace(): Limit {
   const raise = "mount -o remount,size=... /dev/shm; docker run --shm-size";
   try {
     const { bsize, blocks, bfree } = statfsSync("/dev/shm");
-    return { limit, use: (blocks - bfree) * bsize, max: blocks * bsize, raise };
+    return row(limit, (blocks - bfree) * bsize, blocks * bsize, raise);
   } catch {
-    return { limit, use: null, max: null, raise };
+    return row(limit, null, null, raise);
   }
 }
 

@@ -11,6 +11,7 @@ import { svgOf } from "./graph.ts";
 import { type Graph, graphOf } from "./graph_model.ts";
 import { kindsOf } from "./objects.ts";
 import { standardOutput } from "./output.ts";
+import { listenFor } from "./signals.ts";
 
 export const SERVE_USAGE =
   `Usage: ipc serve [KIND ...] [--port N] [--interval SECONDS]
@@ -62,8 +63,7 @@ export async function serve(args: readonly string[]): Promise<number> {
   const live = new Live(() => inspect({ kinds }), interval);
   const stopped = new AbortController();
   const stop = () => stopped.abort();
-  Deno.addSignalListener("SIGINT", stop);
-  Deno.addSignalListener("SIGTERM", stop);
+  using _listeners = listenFor({ SIGINT: stop, SIGTERM: stop });
   const output = standardOutput(true);
   const server = Deno.serve({
     hostname: HOST,
@@ -77,8 +77,6 @@ export async function serve(args: readonly string[]): Promise<number> {
   }, (request) => handle(request, token, live));
   await server.finished;
   live.end();
-  Deno.removeSignalListener("SIGINT", stop);
-  Deno.removeSignalListener("SIGTERM", stop);
   return EXIT.done;
 }
 

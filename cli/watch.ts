@@ -15,6 +15,7 @@ import {
   terminalSize,
   writeAll,
 } from "./output.ts";
+import { listenFor } from "./signals.ts";
 import { cut, widthOf } from "./table.ts";
 
 export const WATCH_USAGE =
@@ -54,11 +55,12 @@ export async function watch(args: readonly string[]): Promise<number> {
     Deno.env.get("TERM") !== "dumb";
   const interrupted = new AbortController();
   const stop = () => interrupted.abort();
-  Deno.addSignalListener("SIGINT", stop);
-  Deno.addSignalListener("SIGTERM", stop);
   let draw = () => {};
-  const resized = () => draw();
-  Deno.addSignalListener("SIGWINCH", resized);
+  using _listeners = listenFor({
+    SIGINT: stop,
+    SIGTERM: stop,
+    SIGWINCH: () => draw(), // resized
+  });
   if (isTerminal) writeAll(Deno.stdout, ENTER);
   try {
     let before: readonly IpcObject[] | undefined;
@@ -68,34 +70,27 @@ export async function watch(args: readonly string[]): Promise<number> {
       const snapshot = inspect({ kinds });
       const objects = inStates(snapshot.objects, states);
       const changes = changesOf(before ?? objects, objects);
-      const output = standardOutput(!isTerminal);
       if (isTerminal) {
+        const shown = { ...snapshot, objects };
         draw = () =>
           writeAll(
             Deno.stdout,
-            screenOf(
-              { ...snapshot, objects },
-              changes,
-              standardOutput(false),
-            ),
+            screenOf(shown, changes, standardOutput(false)),
           );
         draw();
-      } else if (before === undefined) {
-        for (const text of listOf(snapshot, byState(objects), output, false)) {
-          output.print(text);
-        }
       } else {
-        for (const change of changes.values()) {
-          output.print(changeLine(change, snapshot.time));
-        }
+        const output = standardOutput(true);
+        const lines = before === undefined
+          ? listOf(snapshot, byState(objects), output, false)
+          : [...changes.values()].map((change) =>
+            changeLine(change, snapshot.time)
+          );
+        for (const text of lines) output.print(text);
       }
       before = objects;
     }
   } finally {
     if (isTerminal) writeAll(Deno.stdout, LEAVE);
-    Deno.removeSignalListener("SIGINT", stop);
-    Deno.removeSignalListener("SIGTERM", stop);
-    Deno.removeSignalListener("SIGWINCH", resized);
   }
   return EXIT.done;
 }

@@ -124,7 +124,8 @@ leakTest("PosixMessageQueue.create() makes a queue under a name", () => {
   using queue = PosixMessageQueue.create(name, { maxMessages: 3, maxSize: 9 });
   assertEquals(queue.name, name);
   assertEquals(queue.maxSize, 9);
-  const stat = { maxMessages: 3, maxSize: 9, messages: 0 };
+  const owner = { mode: 0o600, uid: Deno.uid()!, gid: Deno.gid()! };
+  const stat = { maxMessages: 3, maxSize: 9, messages: 0, ...owner };
   assertEquals(queue.stat(), stat);
   using other = PosixMessageQueue.open(name);
   other.sendSync(bytes(7));

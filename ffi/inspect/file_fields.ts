@@ -1,7 +1,7 @@
 // What the status of a file tells of the object that it is.
 
 import { deviceName } from "../kernel/mount_table.ts";
-import type { FileStatus } from "../libc/sys_stat.ts";
+import { type FileStatus, permissionsOf } from "../libc/sys_stat.ts";
 import type { IpcKind } from "./types.ts";
 
 const SEMAPHORE = "sem."; // the prefix of glibc
@@ -28,9 +28,7 @@ export function fileFields(
   changed: Date;
 } {
   return {
-    uid: status.stx_uid,
-    gid: status.stx_gid,
-    mode: status.stx_mode & 0o777,
+    ...permissionsOf(status),
     size: Number(status.stx_size),
     changed: dateIn(status.stx_ctime),
     inode: Number(status.stx_ino),

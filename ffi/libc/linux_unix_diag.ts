@@ -11,7 +11,6 @@ export const UDIAG_SHOW_UID = 0x40;
 export const UNIX_DIAG_NAME = 0;
 export const UNIX_DIAG_PEER = 2;
 export const UNIX_DIAG_RQLEN = 4;
-export const UNIX_DIAG_SHUTDOWN = 6;
 /** Since Linux 5.3; older headers do not have it. */
 export const UNIX_DIAG_UID = 7;
 
@@ -42,14 +41,4 @@ const unixDiagMsgFields = {
 /** struct unix_diag_msg; attributes follow. */
 export const unixDiagMsg: CStruct<typeof unixDiagMsgFields> = cStruct(
   unixDiagMsgFields,
-);
-
-const unixDiagRqlenFields = {
-  udiag_rqueue: "u32",
-  udiag_wqueue: "u32",
-} as const;
-
-/** struct unix_diag_rqlen */
-export const unixDiagRqlen: CStruct<typeof unixDiagRqlenFields> = cStruct(
-  unixDiagRqlenFields,
 );

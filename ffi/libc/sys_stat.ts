@@ -124,6 +124,13 @@ export function setMode(fd: number, mode: number, subject: Subject): void {
   check(sysStat().fchmod(fd, mode | 0), "fchmod", subject);
 }
 
+/** The permission bits, and whose they are. */
+export function permissionsOf(
+  { stx_mode, stx_uid, stx_gid }: FileStatus,
+): Record<"mode" | "uid" | "gid", number> {
+  return { mode: stx_mode & 0o777, uid: stx_uid, gid: stx_gid };
+}
+
 /** Whether two statuses are of one file. */
 export function isSameFile(a: FileStatus, b: FileStatus): boolean {
   return a.stx_ino === b.stx_ino && a.stx_dev_major === b.stx_dev_major &&

@@ -48,7 +48,7 @@ import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import { EFD_CLOEXEC, sysEventfd } from "../libc/sys_eventfd.ts";
 import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
-import { setMode, statusOfFd } from "../libc/sys_stat.ts";
+import { permissionsOf, setMode, statusOfFd } from "../libc/sys_stat.ts";
 import { timespec } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
 import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
@@ -143,7 +143,7 @@ export interface PosixReceiveOptions {
   buffer?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** The status of a POSIX message queue: `struct mq_attr`. */
+/** The status of a POSIX message queue: `struct mq_attr`, and its permissions. */
 export interface PosixMessageQueueStat {
   /** The number of messages in the queue. */
   readonly messages: number;
@@ -151,6 +151,12 @@ export interface PosixMessageQueueStat {
   readonly maxMessages: number;
   /** The maximum number of bytes in a message. */
   readonly maxSize: number;
+  /** The permission bits. */
+  readonly mode: number;
+  /** The user id of the owner. */
+  readonly uid: number;
+  /** The group id of the owner. */
+  readonly gid: number;
 }
 
 const HARD_MSGMAX = 65536; // of the kernel's ipc_namespace.h, as HARD_MSGSIZEMAX is
@@ -238,7 +244,8 @@ function limitOf(
   return resourceLimit("RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE);
 }
 
-function statOf({ fd, subject }: Descriptor): PosixMessageQueueStat {
+/** The attributes of an open queue. */
+function getAttributes({ fd, subject }: Descriptor) {
   const bytes = new Uint8Array(mqAttr.size);
   check(mqueue().mq_getattr(fd, bytes), "mq_getattr", subject);
   const { mq_maxmsg, mq_msgsize, mq_curmsgs } = mqAttr.decode(bytes);
@@ -329,7 +336,7 @@ export class PosixMessageQueue extends DescriptorOwner {
     super(token, "a PosixMessageQueue", descriptor);
     this.#name = name;
     try {
-      this.#maxSize = statOf(descriptor).maxSize;
+      this.#maxSize = getAttributes(descriptor).maxSize;
     } catch (error) {
       descriptor.close();
       throw error;
@@ -583,15 +590,17 @@ export class PosixMessageQueue extends DescriptorOwner {
   }
 
   /**
-   * `mq_getattr(fd, ...)`: returns the status of the queue.
+   * `mq_getattr(fd, ...)`, `fstat(fd, ...)`: returns the status of the queue.
    *
-   * @returns The number of messages, and the limits of the queue.
+   * @returns The number of messages, the limits and the permissions of the queue.
    * @throws {ClosedError} If this object is closed.
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_getattr.3.html | mq_getattr(3)}
    */
   stat(): PosixMessageQueueStat {
-    return statOf(descriptorOf(this));
+    const descriptor = descriptorOf(this);
+    const status = statusOfFd(descriptor.fd, descriptor.subject);
+    return { ...getAttributes(descriptor), ...permissionsOf(status) };
   }
 
   /**
@@ -802,7 +811,8 @@ export class PosixMessageQueue extends DescriptorOwner {
    */
   async notified(options?: WaitOptions): Promise<void> {
     const descriptor = descriptorOf(this);
-    const hasMessage = () => statOf(descriptor).messages > 0 || undefined;
+    const hasMessage = () =>
+      getAttributes(descriptor).messages > 0 || undefined;
     const source = new DescriptorSource(descriptor, POLLIN);
     await attempt(source, hasMessage, limitsOf(options));
   }

@@ -4,7 +4,7 @@ import { notMounted } from "../kernel/not_mounted.ts";
 import { readProc } from "../kernel/proc.ts";
 import { encodeName, namesIn } from "../libc/dirent.ts";
 import { ENOENT, unless } from "../libc/errno.ts";
-import { statusOfPath } from "../libc/sys_stat.ts";
+import { permissionsOf, statusOfPath } from "../libc/sys_stat.ts";
 
 const MOUNTS = "/proc/self/mounts";
 const LIST = "list message queues";
@@ -57,9 +57,7 @@ function entryOf(
   const bytes = readProc(path)?.match(/^QSIZE:(\d+)/)?.[1];
   return {
     name: `/${file}`,
-    mode: status.stx_mode & 0o777,
-    uid: status.stx_uid,
-    gid: status.stx_gid,
+    ...permissionsOf(status),
     bytes: bytes === undefined ? null : Number(bytes),
   };
 }

@@ -40,6 +40,7 @@ import {
 } from "../libc/semaphore.ts";
 import {
   type FileStatus,
+  permissionsOf,
   S_IFMT,
   S_IFREG,
   statusOfPath,
@@ -151,8 +152,7 @@ function entryOf(file: string): PosixSemaphoreEntry | undefined {
   if (status === undefined || !mayBeSemaphore(status) || !isListed(status)) {
     return undefined;
   }
-  const { stx_mode, stx_uid, stx_gid } = status;
-  return { name, mode: stx_mode & 0o777, uid: stx_uid, gid: stx_gid };
+  return { name, ...permissionsOf(status) };
 }
 
 /** An unused name, with the process id in it. */

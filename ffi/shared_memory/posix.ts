@@ -39,6 +39,7 @@ import { runtime } from "../libc/runtime/mod.ts";
 import { sysMman } from "../libc/sys_mman.ts";
 import {
   type FileStatus,
+  permissionsOf,
   S_IFMT,
   S_IFREG,
   setMode,
@@ -133,12 +134,7 @@ function nameOf(fd: number, { stx_nlink }: FileStatus): string {
 }
 
 function statOf(status: FileStatus): PosixSharedMemoryStat {
-  return {
-    size: Number(status.stx_size),
-    mode: status.stx_mode & 0o777,
-    uid: status.stx_uid,
-    gid: status.stx_gid,
-  };
+  return { size: Number(status.stx_size), ...permissionsOf(status) };
 }
 
 /** The entry of a file in /dev/shm; undefined if it is not an object, or is removed. */

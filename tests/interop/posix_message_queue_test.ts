@@ -38,7 +38,8 @@ queueTest("PosixMessageQueue opens the queue of a C program", async () => {
   await say(peer, "create 3 77", "created");
   using queue = PosixMessageQueue.open(name);
   await say(peer, "send 5 0102", "sent");
-  assertEquals(queue.stat(), { maxMessages: 3, maxSize: 77, messages: 1 });
+  const { messages, maxMessages, maxSize, mode } = queue.stat();
+  assertEquals([messages, maxMessages, maxSize, mode], [1, 3, 77, 0o600]);
   assertEquals(queue.receiveSync(), { priority: 5, data: Uint8Array.of(1, 2) });
   using same = PosixMessageQueue.openOrCreate(name, { maxMessages: 1 });
   assertEquals(same.maxSize, 77);
