@@ -266,7 +266,7 @@ export {
   type PosixMessageQueueEntry,
   /** Options of `open()` of a `PosixMessageQueue`. */
   type PosixMessageQueueOpenOptions,
-  /** The status of a POSIX message queue: `struct mq_attr`. */
+  /** The status of a POSIX message queue: `struct mq_attr`, and its permissions. */
   type PosixMessageQueueStat,
   /** Options of `receive()` of a `PosixMessageQueue`, and its siblings. */
   type PosixReceiveOptions,

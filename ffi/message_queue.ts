@@ -86,7 +86,7 @@ export {
   type PosixMessageQueueCreateOptions,
   /** Options of `open()` of a `PosixMessageQueue`. */
   type PosixMessageQueueOpenOptions,
-  /** The status of a POSIX message queue: `struct mq_attr`. */
+  /** The status of a POSIX message queue: `struct mq_attr`, and its permissions. */
   type PosixMessageQueueStat,
   /** Options of `receive()` of a `PosixMessageQueue`, and its siblings. */
   type PosixReceiveOptions,
