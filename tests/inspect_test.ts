@@ -35,6 +35,7 @@ import { scratch, uniqueName } from "./support/names.ts";
 import { reasonAgainst } from "./support/namespaces.ts";
 import { spawn, succeeds } from "./support/process.ts";
 import { noPython, startPython } from "./support/python.ts";
+import { share } from "./support/rounds.ts";
 import { noOtherUser, runAsNobody } from "./support/user.ts";
 
 const NAMED = { c: [noCompiler, noQueueList], python: [noPython] };
@@ -457,11 +458,13 @@ leakTest(
   },
 );
 
-leakTest("mutexes of C name their owners, and deadlocks", async () => {
+leakTest("mutexes of C name their owners, and deadlocks", {
+  soak: "also",
+}, async () => {
   using memory = PosixSharedMemory.create(null, 4096);
   using gate = PosixSemaphore.create(null, 0);
   // Of those that inherit priorities the kernel refuses a deadlock: EDEADLK.
-  const kinds = [{ robust: false }, { robust: true }];
+  const kinds = share([{ robust: false }, { robust: true }], 1);
   try {
     for (const options of kinds) {
       PthreadMutex.init(memory, 64, options);
@@ -1007,7 +1010,7 @@ leakTest("without privileges the snapshot says what it lacks", {
 });
 
 /** Wrappers in which root sees no processes but its own, or only some of them. */
-const HIDING = ["noaccess", "invisible", "ptraceable"].map((hidepid) => [
+const HIDING = ["invisible", "noaccess", "ptraceable"].map((hidepid) => [
   ...["unshare", "--mount", "sh", "-c"],
   `mount -t proc -o hidepid=${hidepid} proc /proc && exec "$0" "$@"`,
   ...["setpriv", "--regid", "65534", "--clear-groups"],
@@ -1017,9 +1020,10 @@ const INSIDE = ["unshare", "--pid", "--fork", "--mount-proc"];
 
 leakTest("a process that /proc hides is not taken for ended", {
   needs: [
-    reasonAgainst("hide processes", [...HIDING[1]!, "true"]),
+    reasonAgainst("hide processes", [...HIDING[0]!, "true"]),
     reasonAgainst("make a PID namespace", [...INSIDE, "true"]),
   ],
+  soak: "also",
 }, async () => {
   using mutex = SharedMutex.create(null);
   using segment = SysvSharedMemory.create(null, 8);
@@ -1027,7 +1031,7 @@ leakTest("a process that /proc hides is not taken for ended", {
   memory.close();
   try {
     using _guard = mutex.lockSync();
-    for (const wrapper of [...HIDING, INSIDE]) {
+    for (const wrapper of share([HIDING[0]!, INSIDE, ...HIDING.slice(1)], 2)) {
       const { stdout } = await runCall(async () => {
         const { inspect } = await import("../ffi/inspect.ts");
         const { objects, unseen } = inspect();
