@@ -1,10 +1,10 @@
-/** Two machines with C programs, bridges and a server that are killed. */
+/** Two machines with C programs; bridges and a server that are killed. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { peerProgram } from "../../tests/interop/peers.ts";
 import { leakTest } from "../../tests/support/leaks.ts";
 import { scratch } from "../../tests/support/names.ts";
 import type { Child } from "../../tests/support/process.ts";
 import { rounds } from "../../tests/support/rounds.ts";
-import { peerProgram } from "../../tests/interop/peers.ts";
 import {
   Machine,
   NatsServer,
@@ -15,9 +15,8 @@ import {
 } from "./support.ts";
 
 const needs = [noServer, noMachines, noCompiler];
-const KEY = "12345"; // of a machine of its own
 
-/** Both sides of a bridge: what is started again when it was killed. */
+/** A bridge of a machine, which is started again when it was killed. */
 class Line implements AsyncDisposable {
   readonly #machine: Machine;
   readonly #args: string[];
@@ -32,7 +31,6 @@ class Line implements AsyncDisposable {
     this.#child = await this.#machine.bridge(...this.#args);
   }
 
-  /** Starts it, whether or not there is a server. */
   async kill(): Promise<void> {
     this.#child!.kill("SIGKILL");
     await this.#child!.ended();
@@ -52,86 +50,109 @@ class Line implements AsyncDisposable {
   }
 }
 
-/** The outgoing and the incoming side. */
-function lines(a: Machine, b: Machine, url: string, directory: string) {
-  const common = ["--subject", "jobs", "--sysv", KEY, "--server", url];
-  return [
-    new Line(a, "out", ...common, "--state", `${directory}/a`),
-    new Line(b, "in", ...common, "--state", `${directory}/b`),
-  ] as const;
+/** Two machines, a server between them, and both sides of a bridge. */
+class Route implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  server!: NatsServer;
+  here!: Machine;
+  there!: Machine;
+  out!: Line;
+  into!: Line;
+
+  static async start(...queue: [string, string]): Promise<Route> {
+    const route = new Route();
+    const stack = route.#stack;
+    const directory = stack.use(scratch());
+    route.server = stack.use(await NatsServer.start(directory.file("js")));
+    route.here = stack.use(await Machine.start());
+    route.there = stack.use(await Machine.start());
+    const common = ["--subject", "jobs", ...queue];
+    const line = (machine: Machine, direction: string) =>
+      stack.use(
+        new Line(
+          machine,
+          ...[direction, ...common, "--server", route.server.url],
+          ...["--state", directory.file(direction)],
+        ),
+      );
+    route.out = line(route.here, "out");
+    route.into = line(route.there, "in");
+    await Promise.all([route.out.start(), route.into.start()]);
+    return route;
+  }
+
+  /** Kills something, or all, and starts it again. */
+  async kill(victim: "out" | "in" | "server" | "all"): Promise<void> {
+    const isHit = (name: string) => victim === name || victim === "all";
+    await Promise.all([
+      isHit("server") && this.server.end(),
+      isHit("out") && this.out.kill(),
+      isHit("in") && this.into.kill(),
+    ]);
+    if (isHit("server")) await this.server.start();
+    await Promise.all([
+      isHit("out") && this.out.start(),
+      isHit("in") && this.into.start(),
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
 }
 
 leakTest(
-  "the sender of one machine, the receiver of another",
-  { needs, limit: 60_000 },
+  "the sender on one machine, the receiver on another",
+  { needs },
   async () => {
-    using directory = scratch();
-    await using server = await NatsServer.start(directory.file("js"));
-    await using here = await Machine.start();
-    await using there = await Machine.start();
-    const [out, into] = lines(here, there, server.url, directory.path);
-    await using _out = out;
-    await using _in = into;
-    await Promise.all([out.start(), into.start()]);
+    await using route = await Route.start("--sysv", "12345");
+    const { here, there } = route;
     await using receiver = there.spawn(await peerProgram("sysv_queue_reader"));
     await using sender = here.spawn(await peerProgram("sysv_queue_writer"));
     assertEquals((await sender.ended()).stdout, "message sent\n");
     assertEquals((await receiver.ended()).stdout, "name : ghkim, age :80\n");
-    assertMatch(await out.stop(), /-> jobs: 1 messages, 22 bytes/);
-    assertMatch(await into.stop(), /: 1 messages, 22 bytes/);
+    assertMatch(await route.out.stop(), /-> jobs: 1 messages, 22 bytes/);
+    assertMatch(await route.into.stop(), /: 1 messages, 22 bytes/);
   },
 );
 
-/** What is killed in each round. */
 const VICTIMS = ["out", "in", "server", "all"] as const;
 
-async function killAll(
-  victim: (typeof VICTIMS)[number],
-  out: Line,
-  into: Line,
-  server: NatsServer,
+/** Sends numbers while something is killed again and again. */
+async function testKills(
+  queue: [string, string],
+  count: number,
+  types: number,
+  kills: number,
 ): Promise<void> {
-  const isHit = (name: string) => victim === name || victim === "all";
-  await Promise.all([
-    isHit("server") && server.end(),
-    isHit("out") && out.kill(),
-    isHit("in") && into.kill(),
-  ]);
-  if (isHit("server")) await server.start();
-  await Promise.all([
-    isHit("out") && out.start(),
-    isHit("in") && into.start(),
-  ]);
+  await using route = await Route.start(...queue);
+  const { here, there } = route;
+  const args = [queue[1], `${count}`, `${types}`];
+  await using receiver = there.spawn(await program("receive_numbers"), args);
+  await receiver.expect("up\n");
+  await using sender = here.spawn(await program("send_numbers"), args);
+  for (let i = 0; i < kills && receiver.alive; i++) {
+    // At any moment.
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 300));
+    await route.kill(VICTIMS[i % VICTIMS.length]!);
+  }
+  assertEquals((await sender.ended()).stdout, `sent ${count}\n`);
+  const { stdout, transcript } = await receiver.ended();
+  assertMatch(stdout, /missing 0, torn 0/, transcript);
+  await route.out.stop();
+  await route.into.stop();
 }
 
 leakTest(
-  "nothing is lost, and the order is kept, when bridges and the server are killed",
-  { needs, soak: "also", limit: 600_000 },
-  async () => {
-    const kills = rounds(4, 24);
-    const count = rounds(8_000, 100_000);
-    const TYPES = 3;
-    using directory = scratch();
-    await using server = await NatsServer.start(directory.file("js"));
-    await using here = await Machine.start();
-    await using there = await Machine.start();
-    const [out, into] = lines(here, there, server.url, directory.path);
-    await using _out = out;
-    await using _in = into;
-    await Promise.all([out.start(), into.start()]);
-    const args = [KEY, `${count}`, `${TYPES}`];
-    await using receiver = there.spawn(await program("receive_numbers"), args);
-    await receiver.expect("up\n");
-    await using sender = here.spawn(await program("send_numbers"), args);
-    for (let i = 0; i < kills && receiver.alive; i++) {
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 300));
-      await killAll(VICTIMS[i % VICTIMS.length]!, out, into, server);
-    }
-    assertEquals((await sender.ended()).stdout, `sent ${count}\n`);
-    const { stdout, transcript } = await receiver.ended();
-    assertMatch(stdout, /missing 0, torn 0/, transcript);
-    console.log(stdout.trim());
-    await out.stop();
-    await into.stop();
-  },
+  "System V: nothing is lost, and the order is kept, whatever is killed",
+  { needs, soak: "also", limit: 300_000 },
+  () =>
+    testKills(["--sysv", "12345"], rounds(8_000, 100_000), 3, rounds(4, 24)),
+);
+
+leakTest(
+  "POSIX: nothing is lost, and the order is kept, whatever is killed",
+  { needs, soak: "also", limit: 300_000 },
+  () =>
+    testKills(["--posix", "/numbers"], rounds(4_000, 50_000), 1, rounds(4, 24)),
 );
