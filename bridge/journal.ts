@@ -6,7 +6,7 @@
 // is created: a full disk is an error at the start, and not a SIGBUS later.
 
 import { Buffer } from "node:buffer";
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { File, FileLock } from "@linux/ipc/descriptor";
 import { MemoryMap } from "@linux/ipc/memory-map";
@@ -138,14 +138,15 @@ class Slots {
 
   /** The slots of a file that exists. */
   static open(path: string): Slots {
-    const map = MemoryMap.open(path);
-    if (map.byteLength >= HEADER) {
+    const isEmpty = statSync(path).size < HEADER;
+    const map = isEmpty ? undefined : MemoryMap.open(path);
+    if (map !== undefined) {
       const { magic, version, slotSize } = map.view(0, header);
       const isRight = magic === MAGIC && version === VERSION &&
         slotSize >= slotHeader.size && slotSize % 8 === 0;
       if (isRight) return new Slots(map);
     }
-    map.close();
+    map?.close();
     throw new BridgeError(
       `${path} is no journal of this program, or is damaged: move it away`,
     );
