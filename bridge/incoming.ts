@@ -68,6 +68,8 @@ export interface IncomingOptions extends StreamOptions {
   readonly ackWait?: number | undefined;
 }
 
+// ms, of an idle server: after two that are missing, messages are asked for again.
+const HEARTBEAT = 1000;
 const LOOK_AGAIN = 200; // ms, at the messages of a predecessor
 const TRY_AGAIN = 200; // ms, to open a queue
 
@@ -251,7 +253,7 @@ class Incoming implements Flow {
         this.#counts.inHand = hand.size;
       },
       max_messages: this.#options.window,
-      idle_heartbeat: 5000,
+      idle_heartbeat: HEARTBEAT,
       abort_on_missing_resource: true,
     });
   }
