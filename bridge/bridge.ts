@@ -84,6 +84,7 @@ export class Bridge implements AsyncDisposable {
   readonly #done: Promise<void>;
   readonly #counts: Counts;
   #said = "";
+  #wasReady = false;
 
   /** Internal: `outgoing()` and its siblings make it. */
   constructor(flow: Flow, options: BridgeOptions, counts: Counts) {
@@ -150,10 +151,11 @@ export class Bridge implements AsyncDisposable {
     }
   }
 
-  /** One connection, from its start to its end; false if there was none. */
+  /** One connection, from its start to its end; false if no message could flow. */
   async #runOnce(): Promise<boolean> {
     const { server = {} } = this.#options;
     let connection: NatsConnection | undefined;
+    this.#wasReady = false;
     try {
       connection = await open(server, `ipc-nats: ${this.name}`);
       this.#counts.connections++;
@@ -167,25 +169,24 @@ export class Bridge implements AsyncDisposable {
       this.#counts.connected = false;
       await connection?.close();
     }
-    return connection !== undefined;
+    return this.#wasReady;
   }
 
   async #run(connection: NatsConnection): Promise<void> {
     const lost = new AbortController();
     connection.closed().then(() => lost.abort(new Error("connection lost")));
-    let isReady = false;
     await this.#flow.run(connection, {
       signal: AbortSignal.any([this.#stopping.signal, lost.signal]),
       counts: this.#counts,
       log: (line) => this.#log(line),
       ready: () => {
-        this.#counts.connected = isReady = true;
+        this.#counts.connected = this.#wasReady = true;
         this.#log(`connected to ${connection.getServer()}`);
         this.#ready.resolve();
       },
     });
     if (!this.#stopping.signal.aborted) {
-      throw new Error(isReady ? "the connection is lost" : "no connection");
+      throw new Error("the connection is lost");
     }
   }
 

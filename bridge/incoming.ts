@@ -260,7 +260,8 @@ class Incoming implements Flow {
 
   /**
    * Waits for the messages that a predecessor had and did not acknowledge, so that those
-   * behind them do not overtake them.
+   * behind them do not overtake them. The server delivers them again after `ackWait`; what
+   * does not come by then is in the hands of another bridge, or gone.
    */
   async #awaitPredecessor(
     server: Server,
@@ -269,11 +270,11 @@ class Incoming implements Flow {
     signal: AbortSignal,
   ): Promise<void> {
     const last = consumer.delivered.stream_seq;
-    const begun = performance.now();
+    const end = performance.now() + this.#ackWait * 3;
     for (let now = consumer; now.ack_floor.stream_seq < last;) {
-      const isLate = performance.now() - begun > this.#ackWait * 2;
+      const isLate = performance.now() > end;
       await this.#acknowledgeOld(server, now, last, hand, isLate);
-      if (hand.countTo(last) >= consumer.num_ack_pending) return;
+      if (isLate || hand.countTo(last) >= consumer.num_ack_pending) return;
       await hand.arrival(signal, LOOK_AGAIN);
       if (signal.aborted) return;
       const { size } = hand; // before the server counts what it has delivered
@@ -283,9 +284,9 @@ class Incoming implements Flow {
   }
 
   /**
-   * Acknowledges what is done: messages that the queue has taken, and, if the others do not
-   * come, those that the stream does not have any more. A server that was killed may wait
-   * for these for ever.
+   * Acknowledges the messages that the queue has taken, and, if the others do not come,
+   * those that the stream does not have any more. A server that was killed may wait for
+   * these for ever.
    */
   async #acknowledgeOld(
     { connection, manager }: Server,

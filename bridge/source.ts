@@ -75,9 +75,9 @@ function isSame(entry: Entry, type: bigint, data: Bytes): boolean {
 }
 
 /** The most bytes that a message of a System V queue can have. */
-export function sysvMaxSize(queue: SysvMessageQueue): number {
+export function sysvMaxSize({ id }: SysvMessageQueue): number {
   const { maxSize } = ipcLimits().sysvMessageQueues; // msgmax
-  return Math.min(queue.stat().maxBytes, maxSize);
+  return Math.min(SysvMessageQueue.stat({ id }).maxBytes, maxSize);
 }
 
 /** What a System V queue is called: by its key, which it keeps. */

@@ -156,3 +156,23 @@ leakTest(
   () =>
     testKills(["--posix", "/numbers"], rounds(4_000, 50_000), 1, rounds(4, 24)),
 );
+
+leakTest(
+  "a queue at the far end that is full for a minute",
+  { needs, soak: true, limit: 300_000 },
+  async () => {
+    await using route = await Route.start("--sysv", "12345");
+    const { here, there } = route;
+    const count = 20_000;
+    const args = ["12345", `${count}`, "3"];
+    await using sender = here.spawn(await program("send_numbers"), args);
+    assertEquals((await sender.ended()).stdout, `sent ${count}\n`);
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    await using receiver = there.spawn(await program("receive_numbers"), args);
+    const { stdout, transcript } = await receiver.ended();
+    const all = `received ${count}, repeated 0, missing 0, torn 0`;
+    assertEquals(stdout, `up\n${all}\n`, transcript);
+    assertMatch(await route.into.stop(), /\d+ stalls/);
+    await route.out.stop();
+  },
+);
