@@ -13,8 +13,9 @@
  */
 
 import { sdNotify } from "@linux/ipc/socket";
-import type { Bridge, BridgeCounters } from "./bridge.ts";
+import type { Bridge } from "./bridge.ts";
 import { planOf, start, UsageError } from "./command_line.ts";
+import { Progress, totals } from "./progress.ts";
 
 const USAGE = `Usage: ipc-nats out QUEUE --subject SUBJECT [OPTION ...]
        ipc-nats in --subject SUBJECT QUEUE [OPTION ...]
@@ -51,51 +52,16 @@ QUEUE:
 FILE is JSON: {"server": {...}, "bridges": [{"direction": "out", "sysv": "12345",
 "subject": "jobs"}, ...]}, with the options as settings: "maxSize" for --max-size.`;
 
-const REFRESH = 1000; // ms
-
-function totals(
-  { messages, bytes, inHand, dropped, aside, stalls, connected }:
-    BridgeCounters,
-): string {
-  const all = [`${messages} messages`, `${bytes} bytes`];
-  if (inHand > 0) all.push(`${inHand} on the way`);
-  if (dropped > 0) all.push(`${dropped} dropped`);
-  if (aside > 0) all.push(`${aside} set aside`);
-  if (stalls > 0) all.push(`${stalls} stalls`);
-  if (!connected) all.push("not connected");
-  return all.join(", ");
-}
-
-/** Shows on a terminal what has flowed; returns what ends that. */
-function showProgress(bridges: readonly Bridge[]): () => void {
-  if (!Deno.stdout.isTerminal()) return () => {};
-  const write = (text: string) =>
-    Deno.stdout.writeSync(new TextEncoder().encode(text));
-  const before = bridges.map(() => 0);
-  const show = () => {
-    for (const [at, bridge] of bridges.entries()) {
-      const counters = bridge.counters;
-      const rate = counters.messages - before[at]!;
-      before[at] = counters.messages;
-      const line = `${bridge.name}: ${rate}/s, ${totals(counters)}`;
-      write(`\x1b[2K${line.slice(0, Deno.consoleSize().columns - 1)}\n`);
-    }
-  };
-  show();
-  const timer = setInterval(() => {
-    write(`\x1b[${bridges.length}A`);
-    show();
-  }, REFRESH);
-  return () => clearInterval(timer);
-}
-
 /** Runs bridges until a signal or an error ends them. Returns the exit code. */
-async function run(bridges: readonly Bridge[]): Promise<number> {
+async function run(
+  bridges: readonly Bridge[],
+  progress: Progress,
+): Promise<number> {
   const stop = () =>
     void bridges.map((bridge) => bridge.stop().catch(() => {}));
   Deno.addSignalListener("SIGTERM", stop);
   Deno.addSignalListener("SIGINT", stop);
-  const endProgress = showProgress(bridges);
+  progress.start(bridges);
   Promise.all(bridges.map(({ ready }) => ready))
     .then(() => sdNotify("READY=1")).catch(() => {});
   // One that cannot go on ends all, so that the service manager sees it.
@@ -106,7 +72,7 @@ async function run(bridges: readonly Bridge[]): Promise<number> {
     })
   );
   const outcomes = await Promise.allSettled(ends);
-  endProgress();
+  progress[Symbol.dispose]();
   for (const bridge of bridges) {
     console.error(`${bridge.name}: ${totals(bridge.counters)}`);
   }
@@ -127,19 +93,20 @@ export async function main(args: readonly string[]): Promise<number> {
     return args.length === 0 ? 2 : 0;
   }
   const bridges: Bridge[] = [];
+  using progress = new Progress();
+  const log = (line: string) => progress.log(line);
   try {
     const { server, bridges: all } = planOf(args);
     for (const settings of all) {
-      bridges.push(start(settings, server, console.error));
+      bridges.push(start(settings, server, log));
     }
-    return await run(bridges);
+    return await run(bridges, progress);
   } catch (error) {
     await Promise.all(bridges.map((bridge) => bridge.stop().catch(() => {})));
     if (!(error instanceof Error)) throw error;
     console.error(error.message);
     const isUsage = error instanceof UsageError ||
-      error instanceof RangeError ||
-      error instanceof TypeError;
+      error instanceof RangeError;
     return isUsage ? 2 : 1;
   }
 }
