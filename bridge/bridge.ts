@@ -1,7 +1,10 @@
 // A running bridge: it connects, passes messages on, and connects again when that fails,
 // until it is stopped or cannot go on.
 
-import type { NatsConnection } from "@nats-io/transport-node";
+import {
+  type NatsConnection,
+  PermissionViolationError,
+} from "@nats-io/transport-node";
 import { open, type ServerOptions } from "./connection.ts";
 import { BridgeError } from "./error.ts";
 import { pause } from "./wait.ts";
@@ -162,6 +165,11 @@ export class Bridge implements AsyncDisposable {
       await this.#run(connection);
     } catch (error) {
       if (error instanceof BridgeError) throw error;
+      if (isForbidden(error)) {
+        throw new BridgeError(
+          `The NATS server refuses: ${(error as Error).message}`,
+        );
+      }
       if (!this.#stopping.signal.aborted) {
         this.#log(`${textOf(error)}; trying again`);
       }
@@ -198,12 +206,18 @@ export class Bridge implements AsyncDisposable {
   }
 }
 
+/** Whether the user may not do that. */
+function isForbidden(error: unknown): boolean {
+  return error instanceof PermissionViolationError ||
+    (error instanceof Error && error.cause instanceof PermissionViolationError);
+}
+
 /** An error in words, with the reason that a connection could not be opened. */
 function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { cause } = error;
-  const reason = cause instanceof Error ? `: ${cause.message}` : "";
-  return `${error.message}${reason}`;
+  const { message, cause } = error;
+  const isNew = cause instanceof Error && cause.message !== message;
+  return isNew ? `${message}: ${cause.message}` : message;
 }
 
 /** Counters at their start. */

@@ -108,7 +108,7 @@ const JOURNAL_BYTES = 1 << 24; // of all messages on the way, about
 const WRONG_LAST_MESSAGE = 10070;
 const TOO_LARGE = 10054;
 const FULL =
-  /maximum (?:bytes|messages)[\w ]* exceeded|insufficient (?:storage )?resources/;
+  /maximum (?:bytes|messages)[\w ]* exceeded|insufficient[\w ]* resources|resource limits exceeded/;
 const STALL = 50; // ms
 
 /** The options that both directions have, checked. */

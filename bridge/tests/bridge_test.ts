@@ -23,6 +23,7 @@ import {
   type Bridge,
   BridgeError,
   incoming,
+  incomingRequests,
   outgoing,
   type StreamOptions,
 } from "../mod.ts";
@@ -353,6 +354,31 @@ leakTest("what is useless to try again ends a bridge", { needs }, async () => {
   queue.remove();
   assertMatch(await endOf(removed), /was removed/);
   assertThrows(() => SysvMessageQueue.fromId(id), IpcError, "EIDRM");
+});
+
+leakTest("permissions that are missing are told", { needs }, async () => {
+  using directory = new Scratch();
+  const config = directory.file(
+    "permissions",
+    `authorization { users: [{
+      user: me, password: secret,
+      permissions: { publish: { deny: ["jobs", "rpc"] }, subscribe: { deny: "rpc" } }
+    }] }`,
+  );
+  await using world = await World.start("-c", config);
+  const server = { servers: world.server.url, user: "me", password: "secret" };
+  using queue = sysvQueue();
+  queue.sendSync(bytes("kept"));
+  const options = world.options({ server });
+  assertMatch(
+    await endOf(outgoing(queue, "jobs", options)),
+    /refuses: .*"jobs"/,
+  );
+  assertMatch(
+    await endOf(incomingRequests("rpc", queue, options)),
+    /refuses: .*"rpc"/,
+  );
+  assertEquals(queue.stat().messages, 1);
 });
 
 leakTest("a queue that is removed is opened again", { needs }, async () => {
