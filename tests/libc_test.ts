@@ -35,6 +35,7 @@ const OTHER_HEADERS: Record<string, string> = {
   AT_STATX_DONT_SYNC: "linux/fcntl.h",
   SYS_futex: "sys/syscall.h",
   SYS_get_robust_list: "sys/syscall.h",
+  SYS_rt_sigprocmask: "sys/syscall.h",
   SYS_msgrcv: "sys/syscall.h",
   SYS_msgsnd: "sys/syscall.h",
   SYS_semtimedop: "sys/syscall.h",

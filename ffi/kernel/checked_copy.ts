@@ -12,6 +12,7 @@
 import { bufferOf, byteLengthOf } from "../arguments.ts";
 import {
   EAGAIN,
+  EFAULT,
   EINTR,
   ENOSYS,
   EPERM,
@@ -27,12 +28,17 @@ import {
 } from "../libc/linux_futex.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import { pointerTo } from "../libc/string.ts";
-import { SYS_futex } from "../libc/sys_syscall.ts";
+import { signal } from "../libc/signal.ts";
+import { SYS_futex, SYS_rt_sigprocmask } from "../libc/sys_syscall.ts";
 import { sysUio } from "../libc/sys_uio.ts";
 
 type Call = "process_vm_readv" | "process_vm_writev";
 
 const FUTEX = BigInt(SYS_futex);
+const SIGPROCMASK = BigInt(SYS_rt_sigprocmask);
+const SIGSET_SIZE = 8n; // bytes
+const NO_OPERATION = -1; // neither SIG_BLOCK nor one of its siblings
+const NULL_PAGE = 8n; // an address at which nothing is mapped
 const { pid } = runtime;
 
 // Two struct iovec: the bytes of the caller, and the memory.
@@ -134,6 +140,29 @@ export function wordIs(
   subject: string,
 ): boolean {
   return futex(address, FUTEX_CMP_REQUEUE, value >>> 0, subject);
+}
+
+// Whether the kernel copies the set before it looks at the operation. Linux does; emulators
+// may not.
+let copiesFirst: boolean | undefined;
+
+/**
+ * Throws EFAULT if the 8 bytes at an address, a multiple of 8, do not exist: a call of
+ * rt_sigprocmask for no operation, for which the kernel copies the bytes and does nothing
+ * with them. It takes a fifth of the time of `wordIs`.
+ */
+export function checkReadable(address: bigint, subject: string): void {
+  copiesFirst ??= !isReadable(NULL_PAGE);
+  if (!copiesFirst) wordIs(address, 0, subject);
+  else if (!isReadable(address)) {
+    throw ipcError(EFAULT, "rt_sigprocmask", subject);
+  }
+}
+
+function isReadable(address: bigint): boolean {
+  const { rt_sigprocmask: call } = signal();
+  call(SIGPROCMASK, NO_OPERATION, address, 0n, SIGSET_SIZE);
+  return errno() !== EFAULT;
 }
 
 /** An operation on a word. */

@@ -15,6 +15,7 @@ import { MREMAP_MAYMOVE, sysMman } from "../libc/sys_mman.ts";
 import { pageSize } from "../libc/unistd.ts";
 import {
   changeWord,
+  checkReadable,
   readBetween,
   readMemory,
   wordIs,
@@ -295,9 +296,17 @@ export class Mapping {
     }
   }
 
-  /** EFAULT if another process has truncated the word at an address. */
+  /** EFAULT if another process has truncated the word at an address, or it has no space. */
   checkWord(address: bigint): void {
     if (this.truncatable) wordIs(address, 0, this.subject);
+  }
+
+  /**
+   * EFAULT if another process has truncated the 8 bytes at an address, a multiple of 8, to
+   * which something was written already.
+   */
+  checkUsed(address: bigint): void {
+    if (this.truncatable) checkReadable(address, this.subject);
   }
 
   /** Whether the word at an offset has this value. */

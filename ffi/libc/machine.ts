@@ -33,6 +33,7 @@ const x86_64 = {
   SYS_preadv2: 327,
   SYS_pwritev2: 328,
   SYS_statx: 332,
+  SYS_rt_sigprocmask: 14,
   SYS_get_robust_list: 274,
   /** struct epoll_event is packed on this machine only. */
   EPOLL_EVENT_PACKED: true,
@@ -71,6 +72,7 @@ const aarch64: typeof x86_64 = {
   SYS_preadv2: 286,
   SYS_pwritev2: 287,
   SYS_statx: 291,
+  SYS_rt_sigprocmask: 135,
   SYS_get_robust_list: 100,
   EPOLL_EVENT_PACKED: false,
   SEMID_DS_PADDED: false,

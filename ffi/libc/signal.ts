@@ -14,6 +14,12 @@ const functions = {
     parameters: ["i64", "i32", "i32", "i32"],
     result: "i32",
   },
+  // long syscall(long number, int how, const sigset_t *set, sigset_t *oldset, size_t sigsetsize)
+  rt_sigprocmask: {
+    name: "syscall",
+    parameters: ["i64", "i32", "usize", "usize", "usize"],
+    result: "i64",
+  },
   // int __libc_current_sigrtmax(void)
   __libc_current_sigrtmax: { parameters: [], result: "i32" },
   // void *dlsym(void *handle, const char *symbol)

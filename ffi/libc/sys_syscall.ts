@@ -32,6 +32,7 @@ export const SYS_renameat2: number = machine.SYS_renameat2;
 export const SYS_statx: number = machine.SYS_statx;
 export const SYS_pidfd_send_signal = 424;
 export const SYS_pidfd_open = 434;
+export const SYS_rt_sigprocmask: number = machine.SYS_rt_sigprocmask;
 export const SYS_get_robust_list: number = machine.SYS_get_robust_list;
 /** Since Linux 5.16; older headers do not have it. */
 export const SYS_futex_waitv = 449;

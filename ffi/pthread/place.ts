@@ -62,7 +62,7 @@ export class Place {
     this.subject = `${type.name} at offset ${offset} of ${mapping.subject}`;
     this.buffer = runtime.bufferAt(address, size);
     const last = address + BigInt(size - 4);
-    this.#last = last >> PAGE === address >> PAGE ? 0n : last;
+    this.#last = last >> PAGE === address >> PAGE ? 0n : last & ~7n;
   }
 
   /** The place of an object in a memory. */
@@ -74,13 +74,15 @@ export class Place {
   checkThere(): void {
     const { mapping } = this;
     if (!mapping.truncatable) return;
-    mapping.checkWord(this.address);
-    if (this.#last !== 0n) mapping.checkWord(this.#last);
+    mapping.checkUsed(this.address);
+    if (this.#last !== 0n) mapping.checkUsed(this.#last);
   }
 
   /** Calls a function of libc that initialises the object. */
   initialise(name: Initialise, attr: Uint8Array<ArrayBuffer>): void {
-    this.checkThere();
+    const { mapping } = this;
+    mapping.checkWord(this.address);
+    if (this.#last !== 0n) mapping.checkWord(this.#last);
     checkCode(pthread()[name](this.address, attr), name, this.subject);
   }
 

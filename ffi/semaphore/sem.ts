@@ -85,7 +85,7 @@ export class Sem {
 
   /** Why processes cannot share it; undefined if they can. */
   get fault(): string | undefined {
-    this.mapping?.checkWord(this.address);
+    this.mapping?.checkUsed(this.address);
     return this.words.fault;
   }
 
@@ -229,7 +229,7 @@ export class Sem {
   /** Whether another process has not truncated the memory. */
   get #isThere(): boolean {
     try {
-      this.mapping?.checkWord(this.address);
+      this.mapping?.checkUsed(this.address);
       return true;
     } catch {
       return false;
@@ -240,7 +240,7 @@ export class Sem {
   #check(syscall: string): void {
     this.closing.checkOpen();
     if (this.mapping?.closed) throw new ClosedError(this.mapping.subject);
-    this.mapping?.checkWord(this.address);
+    this.mapping?.checkUsed(this.address);
     if (!this.isSound) throw ipcError(EINVAL, syscall, this.subject);
   }
 
