@@ -1,4 +1,4 @@
-// What it costs to be told no.
+// The time of an error: calls that the kernel refuses.
 
 import { SysvMessageQueue } from "@linux/ipc/message-queue";
 import { pipe } from "@linux/ipc/pipe";

@@ -1,4 +1,4 @@
-// What the kernel keeps after the end of a process, and nobody wants to.
+// Objects that the kernel would keep after the end of the process: they are removed.
 
 const objects: { remove(): void }[] = [];
 

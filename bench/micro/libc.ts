@@ -1,4 +1,4 @@
-// The yardstick: the same calls with nothing around them.
+// The baseline: the same calls of the C library, with nothing around them.
 
 /** Calls of the C library. */
 export const libc = Deno.dlopen("libc.so.6", {

@@ -1,4 +1,4 @@
-// How people call what the identifiers of the benchmarks name.
+// The names of mechanisms and contenders in tables and charts.
 
 import type { Figure, Machine, Result } from "../harness/results.ts";
 

@@ -1,6 +1,6 @@
 // The objects of a snapshot while it is taken, and who was seen to hold them.
 
-import type { RingSketch } from "../ring/sketch.ts";
+import type { RingSummary } from "../ring/summary.ts";
 import type { IpcHolder, IpcKind, IpcRole } from "./types.ts";
 
 /** The field of a draft that has the content of its memory. It is not of the object. */
@@ -8,7 +8,7 @@ export const CONTENT: unique symbol = Symbol("content");
 
 /** What is in memory; all undefined if nothing is recognised. */
 export interface Content {
-  readonly ring?: RingSketch | undefined;
+  readonly ring?: RingSummary | undefined;
   /** The sequence of a cell. */
   readonly sequence?: number | undefined;
   /** Looks again. */

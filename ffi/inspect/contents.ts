@@ -11,7 +11,7 @@ import { AT_FDCWD, O_NONBLOCK, O_PATH, O_RDONLY } from "../libc/fcntl.ts";
 import { S_IFMT, S_IFREG } from "../libc/sys_stat.ts";
 import { unistd } from "../libc/unistd.ts";
 import { HEAD as CELL_HEAD, MARK, MARK_AT } from "../memory/sequence.ts";
-import { ringIn } from "../ring/sketch.ts";
+import { ringIn } from "../ring/summary.ts";
 import type { Content, ContentReader } from "./catalogue.ts";
 
 /** Reads bytes of memory: as many as are asked for, or undefined. */

@@ -2,7 +2,7 @@
 // its semaphores and their values, a ring or a cell by what is at the beginning of memory.
 
 import { BROADCAST, MANY_TO_ONE, ONE_TO_ONE } from "../ring/region.ts";
-import type { RingSketch } from "../ring/sketch.ts";
+import type { RingSummary } from "../ring/summary.ts";
 import type { Participant } from "../ring/slots.ts";
 import { CONDITION, GATES, MUTEX, RW_LOCK } from "../lock/kinds.ts";
 import { LOCK, type LockKind, MARK, READERS, TURN } from "../lock/lock_set.ts";
@@ -138,7 +138,7 @@ function participants(what: string, all: readonly Participant[]): string[] {
   return [`${what}${all.length > 1 ? "s" : ""} ${shown.join(" ")}${rest}`];
 }
 
-function ringOf({ kind, capacity, used, ...who }: RingSketch): LibraryObject {
+function ringOf({ kind, capacity, used, ...who }: RingSummary): LibraryObject {
   const { consumer, producers } = who;
   const state = [
     used === null

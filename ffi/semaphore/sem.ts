@@ -25,7 +25,7 @@ import { FutexSource, type FutexWord, wakeOne } from "../wait/futexes.ts";
 import { type Limits, remaining } from "../wait/options.ts";
 import { PoolSource } from "../wait/pool.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { Courtesy } from "./courtesy.ts";
+import { Handoff } from "./handoff.ts";
 import { SemWords } from "./sem_words.ts";
 
 // A thread that blocks can lose its wake-up to a waiter that came before it and does not
@@ -63,7 +63,7 @@ export class Sem {
   declare private readonly trywait: (address: bigint) => number;
   declare private readonly sem_post: (address: bigint) => number;
   readonly #queue = new WaiterQueue();
-  private readonly courtesy: Courtesy = new Courtesy();
+  private readonly handoff: Handoff = new Handoff();
   readonly #value = new Int32Array(1);
   #pins = 0; // waits that use the address
 
@@ -106,7 +106,7 @@ export class Sem {
   /** `sem_post(sem)` */
   post(): void {
     if (this.#isSafe() === false) this.#check("sem_post");
-    this.courtesy.released(this.words.mayWake);
+    this.handoff.released(this.words.mayWake);
     const { sem_post } = this;
     if (sem_post(this.address) === 0) return;
     throw ipcError(errno(), "sem_post", this.subject);
@@ -125,7 +125,7 @@ export class Sem {
 
   /** `sem_wait(sem)`, blocking this thread. */
   waitSync(deadline: number): void {
-    if (this.courtesy.isOwed) this.#letOthersGo(deadline);
+    if (this.handoff.isDue) this.#handOff(deadline);
     if (this.tryWait() === undefined) this.#waitSync(deadline);
   }
 
@@ -167,7 +167,7 @@ export class Sem {
 
   /** Waits without blocking the thread, in the order of the calls. */
   wait<T>(done: () => T, limits: Limits): Promise<T> {
-    this.#letOthersGo(limits.deadline);
+    this.#handOff(limits.deadline);
     const tryOnce = () => this.tryWait() && done();
     return attempt(new SemSource(this), tryOnce, limits, this.#queue);
   }
@@ -245,12 +245,12 @@ export class Sem {
   }
 
   /** Waits until another process has what was released last, unless waiters are here. */
-  #letOthersGo(deadline: number): void {
+  #handOff(deadline: number): void {
     if (this.#isGone() || this.#queue.busy) return;
     const words = this.words;
     const isTaken = () =>
       !this.#isThere || words.value === 0 || !words.haveWaiters;
-    this.courtesy.pay(isTaken, deadline);
+    this.handoff.wait(isTaken, deadline);
   }
 
   #word(): FutexWord {

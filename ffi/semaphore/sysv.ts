@@ -10,7 +10,7 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
-import { Courtesy } from "./courtesy.ts";
+import { Handoff } from "./handoff.ts";
 import { Operations } from "./operations.ts";
 import { permit, type SemaphorePermit } from "./permit.ts";
 import type { SetHandle } from "./sysv_handle.ts";
@@ -89,7 +89,7 @@ export class SysvSemaphore {
     else this.#noteWaiters();
     this.#handle.tryOnce(this.#release);
   };
-  readonly #courtesy = new Courtesy();
+  readonly #handoff = new Handoff();
   #noteAt = 0;
   #readAt = 0; // when the clock was read last
   #skip = 0;
@@ -149,7 +149,7 @@ export class SysvSemaphore {
    */
   acquireSync(options?: SyncWaitOptions): SemaphorePermit {
     const deadline = options === undefined ? Infinity : deadlineOf(options);
-    if (this.#courtesy.isOwed) this.#letOthersGo(deadline);
+    if (this.#handoff.isDue) this.#handOff(deadline);
     this.#handle.waitSync(this.#acquire, deadline);
     return permit(this.#giveBack);
   }
@@ -191,7 +191,7 @@ export class SysvSemaphore {
    */
   async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
     const limits = limitsOf(options);
-    this.#letOthersGo(limits.deadline);
+    this.#handOff(limits.deadline);
     return await this.#handle.wait(
       this.#acquire,
       this.#permit,
@@ -235,14 +235,14 @@ export class SysvSemaphore {
     this.#noteAt = now + NOTE_EVERY;
     const { id } = this.#handle;
     const count = sysSem().semctl(id, this.#index, GETNCNT); // best effort
-    this.#courtesy.released(count > 0);
+    this.#handoff.released(count > 0);
   }
 
-  #letOthersGo(deadline: number): void {
+  #handOff(deadline: number): void {
     const { id, closing } = this.#handle;
     if (closing.closed || this.#queue.busy) return;
     const { semctl } = sysSem();
     const isTaken = () => semctl(id, this.#index, GETVAL) <= 0;
-    this.#courtesy.pay(isTaken, deadline);
+    this.#handoff.wait(isTaken, deadline);
   }
 }

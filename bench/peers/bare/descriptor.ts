@@ -1,4 +1,4 @@
-// The yardstick: libc called directly, with nothing around it. Waiting without
+// The baseline: libc called directly, with nothing around it. Waiting without
 // blocking is poll(2) on a thread of the runtime.
 
 import { fill, fillAsync, play, playAsync, task } from "../task.ts";

@@ -1,4 +1,4 @@
-// What a ring tells of itself to a process that has not opened it.
+// A summary of the ring in a memory, for a process that does not take part in it.
 
 import {
   BROADCAST,
@@ -18,8 +18,8 @@ import {
 } from "./region.ts";
 import { type Participant, participantsIn } from "./slots.ts";
 
-/** What a ring tells of itself. */
-export interface RingSketch {
+/** The kind of a ring, how full it is, and who takes part in it. */
+export interface RingSummary {
   readonly kind: RingKind;
   readonly capacity: number;
   /** The bytes that are to be consumed; null for a broadcast, which is not emptied. */
@@ -36,7 +36,7 @@ export interface RingSketch {
 export function ringIn(
   size: number,
   read: (offset: number, length: number) => DataView | undefined,
-): RingSketch | undefined {
+): RingSummary | undefined {
   if (size < HEADER + MIN_CAPACITY) return undefined;
   if (read(0, 8)?.getBigInt64(0, true) !== MAGIC) return undefined;
   const header = read(0, HEADER);
