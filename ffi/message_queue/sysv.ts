@@ -186,7 +186,7 @@ export class SysvMessageQueue implements Disposable {
    * @ignore
    */
   private constructor(token: typeof internal, queue: QueueHandle) {
-    checkInternal(token, "a SysvMessageQueue");
+    checkInternal(token, "SysvMessageQueue");
     this.#queue = queue;
   }
 

@@ -374,7 +374,7 @@ export class SysvRequest {
     data: Uint8Array<ArrayBuffer>,
     replyType: bigint,
   ) {
-    checkInternal(token, "a SysvRequest", "SysvMessageQueue.requests()");
+    checkInternal(token, "SysvRequest", "SysvMessageQueue.requests()");
     this.#service = service;
     this.#type = type;
     this.#data = data;

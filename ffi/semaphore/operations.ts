@@ -90,7 +90,7 @@ export function operationsOf(
     const { index, delta, undo = false } = operations[i]!;
     if (!isWithin(index, 0, size - 1)) {
       const name = `operations[${i}].index`;
-      checkInteger(name, index, 0, size - 1, "the size of the set");
+      checkInteger(name, index, 0, size - 1, "the last one of the set");
     }
     if (!isWithin(delta, -SEMVMX, SEMVMX)) {
       const name = `operations[${i}].delta`;

@@ -100,7 +100,7 @@ export class SetHandle extends SysvObject {
   }
 
   checkIndex(index: unknown): asserts index is number {
-    checkInteger("index", index, 0, this.size - 1, "the size of the set");
+    checkInteger("index", index, 0, this.size - 1, "the last one of the set");
   }
 
   /** `semop(id, ...)`; false when it would have to wait, or was interrupted. */

@@ -8,6 +8,7 @@ import {
   cPath,
   isBytes,
   PATH_MAX,
+  show,
 } from "../arguments.ts";
 import { check, type Subject } from "../libc/errno.ts";
 import { AF_UNIX, sysSocket } from "../libc/sys_socket.ts";
@@ -133,7 +134,9 @@ function abstractName(name: unknown): Uint8Array {
   if (isBytes(name)) return copyOf(name);
   if (typeof name !== "string") {
     throw new TypeError(
-      'Argument "address.abstract" must be a string or a Uint8Array',
+      `Argument "address.abstract" must be a string or a Uint8Array: ${
+        show(name)
+      }`,
     );
   }
   if (!name.isWellFormed()) {
@@ -157,8 +160,14 @@ function isAbstract(address: unknown): address is string {
  */
 export function encodeAddress(address: UnixAddress): Uint8Array<ArrayBuffer> {
   if (isAbstract(address)) address = { abstract: address.slice(1) };
-  if (typeof address !== "object" || address === null) {
+  if (typeof address === "string") {
     return encodePath(cPath(address, "address").subarray(0, -1));
+  }
+  if (typeof address !== "object" || address === null) {
+    throw new TypeError(
+      'Argument "address" must be a string, or an object with "path" or "abstract": ' +
+        show(address),
+    );
   }
   const { path, abstract } = address;
   if (path === undefined) {
