@@ -71,6 +71,10 @@
  *
  * ## More
  *
+ * - [The cookbook](/docs/cookbook.md): whole programs for common tasks.
+ * - [From C](/docs/c-to-api.md): which call of C is what here.
+ * - [Errors](/docs/errors.md): what each one means, and what to do.
+ * - [Deployment](/docs/deployment.md): Docker, Kubernetes, systemd, Alpine, Python.
  * - [Which lock](/docs/which-lock.md) survives what, and costs what.
  * - [The memory model](/docs/memory-model.md): in which order processes see writes.
  * - [The ring format](/docs/ring-format.md), for programs in other languages.
