@@ -26,7 +26,7 @@ refreshed in place: "+" marks what is new, "~" what has changed, "-" what is gon
 there is a line for each change. Ctrl-C ends it.
 
   --interval SECONDS  2 by default, from 0.1
-  --count N           ends after so many looks
+  --count N           ends after N snapshots
   --state STATE       only those that are in-use, idle, orphaned or stuck; several times`;
 
 const MARKS = { new: "+", changed: "~", gone: "-" };
