@@ -7,7 +7,7 @@ import { BufferedReader } from "@linux/ipc/reader";
 import { UnixStream } from "@linux/ipc/socket";
 import { commandLine, main } from "./_cli.ts";
 
-const HELP = `Usage: dbus_call.ts
+const HELP = `Usage: dbus_call.ts [--path PATH]
 
 Prints the names on the message bus of the session, one a line.
 

@@ -6,7 +6,7 @@ import { IpcError, MemoryFile } from "@linux/ipc/shared-memory";
 import { commandLine, main } from "./_cli.ts";
 import { ended, startWith } from "./_process.ts";
 
-const HELP = `Usage: memory_file.ts
+const HELP = `Usage: memory_file.ts [--fd NUMBER]
 
 A parent process hands memory to its child, first as it is, then sealed.
 

@@ -11,7 +11,7 @@ import { File, FileLock } from "@linux/ipc/descriptor";
 import { listenFds, sdNotify, UnixListener } from "@linux/ipc/socket";
 import { commandLine, interrupt, main } from "./_cli.ts";
 
-const HELP = `Usage: on_demand.ts LOCK
+const HELP = `Usage: on_demand.ts LOCK [--idle MILLISECONDS]
 
 Serves the clients of a socket that systemd has passed: each gets a line. Try it with
   systemd-socket-activate -l /tmp/socket deno run -A on_demand.ts /tmp/lock

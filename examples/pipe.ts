@@ -13,7 +13,7 @@ import { commandLine, main, print } from "./_cli.ts";
 import { ended, startWith } from "./_process.ts";
 
 const MAXBUF = 1024;
-const HELP = `Usage: pipe.ts
+const HELP = `Usage: pipe.ts [--read-fd NUMBER]
 
 A parent process sends a message to its child through a pipe.
 

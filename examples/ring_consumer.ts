@@ -4,7 +4,7 @@ import { SharedRing } from "@linux/ipc/ring";
 import { PosixSharedMemory } from "@linux/ipc/shared-memory";
 import { commandLine, main } from "./_cli.ts";
 
-const HELP = `Usage: ring_consumer.ts
+const HELP = `Usage: ring_consumer.ts [--name NAME] [--wait]
 
 Reads ticks and frames from the ring of ring_producer.ts, until that has ended.
 

@@ -6,7 +6,8 @@ import { PosixSharedMemory } from "@linux/ipc/shared-memory";
 import { f64, struct, u32 } from "@linux/ipc/struct";
 import { commandLine, main } from "./_cli.ts";
 
-const HELP = `Usage: ring_producer.ts
+const HELP =
+  `Usage: ring_producer.ts [--name NAME] [--ticks NUMBER] [--frames NUMBER]
 
 Writes ticks, and frames of 1 MiB, 60 per second, into a ring. When the ring is full, it
 waits for the consumer.

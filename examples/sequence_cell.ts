@@ -7,7 +7,7 @@ import { f64, struct, u32 } from "@linux/ipc/struct";
 import { commandLine, main } from "./_cli.ts";
 import { ended, start } from "./_process.ts";
 
-const HELP = `Usage: sequence_cell.ts
+const HELP = `Usage: sequence_cell.ts [--id NUMBER]
 
 One process writes a price again and again, two others read it.
 

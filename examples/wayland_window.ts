@@ -8,7 +8,7 @@ import { MemoryFile } from "@linux/ipc/shared-memory";
 import { commandLine, main } from "./_cli.ts";
 import { DISPLAY, Wayland } from "./_wayland.ts";
 
-const HELP = `Usage: wayland_window.ts
+const HELP = `Usage: wayland_window.ts [--path PATH] [--pictures COUNT]
 
 Shows a moving pattern in a window, until that is closed. Without a screen, start
   weston --backend=headless-backend.so
