@@ -1,4 +1,4 @@
-// Snapshots as JSON: dates as in ISO 8601, big integers as text, no end as null.
+// Snapshots as JSON: dates as in ISO 8601, big integers as text.
 
 import type { IpcObject, IpcSnapshot } from "../ffi/inspect.ts";
 

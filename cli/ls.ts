@@ -258,8 +258,9 @@ const FIELDS: Record<IpcKind, readonly Field[]> = {
       "LOCKS",
       (object) =>
         object.kind !== "file-lock" ? "-" : object.locks.map(
-          ({ type, access, pids, waits }) =>
-            `${waits ? "wait " : ""}${type} ${access} ${pids.join() || "?"}`,
+          ({ type, shared, pids, waits }) =>
+            `${waits ? "wait " : ""}${type} ${shared ? "read" : "write"} ` +
+            (pids.join() || "?"),
         ).join("; "),
     ),
   ],

@@ -159,8 +159,8 @@ leakTest(
     assert(locked.kind === "file-lock");
     assertEquals(locked.inode, peer.locked);
     assertEquals(
-      locked.locks.map(({ type, access, pids }) => [type, access, pids]),
-      [["flock", "write", [pid]]],
+      locked.locks.map(({ type, shared, pids }) => [type, shared, pids]),
+      [["flock", false, [pid]]],
     );
     assert(holder(locked, pid).roles.includes("owns"));
     assertEquals(

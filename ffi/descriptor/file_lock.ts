@@ -362,17 +362,7 @@ export class FileLock {
     return heldObjects("file-lock", "list locks of files").flatMap((
       { path, device, inode, locks },
     ) =>
-      locks.map(({ type, access, start, end, pids, waits }) => ({
-        path,
-        device,
-        inode,
-        type,
-        shared: access === "read",
-        start,
-        length: end === Infinity ? 0 : end - start + 1,
-        pids,
-        waits,
-      }))
+      locks.map(({ number: _, ...lock }) => ({ path, device, inode, ...lock }))
     );
   }
 

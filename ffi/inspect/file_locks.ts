@@ -33,10 +33,10 @@ function parse(line: string): { id: string; lock: LockDraft } | undefined {
     lock: {
       number: Number(number),
       type: TYPES[type!] ?? "posix",
-      access: access === "READ" ? "read" : "write",
+      shared: access === "READ",
       pids: [],
       start: Number(start),
-      end: end === "EOF" ? Infinity : Number(end),
+      length: end === "EOF" ? 0 : Number(end) - Number(start) + 1,
       waits: waits !== undefined,
       recorded: Number(pid),
     },
@@ -69,8 +69,8 @@ export function addFileLocks(catalogue: Catalogue): void {
 /** Whether two lines are of one lock: their numbers differ. */
 function isSame(one: LockDraft, other: LockDraft): boolean {
   return !one.waits && one.type === other.type &&
-    one.access === other.access && one.recorded === other.recorded &&
-    one.start === other.start && one.end === other.end;
+    one.shared === other.shared && one.recorded === other.recorded &&
+    one.start === other.start && one.length === other.length;
 }
 
 /** Notes the locks in the fdinfo of a process; false if there are none. */

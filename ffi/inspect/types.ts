@@ -290,8 +290,8 @@ export interface InspectedLock {
   readonly number: number;
   /** The family: of `flock`, of `fcntl`, or of `fcntl` with `F_OFD_SETLK`. */
   readonly type: "flock" | "posix" | "ofd" | "lease";
-  /** Whether it is shared or exclusive. */
-  readonly access: "read" | "write";
+  /** Whether it is shared (`F_RDLCK`, `LOCK_SH`); exclusive otherwise. */
+  readonly shared: boolean;
   /**
    * The processes that have it, or wait. A lock of an open file (`flock`, `F_OFD_SETLK`) is
    * of all processes that have that open file: those that may be seen. A wait for a lock
@@ -300,8 +300,8 @@ export interface InspectedLock {
   readonly pids: readonly number[];
   /** The first byte. */
   readonly start: number;
-  /** The last byte; Infinity for the end of the file. */
-  readonly end: number;
+  /** The number of bytes; 0 for all up to the end of the file. */
+  readonly length: number;
   /** Whether it is a wait for the others, not a lock. */
   readonly waits: boolean;
 }
