@@ -3,7 +3,7 @@
  * module exports. Each in a process of its own, of which nothing is left to tell
  * when it is wrong: SIGSEGV, SIGBUS, or memory that has another owner by then.
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { inChild } from "./support/child.ts";
 import { leakTest } from "./support/leaks.ts";
 import { rounds } from "./support/rounds.ts";
@@ -436,3 +436,111 @@ leakTest("Workers that are ended leave the memory in its place", async () => {
   }, { argument: MODULE });
   assertEquals(told, 0);
 });
+
+leakTest(
+  "What another thread overwrites meanwhile leads to errors at worst",
+  { soak: "also" },
+  async () => {
+    const calls = await inChild(async ([module, count]: [string, number]) => {
+      const ipc = await import("../mod.ts");
+      const { outcome } = await import("./support/child.ts");
+      const source = `
+        import { Memory } from "${module}";
+        self.onmessage = ({ data }) => {
+          const { int32 } = Memory.adopt(data).atomics;
+          const values = [0, 1, -1, 8, 64, 0x7fffffff, -0x80000000];
+          const any = (count) => Math.floor(Math.random() * count);
+          self.postMessage("ready");
+          while (int32[0] === 0) { // the first word is for the end
+            for (let i = 0; i < 50; i++) {
+              const at = 16 + any(int32.length - 16);
+              int32[at] = any(2) ? values[any(values.length)] : any(2 ** 32);
+            }
+          }
+          self.postMessage("over");
+        };`;
+      const url = URL.createObjectURL(
+        new Blob([source], { type: "text/javascript" }),
+      );
+      const map = ipc.MemoryMap.anonymous(32_768);
+      const worker = new Worker(url, { type: "module" });
+      const told = () => new Promise((resolve) => worker.onmessage = resolve);
+      const ready = told();
+      worker.postMessage(map.share());
+      await ready;
+      const timeout = 0;
+      let calls = 0;
+      const attempt = async (call: () => unknown) => {
+        calls++;
+        await outcome(call);
+      };
+      /** Makes an object, or finds one in the bytes, and uses it. */
+      const use = async <T>(
+        init: () => T,
+        at: () => T,
+        ...uses: ((object: T) => unknown)[]
+      ) => {
+        for (const make of [init, at]) {
+          await attempt(async () => {
+            const object = make();
+            for (const use of uses) await attempt(() => use(object));
+          });
+        }
+      };
+      for (let round = 0; round < count; round++) {
+        const options = {
+          robust: round % 2 === 0,
+          inheritPriority: round % 3 === 0,
+        };
+        await use(
+          () => ipc.PthreadMutex.init(map, 1024, options),
+          () => ipc.PthreadMutex.at(map, 1024),
+          (mutex) => mutex.lockSync({ timeout }).release(),
+          async (mutex) => (await mutex.lock({ timeout })).release(),
+        );
+        await use(
+          () => ipc.PthreadRwLock.init(map, 2048),
+          () => ipc.PthreadRwLock.at(map, 2048),
+          (lock) => lock.tryLockRead()?.release(),
+          async (lock) => (await lock.lockWrite({ timeout })).release(),
+        );
+        await use(
+          () => ipc.PthreadBarrier.init(map, 4096, { count: 2 }),
+          () => ipc.PthreadBarrier.at(map, 4096),
+          (barrier) => barrier.waitSync({ timeout }),
+          (barrier) => barrier.wait({ timeout }),
+        );
+        const bytes = map.bytes.subarray(5120, 5152);
+        await use(
+          () => ipc.PosixSemaphore.init(bytes, 1),
+          () => ipc.PosixSemaphore.at(bytes),
+          (semaphore) => semaphore.acquireSync({ timeout }).release(),
+          async (semaphore) => (await semaphore.acquire({ timeout })).release(),
+        );
+        const cell = new ipc.SequenceBytes(map, 6144, 64);
+        await attempt(() => cell.write(new Uint8Array(64)));
+        await attempt(() => cell.read({ timeout }));
+        const ring = { offset: 8192, capacity: 1024 };
+        await use(
+          () => ipc.SharedRing.create(map, ring),
+          () => ipc.SharedRing.open(map, ring),
+          (ring) => {
+            using producer = ring.producer();
+            using consumer = ring.consumer();
+            for (let i = 0; i < 4; i++) {
+              producer.tryWrite(new Uint8Array(99));
+              producer.tryClaim(8)?.abort();
+              consumer.tryRead(({ bytes }) => bytes.at(-1));
+            }
+          },
+        );
+      }
+      const over = told();
+      map.atomics.int32[0] = 1;
+      await over;
+      worker.terminate();
+      return calls;
+    }, { argument: [MODULE, rounds(40, 2_000)] });
+    assert(calls > 0);
+  },
+);

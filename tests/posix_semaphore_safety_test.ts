@@ -10,6 +10,8 @@ import {
   SysvSemaphoreSet,
 } from "../ffi/semaphore.ts";
 import { SharedCondition, SharedMutex, SharedRwLock } from "../ffi/lock.ts";
+import { placeOf } from "../ffi/kernel/mapping.ts";
+import { wakeOne } from "../ffi/wait/futexes.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
 import { assertPrinted } from "./support/asserts.ts";
 import { compile, noCompiler } from "./support/c.ts";
@@ -22,6 +24,7 @@ import { settled, soon } from "./support/waits.ts";
 
 const SIZE = PosixSemaphore.size;
 const WAITERS = 1; // the place in a sem_t of how many wait
+const PRIVATE = 2; // the place of a flag of futex(2)
 
 // --- Closing, resizing and overwriting under a wait --------------------------
 
@@ -136,6 +139,35 @@ leakTest("PosixSemaphore refuses what has been overwritten", async () => {
   assertEquals(told.length, 8);
   for (const text of told) assert(text.includes("(EINVAL)"), text);
 });
+
+leakTest(
+  "PosixSemaphore that is overwritten while a thread blocks is EINVAL",
+  async () => {
+    using dir = scratch();
+    const path = dir.file("map");
+    using map = MemoryMap.create(path, 64);
+    using _semaphore = PosixSemaphore.init(map.bytes, 0);
+    await using child = spawnCall(async (path: string) => {
+      const { PosixSemaphore } = await import("../ffi/semaphore.ts");
+      const { MemoryMap } = await import("../ffi/memory_map.ts");
+      using map = MemoryMap.open(path);
+      using semaphore = PosixSemaphore.at(map.bytes);
+      try {
+        semaphore.acquireSync();
+      } catch (error) {
+        console.log((error as { code: string }).code);
+      }
+    }, { argument: path });
+    const words = new Int32Array(map.bytes.buffer);
+    await child.until(() => words[WAITERS] === 1, "wait");
+    words[PRIVATE] = 65; // with which futex(2) fails, and libc would end the process
+    await child.until(() => {
+      wakeOne(placeOf("bytes", map.bytes).address);
+      return child.stdout !== "";
+    }, "error");
+    assertPrinted(await child.ended(), "EINVAL");
+  },
+);
 
 // --- Workers that are terminated ---------------------------------------------
 

@@ -169,6 +169,7 @@ export const ENOMSG = 42;
 export const EIDRM = 43;
 export const EPROTO = 71;
 export const EBADMSG = 74;
+export const EOVERFLOW = 75;
 export const ENOTSOCK = 88;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;

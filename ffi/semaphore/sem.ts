@@ -1,9 +1,10 @@
 // One sem_t in shared memory: the calls of libc on it, and waiting for it.
 //
-// An asynchronous wait sleeps on the futex word of glibc's semaphore, and takes a permit
-// on the thread of JavaScript. It is counted as a waiter in the same way as sem_wait
-// counts itself, so that sem_post of any program wakes it. Without a view of the word it
-// backs off. The count of a killed process costs each sem_post a system call, no more.
+// A wait sleeps on the futex word of glibc's semaphore, and takes a permit on the thread of
+// JavaScript. It is counted as a waiter in the same way as sem_wait counts itself, so that
+// sem_post of any program wakes it. Without a view of the word a wait that blocks calls
+// libc, and others back off. The count of a killed process costs each sem_post a system
+// call, no more.
 
 import { ClosedError } from "../errors.ts";
 import {
@@ -11,13 +12,21 @@ import {
   EAGAIN,
   EINTR,
   EINVAL,
+  EOVERFLOW,
   errno,
   ETIMEDOUT,
   ipcError,
 } from "../libc/errno.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { semaphore as libc } from "../libc/semaphore.ts";
-import { CLOCK_MONOTONIC, monotonicIn, realtimeIn } from "../libc/time.ts";
+import { FUTEX_WAIT, linuxFutex } from "../libc/linux_futex.ts";
+import { SYS_futex } from "../libc/sys_syscall.ts";
+import {
+  CLOCK_MONOTONIC,
+  durationOf,
+  monotonicIn,
+  realtimeIn,
+} from "../libc/time.ts";
 import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
 import { Closing } from "../kernel/closing.ts";
 import type { Liveness } from "../kernel/liveness.ts";
@@ -27,6 +36,8 @@ import { PoolSource } from "../wait/pool.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { Handoff } from "./handoff.ts";
 import { SemWords } from "./sem_words.ts";
+
+const FUTEX = BigInt(SYS_futex);
 
 // A thread that blocks can lose its wake-up to a waiter that came before it and does not
 // take what it is woken for: an asynchronous wait of this thread, or one of a terminated
@@ -46,6 +57,12 @@ function timedWait(address: bigint, milliseconds: number): number {
   return sem_clockwait === null
     ? sem_timedwait(address, realtimeIn(milliseconds))
     : sem_clockwait(address, CLOCK_MONOTONIC, monotonicIn(milliseconds));
+}
+
+/** `futex(word, FUTEX_WAIT, 0, time)`: blocks this thread while the value is 0. */
+function sleepOn(address: bigint, milliseconds: number): void {
+  const { futex } = linuxFutex();
+  futex(FUTEX, address, FUTEX_WAIT, 0, durationOf(milliseconds));
 }
 
 /**
@@ -107,9 +124,24 @@ export class Sem {
   post(): void {
     if (this.#isSafe() === false) this.#check("sem_post");
     this.handoff.released(this.words.mayWake);
+    if (this.words.mustWake) {
+      this.#postAndWake();
+      return;
+    }
     const { sem_post } = this;
     if (sem_post(this.address) === 0) return;
     throw ipcError(errno(), "sem_post", this.subject);
+  }
+
+  /**
+   * The same where there may be waiters. libc wakes them as the words say, and ends the
+   * process if another one overwrites the words during the call.
+   */
+  #postAndWake(): void {
+    if (!this.words.post()) {
+      throw ipcError(EOVERFLOW, "sem_post", this.subject);
+    }
+    wakeOne(this.address);
   }
 
   /** `sem_trywait(sem)`; undefined when the value is 0. */
@@ -130,6 +162,34 @@ export class Sem {
   }
 
   #waitSync(deadline: number): void {
+    if (this.words.wake) this.#sleepSync(deadline);
+    else this.#libcWaitSync(deadline);
+  }
+
+  /** Blocks as libc does, which ends the process if another one overwrites the words. */
+  #sleepSync(deadline: number): void {
+    let retry = FIRST_RETRY;
+    let taken = false;
+    const mayMissPost = this.#mayMissPost; // before this wait is counted
+    const sleep = () => {
+      const left = deadline === Infinity ? Infinity : remaining(deadline);
+      sleepOn(this.address, Math.min(left, mayMissPost ? retry : LAST_RETRY));
+      retry = Math.min(2 * retry, LAST_RETRY);
+    };
+    this.words.enter();
+    try {
+      attemptSync(this.subject, () => this.tryWait(), sleep, deadline);
+      taken = true;
+    } finally {
+      if (this.#isThere) {
+        this.words.leave();
+        // This wait may have consumed the wake-up of another waiter.
+        if (!taken && this.words.value > 0) wakeOne(this.address);
+      }
+    }
+  }
+
+  #libcWaitSync(deadline: number): void {
     let taken: true | undefined;
     let retry = FIRST_RETRY;
     attemptSync(

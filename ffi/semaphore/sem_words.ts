@@ -3,7 +3,7 @@
 
 import { isMusl, mayView } from "../libc/library.ts";
 import { runtime } from "../libc/runtime/mod.ts";
-import { SIZEOF_SEM_T } from "../libc/semaphore.ts";
+import { SEM_VALUE_MAX, SIZEOF_SEM_T } from "../libc/semaphore.ts";
 import { copyFrom } from "../libc/string.ts";
 
 // struct new_sem of glibc, on machines with 64-bit atomics. `uint64_t data` has the
@@ -71,10 +71,12 @@ export class SemWords {
   readonly #address: bigint;
   declare private readonly int32: Int32Array;
   readonly #bigInt64: BigInt64Array | undefined;
+  readonly #isGlibc: boolean; // and its words can be viewed
 
   constructor(address: bigint) {
     this.#address = address;
     this.int32 = noWords;
+    this.#isGlibc = mayView() && !isMusl();
     if (!mayView()) return;
     const buffer = runtime.bufferAt(address, SIZEOF_SEM_T);
     this.int32 = new Int32Array(buffer);
@@ -116,9 +118,27 @@ export class SemWords {
     return this.int32[WAITERS] !== 0 && this.wake;
   }
 
+  /** Whether there are waiters, and the place of their number is known. */
+  get mustWake(): boolean {
+    return this.int32[WAITERS] !== 0 && this.#isGlibc;
+  }
+
   /** Whether there may be other waiters: true without a view. */
   get haveWaiters(): boolean {
     return this.int32[WAITERS] !== 0;
+  }
+
+  /** Adds one to the value; false if it is SEM_VALUE_MAX. */
+  post(): boolean {
+    const { int32 } = this;
+    for (;;) {
+      const before = Atomics.load(int32, VALUE);
+      if (before === SEM_VALUE_MAX) return false;
+      const after = (before + 1) | 0;
+      if (Atomics.compareExchange(int32, VALUE, before, after) === before) {
+        return true;
+      }
+    }
   }
 
   /** Adds one waiter. */

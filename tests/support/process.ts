@@ -99,7 +99,8 @@ export class Child implements AsyncDisposable {
     this.#limit = limit;
     this.#process = new Deno.Command(command, {
       args,
-      env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
+      // A locale that is not installed has shells complain on stderr.
+      env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", LC_ALL: "C", ...env },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
