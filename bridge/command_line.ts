@@ -43,16 +43,17 @@ const dashed = (name: string) =>
 
 /** Reads the arguments: `out`, `in`, or `run FILE`. */
 export function planOf(args: readonly string[]): Plan {
-  const texts = [...KEYS.text.slice(1), ...KEYS.number].map(dashed);
+  const options = [...KEYS.text.slice(1), ...KEYS.number].map(dashed);
+  const values = [...options, "server", "credentials"];
   const parsed = parseArgs([...args], {
-    string: [...texts, "server", "credentials", "_"],
+    string: [...values, "_"],
+    collect: values,
     boolean: ["requests", "existing-stream", "help"],
-    collect: ["server"],
     unknown(argument, name) {
       if (name === undefined) return true;
       throw new UsageError(`There is no option ${argument}`);
     },
-  }) as Record<string, unknown> & { _: string[] };
+  }) as Parsed;
   const [command, ...words] = parsed._;
   const server = serverOf(parsed);
   if (command === "run") {
@@ -65,28 +66,43 @@ export function planOf(args: readonly string[]): Plan {
   if (words.length > 0) {
     throw new UsageError(`There is an argument too many: ${words[0]}`);
   }
-  const settings: Record<string, unknown> = { direction: command };
-  for (const key of [...KEYS.text.slice(1), ...KEYS.number]) {
-    const value = parsed[dashed(key)];
-    if (value === undefined) continue;
-    if (value === "" || Array.isArray(value)) {
-      throw new UsageError(`--${dashed(key)} needs one value`);
-    }
-    const isNumber = (KEYS.number as readonly string[]).includes(key);
-    settings[key] = isNumber ? Number(value) : value;
+  return { server, bridges: [settingsOf(command, parsed)] };
+}
+
+/** What parseArgs returns: options with values have a list of them. */
+type Parsed = Record<string, unknown> & { _: string[] };
+
+/** The value of an option; undefined if it is not given. */
+function valueOf(parsed: Parsed, option: string): string | undefined {
+  const all = parsed[option] as string[] | undefined ?? [];
+  if (all.length > 1 || all[0] === "") {
+    throw new UsageError(`--${option} needs one value`);
+  }
+  return all[0];
+}
+
+function settingsOf(direction: string, parsed: Parsed): Settings {
+  const settings: Record<string, unknown> = { direction };
+  for (const key of KEYS.text.slice(1)) {
+    const value = valueOf(parsed, dashed(key));
+    if (value !== undefined) settings[key] = value;
+  }
+  for (const key of KEYS.number) {
+    const value = valueOf(parsed, dashed(key));
+    if (value !== undefined) settings[key] = Number(value);
   }
   if (parsed["existing-stream"]) settings["create"] = false;
   if (parsed["requests"]) settings["requests"] = true;
-  return { server, bridges: [checked(settings)] };
+  return checked(settings);
 }
 
 /** The server: options first, then the variables that the programs of NATS have. */
-function serverOf(parsed: Record<string, unknown>): ServerOptions {
+function serverOf(parsed: Parsed): ServerOptions {
   const { NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS } =
     process.env;
   const given = parsed["server"] as string[] | undefined ?? [];
   const servers = given.length > 0 ? given : NATS_URL?.split(",");
-  const credentials = parsed["credentials"] as string | undefined ?? NATS_CREDS;
+  const credentials = valueOf(parsed, "credentials") ?? NATS_CREDS;
   return {
     servers,
     credentials,

@@ -251,7 +251,7 @@ leakTest(
     await using world = await World.start();
     using from = sysvQueue();
     using to = sysvQueue();
-    const count = 3000;
+    const count = 1000;
     await using _out = outgoing(from, "jobs", world.options());
     await using into = incoming("jobs", to, world.options());
     const seen = new Set<number>();
