@@ -541,3 +541,51 @@ leakTest(
     await connection.close();
   },
 );
+
+leakTest(
+  "bridges with one durable name share the messages",
+  { needs },
+  async () => {
+    await using world = await World.start();
+    using from = sysvQueue();
+    using one = sysvQueue();
+    using other = sysvQueue();
+    await using _out = outgoing(from, "jobs", world.options());
+    const make = (queue: SysvMessageQueue, state: string) =>
+      incoming(
+        "jobs",
+        queue,
+        world.options({ state: world.directory.file(state), window: 4 }),
+      );
+    // A second bridge with the same files would write into them, too.
+    await using _one = make(one, "one");
+    assertThrows(() => make(one, "one"), BridgeError, "Another bridge uses");
+    await _one.ready;
+    const count = 400;
+    const seen: number[] = [];
+    const collect = () => {
+      for (const queue of [one, other]) {
+        for (let message; (message = queue.tryReceive()) !== undefined;) {
+          seen.push(new DataView(message.data.buffer).getUint32(0));
+        }
+      }
+      return seen.length;
+    };
+    for (let i = 0; i < count / 2; i++) await from.send(numbered(i));
+    await using _other = make(other, "other"); // it waits for nobody for long
+    for (let i = count / 2; i < count; i++) {
+      await from.send(numbered(i));
+      collect();
+    }
+    await until(() => collect() >= count, "all messages");
+    const expected = Array.from({ length: count }, (_, at) => at);
+    assertEquals(seen.toSorted((a, b) => a - b), expected);
+  },
+);
+
+/** Four bytes with a number. */
+function numbered(number: number): Uint8Array {
+  const data = new Uint8Array(4);
+  new DataView(data.buffer).setUint32(0, number);
+  return data;
+}
