@@ -37,8 +37,9 @@ import {
   type WaitTarget,
   waitWritable,
 } from "../ffi/wait.ts";
+import { attempt } from "../ffi/wait/attempt.ts";
 import { NO_LIMITS } from "../ffi/wait/options.ts";
-import { pendingWaits, ready } from "../ffi/wait/reactor.ts";
+import { DescriptorSource, pendingWaits } from "../ffi/wait/reactor.ts";
 import { isOverdue, yieldToEventLoop } from "../ffi/wait/yield.ts";
 import { outcome } from "./support/asserts.ts";
 import { utf8 } from "./support/bytes.ts";
@@ -466,15 +467,15 @@ leakTest(
     using one = pipe();
     const two = pipe();
     // Woken first, this takes what has come, and closes the other.
-    const first = ready(
+    const source = new DescriptorSource(
       { fd: one.reader.fd, subject: "one" },
       POLLIN,
-      NO_LIMITS,
-    )
-      .then(() => {
-        one.reader.tryRead(new Uint8Array(1));
-        two.reader.close();
-      });
+    );
+    const first = attempt(source, () => {
+      const count = one.reader.tryRead(new Uint8Array(1));
+      if (count !== undefined) two.reader.close();
+      return count;
+    }, NO_LIMITS);
     const waiting = outcome(waitAny([one.reader, two.reader]));
     await turns();
     one.writer.writeSync(Uint8Array.of(1));

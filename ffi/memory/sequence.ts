@@ -124,10 +124,10 @@ export class Sequence {
       liveness: closing.liveness,
       isDeferred: () => false,
       served: () => {},
-      ready: async (limits, retry) => {
-        if (isOdd(this.value)) return await ended.ready(limits, retry);
-        await yieldToEventLoop();
-        return true;
+      arm: (wait) => {
+        if (isOdd(this.value)) return ended.arm(wait);
+        yieldToEventLoop().then(() => wait.resolve());
+        return undefined;
       },
     };
     return attempt(source, tryOnce, limits);

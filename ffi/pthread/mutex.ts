@@ -15,11 +15,16 @@ import {
   SIZEOF_PTHREAD_MUTEX_T,
 } from "../libc/pthread.ts";
 import type { Memory } from "../memory/memory.ts";
-import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
+import {
+  attempt,
+  attemptSync,
+  type Pending,
+  type Source,
+} from "../wait/attempt.ts";
+import type { Armed } from "../wait/cancellable.ts";
 import { FutexSource } from "../wait/futexes.ts";
 import {
   deadlineOf,
-  type Limits,
   limitsOf,
   type SyncWaitOptions,
   type WaitOptions,
@@ -146,9 +151,9 @@ class MutexSource implements Source {
     return died;
   }
 
-  ready(limits: Limits, retry: () => boolean): Promise<boolean> {
+  arm(wait: Pending): Armed | undefined {
     this.#source ??= this.#createSource();
-    return this.#source.ready(limits, retry);
+    return this.#source.arm(wait);
   }
 
   ended(): void {

@@ -64,12 +64,12 @@ export class WebStreamSource {
     });
     this.#liveness.begin();
     try {
-      const inTime = await cancellable(limits, ({ resolve, reject }) => {
-        next.then(resolve, (error) => {
+      const inTime = await cancellable(limits, (settle) => {
+        next.then(() => settle.resolve(), (error) => {
           this.#next = undefined;
-          reject(error);
+          settle.reject(error);
         });
-        return () => {};
+        return { takeBack() {} };
       });
       if (!inTime) throw timeoutError(SUBJECT);
     } finally {

@@ -2,18 +2,14 @@
 // word behind it. While the flag is 0, no side makes a system call.
 
 import type { Closing } from "../kernel/closing.ts";
-import type { Liveness } from "../kernel/liveness.ts";
+import { type Liveness, startTimer } from "../kernel/liveness.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { futexWord, sleepAt, wakeAt } from "../memory/futex.ts";
 import { durationOf } from "../libc/time.ts";
-import type { Source } from "../wait/attempt.ts";
+import type { Pending, Source } from "../wait/attempt.ts";
+import type { Armed } from "../wait/cancellable.ts";
 import { FutexSource } from "../wait/futexes.ts";
-import {
-  isOver,
-  type Limits,
-  remaining,
-  timeoutError,
-} from "../wait/options.ts";
+import { isOver, remaining, timeoutError } from "../wait/options.ts";
 import { spin } from "../wait/spin.ts";
 import type { Region } from "./region.ts";
 
@@ -86,21 +82,10 @@ export class Sleepers {
     return sleepAt(this.#address, value, time, this.#mapping.subject);
   }
 
-  /** Waits without blocking; resolves to false when the deadline has passed. */
-  sleep(
-    subject: string,
-    value: number,
-    closing: Closing,
-    limits: Limits,
-    retry: () => boolean,
-  ): Promise<boolean> {
+  /** The source of a wait that does not block. */
+  source(subject: string, value: number, closing: Closing): FutexSource {
     const word = { mapping: this.#mapping, offset: this.#word };
-    const source = new FutexSource(
-      subject,
-      () => futexWord(word, value),
-      closing,
-    );
-    return source.ready(limits, retry);
+    return new FutexSource(subject, () => futexWord(word, value), closing);
   }
 }
 
@@ -138,20 +123,43 @@ export class Waiting implements Source {
 
   served(): void {}
 
-  async ready(limits: Limits, retry: () => boolean): Promise<boolean> {
+  arm(wait: Pending): Armed | undefined {
     const value = this.#sleepers.announce();
-    if (retry()) return true;
-    const end = performance.now() + SLICE;
-    const deadline = Math.min(limits.deadline, end);
-    const woken = await this.#sleepers.sleep(
-      this.subject,
-      value,
-      this.#closing,
-      { deadline, signal: limits.signal },
-      retry,
-    );
-    if (!woken) this.#lookAfter();
-    return !isOver(limits.deadline);
+    if (wait.retry()) return undefined;
+    const source = this.#sleepers.source(this.subject, value, this.#closing);
+    const endSlice = startTimer(async () => {
+      const left = armed.takeBack();
+      if (left instanceof Promise) await left;
+      try {
+        this.#lookAfter();
+      } catch (error) {
+        wait.reject(error);
+        return;
+      }
+      wait.resolve();
+    }, SLICE);
+    const armed = source.arm({
+      deadline: wait.deadline,
+      resolve() {
+        endSlice();
+        wait.resolve();
+      },
+      reject(reason) {
+        endSlice();
+        wait.reject(reason);
+      },
+      retry() {
+        const hasEnded = wait.retry();
+        if (hasEnded) endSlice();
+        return hasEnded;
+      },
+    });
+    return {
+      takeBack() {
+        endSlice();
+        return armed.takeBack();
+      },
+    };
   }
 
   /** Calls `tryOnce` until it succeeds, blocking this thread. */

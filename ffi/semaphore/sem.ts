@@ -27,7 +27,13 @@ import {
   monotonicIn,
   realtimeIn,
 } from "../libc/time.ts";
-import { attempt, attemptSync, type Source } from "../wait/attempt.ts";
+import {
+  attempt,
+  attemptSync,
+  type Pending,
+  type Source,
+} from "../wait/attempt.ts";
+import type { Armed } from "../wait/cancellable.ts";
 import { Closing } from "../kernel/closing.ts";
 import type { Liveness } from "../kernel/liveness.ts";
 import { FutexSource, type FutexWord, wakeOne } from "../wait/futexes.ts";
@@ -362,10 +368,10 @@ class SemSource implements Source {
 
   served(): void {}
 
-  ready(limits: Limits, retry: () => boolean): Promise<boolean> {
+  arm(wait: Pending): Armed | undefined {
     this.#leave ??= this.#sem.enter();
     this.#source ??= this.#sem.source();
-    return this.#source.ready(limits, retry);
+    return this.#source.arm(wait);
   }
 
   ended(): void {

@@ -12,17 +12,17 @@ import {
   SOCK_DGRAM,
   sysSocket,
 } from "../libc/sys_socket.ts";
-import { attempt, type Source } from "../wait/attempt.ts";
+import { attempt, type Pending, type Source } from "../wait/attempt.ts";
+import type { Armed } from "../wait/cancellable.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
-  type Limits,
   limitsOf,
   NO_LIMITS,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { ready, readySync } from "../wait/reactor.ts";
+import { readySync, watch } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
 import { receive, receiveSync, sendSync, trySend } from "./transfer.ts";
@@ -143,22 +143,48 @@ class RoomSource implements Source {
 
   served(): void {}
 
-  async ready(limits: Limits): Promise<boolean> {
-    const socket = this.#socket;
-    const inTime = await ready(socket, POLLOUT, limits);
-    if (this.#to === null || !inTime) return inTime;
-    socket.checkOpen();
-    const probe = connectedTo(this.#to, socket.subject);
-    try {
-      socket.attached.add(probe);
-      try {
-        return await ready(probe, POLLOUT, limits);
-      } finally {
-        socket.attached.delete(probe);
-      }
-    } finally {
-      probe[Symbol.dispose]();
-    }
+  arm(wait: Pending): Armed {
+    const to = this.#to;
+    if (to === null) return watch(this.#socket, POLLOUT, wait);
+    let armed: Armed = watch(this.#socket, POLLOUT, {
+      resolve: () => {
+        try {
+          armed = this.#armProbe(to, wait);
+        } catch (error) {
+          wait.reject(error);
+        }
+      },
+      reject: (reason) => wait.reject(reason),
+    });
+    return { takeBack: () => armed.takeBack() };
+  }
+
+  /** Waits for room in the queue of the receiver. */
+  #armProbe(to: Uint8Array<ArrayBuffer>, wait: Pending): Armed {
+    const { attached, subject } = this.#socket;
+    const probe = connectedTo(to, subject);
+    attached.add(probe);
+    const end = () => {
+      attached.delete(probe);
+      probe.close();
+    };
+    const armed = watch(probe, POLLOUT, {
+      resolve() {
+        end();
+        wait.resolve();
+      },
+      reject(reason) {
+        end();
+        wait.reject(reason);
+      },
+    });
+    return {
+      takeBack() {
+        const left = armed.takeBack();
+        end();
+        return left;
+      },
+    };
   }
 }
 

@@ -30,7 +30,7 @@ import {
 import { IpcError } from "../errors.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
 import { Backoff } from "../wait/backoff.ts";
-import type { Settle } from "../wait/cancellable.ts";
+import type { Armed, Settle } from "../wait/cancellable.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import { withoutBlocking } from "../wait/nowait.ts";
 import {
@@ -169,18 +169,22 @@ class ServerSource extends ListenerSource {
     }
   }
 
-  override arm(settle: Settle): void {
-    const backOff = () => {
-      this.#backoff.pause(() => true, () => settle.resolve());
-    };
+  override arm(wait: Settle): Armed {
+    const backOff = () =>
+      this.#backoff.pause(() => {
+        wait.resolve();
+        return true;
+      });
     if (this.#isShort) return backOff();
-    super.arm({
-      resolve: () => settle.resolve(),
+    let instead: Armed | undefined;
+    const armed = super.arm({
+      resolve: () => wait.resolve(),
       reject(reason) {
-        if (isShortage(reason)) backOff(); // the epoll of the wait needs two
-        else settle.reject(reason);
+        if (isShortage(reason)) instead = backOff(); // the epoll of the wait needs two
+        else wait.reject(reason);
       },
     });
+    return { takeBack: () => (instead ?? armed).takeBack() };
   }
 }
 

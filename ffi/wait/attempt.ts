@@ -7,12 +7,20 @@
 // taken is delivered.
 
 import type { WaitLiveness } from "../kernel/liveness.ts";
-import type { Settle } from "./cancellable.ts";
-import { isOver, type Limits, NO_LIMITS, timeoutError } from "./options.ts";
-import { throwIfAborted } from "./signal.ts";
+import { type Armed, Cancellable, type Settle } from "./cancellable.ts";
+import { isOver, type Limits, timeoutError } from "./options.ts";
+import { isAborted, reasonOf, throwIfAborted } from "./signal.ts";
 import { spin } from "./spin.ts";
 import type { WaiterQueue } from "./waiters.ts";
 import { isOverdue, yieldToEventLoop } from "./yield.ts";
+
+/** A wait, as its source sees it. */
+export interface Pending extends Settle {
+  /** On the clock of `performance.now()`. */
+  readonly deadline: number;
+  /** Tries; true when that has ended the wait. Else it is still armed. */
+  retry(): boolean;
+}
 
 /** Tells when a try may succeed. */
 export interface Source {
@@ -27,15 +35,10 @@ export interface Source {
   /** Notes that a try has succeeded. */
   served(): void;
   /**
-   * Resolves to true when a try may succeed, or a `retry` has returned true; to false
-   * when the deadline has passed.
+   * Calls `wait.resolve` when a try may succeed: once, and not before this returns. It
+   * returns how to take that back; undefined if there is no need to.
    */
-  ready(limits: Limits, retry: () => boolean): Promise<boolean>;
-  /**
-   * Calls `settle.resolve` when a try may succeed: `ready` without a promise, for waits
-   * without limits. Sources that have `ended` do not have it.
-   */
-  arm?(settle: Settle): void;
+  arm(wait: Pending): Armed | undefined;
   /** Notes after a wait that there is no other try, whether the last one succeeded or not. */
   ended?(): void;
 }
@@ -78,135 +81,148 @@ export function attempt<T>(
   limits: Limits,
   queue?: WaiterQueue,
 ): Promise<T> {
-  const turn = queue?.enter(limits); // first: the order is that of the calls
-  if (turn !== undefined) return wait(source, tryOnce, limits, queue, turn);
-  let got: T | undefined;
-  try {
-    got = round(source, tryOnce, limits, true);
-  } catch (error) {
-    if (isOverdue()) return late(() => Promise.reject(error), queue);
-    queue?.leave();
-    return Promise.reject(error);
-  }
-  if (got === undefined) {
-    if (limits !== NO_LIMITS || source.arm === undefined) {
-      return wait(source, tryOnce, limits, queue);
+  // First: the order is that of the calls.
+  const hasTurn = queue === undefined || queue.tryEnter();
+  if (hasTurn) {
+    let got: T | undefined;
+    try {
+      got = round(source, tryOnce, limits, true);
+    } catch (error) {
+      if (isOverdue()) return late((_, reject) => reject(error), queue);
+      queue?.leave();
+      return Promise.reject(error);
     }
-    return new Promise((resolve, reject) =>
-      new UnlimitedWait(source, tryOnce, queue, resolve, reject).begin()
-    );
+    if (got !== undefined) {
+      if (isOverdue()) return late((resolve) => resolve(got), queue);
+      queue?.leave();
+      return Promise.resolve(got);
+    }
   }
-  if (isOverdue()) return late(() => got, queue);
-  queue?.leave();
-  return Promise.resolve(got);
+  return new Promise((resolve, reject) => {
+    const wait = new Wait(source, tryOnce, limits, queue, resolve, reject);
+    if (hasTurn) wait.begin();
+    else wait.enter();
+  });
 }
 
-/** The rounds after the first one, without limits: called back, not resumed. */
-class UnlimitedWait<T> implements Settle {
+/** Settles when the event loop has run. */
+function late<T>(
+  settle: (resolve: (got: T) => void, reject: (why: unknown) => void) => void,
+  queue: WaiterQueue | undefined,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    yieldToEventLoop().then(() => {
+      settle(resolve, reject);
+      queue?.leave();
+    });
+  });
+}
+
+/** The rounds after the first one, or all of them where others are before it. */
+class Wait<T> extends Cancellable implements Pending {
   readonly #source: Source;
   readonly #tryOnce: TryOnce<T>;
   readonly #queue: WaiterQueue | undefined;
-  readonly #deliver: (got: T) => void;
-  readonly #fail: (reason: unknown) => void;
+  readonly #resolve: (got: T) => void;
+  readonly #reject: (reason: unknown) => void;
+  #liveness: WaitLiveness | undefined;
+  #hasTurn = false;
 
   constructor(
     source: Source,
     tryOnce: TryOnce<T>,
+    limits: Limits,
     queue: WaiterQueue | undefined,
-    deliver: (got: T) => void,
-    fail: (reason: unknown) => void,
+    resolve: (got: T) => void,
+    reject: (reason: unknown) => void,
   ) {
+    super(limits);
     this.#source = source;
     this.#tryOnce = tryOnce;
     this.#queue = queue;
-    this.#deliver = deliver;
-    this.#fail = fail;
+    this.#resolve = resolve;
+    this.#reject = reject;
   }
 
+  /** Waits for its turn. */
+  enter(): void {
+    const { signal } = this.limits;
+    if (signal !== undefined && isAborted(signal)) {
+      this.fail(reasonOf(signal));
+      return;
+    }
+    this.heed();
+    this.armed = this.#queue!.join(this);
+  }
+
+  /** Waits after a first try. */
   begin(): void {
-    this.#source.liveness.begin();
+    this.#hasTurn = true;
+    this.heed();
     this.#arm();
   }
 
-  resolve(): void {
-    let got: T | undefined;
-    try {
-      got = round(this.#source, this.#tryOnce, NO_LIMITS, false);
-    } catch (error) {
-      this.reject(error);
-      return;
-    }
-    if (got === undefined) {
-      this.#arm();
-    } else {
-      this.#end();
-      this.#deliver(got);
-    }
+  retry(): boolean {
+    return this.#try(true);
   }
 
-  reject(reason: unknown): void {
+  protected ready(): void {
+    if (!this.#try(true)) this.#arm();
+  }
+
+  protected expired(): void {
+    if (this.#hasTurn) this.#try(false);
+    else this.fail(timeoutError(this.#source.subject));
+  }
+
+  protected fail(reason: unknown): void {
     this.#end();
-    this.#fail(reason);
+    this.#reject(reason);
+    this.#leave();
+  }
+
+  /** True when that has ended the wait. */
+  #try(inTime: boolean): boolean {
+    const first = !this.#hasTurn;
+    this.#hasTurn = true;
+    this.isTrying = true;
+    let got: T | undefined;
+    try {
+      got = round(this.#source, this.#tryOnce, this.limits, first, inTime);
+    } catch (error) {
+      this.fail(error);
+      return true;
+    }
+    this.isTrying = false;
+    if (got === undefined) return false;
+    this.#end();
+    this.#resolve(got);
+    this.#leave();
+    return true;
   }
 
   #arm(): void {
     try {
-      this.#source.arm!(this);
+      throwIfAborted(this.limits.signal);
+      if (this.#liveness === undefined) {
+        this.#liveness = this.#source.liveness;
+        this.#liveness.begin();
+      }
+      this.armed = this.#source.arm(this);
     } catch (error) {
-      this.reject(error); // the object is closed
+      this.fail(error); // the object is closed
     }
   }
 
   #end(): void {
-    this.#source.liveness.end();
-    this.#queue?.leave();
+    this.over();
+    this.#liveness?.end();
+    this.#source.ended?.();
   }
-}
 
-/** The outcome of the first round, when the event loop has run. */
-async function late<T>(
-  outcome: () => T | Promise<T>,
-  queue: WaiterQueue | undefined,
-): Promise<T> {
-  await yieldToEventLoop(); // before the next in the queue is served
-  queue?.leave();
-  return await outcome();
-}
-
-/** The rounds after the first one, or all of them when it is this wait's turn. */
-async function wait<T>(
-  source: Source,
-  tryOnce: TryOnce<T>,
-  limits: Limits,
-  queue?: WaiterQueue,
-  turn?: Promise<boolean>,
-): Promise<T> {
-  if (turn !== undefined && !await turn) throw timeoutError(source.subject);
-  const { liveness } = source;
-  let waits = false;
-  let got: T | undefined;
-  const retry = () => {
-    try {
-      got = tryOnce();
-    } catch {
-      return true; // the next round throws it
-    }
-    return got !== undefined;
-  };
-  try {
-    if (turn !== undefined) got = round(source, tryOnce, limits, true);
-    while (got === undefined) {
-      if (!waits) liveness.begin();
-      waits = true;
-      const inTime = await source.ready(limits, retry);
-      got ??= round(source, tryOnce, limits, false, inTime);
-    }
-    return got;
-  } finally {
-    if (waits) liveness.end();
-    source.ended?.();
-    if (isOverdue()) await yieldToEventLoop();
-    queue?.leave();
+  /** After the promise is settled: the next one may be served at once. */
+  #leave(): void {
+    if (this.#hasTurn) this.#queue?.leave();
   }
 }
 

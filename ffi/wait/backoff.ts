@@ -3,9 +3,9 @@
 
 import { alwaysRefed, type Liveness, startTimer } from "../kernel/liveness.ts";
 import { poll } from "../libc/poll.ts";
-import type { Source } from "./attempt.ts";
-import { cancellable } from "./cancellable.ts";
-import { type Limits, remaining } from "./options.ts";
+import type { Pending, Source } from "./attempt.ts";
+import type { Armed } from "./cancellable.ts";
+import { remaining } from "./options.ts";
 import { isOverdue, yieldToEventLoop } from "./yield.ts";
 
 const LONGEST = 20; // ms: how late a change may be noticed
@@ -16,7 +16,6 @@ interface Paused {
   due: number;
   readonly backoff: Backoff;
   readonly retry: () => boolean;
-  readonly resolve: () => void;
 }
 
 const paused = new Set<Paused>();
@@ -55,12 +54,8 @@ async function sweep(): Promise<void> {
 }
 
 function tryAgain(one: Paused): void {
-  if (one.retry()) {
-    paused.delete(one);
-    one.resolve();
-  } else {
-    one.due = dueAfter(one.backoff.nextPause());
-  }
+  if (one.retry()) paused.delete(one);
+  else one.due = dueAfter(one.backoff.nextPause());
 }
 
 /** The end of a pause; the longest ones end together. */
@@ -88,19 +83,21 @@ export class Backoff implements Source {
 
   served(): void {}
 
-  ready(limits: Limits, retry: () => boolean): Promise<boolean> {
-    return cancellable(limits, ({ resolve }) => this.pause(retry, resolve));
+  arm(wait: Pending): Armed {
+    return this.pause(() => wait.retry());
   }
 
-  /** Calls `resolve` when a retry has succeeded; returns how to take that back. */
-  pause(retry: () => boolean, resolve: () => void): () => void {
+  /** Calls `retry` when it is due, until it returns true. */
+  pause(retry: () => boolean): Armed {
     const due = dueAfter(this.nextPause());
-    const one: Paused = { due, backoff: this, retry, resolve };
+    const one: Paused = { due, backoff: this, retry };
     paused.add(one);
     schedule(due);
-    return () => {
-      paused.delete(one);
-      if (paused.size === 0 && !sweeping) endTimer();
+    return {
+      takeBack() {
+        paused.delete(one);
+        if (paused.size === 0 && !sweeping) endTimer();
+      },
     };
   }
 

@@ -1,4 +1,4 @@
-// Waiting for words in memory without a thread for each: one futex_waitv(2) on the
+// Pending for words in memory without a thread for each: one futex_waitv(2) on the
 // runtime's pool for up to 127 of them. Before Linux 5.16 a word has a call of its own.
 //
 // A thread that sleeps on a word consumes one wake-up. If the waiter has gone by then,
@@ -16,11 +16,10 @@ import {
 import { pointerTo } from "../libc/string.ts";
 import { SYS_futex, SYS_futex_waitv } from "../libc/sys_syscall.ts";
 import { CLOCK_MONOTONIC, durationOf, monotonicIn } from "../libc/time.ts";
-import type { Source } from "./attempt.ts";
-import { cancellable, type Settle } from "./cancellable.ts";
+import type { Pending, Source } from "./attempt.ts";
+import type { Armed } from "./cancellable.ts";
 import { background, type Liveness } from "../kernel/liveness.ts";
 import type { Ending } from "../kernel/closing.ts";
-import type { Limits } from "./options.ts";
 import { type BlockingCall, PoolSource } from "./pool.ts";
 import { letReturn } from "./yield.ts";
 
@@ -43,8 +42,9 @@ export interface FutexWord {
   pin(): () => void;
 }
 
-interface Waiter extends Settle {
+interface Waiter {
   readonly word: FutexWord;
+  resolve(): void;
 }
 
 let sleeping = 0;
@@ -204,31 +204,26 @@ export class FutexSource implements Source {
 
   served(): void {}
 
-  async ready(limits: Limits, retry: () => boolean): Promise<boolean> {
+  arm(wait: Pending): Armed {
     const word = this.#wordOf();
     const group = supported() ? groupWithRoom() : undefined;
-    if (group === undefined) {
-      return await this.#alone(word).ready(limits, retry);
-    }
-    return await cancellable(limits, ({ resolve, reject }) => {
-      const remove = group.add({
-        word,
-        resolve() {
-          unlisten();
-          resolve();
-        },
-        reject,
-      });
-      const unlisten = this.#closing.listen(() => {
-        const call = remove();
-        if (call === undefined) resolve();
-        else call.then(resolve);
-      });
-      return () => {
+    if (group === undefined) return this.#alone(word).arm(wait);
+    const remove = group.add({
+      word,
+      resolve() {
+        unlisten();
+        wait.resolve();
+      },
+    });
+    const unlisten = this.#closing.listen(() => {
+      Promise.resolve(remove()).then(() => wait.resolve());
+    });
+    return {
+      takeBack() {
         unlisten();
         return remove();
-      };
-    });
+      },
+    };
   }
 
   #alone(word: FutexWord): PoolSource {

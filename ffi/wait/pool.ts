@@ -1,4 +1,4 @@
-// Waiting for what has no descriptor: System V queues and semaphores. A call that
+// Pending for what has no descriptor: System V queues and semaphores. A call that
 // blocks in the kernel takes a thread of the runtime's pool, so only a few may do that
 // at a time. The other waiters back off.
 //
@@ -6,13 +6,13 @@
 // and so it can be abandoned at any time, too. The try that follows, on the thread of
 // JavaScript, takes, and tells the errors with their errno.
 
-import type { Source } from "./attempt.ts";
+import type { Pending, Source } from "./attempt.ts";
 import { Backoff } from "./backoff.ts";
-import { cancellable } from "./cancellable.ts";
+import type { Armed } from "./cancellable.ts";
 import type { Ending } from "../kernel/closing.ts";
 import type { Liveness } from "../kernel/liveness.ts";
 import { runtime } from "../libc/runtime/mod.ts";
-import { type Limits, remaining } from "./options.ts";
+import { remaining } from "./options.ts";
 import { letReturn } from "./yield.ts";
 
 /** A call that blocks on a thread of the pool until a try may succeed. */
@@ -72,28 +72,52 @@ export class PoolSource implements Source {
 
   served(): void {}
 
-  ready(limits: Limits, retry: () => boolean): Promise<boolean> {
+  arm(wait: Pending): Armed {
     const call = blocked < MAX_BLOCKED ? this.#callOf() : undefined;
-    return cancellable(limits, ({ resolve }) => {
-      const wait = call === undefined ? pause(this.#backoff, retry) : block(
-        call,
-        Math.min(remaining(limits.deadline), this.#sliceOf(call)),
-      );
-      const unlisten = this.#closing.listen(() => {
-        end().then(resolve);
-      });
-      wait.over.then(() => {
-        unlisten();
-        resolve();
-      });
-      return end;
-
-      async function end(): Promise<void> {
-        unlisten();
-        wait.abandon();
-        if (call?.interrupt !== undefined) await wait.over;
-      }
+    if (call === undefined) return this.#pause(wait);
+    const left = remaining(wait.deadline);
+    const { over, abandon } = block(call, Math.min(left, this.#sliceOf(call)));
+    let isOver = false;
+    const unlisten = this.#closing.listen(() => {
+      end().then(resolve);
     });
+    over.then(resolve);
+    return {
+      takeBack() {
+        isOver = true;
+        return end();
+      },
+    };
+
+    async function end(): Promise<void> {
+      unlisten();
+      abandon();
+      if (call!.interrupt !== undefined) await over;
+    }
+    function resolve(): void {
+      if (isOver) return;
+      isOver = true;
+      unlisten();
+      wait.resolve();
+    }
+  }
+
+  #pause(wait: Pending): Armed {
+    const { takeBack } = this.#backoff.pause(() => {
+      const hasEnded = wait.retry();
+      if (hasEnded) unlisten();
+      return hasEnded;
+    });
+    const unlisten = this.#closing.listen(() => {
+      takeBack();
+      Promise.resolve().then(() => wait.resolve());
+    });
+    return {
+      takeBack() {
+        unlisten();
+        takeBack();
+      },
+    };
   }
 
   #sliceOf(call: BlockingCall): number {
@@ -105,26 +129,14 @@ export class PoolSource implements Source {
   }
 }
 
-/** A wait that can be abandoned. */
-interface Wait {
+/** A blocked call that can be abandoned. */
+interface Blocked {
   /** Resolves when it is over. */
   readonly over: Promise<void>;
   abandon(): void;
 }
 
-function pause(backoff: Backoff, retry: () => boolean): Wait {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const takeBack = backoff.pause(retry, resolve);
-  return {
-    over: promise,
-    abandon() {
-      takeBack();
-      resolve();
-    },
-  };
-}
-
-function block(call: BlockingCall, milliseconds: number): Wait {
+function block(call: BlockingCall, milliseconds: number): Blocked {
   const { promise, resolve } = Promise.withResolvers<void>();
   let again: ReturnType<typeof setInterval> | undefined;
   const forget = runtime.onExit(() => call.interrupt?.());

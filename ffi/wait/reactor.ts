@@ -35,7 +35,7 @@ import {
 import { EFD_CLOEXEC, EFD_NONBLOCK, sysEventfd } from "../libc/sys_eventfd.ts";
 import { unistd } from "../libc/unistd.ts";
 import type { Source } from "./attempt.ts";
-import { cancellable, type Settle } from "./cancellable.ts";
+import { type Armed, cancellable, type Settle } from "./cancellable.ts";
 import { type Limits, remaining } from "./options.ts";
 import { spin } from "./spin.ts";
 import { WaiterQueue } from "./waiters.ts";
@@ -56,10 +56,34 @@ export interface Waitable {
 }
 
 /** One pending wait. */
-interface Waiter {
+export class Waiter implements Armed {
+  /** Undefined if the wait has failed, or what it waits for is always there. */
+  readonly watch: Watch | undefined;
   readonly events: number;
   readonly subject: string;
   readonly settle: Settle;
+
+  constructor(
+    watch: Watch | undefined,
+    events: number,
+    subject: string,
+    settle: Settle,
+  ) {
+    this.watch = watch;
+    this.events = events;
+    this.subject = subject;
+    this.settle = settle;
+  }
+
+  /** Takes the wait back, where another one has succeeded. */
+  remove(): void {
+    if (this.watch !== undefined) remove(this.watch, this);
+  }
+
+  takeBack(): Promise<void> | undefined {
+    this.remove();
+    return endIfIdle();
+  }
 }
 
 /** A descriptor that is, or was, waited for. */
@@ -356,23 +380,12 @@ function watchOf(fd: number): Watch {
   return watch;
 }
 
-/**
- * Begins a wait for one of `events`, or with 0 for close() alone; returns how to take
- * it back. Call {@linkcode endIfIdle} after that, unless another wait has succeeded.
- */
+/** Begins a wait for one of `events`, or with 0 for close() alone. */
 export function watch(
-  target: Waitable,
+  { fd, subject }: Waitable,
   events: number,
   settle: Settle,
-): () => void {
-  const waiter: Waiter = { events, subject: target.subject, settle };
-  const found = add(target.fd, waiter);
-  return () => found !== undefined && remove(found, waiter);
-}
-
-/** Adds a waiter; returns its watch, or undefined if its wait is over already. */
-function add(fd: number, waiter: Waiter): Watch | undefined {
-  const { events, settle } = waiter;
+): Waiter {
   const found = watchOf(fd);
   try {
     open();
@@ -386,15 +399,16 @@ function add(fd: number, waiter: Waiter): Watch | undefined {
     // A regular file and some devices cannot be waited for: they are always ready.
     if ((error as { errno?: number }).errno !== EPERM) settle.reject(error);
     else yieldToEventLoop().then(() => settle.resolve());
-    return undefined;
+    return new Waiter(undefined, events, subject, settle);
   }
+  const waiter = new Waiter(found, events, subject, settle);
   found.waiters.push(waiter);
   if (events !== 0) {
     pending++;
     if (running) wake();
     else run();
   }
-  return found;
+  return waiter;
 }
 
 /**
@@ -407,13 +421,7 @@ export function ready(
   events: number,
   limits: Limits,
 ): Promise<boolean> {
-  return cancellable(limits, (settle) => {
-    const takeBack = watch(target, events, settle);
-    return () => {
-      takeBack();
-      return endIfIdle();
-    };
-  });
+  return cancellable(limits, (settle) => watch(target, events, settle));
 }
 
 /** One direction of a descriptor, as the source of attempts. */
@@ -451,15 +459,9 @@ export class DescriptorSource implements Source {
     if (this.#events === POLLIN) this.#servedAfter = passes;
   }
 
-  arm(settle: Settle): void {
+  arm(wait: Settle): Armed {
     this.#servedAfter = -1; // there is no pass before what is always ready
-    const { fd, subject } = this.#target;
-    add(fd, { events: this.#events, subject, settle });
-  }
-
-  ready(limits: Limits): Promise<boolean> {
-    this.#servedAfter = -1;
-    return ready(this.#target, this.#events, limits);
+    return watch(this.#target, this.#events, wait);
   }
 }
 

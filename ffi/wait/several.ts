@@ -1,10 +1,9 @@
-// Waiting for any of several descriptors.
+// Pending for any of several descriptors.
 
 import { alwaysRefed, type WaitLiveness } from "../kernel/liveness.ts";
-import type { Source } from "./attempt.ts";
-import { cancellable } from "./cancellable.ts";
-import type { Limits } from "./options.ts";
-import { endIfIdle, type Waitable, watch } from "./reactor.ts";
+import type { Pending, Source } from "./attempt.ts";
+import type { Armed, Settle } from "./cancellable.ts";
+import { endIfIdle, type Waitable, type Waiter, watch } from "./reactor.ts";
 
 /** A descriptor, and the events that are waited for; 0 waits for its close() alone. */
 export interface Wanted extends Waitable {
@@ -37,30 +36,35 @@ export class SeveralSource implements Source {
 
   served(): void {}
 
-  ready(limits: Limits): Promise<boolean> {
-    return cancellable(limits, ({ resolve, reject }) => {
-      const takeBacks: (() => void)[] = [];
-      const settle = {
-        resolve() {
-          takeAllBack();
-          resolve();
-        },
-        reject(reason: unknown) {
-          takeAllBack();
-          reject(reason);
-        },
-      };
-      for (const one of this.wanted) {
-        takeBacks.push(watch(one, one.events, settle));
-      }
-      return () => {
-        takeAllBack();
+  arm(wait: Pending): Armed {
+    const waiters: Waiter[] = [];
+    let isOver = false;
+    const removeAll = () => {
+      isOver = true;
+      for (const waiter of waiters) waiter.remove();
+    };
+    const settle: Settle = {
+      resolve() {
+        if (isOver) return;
+        removeAll();
+        wait.resolve();
+      },
+      reject(reason) {
+        if (isOver) return;
+        removeAll();
+        wait.reject(reason);
+      },
+    };
+    for (const one of this.wanted) {
+      if (isOver) break; // the wait for one of them has failed
+      waiters.push(watch(one, one.events, settle));
+    }
+    if (isOver) removeAll();
+    return {
+      takeBack() {
+        removeAll();
         return endIfIdle();
-      };
-
-      function takeAllBack(): void {
-        for (const takeBack of takeBacks) takeBack();
-      }
-    });
+      },
+    };
   }
 }
