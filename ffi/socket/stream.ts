@@ -18,7 +18,6 @@ import {
   type WaitOptions,
 } from "../wait/options.ts";
 import { readableStream, writableStream } from "../wait/streams.ts";
-import { promised } from "../wait/attempt.ts";
 import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
 import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
@@ -76,11 +75,13 @@ function read(
   buffer: Uint8Array<ArrayBuffer>,
   options: WaitOptions | undefined,
 ): Promise<number | null> {
-  return promised(() => {
+  try {
     checkBytes("buffer", buffer);
     const limits = limitsOf(options);
     return receive(socket, limits, readOnce, buffer);
-  });
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /** Reads and checks what to send: what accompanies bytes needs at least 1 byte. */
@@ -113,10 +114,11 @@ function sendRest(
   const { outgoing } = sending;
   const { data, length, credentials } = outgoing;
   for (;;) {
-    checkKept("data", data, length);
-    const rest = sending.sent === 0
-      ? outgoing // descriptors are passed with the first byte
-      : { ...plain(viewOf(data, sending.sent, length)), credentials };
+    let rest = outgoing; // descriptors are passed with the first byte
+    if (sending.sent > 0) {
+      checkKept("data", data, length);
+      rest = { ...plain(viewOf(data, sending.sent, length)), credentials };
+    }
     const count = sendOnce(socket, rest, flags);
     if (count === undefined) return undefined;
     sending.sent += count;
@@ -136,7 +138,13 @@ function sendNow(
 /** Bytes alone. */
 function plain(bytes: Uint8Array): Outgoing {
   checkBytes("bytes", bytes);
-  return outgoingOf(bytes, undefined);
+  return {
+    data: bytes,
+    descriptors: null,
+    credentials: null,
+    length: byteLengthOf(bytes),
+    to: null,
+  };
 }
 
 /** Writes all bytes, in the order of the calls. */
@@ -145,10 +153,12 @@ function write(
   bytes: Uint8Array,
   options: WaitOptions | undefined,
 ): Promise<number> {
-  return promised(() => {
+  try {
     const outgoing = plain(bytes);
     return send(socket, limitsOf(options), sendRest, { outgoing, sent: 0 });
-  });
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /** One recvmsg(2); null at the end, undefined if it would block. */

@@ -46,22 +46,29 @@ export interface Source {
 /** Makes the call without waiting; undefined when it would have to wait. */
 export type TryOnce<T> = () => T | undefined;
 
+// Functions that run for each message have no closures: those would take memory in each
+// call, needed or not.
+
 /** One round: undefined when another one has to wait. */
 function round<T>(
   source: Source,
   tryOnce: TryOnce<T>,
   { deadline, signal }: Limits,
   first: boolean,
-  inTime = true,
+  inTime: boolean,
 ): T | undefined {
   throwIfAborted(signal);
   if (inTime && source.isDeferred()) return undefined;
   let got = tryOnce();
-  if (got === undefined && first && source.spins) {
-    spin(() => (got = tryOnce()) !== undefined, deadline);
-  }
+  if (got === undefined && first && source.spins) got = spun(tryOnce, deadline);
   if (got !== undefined) source.served();
   else if (!inTime || isOver(deadline)) throw timeoutError(source.subject);
+  return got;
+}
+
+function spun<T>(tryOnce: TryOnce<T>, deadline: number): T | undefined {
+  let got: T | undefined;
+  spin(() => (got = tryOnce()) !== undefined, deadline);
   return got;
 }
 
@@ -82,40 +89,38 @@ export function attempt<T>(
   queue?: WaiterQueue,
 ): Promise<T> {
   // First: the order is that of the calls.
-  const hasTurn = queue === undefined || queue.tryEnter();
-  if (hasTurn) {
-    let got: T | undefined;
-    try {
-      got = round(source, tryOnce, limits, true);
-    } catch (error) {
-      if (isOverdue()) return late((_, reject) => reject(error), queue);
-      queue?.leave();
-      return Promise.reject(error);
-    }
-    if (got !== undefined) {
-      if (isOverdue()) return late((resolve) => resolve(got), queue);
-      queue?.leave();
-      return Promise.resolve(got);
-    }
+  if (queue !== undefined && !queue.tryEnter()) {
+    return new Wait(source, tryOnce, limits, queue).enter();
   }
-  return new Promise((resolve, reject) => {
-    const wait = new Wait(source, tryOnce, limits, queue, resolve, reject);
-    if (hasTurn) wait.begin();
-    else wait.enter();
-  });
+  let got: T | undefined;
+  try {
+    got = round(source, tryOnce, limits, true, true);
+  } catch (error) {
+    if (isOverdue()) return late<T>(queue, undefined, error);
+    queue?.leave();
+    return Promise.reject(error);
+  }
+  if (got === undefined) {
+    return new Wait(source, tryOnce, limits, queue).begin();
+  }
+  if (isOverdue()) return late(queue, got);
+  queue?.leave();
+  return Promise.resolve(got);
 }
 
-/** Settles when the event loop has run. */
+/** Returns what was got, or else the error, when the event loop has run. */
 function late<T>(
-  settle: (resolve: (got: T) => void, reject: (why: unknown) => void) => void,
   queue: WaiterQueue | undefined,
+  got: T | undefined,
+  error?: unknown,
 ): Promise<T> {
-  return new Promise((resolve, reject) => {
-    yieldToEventLoop().then(() => {
-      settle(resolve, reject);
-      queue?.leave();
-    });
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  yieldToEventLoop().then(() => {
+    if (got === undefined) reject(error);
+    else resolve(got);
+    queue?.leave();
   });
+  return promise;
 }
 
 /** The rounds after the first one, or all of them where others are before it. */
@@ -123,8 +128,10 @@ class Wait<T> extends Cancellable implements Pending {
   readonly #source: Source;
   readonly #tryOnce: TryOnce<T>;
   readonly #queue: WaiterQueue | undefined;
-  readonly #resolve: (got: T) => void;
-  readonly #reject: (reason: unknown) => void;
+  /** What the caller awaits. */
+  readonly promise: Promise<T>;
+  #resolve!: (got: T) => void;
+  #reject!: (reason: unknown) => void;
   #liveness: WaitLiveness | undefined;
   #hasTurn = false;
 
@@ -133,33 +140,35 @@ class Wait<T> extends Cancellable implements Pending {
     tryOnce: TryOnce<T>,
     limits: Limits,
     queue: WaiterQueue | undefined,
-    resolve: (got: T) => void,
-    reject: (reason: unknown) => void,
   ) {
     super(limits);
     this.#source = source;
     this.#tryOnce = tryOnce;
     this.#queue = queue;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
   }
 
   /** Waits for its turn. */
-  enter(): void {
+  enter(): Promise<T> {
     const { signal } = this.limits;
     if (signal !== undefined && isAborted(signal)) {
       this.fail(reasonOf(signal));
-      return;
+    } else {
+      this.heed();
+      this.armed = this.#queue!.join(this);
     }
-    this.heed();
-    this.armed = this.#queue!.join(this);
+    return this.promise;
   }
 
   /** Waits after a first try. */
-  begin(): void {
+  begin(): Promise<T> {
     this.#hasTurn = true;
     this.heed();
     this.#arm();
+    return this.promise;
   }
 
   retry(): boolean {

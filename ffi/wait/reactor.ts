@@ -91,7 +91,8 @@ interface Watch {
   readonly fd: number;
   /** Its name in epoll: the number of a descriptor may be used again. */
   readonly token: number;
-  readonly waiters: Waiter[];
+  /** In the order of their calls. Mostly one, in an array that is never used again. */
+  waiters: Waiter[];
   /**
    * The events that epoll reports as long as they are there; -1 while the descriptor is
    * not in epoll. With 0 an error or a hang-up is reported once (EPOLLET).
@@ -99,9 +100,16 @@ interface Watch {
   armed: number;
   /** Whether an object of this thread will close it. */
   readonly owned: boolean;
+  /** Whether it is that of the descriptor still. */
+  isOpen: boolean;
 }
 
+const NO_WAITERS: Waiter[] = []; // stays empty
 const MAX_EVENTS = 256; // of one epoll_wait; the rest comes with the next
+// Of more events than that, every second pass dispatches the last ones first. Who is
+// answered early in a pass has asked again before the next one, who is answered late has
+// not: in the same order each time, some would be served twice as often as others.
+const FEW = 16;
 const ALWAYS = POLLERR | POLLHUP; // reported whether asked for or not
 // A Worker that is terminated leaves its call behind: it frees its thread of the pool
 // after this many milliseconds.
@@ -126,30 +134,11 @@ const eventView = epollEvent.view(event);
 const one = new Uint8Array(new BigUint64Array([1n]).buffer);
 const drained = new Uint8Array(8);
 
-/** The array that epoll_wait fills. */
-class Events {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly #words: Uint32Array;
-
-  constructor() {
-    const bytes = new Uint8Array(epollEvent.size * MAX_EVENTS);
-    this.bytes = runtime.pinned(bytes); // for the outstanding call
-    this.#words = new Uint32Array(this.bytes.buffer);
-  }
-
-  eventsAt(index: number): number {
-    return this.#words[index * WORDS]!;
-  }
-
-  tokenAt(index: number): number {
-    return this.#words[index * WORDS + DATA]!;
-  }
-}
-
 const WORDS = epollEvent.size / 4;
 const DATA = epollEvent.offsets.data / 4;
-const reported = new Events(); // of a pass
-const reportedElsewhere = new Events(); // of the outstanding call
+const reported = new Uint8Array(epollEvent.size * MAX_EVENTS); // of a pass
+const words = new Uint32Array(reported.buffer);
+const unread = runtime.pinned(new Uint8Array(epollEvent.size)); // of the outstanding call
 
 const MAX_WATCHES = "/proc/sys/fs/epoll/max_user_watches";
 
@@ -221,6 +210,7 @@ function disarm(watch: Watch): void {
 }
 
 function forget(watch: Watch): void {
+  watch.isOpen = false;
   if (watches.get(watch.fd) === watch) watches.delete(watch.fd);
   if (!tokens.delete(watch.token)) return;
   control(EPOLL_CTL_DEL, watch, 0);
@@ -244,22 +234,6 @@ function dispatch(watch: Watch, events: number): number {
   return count;
 }
 
-function dispatchAll(events: Events, count: number): number {
-  let resolved = 0;
-  for (let index = 0; index < count; index++) {
-    const token = events.tokenAt(index);
-    // A pass leaves it to the outstanding call, which would go on waiting.
-    if (token === WAKEUP && outstanding === undefined) {
-      unistd().read(wakeup, drained, drained.length);
-    }
-    const watch = tokens.get(token); // undefined: closed since it was reported
-    if (watch !== undefined) {
-      resolved += dispatch(watch, events.eventsAt(index));
-    }
-  }
-  return resolvedLast = resolved;
-}
-
 /** Whether a wait has to share the thread with others. */
 function isCrowded(): boolean {
   return pending > 0 || resolvedLast > 1;
@@ -268,8 +242,20 @@ function isCrowded(): boolean {
 /** Looks once for all descriptors; returns how many waiters were resolved. */
 function pass(): number {
   passes++;
-  const count = sysEpoll().epoll_wait(epoll, reported.bytes, MAX_EVENTS, 0);
-  return dispatchAll(reported, count);
+  let resolved = 0;
+  const count = sysEpoll().epoll_wait(epoll, reported, MAX_EVENTS, 0);
+  const isReversed = count > FEW && (passes & 1) !== 0;
+  for (let at = 0; at < count; at++) {
+    const index = (isReversed ? count - 1 - at : at) * WORDS;
+    const token = words[index + DATA]!;
+    // A pass leaves it to the outstanding call, which would go on waiting.
+    if (token === WAKEUP && outstanding === undefined) {
+      unistd().read(wakeup, drained, drained.length);
+    }
+    const watch = tokens.get(token); // undefined: closed since it was reported
+    if (watch !== undefined) resolved += dispatch(watch, words[index]!);
+  }
+  return resolvedLast = resolved;
 }
 
 /** Runs passes while there are waiters. */
@@ -293,24 +279,24 @@ async function run(): Promise<void> {
   endIfIdle();
 }
 
-/** Waits on a thread of the pool. */
+/**
+ * Waits on a thread of the pool. What that reports is left to a pass, which is reported it
+ * again: by the time that the thread has returned, passes may have dispatched it.
+ */
 async function waitElsewhere(): Promise<void> {
   const { epoll_wait_nonblocking: call } = sysEpoll();
-  const { bytes } = reportedElsewhere;
   const slice = Math.min(SLICE, runtime.longestBlock);
   const forget = runtime.onExit(interrupt);
-  let count = 0;
   try {
     // -1 can only be EINTR: the other errors are mistakes in the arguments.
-    count = await background(call(epoll, bytes, MAX_EVENTS, slice));
+    await background(call(epoll, unread, 1, slice));
   } catch (error) { // the runtime may not start a thread
     await null; // until `outstanding` is set
     failAll(error);
   }
   forget();
   outstanding = undefined;
-  passes++;
-  dispatchAll(reportedElsewhere, count);
+  if (pending > 0) pass();
   wake();
   closeIfUnused();
 }
@@ -344,7 +330,7 @@ export function endIfIdle(): Promise<void> | undefined {
 function remove(watch: Watch, waiter: Waiter): boolean {
   const index = watch.waiters.indexOf(waiter);
   if (index === -1) return false;
-  if (watch.waiters.length === 1) watch.waiters.pop();
+  if (watch.waiters.length === 1) watch.waiters = NO_WAITERS;
   else watch.waiters.splice(index, 1);
   if (waiter.events !== 0) pending--;
   if (!watch.owned && watch.waiters.length === 0) forget(watch);
@@ -372,9 +358,10 @@ function watchOf(fd: number): Watch {
   const watch: Watch = {
     fd,
     token: nextToken++,
-    waiters: [],
+    waiters: NO_WAITERS,
     armed: -1,
     owned: beforeClose(fd, () => dropped(watch)),
+    isOpen: true,
   };
   watches.set(fd, watch);
   return watch;
@@ -386,7 +373,15 @@ export function watch(
   events: number,
   settle: Settle,
 ): Waiter {
-  const found = watchOf(fd);
+  return begin(watchOf(fd), subject, events, settle);
+}
+
+function begin(
+  found: Watch,
+  subject: string,
+  events: number,
+  settle: Settle,
+): Waiter {
   try {
     open();
     const armed = Math.max(found.armed, 0);
@@ -402,7 +397,8 @@ export function watch(
     return new Waiter(undefined, events, subject, settle);
   }
   const waiter = new Waiter(found, events, subject, settle);
-  found.waiters.push(waiter);
+  if (found.waiters.length === 0) found.waiters = [waiter];
+  else found.waiters.push(waiter);
   if (events !== 0) {
     pending++;
     if (running) wake();
@@ -431,6 +427,7 @@ export class DescriptorSource implements Source {
   readonly #target: Waitable;
   readonly #events: number;
   #servedAfter = -1; // passes
+  #watch: Watch | undefined;
 
   constructor(target: Waitable, events: number) {
     this.#target = target;
@@ -461,7 +458,9 @@ export class DescriptorSource implements Source {
 
   arm(wait: Settle): Armed {
     this.#servedAfter = -1; // there is no pass before what is always ready
-    return watch(this.#target, this.#events, wait);
+    const { fd, subject } = this.#target;
+    if (this.#watch?.isOpen !== true) this.#watch = watchOf(fd);
+    return begin(this.#watch, subject, this.#events, wait);
   }
 }
 

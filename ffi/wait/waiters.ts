@@ -43,6 +43,10 @@ export class WaiterQueue {
 
   /** Leaves the queue: the next one is its head. */
   leave(): void {
+    if (this.#waiting.size === 0) {
+      this.#busy = false;
+      return;
+    }
     this.#hasLeft = true;
     if (this.#isServing) return; // the next one has left at once
     this.#isServing = true;
