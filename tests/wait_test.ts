@@ -734,6 +734,45 @@ leakTest("waitReadable() 1,000 times wakes exactly who is meant", {
 
 const MANY = rounds(1_000, 10_000);
 
+leakTest("PipeReader.read() resolves 2,000 reads in their order", async () => {
+  using ends = pipe();
+  const order: number[] = [];
+  const reads = Array.from({ length: 2000 }, async (_, index) => {
+    const buffer = new Uint8Array(1);
+    const { signal } = new AbortController();
+    const limits = [undefined, { timeout: 60 * SECOND }, { signal }];
+    await ends.reader.read(buffer, limits[index % 3]);
+    order.push(index);
+    assertEquals(buffer[0], index & 255);
+  });
+  await ends.writer.write(Uint8Array.from(reads, (_, index) => index & 255));
+  await Promise.all(reads);
+  assertEquals(order, [...reads.keys()]);
+  assertEquals(pendingWaits(), 0);
+});
+
+leakTest(
+  "PipeReader.read() times out in the order of the deadlines",
+  async () => {
+    using all = new DisposableStack();
+    const order: number[] = [];
+    const read = async (timeout: number) => {
+      const { reader } = all.use(pipe());
+      const reading = outcome(reader.read(new Uint8Array(1), { timeout }));
+      assertEquals(((await reading) as Error).name, "TimeoutError");
+      order.push(timeout);
+    };
+    const { reader, writer } = all.use(pipe());
+    const first = reader.read(new Uint8Array(1), { timeout: 10 });
+    const late = [90, 30, 60, 120].map(read);
+    writer.writeSync(Uint8Array.of(1));
+    assertEquals(await first, 1); // and the timer that was started for it is of no use
+    await Promise.all(late);
+    assertEquals(order, [30, 60, 90, 120]);
+    assertEquals(pendingWaits(), 0);
+  },
+);
+
 leakTest(
   `PipeReader.read() leaves nothing of ${MANY} aborts`,
   { soak: "also" },

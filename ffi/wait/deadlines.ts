@@ -22,20 +22,24 @@ function schedule(deadline: number): void {
   clear = startTimer(check, remaining(deadline));
 }
 
-/** Expires what has to. Timers may fire early, and what this one was for may have ended. */
+/**
+ * Expires what has to, in the order of the deadlines. Timers may fire early, and what
+ * this one was for may have ended.
+ */
 function check(): void {
   const now = performance.now();
-  next = Infinity;
+  const expired: Expiring[] = [];
   let first = Infinity;
   for (const one of pending) {
-    if (one.deadline <= now) {
-      pending.delete(one);
-      one.expire();
-    } else {
-      first = Math.min(first, one.deadline);
-    }
+    if (one.deadline <= now) expired.push(one);
+    else first = Math.min(first, one.deadline);
   }
-  if (first < next) schedule(first);
+  next = Infinity;
+  if (first < Infinity) schedule(first);
+  expired.sort((a, b) => a.deadline - b.deadline);
+  for (const one of expired) {
+    if (pending.delete(one)) one.expire();
+  }
 }
 
 /** Calls `expire` when the deadline has passed. */
