@@ -2,9 +2,9 @@
 // call on the runtime's pool of threads, however many descriptors there are.
 //
 // A pass is one epoll_wait on this thread that does not wait. It resolves all that is
-// ready, in the kernel's order, and their continuations run before the next pass. When
-// a pass finds nothing, the reactor spins a little for the whole set, and then waits
-// on a thread of the pool.
+// ready, in the kernel's order (where much is, every second time in the opposite one),
+// and their continuations run before the next pass. When a pass finds nothing, the
+// reactor spins a little for the whole set, and then waits on a thread of the pool.
 
 import { ClosedError } from "../errors.ts";
 import { beforeClose } from "../kernel/descriptor.ts";
