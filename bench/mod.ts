@@ -1,5 +1,5 @@
-// How close each mechanism is to plain C, and how far ahead of what else there is:
-// pairs of real processes, the same loop for all, in one run.
+// Compares each mechanism with C, and with what Deno has itself: pairs of real
+// processes, the same loop for all, in one run.
 
 import { parseArgs } from "@std/cli";
 import { fifo } from "./cases/fifo.ts";

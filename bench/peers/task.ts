@@ -5,9 +5,8 @@
 // them, and go on until they are killed. "alone" is "ping" with both ends in one
 // process. The mode is "sync" or "async".
 //
-// Who is timed says how many nanoseconds a round takes: in the middle one of slices
-// of 10 ms each, where what other processes do in between does not count, and on
-// average.
+// The timed peer reports the nanoseconds of a round: the median of slices of 10 ms each,
+// which other processes hardly disturb, and the mean.
 
 import { args, exit } from "./process.ts";
 
