@@ -17,6 +17,7 @@ const BOTH: Record<string, string> = {
     "it needs the reads of Deno.connect",
   "SharedMutex belongs to the process, not to what it forks": NO_DLOPEN,
   "PthreadMutex and robust mutexes of other code of the thread": NO_DLOPEN,
+  "splice() beyond RLIMIT_FSIZE says EFBIG, and the process lives": NO_DLOPEN,
 };
 
 const NODE: Record<string, string> = {
