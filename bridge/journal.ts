@@ -67,7 +67,7 @@ export interface JournalOptions {
   readonly slots: number;
   /** The most bytes of data in a slot. */
   readonly maxSize: number;
-  /** The queue whose messages it has. */
+  /** The queue whose messages it has: no other one, on any machine, at any time. */
   readonly identity: string;
 }
 
@@ -93,6 +93,13 @@ function lastDifference(one: Bytes, other: Bytes): number {
 
 function asBuffer({ buffer, byteOffset, byteLength }: Bytes): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+/** What a queue is, as the header has it. */
+function identityBytes(identity: string): Bytes {
+  const bytes = new Uint8Array(IDENTITY);
+  new TextEncoder().encodeInto(identity, bytes);
+  return bytes;
 }
 
 /** The slots of a mapped file. */
@@ -162,9 +169,19 @@ class Slots {
       slots === this.header.slots && slots === this.heads.length;
   }
 
-  /** The name of the queue, in a field of its own. */
-  get identity(): Bytes {
-    return this.map.bytes.subarray(HEADER - IDENTITY, HEADER);
+  /** Whether the messages are of this queue. */
+  isOf(identity: string): boolean {
+    return lastDifference(this.#identity, identityBytes(identity)) === -1;
+  }
+
+  /** The messages are of this queue from now on. */
+  setIdentity(identity: string): void {
+    this.#identity.set(identityBytes(identity));
+  }
+
+  /** Takes another first half for the identifiers of messages. */
+  renewSource(): void {
+    this.header.source = crypto.getRandomValues(new BigUint64Array(1))[0]!;
   }
 
   data(slot: number, length: number): Bytes {
@@ -183,6 +200,10 @@ class Slots {
   /** After all that was written before. */
   setState(slot: number, state: number): void {
     Atomics.store(this.#words, this.#at(slot) >> 2, state);
+  }
+
+  get #identity(): Bytes {
+    return this.map.bytes.subarray(HEADER - IDENTITY, HEADER);
   }
 
   #at(slot: number): number {
@@ -211,12 +232,21 @@ export class Journal implements Disposable {
   #armed: number | undefined;
   #entries: Entry[] = [];
 
-  private constructor(slots: Slots, identity: string, lock?: File) {
+  private constructor(
+    slots: Slots,
+    { identity }: JournalOptions,
+    lock?: File,
+  ) {
     this.#lock = lock;
     this.#slots = slots;
+    const isSameQueue = slots.isOf(identity);
+    // The file may have been copied to another machine, or `next` may be older than what
+    // was published, after a loss of power: no identifier may come again.
+    if (!isSameQueue) slots.renewSource();
+    slots.setIdentity(identity);
     this.#source = slots.header.source.toString(36);
     this.#pattern = pattern(this.#seed, slots.room);
-    this.#load(this.#isOf(identity));
+    this.#load(isSameQueue);
   }
 
   /** Opens the file, or creates it. The messages of one of another shape are kept. */
@@ -231,9 +261,9 @@ export class Journal implements Disposable {
       }
       const slots = Slots.open(path);
       if (slots.suits(options)) {
-        return new Journal(slots, options.identity, lock);
+        return new Journal(slots, options, lock);
       }
-      using old = new Journal(slots, options.identity);
+      using old = new Journal(slots, options);
       const journal = old.#movedTo(unfinished, options, lock);
       renameSync(unfinished, path);
       return journal;
@@ -307,7 +337,8 @@ export class Journal implements Disposable {
 
   /** The messages are of another queue from now on, which has none of their copies. */
   moveTo(identity: string): void {
-    if (this.#isOf(identity)) return;
+    if (this.#slots.isOf(identity)) return;
+    this.#slots.setIdentity(identity);
     for (const entry of this.#entries) this.taking(entry);
   }
 
@@ -318,15 +349,6 @@ export class Journal implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
-  }
-
-  /** Whether the queue is still the same; it is from now on. */
-  #isOf(identity: string): boolean {
-    const wanted = new Uint8Array(IDENTITY);
-    new TextEncoder().encodeInto(identity, wanted);
-    const isSame = lastDifference(this.#slots.identity, wanted) === -1;
-    this.#slots.identity.set(wanted);
-    return isSame;
   }
 
   /** Reads what an earlier process has left. */
@@ -421,9 +443,10 @@ export class Journal implements Disposable {
       );
     }
     const slots = Slots.create(path, options);
+    slots.setIdentity(options.identity);
     slots.header.source = this.#slots.header.source;
     slots.header.next = this.#slots.header.next;
-    const journal = new Journal(slots, options.identity, lock);
+    const journal = new Journal(slots, options, lock);
     for (const { type, data, number, inQueue } of this.#entries) {
       const slot = journal.#take();
       slots.data(slot, data.length).set(data);

@@ -1,7 +1,7 @@
 // Where outgoing messages come from: one way to move them into the journal for each kind of
 // queue, so that none is lost between the two.
 
-import { readFileSync, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import {
   ClosedError,
   IpcError,
@@ -14,6 +14,7 @@ import { UnixListener, type UnixSeqpacket } from "@linux/ipc/socket";
 import { waitAny } from "@linux/ipc/wait";
 import { BridgeError } from "./error.ts";
 import type { Entry, Journal } from "./journal.ts";
+import { bootId } from "./state.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -58,8 +59,7 @@ export const PRIORITY = "Ipc-Priority";
 
 /** The IPC namespace of this process, since the system was started. */
 export function ipcNamespace(): string {
-  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  return `${boot} ${readlinkSync("/proc/self/ns/ipc")}`;
+  return `${bootId()} ${readlinkSync("/proc/self/ns/ipc")}`;
 }
 
 /** Whether an error says that the queue was removed. */
@@ -308,7 +308,7 @@ class ListenerSource implements Source {
   }
 
   get identity(): string {
-    return `listener ${addressOf(this.#listener)}`;
+    return `${ipcNamespace()} ${this.name}`;
   }
 
   fill(journal: Journal, refuse: Refuse): void {

@@ -1,6 +1,6 @@
 // Where a bridge keeps its files: journals, and messages that are set aside.
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
@@ -22,4 +22,9 @@ function defaultDirectory(): string {
 /** A name as a part of a path. */
 export function fileNameOf(name: string): string {
   return name.replace(/[^\w.-]+/g, "_");
+}
+
+/** The start of the system: another one each time, and on each machine. */
+export function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
