@@ -43,7 +43,10 @@ function launcher(name: RuntimeName, program: string): string {
   const shim = `${HERE}deno.ts`;
   const [flags, run, script] = name === "node"
     ? [
-      `--disable-warning=ExperimentalWarning --import ${HERE}hooks.ts --import ${shim}`,
+      // Node 26 may crash if it ends while another thread of its compiler optimises a
+      // function that calls node:ffi.
+      "--no-concurrent-recompilation --disable-warning=ExperimentalWarning " +
+      `--import ${HERE}hooks.ts --import ${shim}`,
       "",
       "--input-type=module-typescript",
     ]
