@@ -46,6 +46,7 @@ static std::string answer(shared *s, const std::string &word, int number) {
     s->lock.unlock();
   } else if (word == "count") {
     count(s, s->lock, number);
+  } else if (word == "recount") {
     count(s, s->recursive, number);
   } else if (word == "await") {
     scoped_lock<interprocess_mutex> lock(s->lock);
