@@ -112,8 +112,11 @@ class Hand {
     this.#arrival = Promise.withResolvers<void>();
   }
 
-  removeFirst(): void {
-    this.#messages.shift();
+  /** Acknowledges a message, as it was delivered last: others may be before it by now. */
+  acknowledge(number: number): void {
+    const at = this.#messages.findIndex(({ seq }) => seq === number);
+    const [message] = this.#messages.splice(at, 1);
+    message!.ack();
   }
 
   /** Waits for another message, or for the signal. */
@@ -314,12 +317,10 @@ class Incoming implements Flow {
       await hand.arrival(signal);
     } else if (this.#delivered.has(first.seq)) {
       this.#counts.dropped++;
-      first.ack();
-      hand.removeFirst();
+      hand.acknowledge(first.seq);
     } else if (await this.#give(first, signal, run)) {
       this.#delivered.add(first.seq);
-      hand.first?.ack(); // it may have been delivered again meanwhile
-      hand.removeFirst();
+      hand.acknowledge(first.seq);
     }
     this.#counts.inHand = hand.size;
   }

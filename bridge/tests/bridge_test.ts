@@ -14,7 +14,12 @@ import {
 import { MemoryMap } from "@linux/ipc/memory-map";
 import { SharedRing } from "@linux/ipc/ring";
 import { UnixListener, UnixSeqpacket } from "@linux/ipc/socket";
-import { jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+} from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { leakTest } from "../../tests/support/leaks.ts";
 import { Scratch, uniqueKey, uniqueName } from "../../tests/support/names.ts";
@@ -580,6 +585,55 @@ leakTest(
     await until(() => collect() >= count, "all messages");
     const expected = Array.from({ length: count }, (_, at) => at);
     assertEquals(seen.toSorted((a, b) => a - b), expected);
+  },
+);
+
+leakTest(
+  "an older message that comes while the queue is full",
+  { needs },
+  async () => {
+    await using world = await World.start();
+    using from = sysvQueue();
+    using to = sysvQueue();
+    for (let i = 0; i < 3; i++) from.sendSync(numbered(i));
+    await using out = outgoing(from, "jobs", world.options());
+    await until(
+      () => out.counters.messages === 3,
+      "three messages in the stream",
+    );
+    // Another receiver with the same durable name has the first one, and goes on for a while.
+    const connection = await connect({ servers: world.server.url });
+    const manager = await jetstreamManager(connection);
+    await manager.consumers.add("ipc_jobs", {
+      durable_name: "ipc_jobs",
+      filter_subject: "jobs",
+      ack_policy: AckPolicy.Explicit,
+    });
+    const consumer = await jetstream(connection).consumers.get(
+      "ipc_jobs",
+      "ipc_jobs",
+    );
+    const taken = await consumer.next();
+    to.change({ maxBytes: 4 });
+    to.sendSync(numbered(99));
+    await using into = incoming(
+      "jobs",
+      to,
+      world.options({ ackWait: 200, maxSize: 4 }),
+    );
+    const timer = setInterval(() => taken!.working(), 50);
+    await until(() => into.counters.stalls === 1, "a full queue");
+    clearInterval(timer);
+    await connection.drain();
+    await until(() => into.counters.inHand === 3, "the older message");
+    const order: number[] = [];
+    while (order.length < 4) {
+      const { data } = await to.receive(TIMEOUT);
+      order.push(new DataView(data.buffer).getUint32(0));
+    }
+    assertEquals(order, [99, 1, 0, 2]);
+    await into.stop();
+    assertEquals(into.counters.messages, 3);
   },
 );
 
