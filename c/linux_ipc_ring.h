@@ -176,8 +176,7 @@ typedef struct {
 #define LIPC_INTENT 0
 #define LIPC_BROADCAST_TAIL 8
 #define LIPC_LATEST 16
-#define LIPC_BEGUN 24
-#define LIPC_ENDED 28
+#define LIPC_MARK 24
 #define LIPC_RECEIVERS_SLEEP 64
 #define LIPC_BROADCAST_TRAILER 128
 
@@ -980,32 +979,71 @@ LIPC_INLINE int lipc_wait(lipc_consumer *consumer, int64_t timeout) {
 
 /* ---- Broadcast ----------------------------------------------------------------------- */
 
-/* The counters of a broadcast, as they were at one moment. */
+/* The latest message of a broadcast, or the one that is being written. */
 typedef struct {
-  int64_t latest;  /* the position of the latest message */
-  int64_t tail;    /* that of the next one */
-  uint32_t before; /* how many messages there have been before the latest one */
-  uint32_t count;  /* and before the tail */
-} lipc_counters;
+  int64_t position;
+  uint32_t before; /* how many messages there have been before it */
+  bool counted;    /* whether that is known */
+} lipc_latest;
 
 /*
- * A transmitter stores the number of a message in BEGUN, then its position in LATEST, then
- * its number in ENDED, then the tail. So if the two numbers are the same, that is the number
- * of the latest message. If they stay different, the transmitter was interrupted in
- * between, and the tail tells where.
+ * The transmitter stores the number and the position of a message in one word, the mark, so
+ * that they belong together; and it does so before it stores LATEST. So a mark that is
+ * behind LATEST is not of that message: a transmitter of Agrona's does not count.
  */
-LIPC_INLINE int lipc_look_at(const lipc_ring *ring, lipc_counters *counters) {
+LIPC_INLINE int lipc_look_at(const lipc_ring *ring, lipc_latest *latest) {
+  latest->position = lipc_position(ring->trailer + LIPC_LATEST);
+  if (latest->position < 0) return -EBADMSG;
+  const uint64_t mark = (uint64_t)lipc_load64(ring->trailer + LIPC_MARK);
+  const uint32_t number = (uint32_t)(mark >> 32);
+  const int32_t ahead = (int32_t)((uint32_t)mark - (uint32_t)(latest->position / 8));
+  latest->counted = number != 0 && ahead >= 0;
+  latest->before = latest->counted ? number - 1 : 0;
+  if (latest->counted) latest->position += (int64_t)ahead * 8;
+  return 0;
+}
+
+/* Whether nothing from this position on was overwritten, before the last loads. */
+LIPC_INLINE bool lipc_is_intact(const lipc_ring *ring, int64_t position) {
+  atomic_thread_fence(memory_order_seq_cst);
+  return position + ring->capacity > lipc_load64(ring->trailer + LIPC_INTENT);
+}
+
+/* The header of the record at a position: false if there cannot be one. */
+LIPC_INLINE bool lipc_record_at(const lipc_ring *ring, int64_t position, int32_t *length,
+                                int32_t *type) {
+  const int64_t index = position & (ring->capacity - 1);
+  *length = lipc_load(ring->data + index);
+  *type = lipc_load(ring->data + index + 4);
+  return *length >= LIPC_RECORD && *length <= ring->capacity - index &&
+         (*type == LIPC_PADDING || (*type > 0 && *length - LIPC_RECORD <= ring->max_length));
+}
+
+/* How many messages begin between two positions: -1 if they were overwritten. */
+LIPC_INLINE int64_t lipc_count_between(const lipc_ring *ring, int64_t from, int64_t to) {
+  int64_t count = 0;
+  while (from < to && to - from <= ring->capacity) {
+    int32_t length, type;
+    const bool sound = lipc_record_at(ring, from, &length, &type);
+    if (!lipc_is_intact(ring, from) || !sound) return -1;
+    from += lipc_aligned(length);
+    if (type != LIPC_PADDING) count++;
+  }
+  return from == to ? count : -1;
+}
+
+/* The position of the next message, and how many there have been before it. */
+LIPC_INLINE int lipc_next(const lipc_ring *ring, int64_t *next, uint32_t *count) {
   for (int retry = 0;; retry++) {
-    const uint32_t ended = (uint32_t)lipc_load(ring->trailer + LIPC_ENDED);
-    counters->latest = lipc_position(ring->trailer + LIPC_LATEST);
-    counters->tail = lipc_position(ring->trailer + LIPC_BROADCAST_TAIL);
-    const uint32_t begun = (uint32_t)lipc_load(ring->trailer + LIPC_BEGUN);
-    if (counters->latest < 0 || counters->tail < 0) return -EBADMSG;
-    if (begun != ended && retry < 1 << 10) continue;
-    const bool published = counters->tail > counters->latest;
-    const uint32_t number = published ? ended : begun;
-    counters->before = number == 0 ? 0 : number - 1;
-    counters->count = published ? number : counters->before;
+    lipc_latest latest;
+    if (lipc_look_at(ring, &latest) != 0) return -EBADMSG;
+    *next = lipc_position(ring->trailer + LIPC_BROADCAST_TAIL);
+    if (*next < 0) return -EBADMSG;
+    *count = latest.before;
+    if (*next <= latest.position) return 0; /* not published yet */
+    const int64_t between = lipc_count_between(ring, latest.position, *next);
+    if (between < 0 && retry < 64) continue;
+    *count += between < 0 ? 1 : (uint32_t)between;
     return 0;
   }
 }
@@ -1019,10 +1057,9 @@ LIPC_INLINE int lipc_transmitter_init(lipc_transmitter *transmitter, const lipc_
   if (!lipc_take(transmitter->slot, true)) return -EBUSY;
   transmitter->tail = lipc_position(ring->trailer + LIPC_BROADCAST_TAIL);
   transmitter->intent = lipc_position(ring->trailer + LIPC_INTENT);
-  lipc_counters counters;
+  int64_t next;
   if (transmitter->tail >= 0 && transmitter->intent >= 0 &&
-      lipc_look_at(ring, &counters) == 0) {
-    transmitter->count = counters.count;
+      lipc_next(ring, &next, &transmitter->count) == 0) {
     return 0;
   }
   lipc_release(transmitter->slot);
@@ -1081,32 +1118,22 @@ LIPC_INLINE int lipc_transmit(lipc_transmitter *transmitter, int32_t type, const
   lipc_set(ring->data + index, (int32_t)length + LIPC_RECORD, type);
   lipc_copy_in(ring->data + index + LIPC_RECORD, data, length);
   transmitter->count++;
-  atomic_store_explicit(lipc_i32(ring->trailer + LIPC_BEGUN), (int32_t)transmitter->count,
-                        memory_order_relaxed);
-  atomic_store_explicit(lipc_i64(ring->trailer + LIPC_LATEST), tail, memory_order_release);
-  atomic_store_explicit(lipc_i32(ring->trailer + LIPC_ENDED), (int32_t)transmitter->count,
+  const uint64_t mark = (uint64_t)transmitter->count << 32 | (uint32_t)(tail / 8);
+  atomic_store_explicit(lipc_i64(ring->trailer + LIPC_MARK), (int64_t)mark,
                         memory_order_release);
+  atomic_store_explicit(lipc_i64(ring->trailer + LIPC_LATEST), tail, memory_order_release);
   atomic_store(lipc_i64(ring->trailer + LIPC_BROADCAST_TAIL), end);
   transmitter->tail = end;
   lipc_wake(ring->trailer + LIPC_RECEIVERS_SLEEP);
   return 0;
 }
 
-/* Whether nothing at this position was overwritten, before the last loads. */
-LIPC_INLINE bool lipc_is_intact(const lipc_ring *ring, int64_t position) {
-  atomic_thread_fence(memory_order_seq_cst);
-  return position + ring->capacity > lipc_load64(ring->trailer + LIPC_INTENT);
-}
-
 /* Takes part as a receiver, from the next message on. */
 LIPC_INLINE int lipc_receiver_init(lipc_receiver *receiver, const lipc_ring *ring) {
-  lipc_counters counters;
   memset(receiver, 0, sizeof *receiver);
   if (ring->kind != LIPC_BROADCAST) return -EINVAL;
   receiver->ring = *ring;
-  if (lipc_look_at(ring, &counters) != 0) return -EBADMSG;
-  receiver->next = counters.tail;
-  receiver->count = counters.count;
+  if (lipc_next(ring, &receiver->next, &receiver->count) != 0) return -EBADMSG;
   receiver->copy = malloc((size_t)ring->max_length + 8);
   return receiver->copy == NULL ? -ENOMEM : 0;
 }
@@ -1118,16 +1145,17 @@ LIPC_INLINE void lipc_receiver_close(lipc_receiver *receiver) {
 
 /* Goes on with the latest message. */
 LIPC_INLINE int lipc_skip(lipc_receiver *receiver) {
-  lipc_counters counters;
-  if (lipc_look_at(&receiver->ring, &counters) != 0) return -EBADMSG;
-  const uint32_t missed = counters.before - receiver->count;
-  if (counters.latest > receiver->next) {
-    receiver->missed_bytes += (uint64_t)(counters.latest - receiver->next);
+  lipc_latest latest;
+  if (lipc_look_at(&receiver->ring, &latest) != 0) return -EBADMSG;
+  if (latest.position > receiver->next) {
+    receiver->missed_bytes += (uint64_t)(latest.position - receiver->next);
   }
-  receiver->next = counters.latest;
-  receiver->count = counters.before;
+  receiver->next = latest.position;
+  if (!latest.counted) return 0;
+  const uint32_t missed = latest.before - receiver->count;
   receiver->missed += missed;
   receiver->untold += missed;
+  receiver->count = latest.before;
   return 0;
 }
 
@@ -1144,12 +1172,9 @@ LIPC_INLINE int lipc_receive(lipc_receiver *receiver, lipc_handler handler, void
     const int64_t tail = lipc_position(ring->trailer + LIPC_BROADCAST_TAIL);
     if (tail < 0) return count == 0 ? -EBADMSG : count;
     if (tail <= receiver->next) return count;
-    const int64_t index = receiver->next & (ring->capacity - 1);
-    unsigned char *record = ring->data + index;
-    const int32_t length = lipc_load(record), type = lipc_load(record + 4);
-    const bool sound = length >= LIPC_RECORD && length <= ring->capacity - index &&
-                       (type == LIPC_PADDING ||
-                        (type > 0 && length - LIPC_RECORD <= ring->max_length));
+    unsigned char *record = ring->data + (receiver->next & (ring->capacity - 1));
+    int32_t length, type;
+    const bool sound = lipc_record_at(ring, receiver->next, &length, &type);
     if (sound && type != LIPC_PADDING) {
       lipc_copy_out(receiver->copy, record + LIPC_RECORD, (size_t)length - LIPC_RECORD);
     }

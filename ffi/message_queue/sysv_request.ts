@@ -32,7 +32,7 @@ import { checkData, FIRST, type Selection } from "./sysv_selection.ts";
 const head = cStruct({ reply_type: "i64" });
 const NUMBERS = 1n << 32n;
 /** The highest type of a request. */
-export const MAX_REQUEST = 2 ** 32 - 1;
+export const MAX_REQUEST: number = 2 ** 32 - 1;
 const PIDS = 1n << 22n;
 const TAG_SHIFT = 54n;
 const TAGS = 1n << 8n;

@@ -34,40 +34,86 @@ import type { RingOpenOptions, RingSizeOptions } from "./shared_ring.ts";
 import { Sleepers } from "./sleep.ts";
 import { Slot } from "./slots.ts";
 
-const RETRIES = 1 << 10; // looks at counters that change all the time
+const RETRIES = 64; // of a start between messages that are overwritten all the time
 const MOST_LAPS = 64; // in one call, of a receiver that is too slow all the time
 
-/** The counters of a broadcast, as they were at one moment. */
-interface Counters {
-  /** The position of the latest message. */
-  readonly latest: number;
-  /** The position of the next one. */
-  readonly tail: number;
-  /** How many messages there have been before the latest one, modulo 2^32. */
-  readonly before: number;
-  /** How many there have been before the tail, modulo 2^32. */
-  readonly count: number;
+/** The latest message, or the one that is being written. */
+interface Latest {
+  readonly position: number;
+  /** How many there have been before it, modulo 2^32. Undefined if they are not counted. */
+  readonly before: number | undefined;
 }
 
 /**
- * A producer stores the number of a message in `begun`, then its position in `latest`,
- * then its number in `ended`, then the tail. So if the two numbers are the same, that is
- * the number of the latest message. If they stay different, the producer was interrupted
- * in between, and the tail tells where.
+ * The producer stores the number and the position of a message in one word, the mark, so
+ * that they belong together; and it does so before it stores `latest`. So a mark that is
+ * behind `latest` is not of that message: a producer of Agrona's does not count.
  */
-function countersOf(region: Region): Counters {
-  const { int32 } = region;
+function latestOf(region: Region): Latest {
+  const latest = region.position(region.latest);
+  const mark = Atomics.load(region.int64, region.mark >> 3);
+  const number = Number(mark >> 32n);
+  const ahead = (Number(mark & 0xffffffffn) - latest / 8) | 0;
+  return number === 0 || ahead < 0
+    ? { position: latest, before: undefined }
+    : { position: latest + 8 * ahead, before: (number - 1) | 0 };
+}
+
+/** The mark of a message. */
+function markOf(number: number, position: number): bigint {
+  return BigInt(number) << 32n | BigInt((position / 8) >>> 0);
+}
+
+/** The position of the next message, and how many there have been before it. */
+function nextOf(region: Region): { next: number; count: number } {
   for (let retry = 0;; retry++) {
-    const ended = Atomics.load(int32, region.ended >> 2);
-    const latest = region.position(region.latest);
-    const tail = region.position(region.tail);
-    const begun = Atomics.load(int32, region.begun >> 2);
-    if (begun !== ended && retry < RETRIES) continue;
-    const isPublished = tail > latest;
-    const number = isPublished ? ended : begun;
-    const before = number === 0 ? 0 : number - 1;
-    return { latest, tail, before, count: isPublished ? number : before };
+    const { position, before = 0 } = latestOf(region);
+    const next = region.position(region.tail);
+    if (next <= position) return { next, count: before }; // not published yet
+    const between = countBetween(region, position, next);
+    if (between === undefined && retry < RETRIES) continue;
+    return { next, count: (before + (between ?? 1)) | 0 };
   }
+}
+
+/** How many messages begin between two positions; undefined if they were overwritten. */
+function countBetween(
+  region: Region,
+  from: number,
+  to: number,
+): number | undefined {
+  let count = 0;
+  let position = from;
+  while (position < to && to - position <= region.capacity) {
+    const record = recordAt(region, position);
+    if (record === undefined || !isIntact(region, position)) return undefined;
+    position += aligned(record.length);
+    if (record.type !== PADDING) count++;
+  }
+  return position === to ? count : undefined;
+}
+
+/** The header of the record at a position; undefined if there cannot be one. */
+function recordAt(
+  { int32, data, capacity, maxLength }: Region,
+  position: number,
+): { length: number; type: number } | undefined {
+  const index = position & (capacity - 1);
+  const at = data + index;
+  const length = Atomics.load(int32, at >> 2);
+  const type = int32[(at + 4) >> 2]!;
+  if (length < RECORD || length > capacity - index) return undefined;
+  if (type !== PADDING && (type <= 0 || length - RECORD > maxLength)) {
+    return undefined;
+  }
+  return { length, type };
+}
+
+/** Whether nothing from a position on was overwritten before it was read. */
+function isIntact(region: Region, position: number): boolean {
+  fence();
+  const intent = Atomics.load(region.int64, region.intent >> 3);
+  return position + region.capacity > Number(intent);
 }
 
 /**
@@ -222,7 +268,7 @@ class Transmitter {
       this.#slot.release();
       throw error;
     }
-    this.#count = countersOf(region).count;
+    this.#count = nextOf(region).count;
   }
 
   leave(): void {
@@ -253,9 +299,8 @@ class Transmitter {
     int32[(at + 4) >> 2] = type;
     setBytes(bytes, data, at + RECORD);
     this.#count = (this.#count + 1) | 0;
-    int32[region.begun >> 2] = this.#count;
+    Atomics.store(region.int64, region.mark >> 3, markOf(this.#count, tail));
     region.publishPosition(region.latest, this.#latest, tail);
-    Atomics.store(int32, region.ended >> 2, this.#count);
     region.publishPosition(region.tail, this.#tail, end);
     this.#latest = tail;
     this.#tail = end;
@@ -340,7 +385,7 @@ export class BroadcastReceiver extends RingReader {
    * @ignore
    */
   constructor(token: symbol, region: Region, spins: boolean) {
-    const { tail, count } = countersOf(region); // may throw
+    const { next, count } = nextOf(region); // may throw
     super(token, {
       region,
       producers: Slot.ofProducers(region).slice(0, 1),
@@ -351,7 +396,7 @@ export class BroadcastReceiver extends RingReader {
       leave: () => {},
     }, spins);
     this.#region = region;
-    this.#next = tail;
+    this.#next = next;
     this.#count = count;
     this.#scratch = new Uint8Array(region.maxLength);
     this.#message = new RingMessage(internal, this.#scratch);
@@ -388,7 +433,7 @@ export class BroadcastReceiver extends RingReader {
         const tail = region.position(region.tail);
         if (tail <= this.#next) break;
         const record = this.#copyRecord();
-        if (!this.#isIntact()) {
+        if (!isIntact(region, this.#next)) {
           this.#skip();
           laps++;
           continue;
@@ -418,39 +463,24 @@ export class BroadcastReceiver extends RingReader {
    * damaged it.
    */
   #copyRecord(): { length: number; type: number } | undefined {
-    const { int32, bytes, data, capacity, maxLength } = this.#region;
-    const index = this.#next & (capacity - 1);
-    const at = data + index;
-    const length = Atomics.load(int32, at >> 2);
-    const type = int32[(at + 4) >> 2]!;
-    if (length < RECORD || length > capacity - index) return undefined;
-    if (type === PADDING) return { length, type };
-    if (type <= 0 || length - RECORD > maxLength) return undefined;
-    const source = new Uint8Array(
-      bufferOf(bytes),
-      at + RECORD,
-      length - RECORD,
-    );
-    setBytes(this.#scratch, source);
-    return { length, type };
-  }
-
-  /** Whether nothing of the next record was overwritten before it was copied. */
-  #isIntact(): boolean {
-    const region = this.#region;
-    fence();
-    const intent = Atomics.load(region.int64, region.intent >> 3);
-    return this.#next + region.capacity > Number(intent);
+    const { bytes, data, capacity } = this.#region;
+    const record = recordAt(this.#region, this.#next);
+    if (record === undefined || record.type === PADDING) return record;
+    const at = data + (this.#next & (capacity - 1)) + RECORD;
+    const length = record.length - RECORD;
+    setBytes(this.#scratch, new Uint8Array(bufferOf(bytes), at, length));
+    return record;
   }
 
   /** Goes on with the latest message. */
   #skip(): void {
-    const { latest, before } = countersOf(this.#region);
+    const { position, before } = latestOf(this.#region);
+    this.#missedBytes += Math.max(position - this.#next, 0);
+    this.#next = position;
+    if (before === undefined) return;
     const missed = (before - this.#count) >>> 0;
     this.#missed += missed;
     this.#untold += missed;
-    this.#missedBytes += Math.max(latest - this.#next, 0);
-    this.#next = latest;
     this.#count = before;
   }
 }

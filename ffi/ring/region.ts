@@ -40,8 +40,7 @@ const TRAILER = 768;
 const INTENT = 0;
 const BROADCAST_TAIL = 8;
 const LATEST = 16;
-const BEGUN = 24;
-const ENDED = 28;
+const MARK = 24;
 const BROADCAST_TRAILER = 128;
 
 /** What is in the memory: the numbers are those of the header. */
@@ -171,8 +170,7 @@ export class Region {
   readonly head: number;
   readonly intent: number;
   readonly latest: number;
-  readonly begun: number;
-  readonly ended: number;
+  readonly mark: number;
 
   constructor(
     mapping: Mapping,
@@ -195,8 +193,7 @@ export class Region {
     this.head = this.trailer + HEAD;
     this.intent = this.trailer + INTENT;
     this.latest = this.trailer + LATEST;
-    this.begun = this.trailer + BEGUN;
-    this.ended = this.trailer + ENDED;
+    this.mark = this.trailer + MARK;
     const { bytes } = mapping;
     const buffer = bufferOf(bytes);
     this.bytes = bytes;
