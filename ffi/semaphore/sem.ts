@@ -65,10 +65,16 @@ function timedWait(address: bigint, milliseconds: number): number {
     : sem_clockwait(address, CLOCK_MONOTONIC, monotonicIn(milliseconds));
 }
 
+/** The longest sleep, which is that of most waits; made once. */
+let longest: Uint8Array<ArrayBuffer> | undefined;
+
 /** `futex(word, FUTEX_WAIT, 0, time)`: blocks this thread while the value is 0. */
 function sleepOn(address: bigint, milliseconds: number): void {
   const { futex } = linuxFutex();
-  futex(FUTEX, address, FUTEX_WAIT, 0, durationOf(milliseconds));
+  const time = milliseconds === LAST_RETRY
+    ? longest ??= durationOf(LAST_RETRY)
+    : durationOf(milliseconds);
+  futex(FUTEX, address, FUTEX_WAIT, 0, time);
 }
 
 /**
