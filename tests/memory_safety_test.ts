@@ -488,16 +488,6 @@ leakTest(
         }
       };
       for (let round = 0; round < count; round++) {
-        const options = {
-          robust: round % 2 === 0,
-          inheritPriority: round % 3 === 0,
-        };
-        await use(
-          () => ipc.PthreadMutex.init(map, 1024, options),
-          () => ipc.PthreadMutex.at(map, 1024),
-          (mutex) => mutex.lockSync({ timeout }).release(),
-          async (mutex) => (await mutex.lock({ timeout })).release(),
-        );
         await use(
           () => ipc.PthreadRwLock.init(map, 2048),
           () => ipc.PthreadRwLock.at(map, 2048),

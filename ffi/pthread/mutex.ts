@@ -187,7 +187,9 @@ class MutexSource implements Source {
  * **Bytes are not trusted.** What is no mutex that processes share is refused, with the
  * reason. The calls of this class follow no pointer in the memory, and call no function of
  * libc that would. A lock of bytes that were overwritten fails with EINVAL, or waits as
- * long as the bytes say that it has an owner: give a `timeout` where peers may do that.
+ * long as the bytes say that it has an owner: give a `timeout` where peers may do that. If
+ * they are overwritten within the nanoseconds of a call of libc, it can end the process
+ * with SIGABRT: it does not check the memory.
  * If another process truncates the memory, the calls fail with EFAULT, except where that
  * comes during the call. (For that each takes a system call, unless the memory
  * cannot be truncated: a System V segment, memory without a file, or a `MemoryFile` that was

@@ -387,9 +387,10 @@ export class PosixSemaphore implements Disposable {
    * meaning, and neither side would wake the other. (One that musl has made with
    * `pshared = 0` looks as one of glibc that processes share: it cannot be told.)
    *
-   * The calls on a semaphore that was overwritten fail with EINVAL. If it is overwritten
-   * during a call, such as while `acquireSync()` blocks, the C library can end the
-   * process with SIGABRT: it does not check the memory.
+   * The calls on a semaphore that was overwritten fail with EINVAL, also if that happens
+   * during a call. (Without a view of the memory, as under a grant for one path, the C
+   * library does the call. It does not check the memory, and can end the process with
+   * SIGABRT.)
    *
    * @param bytes At least {@linkcode PosixSemaphore.size} bytes of shared memory or of a
    * memory map of this module, aligned to 8 bytes.

@@ -136,24 +136,23 @@ export class Sem {
   post(): void {
     if (this.#isSafe() === false) this.#check("sem_post");
     this.handoff.released(this.words.mayWake);
-    if (this.words.mustWake) {
-      this.#postAndWake();
-      return;
+    if (this.words.isKnown) this.#postHere();
+    else {
+      const { sem_post } = this;
+      if (sem_post(this.address) === 0) return;
+      throw ipcError(errno(), "sem_post", this.subject);
     }
-    const { sem_post } = this;
-    if (sem_post(this.address) === 0) return;
-    throw ipcError(errno(), "sem_post", this.subject);
   }
 
   /**
-   * The same where there may be waiters. libc wakes them as the words say, and ends the
-   * process if another one overwrites the words during the call.
+   * The same without libc, which wakes waiters as the words say, and ends the process if
+   * another one overwrites the words during the call.
    */
-  #postAndWake(): void {
+  #postHere(): void {
     if (!this.words.post()) {
       throw ipcError(EOVERFLOW, "sem_post", this.subject);
     }
-    wakeOne(this.address);
+    if (this.words.mustWake) wakeOne(this.address);
   }
 
   /** `sem_trywait(sem)`; undefined when the value is 0. */

@@ -118,9 +118,14 @@ export class SemWords {
     return this.int32[WAITERS] !== 0 && this.wake;
   }
 
-  /** Whether there are waiters, and the place of their number is known. */
+  /** Whether there are waiters, after what was written before. */
   get mustWake(): boolean {
-    return this.int32[WAITERS] !== 0 && this.#isGlibc;
+    return Atomics.load(this.int32, WAITERS) !== 0;
+  }
+
+  /** Whether the words are those of glibc, and can be viewed. */
+  get isKnown(): boolean {
+    return this.#isGlibc;
   }
 
   /** Whether there may be other waiters: true without a view. */
