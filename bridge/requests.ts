@@ -26,7 +26,8 @@ import {
 } from "./bridge.ts";
 import { checkSubject, findStream, managerOf } from "./connection.ts";
 import { BridgeError } from "./error.ts";
-import { isRemoved, sysvMaxSize, sysvName } from "./source.ts";
+import { isRemoved } from "./source.ts";
+import { SysvQueue } from "./sysv_queue.ts";
 import { pause, within } from "./wait.ts";
 
 /** Options of {@linkcode outgoingRequests} and {@linkcode incomingRequests}. */
@@ -58,43 +59,25 @@ const HEAD = 8; // bytes: the type of the reply, before the data of a request
 const FAILED = "Ipc-Error";
 const GROUP = "ipc-nats"; // of bridges that share the requests
 
-/** A queue of requests, which may be opened again. */
-class RequestQueue {
-  readonly name: string;
-  readonly #open: (() => SysvMessageQueue) | undefined;
-  #queue: SysvMessageQueue;
+/** The queue of requests. */
+function queueOf(
+  queue: SysvMessageQueue | (() => SysvMessageQueue),
+): SysvQueue {
+  const open = typeof queue === "function" ? queue : undefined;
+  const opened = typeof queue === "function" ? queue() : queue;
+  if (opened instanceof SysvMessageQueue) return new SysvQueue(opened, open);
+  throw new TypeError('Argument "queue" must be a SysvMessageQueue');
+}
 
-  constructor(queue: SysvMessageQueue | (() => SysvMessageQueue)) {
-    this.#open = typeof queue === "function" ? queue : undefined;
-    this.#queue = typeof queue === "function" ? queue() : queue;
-    if (!(this.#queue instanceof SysvMessageQueue)) {
-      throw new TypeError('Argument "queue" must be a SysvMessageQueue');
-    }
-    this.name = sysvName(this.#queue);
-  }
-
-  get now(): SysvMessageQueue {
-    return this.#queue;
-  }
-
-  /** After the queue was removed. */
-  reopen(): void {
-    if (this.#open === undefined) {
-      throw new BridgeError(`${this.name} was removed`);
-    }
-    this.#queue.close();
-    this.#queue = this.#open();
-  }
-
-  close(): void {
-    if (this.#open !== undefined) this.#queue.close();
-  }
+/** Opens the queue again that was removed. */
+function reopen(queue: SysvQueue): void {
+  if (!queue.reopen()) throw new BridgeError(`${queue.name} was removed`);
 }
 
 /** What both sides have in common. */
 abstract class Requests implements Flow {
   abstract readonly name: string;
-  protected readonly queue: RequestQueue;
+  protected readonly queue: SysvQueue;
   protected readonly subject: string;
   protected readonly type: number;
   protected readonly timeout: number;
@@ -102,7 +85,7 @@ abstract class Requests implements Flow {
   protected readonly counts: Counts;
 
   constructor(
-    queue: RequestQueue,
+    queue: SysvQueue,
     subject: string,
     options: RequestOptions | undefined,
     counts: Counts,
@@ -150,7 +133,7 @@ abstract class Requests implements Flow {
   /** A stream would answer the requests itself, and the queue must fit into a message. */
   async #check(connection: NatsConnection): Promise<void> {
     const maxPayload = connection.info?.max_payload ?? Infinity;
-    const maxSize = sysvMaxSize(this.queue.now);
+    const maxSize = this.queue.maxSize;
     if (maxSize > maxPayload) {
       throw new BridgeError(
         `A message of ${this.queue.name} can have ${maxSize} bytes, which is more than ` +
@@ -207,7 +190,7 @@ class OutgoingRequests extends Requests {
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (isRemoved(error)) this.queue.reopen();
+      if (isRemoved(error)) reopen(this.queue);
       else {throw error instanceof IpcError
           ? new BridgeError(error.message)
           : error;}
@@ -278,7 +261,7 @@ class IncomingRequests extends Requests {
     const { type, timeout } = this;
     const queue = this.queue.now;
     try {
-      checkRequest(message.data, sysvMaxSize(queue));
+      checkRequest(message.data, this.queue.maxSize);
       const reply = await queue.request(message.data, {
         type,
         timeout,
@@ -292,7 +275,7 @@ class IncomingRequests extends Requests {
       about.set(FAILED, text);
       message.respond(new Uint8Array(), { headers: about });
       if (!signal.aborted && isRemoved(error) && queue === this.queue.now) {
-        this.queue.reopen();
+        reopen(this.queue);
       }
     }
   }
@@ -330,7 +313,7 @@ export function outgoingRequests(
 ): Bridge {
   checkSubject(subject);
   const counts = newCounts();
-  const requests = new RequestQueue(queue);
+  const requests = queueOf(queue);
   const flow = new OutgoingRequests(requests, subject, options, counts);
   return new Bridge(flow, options ?? {}, counts);
 }
@@ -354,7 +337,7 @@ export function incomingRequests(
 ): Bridge {
   checkSubject(subject);
   const counts = newCounts();
-  const requests = new RequestQueue(queue);
+  const requests = queueOf(queue);
   const flow = new IncomingRequests(requests, subject, options, counts);
   return new Bridge(flow, options ?? {}, counts);
 }

@@ -8,12 +8,12 @@ import {
   PosixMessageQueue,
   SysvMessageQueue,
 } from "@linux/ipc/message-queue";
-import { ipcLimits } from "@linux/ipc/limits";
 import { RingConsumer, type RingMessage } from "@linux/ipc/ring";
 import { UnixListener, type UnixSeqpacket } from "@linux/ipc/socket";
 import { waitAny } from "@linux/ipc/wait";
 import { BridgeError } from "./error.ts";
 import type { Entry, Journal } from "./journal.ts";
+import { SysvQueue } from "./sysv_queue.ts";
 import { bootId } from "./state.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -74,42 +74,26 @@ function isSame(entry: Entry, type: bigint, data: Bytes): boolean {
     entry.data.every((byte, at) => byte === data[at]);
 }
 
-/** The most bytes that a message of a System V queue can have. */
-export function sysvMaxSize({ id }: SysvMessageQueue): number {
-  const { maxSize } = ipcLimits().sysvMessageQueues; // msgmax
-  return Math.min(SysvMessageQueue.stat({ id }).maxBytes, maxSize);
-}
-
-/** What a System V queue is called: by its key, which it keeps. */
-export function sysvName({ id }: SysvMessageQueue): string {
-  const { key } = SysvMessageQueue.stat({ id });
-  return key === 0
-    ? `private queue ${id}`
-    : `queue 0x${key.toString(16).padStart(8, "0")}`;
-}
-
 const EMPTY = new Uint8Array();
 
 /** A System V queue: a message is copied, published, and then taken. */
 class SysvSource implements Source {
   readonly header = TYPE;
   readonly exclusive = true;
-  readonly #open: (() => SysvMessageQueue) | undefined;
   readonly name: string;
-  #queue: SysvMessageQueue;
+  readonly #queue: SysvQueue;
 
-  constructor(queue: SysvMessageQueue, open?: () => SysvMessageQueue) {
+  constructor(queue: SysvQueue) {
     this.#queue = queue;
-    this.#open = open;
-    this.name = sysvName(queue);
+    this.name = queue.name;
   }
 
   get identity(): string {
-    return `${ipcNamespace()} sysv ${this.#queue.id}`;
+    return `${ipcNamespace()} sysv ${this.#queue.now.id}`;
   }
 
   get maxSize(): number {
-    return sysvMaxSize(this.#queue);
+    return this.#queue.maxSize;
   }
 
   slotSize(limit: number): number {
@@ -119,7 +103,7 @@ class SysvSource implements Source {
   fill(journal: Journal, refuse: Refuse): void {
     // One slot stays free for a message that another receiver of the queue has uncovered.
     for (let index = 0; journal.room > 1;) {
-      const message = this.#queue.tryPeek(index);
+      const message = this.#queue.now.tryPeek(index);
       if (message === undefined) return;
       const { data } = message;
       const type = BigInt(message.type);
@@ -130,7 +114,7 @@ class SysvSource implements Source {
         return; // those before it are removed first
       } else {
         refuse(type, data, `it has more than ${journal.maxSize} bytes`);
-        this.#queue.tryReceive({ type });
+        this.#queue.now.tryReceive({ type });
       }
     }
   }
@@ -145,7 +129,7 @@ class SysvSource implements Source {
   async wait(journal: Journal, signal: AbortSignal): Promise<void> {
     try {
       // No message fits, but for an empty one.
-      const { type } = await this.#queue.receive({ buffer: EMPTY, signal });
+      const { type } = await this.#queue.now.receive({ buffer: EMPTY, signal });
       journal.hold(BigInt(type), EMPTY);
     } catch (error) {
       if (!(error instanceof IpcError && error.code === "E2BIG")) throw error;
@@ -153,21 +137,18 @@ class SysvSource implements Source {
   }
 
   reopen(): boolean {
-    if (this.#open === undefined) return false;
-    this.#queue.close();
-    this.#queue = this.#open();
-    return true;
+    return this.#queue.reopen();
   }
 
   close(): void {
-    if (this.#open !== undefined) this.#queue.close();
+    this.#queue.close();
   }
 
   /** Takes the first message of the type, which is the one that was copied. */
   #take(journal: Journal, entry: Entry): void {
     journal.taking(entry);
     const { type } = entry;
-    const message = this.#queue.tryReceive({ type });
+    const message = this.#queue.now.tryReceive({ type });
     if (message === undefined || isSame(entry, type, message.data)) return;
     // Another receiver has taken that one. This one may have been copied, too.
     const other = journal.entries.find((other) =>
@@ -387,7 +368,8 @@ export function sourceOf(
   const opened = typeof queue === "function" ? queue() : queue;
   const owned = open !== undefined;
   if (opened instanceof SysvMessageQueue) {
-    return new SysvSource(opened, open as (() => SysvMessageQueue) | undefined);
+    const again = open as (() => SysvMessageQueue) | undefined;
+    return new SysvSource(new SysvQueue(opened, again));
   }
   if (opened instanceof PosixMessageQueue) {
     return new PosixSource(opened, owned);

@@ -8,7 +8,8 @@ import {
 import { RingProducer } from "@linux/ipc/ring";
 import { UnixSeqpacket } from "@linux/ipc/socket";
 import { BridgeError } from "./error.ts";
-import { isRemoved, sysvMaxSize, sysvName } from "./source.ts";
+import { isRemoved } from "./source.ts";
+import { SysvQueue } from "./sysv_queue.ts";
 
 /** What messages can be given to. */
 export type IncomingQueue =
@@ -67,16 +68,14 @@ const priorityOf = ({ priority }: Arrived) =>
   Number(numberIn(priority, "Ipc-Priority", 0n, 0n, 32767n));
 
 class SysvTarget implements Target {
-  readonly #open: (() => SysvMessageQueue) | undefined;
   readonly name: string;
-  #queue: SysvMessageQueue;
+  readonly #queue: SysvQueue;
   #maxSize: number;
 
-  constructor(queue: SysvMessageQueue, open?: () => SysvMessageQueue) {
+  constructor(queue: SysvQueue) {
     this.#queue = queue;
-    this.#open = open;
-    this.name = sysvName(queue);
-    this.#maxSize = sysvMaxSize(queue);
+    this.name = queue.name;
+    this.#maxSize = queue.maxSize;
   }
 
   get maxSize(): number {
@@ -84,26 +83,24 @@ class SysvTarget implements Target {
   }
 
   trySend(message: Arrived): boolean {
-    return this.#queue.trySend(message.data, this.#checked(message));
+    return this.#queue.now.trySend(message.data, this.#checked(message));
   }
 
   async send(message: Arrived, signal: AbortSignal): Promise<void> {
-    await this.#queue.send(message.data, {
+    await this.#queue.now.send(message.data, {
       ...this.#checked(message),
       signal,
     });
   }
 
   reopen(): boolean {
-    if (this.#open === undefined) return false;
-    this.#queue.close();
-    this.#queue = this.#open();
-    this.#maxSize = sysvMaxSize(this.#queue);
+    if (!this.#queue.reopen()) return false;
+    this.#maxSize = this.#queue.maxSize;
     return true;
   }
 
   close(): void {
-    if (this.#open !== undefined) this.#queue.close();
+    this.#queue.close();
   }
 
   #checked(message: Arrived): { type: bigint } {
@@ -241,7 +238,8 @@ export function targetOf(
   const open = typeof queue === "function" ? queue : undefined;
   const opened = typeof queue === "function" ? queue() : queue;
   if (opened instanceof SysvMessageQueue) {
-    return new SysvTarget(opened, open as (() => SysvMessageQueue) | undefined);
+    const again = open as (() => SysvMessageQueue) | undefined;
+    return new SysvTarget(new SysvQueue(opened, again));
   }
   if (opened instanceof PosixMessageQueue) {
     return new PosixTarget(opened, open !== undefined);
