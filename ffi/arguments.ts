@@ -129,6 +129,11 @@ export function viewOf(
   );
 }
 
+/** The first bytes of a `Uint8Array`: itself, if it has no more. */
+export function firstOf(bytes: Uint8Array, length: number): Uint8Array {
+  return byteLengthOf(bytes) === length ? bytes : viewOf(bytes, 0, length);
+}
+
 /** A copy of a `Uint8Array` as a plain `Uint8Array`. */
 export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(byteLengthOf(bytes));

@@ -87,7 +87,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "./wait/options.ts";
-import { pollNow } from "./wait/reactor.ts";
+import { pollNow } from "./wait/poll.ts";
 
 export {
   /** The object was closed before it was used, or while something waited for it. */

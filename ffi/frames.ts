@@ -22,13 +22,7 @@
  * @module
  */
 
-import {
-  byteLengthOf,
-  checkBytes,
-  checkInteger,
-  checkKept,
-  viewOf,
-} from "./arguments.ts";
+import { byteLengthOf, checkBytes, checkInteger } from "./arguments.ts";
 import { Delimiter } from "./frames/delimiter.ts";
 import {
   type FramedSendOptions,
@@ -45,6 +39,7 @@ import { inspectAs } from "./inspect_object.ts";
 import { owning } from "./kernel/descriptor_owner.ts";
 import { BufferedReader, itemsOf } from "./reader/buffered_reader.ts";
 import type { ByteBuffer } from "./reader/byte_buffer.ts";
+import type { DescriptorQueue } from "./reader/descriptor_queue.ts";
 import { ItemReader } from "./reader/item_reader.ts";
 import { delimiterOf, type Item } from "./reader/items.ts";
 import { type ByteSource, sourceOf } from "./reader/source.ts";
@@ -216,12 +211,11 @@ const MAX_SIZE = 0x7fff_ffff;
  */
 export class FramedStream implements Disposable {
   readonly #items: ItemReader;
-  readonly #bytes: Item<Arrived>;
-  readonly #message: Item<Arrived>;
+  readonly #bytes: Item<Uint8Array<ArrayBuffer>>;
+  readonly #message: Item<FramedMessage>;
   readonly #writer: FrameWriter;
   readonly #sender: FrameSender;
   readonly #maxSize: number;
-  readonly #framing: Framing;
 
   /**
    * Frames a stream, and takes ownership of it.
@@ -258,12 +252,11 @@ export class FramedStream implements Disposable {
     checkStream("stream.reader", reader);
     checkStream("stream.writer", writer);
     this.#items = readingOf(reader, maxDescriptors);
-    this.#bytes = new Frame(framing, this.#items, false);
-    this.#message = new Frame(framing, this.#items, true);
+    this.#bytes = new BytesFrame(framing, this.#items.descriptors);
+    this.#message = new MessageFrame(framing, this.#items.descriptors);
     this.#writer = writer;
-    this.#sender = new FrameSender(writer, SUBJECT);
+    this.#sender = new FrameSender(writer, framing, SUBJECT);
     this.#maxSize = maxSize;
-    this.#framing = framing;
   }
 
   /**
@@ -287,12 +280,17 @@ export class FramedStream implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/write.2.html | write(2)}
    */
-  async send(
+  send(
     message: Uint8Array,
     options?: FramedSendOptions & WaitOptions,
   ): Promise<void> {
-    const limits = limitsOf(options);
-    await this.#sender.send(this.#frame(message), options, limits);
+    try {
+      const limits = limitsOf(options);
+      const length = this.#lengthOf(message);
+      return this.#sender.send(message, length, options, limits);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -312,7 +310,8 @@ export class FramedStream implements Disposable {
     options?: FramedSendOptions & SyncWaitOptions,
   ): void {
     const deadline = deadlineOf(options);
-    this.#sender.sendSync(this.#frame(message), options, deadline);
+    const length = this.#lengthOf(message);
+    this.#sender.sendSync(message, length, options, deadline);
   }
 
   /**
@@ -335,10 +334,8 @@ export class FramedStream implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
-  async receive(
-    options?: WaitOptions,
-  ): Promise<Uint8Array<ArrayBuffer> | null> {
-    return dataOf(await this.#items.read(() => this.#bytes, options));
+  receive(options?: WaitOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#items.read(this.#bytes, options);
   }
 
   /**
@@ -354,7 +351,7 @@ export class FramedStream implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
   receiveSync(options?: SyncWaitOptions): Uint8Array<ArrayBuffer> | null {
-    return dataOf(this.#items.readSync(this.#bytes, options));
+    return this.#items.readSync(this.#bytes, options);
   }
 
   /**
@@ -368,8 +365,7 @@ export class FramedStream implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
   tryReceive(): Uint8Array<ArrayBuffer> | null | undefined {
-    const arrived = this.#items.tryRead(this.#bytes);
-    return arrived === undefined ? undefined : dataOf(arrived);
+    return this.#items.tryRead(this.#bytes);
   }
 
   /**
@@ -412,8 +408,8 @@ export class FramedStream implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async receiveMessage(options?: WaitOptions): Promise<FramedMessage | null> {
-    return messageOf(await this.#items.read(() => this.#message, options));
+  receiveMessage(options?: WaitOptions): Promise<FramedMessage | null> {
+    return this.#items.read(this.#message, options);
   }
 
   /**
@@ -431,7 +427,7 @@ export class FramedStream implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   receiveMessageSync(options?: SyncWaitOptions): FramedMessage | null {
-    return messageOf(this.#items.readSync(this.#message, options));
+    return this.#items.readSync(this.#message, options);
   }
 
   /**
@@ -446,8 +442,7 @@ export class FramedStream implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   tryReceiveMessage(): FramedMessage | null | undefined {
-    const arrived = this.#items.tryRead(this.#message);
-    return arrived === undefined ? undefined : messageOf(arrived);
+    return this.#items.tryRead(this.#message);
   }
 
   /** Receives messages until the end of the stream, or until it is closed. */
@@ -495,54 +490,61 @@ export class FramedStream implements Disposable {
     inspectAs(this, (stream) => ({ maxSize: stream.#maxSize }));
   }
 
-  /** Checks a message; returns what makes its frame. */
-  #frame(message: Uint8Array): () => Uint8Array<ArrayBuffer> {
+  /** Checks a message; returns its length. */
+  #lengthOf(message: Uint8Array): number {
     checkBytes("message", message);
     const length = byteLengthOf(message);
-    if (length > this.#maxSize) {
-      throw new RangeError(
-        `Argument "message" must have at most ${this.#maxSize} bytes ` +
-          `(maxSize): ${length}`,
-      );
-    }
-    return () => {
-      checkKept("message", message, length);
-      return this.#framing.frame(viewOf(message, 0, length));
-    };
+    if (length <= this.#maxSize) return length;
+    throw new RangeError(
+      `Argument "message" must have at most ${this.#maxSize} bytes ` +
+        `(maxSize): ${length}`,
+    );
   }
 }
 
 const SUBJECT = "framed stream";
 
-/** A message that is complete. */
-type Arrived = Pick<FramedMessage, "data" | "descriptors">;
-
-/** A message in its frame, with the descriptors that came along. */
-class Frame implements Item<Arrived> {
+/** A message in its frame: its bytes alone. */
+class BytesFrame implements Item<Uint8Array<ArrayBuffer>> {
   readonly #framing: Framing;
-  readonly #items: ItemReader;
-  readonly #withDescriptors: boolean;
+  readonly #descriptors: DescriptorQueue;
 
-  constructor(framing: Framing, items: ItemReader, withDescriptors: boolean) {
+  constructor(framing: Framing, descriptors: DescriptorQueue) {
     this.#framing = framing;
-    this.#items = items;
-    this.#withDescriptors = withDescriptors;
+    this.#descriptors = descriptors;
   }
 
   sizeIn(buffer: ByteBuffer): number {
-    if (this.#withDescriptors || this.#items.descriptors.isEmpty) {
-      return this.#framing.sizeIn(buffer, false);
-    }
+    if (this.#descriptors.isEmpty) return this.#framing.sizeIn(buffer, false);
     throw new Error(
       "Cannot receive bytes alone: descriptors come with this message " +
         "(receiveMessage)",
     );
   }
 
-  take(buffer: ByteBuffer, size: number): Arrived {
+  take(buffer: ByteBuffer, size: number): Uint8Array<ArrayBuffer> {
+    return this.#framing.take(buffer, size);
+  }
+}
+
+/** A message in its frame, with the descriptors that came along. */
+class MessageFrame implements Item<FramedMessage> {
+  readonly #framing: Framing;
+  readonly #descriptors: DescriptorQueue;
+
+  constructor(framing: Framing, descriptors: DescriptorQueue) {
+    this.#framing = framing;
+    this.#descriptors = descriptors;
+  }
+
+  sizeIn(buffer: ByteBuffer): number {
+    return this.#framing.sizeIn(buffer, false);
+  }
+
+  take(buffer: ByteBuffer, size: number): FramedMessage {
     const data = this.#framing.take(buffer, size);
-    const { descriptors } = this.#items;
-    return { data, descriptors: descriptors.take(buffer.position, Infinity) };
+    const descriptors = this.#descriptors.take(buffer.position, Infinity);
+    return owning({ data, descriptors }, ...descriptors);
   }
 }
 
@@ -559,14 +561,6 @@ function readingOf(
   throw new TypeError(
     'Argument "maxDescriptors" must be left out: the reader has its own',
   );
-}
-
-function dataOf(arrived: Arrived | null): Uint8Array<ArrayBuffer> | null {
-  return arrived === null ? null : arrived.data;
-}
-
-function messageOf(arrived: Arrived | null): FramedMessage | null {
-  return arrived === null ? null : owning(arrived, ...arrived.descriptors);
 }
 
 /** Reads and checks the options. */

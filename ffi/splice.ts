@@ -16,7 +16,8 @@ import { attempt } from "./wait/attempt.ts";
 import { withoutBlocking } from "./wait/nowait.ts";
 import { type DescriptorLike, waitableOf } from "./wait/descriptors.ts";
 import { limitsOf, type WaitOptions } from "./wait/options.ts";
-import { eventsNow, type Waitable } from "./wait/reactor.ts";
+import { eventsNow } from "./wait/poll.ts";
+import type { Waitable } from "./wait/reactor.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
 
 /** Options of {@linkcode splice}. */

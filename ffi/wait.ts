@@ -33,7 +33,7 @@ import {
   waitableOf,
 } from "./wait/descriptors.ts";
 import { limitsOf, type WaitOptions } from "./wait/options.ts";
-import { pollNow } from "./wait/reactor.ts";
+import { pollNow } from "./wait/poll.ts";
 import { SeveralSource, type Wanted } from "./wait/several.ts";
 
 export type {

@@ -14,7 +14,7 @@ import { bytes } from "./support/bytes.ts";
 import { inChild } from "./support/child.ts";
 import { descriptorCount } from "./support/descriptors.ts";
 import { leakTest } from "./support/leaks.ts";
-import { turns } from "./support/waits.ts";
+import { soon, turns } from "./support/waits.ts";
 
 /** A framed stream, and the raw other side. */
 function framed(options?: FramedStreamOptions) {
@@ -28,6 +28,14 @@ function framed(options?: FramedStreamOptions) {
       other.close();
     },
   };
+}
+
+/** Whether a promise is not settled after the event loop has run a few times. */
+async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  let isSettled = false;
+  promise.then(() => isSettled = true, () => isSettled = true);
+  await turns(3);
+  return !isSettled;
 }
 
 leakTest("FramedStream puts the length in front, high byte first", async () => {
@@ -205,6 +213,54 @@ leakTest("FramedStream.close() ends pending waits", async () => {
   for (const error of await Promise.all(pending)) {
     assertInstanceOf(error, ClosedError);
   }
+});
+
+leakTest(
+  "FramedStream delivers what arrives at once to all that wait",
+  async () => {
+    using it = framed();
+    using other = pipe();
+    // While others wait, a descriptor is served once in a pass: not so the buffer.
+    const waiting = other.reader.read(new Uint8Array(1));
+    const messages = [1, 2, 3].map(() => it.frames.receive());
+    await turns(3);
+    await it.raw.write(bytes(0, 0, 0, 1, 1, 0, 0, 0, 1, 2, 0, 0, 0, 1, 3));
+    assertEquals(await soon(Promise.all(messages)), [
+      bytes(1),
+      bytes(2),
+      bytes(3),
+    ]);
+    other.writer.writeSync(bytes(0));
+    await waiting;
+  },
+);
+
+leakTest("FramedStream lets the event loop run between frames", async () => {
+  using it = framed();
+  let isOver = false;
+  setTimeout(() => isOver = true, 5);
+  while (!isOver) {
+    await it.frames.send(bytes(1));
+    it.raw.readSync(new Uint8Array(5));
+  }
+});
+
+leakTest("FramedStream keeps a frame that the next one waits for", async () => {
+  using it = framed();
+  const buffer = new Uint8Array(65536);
+  const filler = new Uint8Array(2048).fill(9);
+  let filled = 0;
+  do filled++; while (!await isPending(it.frames.send(filler)));
+  const last = [it.frames.send(bytes(1)), it.frames.send(bytes(2, 2))];
+  const got: number[] = [];
+  const size = filled * (filler.length + 4) + 5 + 6;
+  while (got.length < size) {
+    const count = await it.raw.read(buffer);
+    got.push(...buffer.subarray(0, count!));
+  }
+  await Promise.all(last);
+  assertEquals(got.slice(-11), [0, 0, 0, 1, 1, 0, 0, 0, 2, 2, 2]);
+  assertEquals(got.filter((byte) => byte === 9).length, filled * filler.length);
 });
 
 leakTest("FramedStream, closed, ends its iteration", async () => {

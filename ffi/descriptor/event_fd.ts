@@ -33,7 +33,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { eventsNow } from "../wait/reactor.ts";
+import { eventsNow } from "../wait/poll.ts";
 import { read, readSync, tryRead } from "../wait/transfer.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 

@@ -41,7 +41,8 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { DescriptorSource, eventsNow, readySync } from "../wait/reactor.ts";
+import { eventsNow, readySync } from "../wait/poll.ts";
+import { DescriptorSource } from "../wait/reactor.ts";
 
 /**
  * How a process has ended.

@@ -1,8 +1,8 @@
 // Writing frames to a stream of the caller's, one after another. A frame that was
 // written in part cannot be taken back: it breaks the stream.
 
-import { checkFd } from "../arguments.ts";
-import { livenessOf } from "../kernel/descriptor_owner.ts";
+import { checkFd, checkKept } from "../arguments.ts";
+import { descriptorIn, livenessOf } from "../kernel/descriptor_owner.ts";
 import { alwaysRefed } from "../kernel/liveness.ts";
 import { POLLOUT } from "../libc/poll.ts";
 import { checkCount } from "../reader/source.ts";
@@ -11,15 +11,17 @@ import type { DescriptorLike } from "../wait/descriptors.ts";
 import {
   isOver,
   type Limits,
-  NO_LIMITS,
   type SyncWaitOptions,
   timeoutError,
   timeoutUntil,
   type WaitOptions,
 } from "../wait/options.ts";
-import { ready, readySync, type Waitable } from "../wait/reactor.ts";
+import { readySync } from "../wait/poll.ts";
+import { ready, type Waitable } from "../wait/reactor.ts";
 import { isAborted, throwIfAborted } from "../wait/signal.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
+import type { Framing } from "./framing.ts";
 
 /**
  * Options of {@linkcode FramedStream.prototype.send | FramedStream.send} and its
@@ -72,75 +74,146 @@ export interface FrameWriter {
   close(): void;
 }
 
-/** A frame to write: made when its turn has come. */
-type MakeFrame = () => Uint8Array<ArrayBuffer>;
+const SMALL = 4096; // bytes
+
+/**
+ * Memory for frames. To allocate it takes longer than all else that is done for a small
+ * one, so that is done once, if the writer keeps no bytes.
+ */
+class FrameRoom {
+  readonly #isReused: boolean;
+  #memory: ArrayBuffer | undefined;
+  #last: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(isReused: boolean) {
+    this.#isReused = isReused;
+  }
+
+  /** Memory for the next frame: the last one is written. */
+  of(size: number): Uint8Array<ArrayBuffer> {
+    if (!this.#isReused || size > SMALL) return new Uint8Array(size);
+    if (this.#last?.length === size) return this.#last;
+    const memory = this.#memory ??= new ArrayBuffer(SMALL);
+    return this.#last = new Uint8Array(memory, 0, size);
+  }
+}
 
 /** Writes frames in the order of the calls. */
 export class FrameSender {
   readonly #writer: FrameWriter;
+  readonly #framing: Framing;
   readonly #subject: string;
+  readonly #room: FrameRoom;
   readonly #waiters = new WaiterQueue();
   #failure: Failure | undefined;
 
   /** `subject` is the name used in error messages. */
-  constructor(writer: FrameWriter, subject: string) {
+  constructor(writer: FrameWriter, framing: Framing, subject: string) {
     this.#writer = writer;
+    this.#framing = framing;
     this.#subject = subject;
+    this.#room = new FrameRoom(descriptorIn(writer) !== undefined);
   }
 
-  /** Writes a frame, waiting without blocking the thread while there is no room. */
-  async send(
-    make: MakeFrame,
+  /**
+   * Writes a frame, waiting without blocking the thread while there is no room. It is
+   * made when its turn has come, of so many bytes of the message.
+   */
+  send(
+    message: Uint8Array,
+    length: number,
     options: FramedSendOptions | undefined,
     limits: Limits,
   ): Promise<void> {
     const first = passing(this.#writer, options);
-    const entered = this.#waiters.enter(limits);
-    if (entered !== undefined && !await entered) {
-      throw timeoutError(this.#subject);
+    if (!this.#waiters.tryEnter()) {
+      return this.#sendInTurn(message, length, first, limits);
     }
+    let frame: Uint8Array<ArrayBuffer>;
+    let written: number;
+    try {
+      frame = this.#frame(message, length);
+      written = this.#begin(frame, first);
+    } catch (error) {
+      this.#waiters.leave();
+      return Promise.reject(error);
+    }
+    if (written < frame.length || isOverdue()) {
+      return this.#finish(frame, first, written, limits);
+    }
+    this.#waiters.leave();
+    return Promise.resolve();
+  }
+
+  async #sendInTurn(
+    message: Uint8Array,
+    length: number,
+    first: FrameWriter,
+    limits: Limits,
+  ): Promise<void> {
+    if (!await this.#waiters.enter(limits)) throw timeoutError(this.#subject);
+    let frame: Uint8Array<ArrayBuffer>;
+    let written: number;
     try {
       throwIfAborted(limits.signal);
-      await this.#write(this.#frame(make), first, limits);
-    } finally {
+      frame = this.#frame(message, length);
+      written = this.#begin(frame, first);
+    } catch (error) {
       this.#waiters.leave();
+      throw error;
     }
+    await this.#finish(frame, first, written, limits);
   }
 
   /** Writes a frame, blocking this thread while there is no room. */
   sendSync(
-    make: MakeFrame,
+    message: Uint8Array,
+    length: number,
     options: FramedSendOptions | undefined,
     deadline: number,
   ): void {
     const first = passing(this.#writer, options);
-    if (this.#waiters.busy) {
+    // Also where the caller's writer calls this object.
+    if (!this.#waiters.tryEnter()) {
       throw new Error("Cannot send now: an asynchronous send is pending");
     }
-    this.#waiters.enter(NO_LIMITS); // the caller's writer may call this object
     try {
-      this.#writeSync(this.#frame(make), first, deadline);
+      const frame = this.#frame(message, length);
+      const written = this.#begin(frame, first);
+      this.#writeSync(frame, first, written, deadline);
     } finally {
       this.#waiters.leave();
     }
   }
 
-  #frame(make: MakeFrame): Uint8Array<ArrayBuffer> {
+  #frame(message: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    return make();
+    checkKept("message", message, length);
+    const frame = this.#room.of(this.#framing.overhead + length);
+    this.#framing.write(frame, message, length);
+    return frame;
   }
 
-  async #write(
+  /** Writes what there is room for; returns the number of bytes. */
+  #begin(frame: Uint8Array<ArrayBuffer>, first: FrameWriter): number {
+    try {
+      return this.#tryWrite(frame, first);
+    } catch (error) {
+      this.#noteFailure(error, undefined, first, false);
+      throw error;
+    }
+  }
+
+  /** Writes the rest of a frame. */
+  async #finish(
     frame: Uint8Array<ArrayBuffer>,
     first: FrameWriter,
+    written: number,
     limits: Limits,
   ): Promise<void> {
     const { deadline, signal } = limits;
     let step: Step | undefined;
     try {
-      const { length } = frame;
-      const written = this.#tryWrite(frame, first);
-      if (written === length) return;
       for (step of this.#steps(frame, first, written)) {
         if ("fd" in step) {
           if (!await writable(step, limits)) throw timeoutError(this.#subject);
@@ -151,23 +224,24 @@ export class FrameSender {
         }
         step = undefined;
       }
+      if (isOverdue()) await yieldToEventLoop();
     } catch (error) {
       const ended = isOver(deadline) || isEnded(signal);
       this.#noteFailure(error, step, first, ended);
       throw error;
+    } finally {
+      this.#waiters.leave();
     }
   }
 
   #writeSync(
     frame: Uint8Array<ArrayBuffer>,
     first: FrameWriter,
+    written: number,
     deadline: number,
   ): void {
     let step: Step | undefined;
     try {
-      const { length } = frame;
-      const written = this.#tryWrite(frame, first);
-      if (written === length) return;
       for (step of this.#steps(frame, first, written)) {
         if ("fd" in step) {
           readySync(step, POLLOUT, deadline);

@@ -4,6 +4,12 @@ import type { Item } from "../reader/items.ts";
 
 /** Makes frames of messages, and reads messages out of frames. */
 export interface Framing extends Item<Uint8Array<ArrayBuffer>> {
-  /** The frame of a message, which has at most maxSize bytes. */
-  frame(message: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+  /** How many bytes a frame has besides the message. */
+  readonly overhead: number;
+  /** Writes the frame of the first bytes of a message: at most maxSize. */
+  write(
+    frame: Uint8Array<ArrayBuffer>,
+    message: Uint8Array,
+    length: number,
+  ): void;
 }

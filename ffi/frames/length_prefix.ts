@@ -1,6 +1,6 @@
 // Frames that begin with their length.
 
-import { setBytes } from "../arguments.ts";
+import { firstOf, setBytes } from "../arguments.ts";
 import type { ByteBuffer } from "../reader/byte_buffer.ts";
 import { tooLong, tooShort } from "../reader/failures.ts";
 import type { Framing } from "./framing.ts";
@@ -37,16 +37,18 @@ export class LengthPrefix implements Framing {
     this.#maxSize = maxSize;
   }
 
-  frame(message: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  get overhead(): number {
+    return this.#prefix.size;
+  }
+
+  write(frame: Uint8Array, message: Uint8Array, length: number): void {
     const { size, included } = this.#prefix;
-    const frame = new Uint8Array(size + message.length);
-    let rest = message.length + (included ? size : 0);
-    for (const position of this.#positions.toReversed()) {
-      frame[position] = rest % 256;
+    let rest = length + (included ? size : 0);
+    for (let index = size - 1; index >= 0; index--) {
+      frame[this.#positions[index]!] = rest; // its lowest byte
       rest = Math.floor(rest / 256);
     }
-    setBytes(frame, message, size);
-    return frame;
+    setBytes(frame, firstOf(message, length), size);
   }
 
   sizeIn(buffer: ByteBuffer): number {

@@ -51,7 +51,7 @@ import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { permissionsOf, setMode, statusOfFd } from "../libc/sys_stat.ts";
 import { timespec } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
-import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
@@ -61,7 +61,8 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { DescriptorSource, readySync } from "../wait/reactor.ts";
+import { readySync } from "../wait/poll.ts";
+import { DescriptorSource } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { listQueues, type PosixMessageQueueEntry } from "./posix_list.ts";
 
@@ -944,7 +945,11 @@ export class PosixMessageQueue extends DescriptorOwner {
     return this.#attemptSync(POLLIN, tryOnce, deadline);
   }
 
-  #attemptSync<T>(events: number, tryOnce: TryOnce<T>, deadline: number): T {
+  #attemptSync<T>(
+    events: number,
+    tryOnce: () => T | undefined,
+    deadline: number,
+  ): T {
     const descriptor = descriptorOf(this);
     const block = (until: number) => readySync(descriptor, events, until);
     return attemptSync(descriptor.subject, tryOnce, block, deadline);

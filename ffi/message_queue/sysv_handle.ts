@@ -32,7 +32,7 @@ import {
   sysMsg,
 } from "../libc/sys_msg.ts";
 import { SYS_msgrcv, SYS_msgsnd } from "../libc/sys_syscall.ts";
-import { attempt, attemptSync, type TryOnce } from "../wait/attempt.ts";
+import { attempt, attemptSync } from "../wait/attempt.ts";
 import { sleepSync } from "../wait/backoff.ts";
 import { Interrupter } from "../wait/interrupt.ts";
 import type { Limits } from "../wait/options.ts";
@@ -221,7 +221,7 @@ export class QueueHandle extends SysvObject {
 
   /** Tries until that succeeds, without a thread of the pool: for what no call waits for. */
   poll<T>(
-    tryOnce: TryOnce<T>,
+    tryOnce: () => T | undefined,
     limits: Limits,
     waiters?: WaiterQueue,
   ): Promise<T> {
@@ -232,7 +232,7 @@ export class QueueHandle extends SysvObject {
     return new PoolSource(this.subject, this.closing, callOf);
   }
 
-  #attemptSync<T>(tryOnce: TryOnce<T>, deadline: number): T {
+  #attemptSync<T>(tryOnce: () => T | undefined, deadline: number): T {
     const block = sleepSync(); // msgsnd and msgrcv have no timeout
     return attemptSync(this.subject, tryOnce, block, deadline);
   }

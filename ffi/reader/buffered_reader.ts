@@ -18,6 +18,7 @@ import { type ByteSource, sourceOf } from "./source.ts";
 import { WebStreamSource } from "./web_stream.ts";
 import { checkMaxDescriptors } from "../socket/control_message.ts";
 import type { PassedDescriptor } from "../socket/passed_descriptor.ts";
+import { promised } from "../wait/attempt.ts";
 import type { SyncWaitOptions, WaitOptions } from "../wait/options.ts";
 import { readableStream } from "../wait/streams.ts";
 
@@ -204,7 +205,7 @@ export class BufferedReader implements Disposable {
     size: number,
     options?: WaitOptions,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    return this.#items.read(() => this.#exactly(size), options);
+    return promised(() => this.#items.read(this.#exactly(size), options));
   }
 
   /**
@@ -270,7 +271,7 @@ export class BufferedReader implements Disposable {
     delimiter: string | Uint8Array,
     options?: WaitOptions,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    return this.#items.read(() => this.#until(delimiter), options);
+    return promised(() => this.#items.read(this.#until(delimiter), options));
   }
 
   /**
@@ -351,7 +352,7 @@ export class BufferedReader implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
   readLine(options?: WaitOptions): Promise<string | null> {
-    return this.#items.read(() => this.#line, options);
+    return this.#items.read(this.#line, options);
   }
 
   /**
@@ -417,7 +418,7 @@ export class BufferedReader implements Disposable {
     size: number,
     options?: WaitOptions,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    return this.#items.read(() => this.#peeked(size), options);
+    return promised(() => this.#items.read(this.#peeked(size), options));
   }
 
   /**
@@ -479,7 +480,7 @@ export class BufferedReader implements Disposable {
     buffer: Uint8Array<ArrayBuffer>,
     options?: WaitOptions,
   ): Promise<number | null> {
-    return this.#items.read(() => available(buffer), options);
+    return promised(() => this.#items.read(available(buffer), options));
   }
 
   /**
@@ -535,7 +536,7 @@ export class BufferedReader implements Disposable {
    * @see {@link https://man7.org/linux/man-pages/man2/read.2.html | read(2)}
    */
   async readToEnd(options?: WaitOptions): Promise<Uint8Array<ArrayBuffer>> {
-    const rest = await this.#items.read(() => this.#rest, options);
+    const rest = await this.#items.read(this.#rest, options);
     return rest!; // the end of the stream is its end, too
   }
 

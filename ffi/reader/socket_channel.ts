@@ -8,8 +8,7 @@ import { descriptorIn } from "../kernel/descriptor_owner.ts";
 import { MSG_DONTWAIT, MSG_PEEK } from "../libc/sys_socket.ts";
 import { readOnce, receiveOnce } from "../socket/message.ts";
 import type { SocketDescriptor } from "../socket/socket.ts";
-import { receive, receiveSync } from "../socket/transfer.ts";
-import type { Limits } from "../wait/options.ts";
+import { receiveSync } from "../socket/transfer.ts";
 import type { DescriptorQueue } from "./descriptor_queue.ts";
 import type { ByteSource, Channel } from "./source.ts";
 
@@ -44,15 +43,6 @@ export class SocketChannel implements Channel {
     this.#socket = socket;
     this.#queue = queue;
     this.#wanted = wanted;
-  }
-
-  wait(buffer: Bytes, limits: Limits): Promise<number | null> {
-    return receive(
-      this.#socket,
-      limits,
-      (_, buffer, flags) => this.#readOnce(buffer, flags),
-      buffer,
-    );
   }
 
   block(buffer: Bytes, deadline: number): number | null {

@@ -42,10 +42,10 @@ export interface ByteSource {
   close(): void;
 }
 
-/** The three ways to read from a source, which differ in how they wait. */
+/** The ways to read from a source, which differ in how they wait. */
 export interface Channel {
-  /** Reads at least 1 byte; null at the end. */
-  wait(buffer: Bytes, limits: Limits): Promise<number | null>;
+  /** Reads at least 1 byte; null at the end. A socket is waited for without it. */
+  wait?(buffer: Bytes, limits: Limits): Promise<number | null>;
   /** Reads at least 1 byte, blocking this thread; null at the end. */
   block(buffer: Bytes, deadline: number): number | null;
   /** Reads what is there; undefined if nothing is; null at the end. */

@@ -12,18 +12,26 @@ import {
   SOCK_DGRAM,
   sysSocket,
 } from "../libc/sys_socket.ts";
-import { attempt, type Pending, type Source } from "../wait/attempt.ts";
+import {
+  attempt,
+  type Pending,
+  promised,
+  type Source,
+} from "../wait/attempt.ts";
 import type { Armed } from "../wait/cancellable.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
+  type Limits,
   limitsOf,
   NO_LIMITS,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { readySync, watch } from "../wait/reactor.ts";
+import { readySync } from "../wait/poll.ts";
+import { watch } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
+import { isOverdue } from "../wait/yield.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
 import { receive, receiveSync, sendSync, trySend } from "./transfer.ts";
 import { namedSockets } from "./list.ts";
@@ -87,7 +95,7 @@ function outgoingTo(
 function receiveNext(
   socket: SocketDescriptor,
   incoming: Incoming,
-  flags: number,
+  flags = MSG_DONTWAIT,
 ): UnixMessage | undefined {
   return receiveOnce(socket, incoming, flags, true);
 }
@@ -596,19 +604,18 @@ export class UnixDatagram extends UnixChannel {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  async send(
+  send(
     data: Uint8Array,
     options?: UnixSendToOptions & WaitOptions,
   ): Promise<void> {
-    const limits = limitsOf(options);
-    const outgoing = outgoingTo(data, options);
-    const socket = descriptorOf(this);
-    const source = new RoomSource(socket, outgoing.to);
-    const tryOnce = () => sendOnce(socket, outgoing, MSG_DONTWAIT);
-    await this.#queues.run(
-      outgoing.to,
-      (queue) => attempt(source, tryOnce, limits, queue),
-    );
+    try {
+      const limits = limitsOf(options);
+      const outgoing = outgoingTo(data, options);
+      const isSent = !isOverdue() && this.#trySend(outgoing);
+      return isSent ? Promise.resolve() : this.#sendLater(outgoing, limits);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -628,15 +635,24 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   trySend(data: Uint8Array, options?: UnixSendToOptions): boolean {
-    const outgoing = outgoingTo(data, options);
+    return this.#trySend(outgoingTo(data, options));
+  }
+
+  #trySend(outgoing: Outgoing): boolean {
     const socket = descriptorOf(this);
-    const sent = trySend(
-      socket,
-      sendOnce,
-      outgoing,
-      this.#queues.find(outgoing.to),
+    const queue = this.#queues.find(outgoing.to);
+    return trySend(socket, sendOnce, outgoing, queue) !== undefined;
+  }
+
+  /** Sends when there is room, and others that wait have sent. */
+  async #sendLater(outgoing: Outgoing, limits: Limits): Promise<void> {
+    const { to } = outgoing;
+    const socket = descriptorOf(this);
+    const source = new RoomSource(socket, to);
+    await this.#queues.run(
+      to,
+      (queue) => attempt(source, sendOnce, limits, queue, socket, outgoing),
     );
-    return sent !== undefined;
   }
 
   /**
@@ -682,12 +698,14 @@ export class UnixDatagram extends UnixChannel {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async receive(
+  receive(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage> {
-    const limits = limitsOf(options);
-    const socket = descriptorOf(this);
-    return await receive(socket, limits, receiveNext, optionsOf(options));
+    return promised(() => {
+      const limits = limitsOf(options);
+      const socket = descriptorOf(this);
+      return receive(socket, limits, receiveNext, optionsOf(options));
+    });
   }
 
   /**
@@ -762,15 +780,17 @@ export class UnixDatagram extends UnixChannel {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async peek(options?: UnixReceiveOptions & WaitOptions): Promise<UnixMessage> {
-    const limits = limitsOf(options);
-    const socket = descriptorOf(this);
-    return await receive(
-      socket,
-      limits,
-      receiveNext,
-      optionsOf(options, MSG_PEEK),
-    );
+  peek(options?: UnixReceiveOptions & WaitOptions): Promise<UnixMessage> {
+    return promised(() => {
+      const limits = limitsOf(options);
+      const socket = descriptorOf(this);
+      return receive(
+        socket,
+        limits,
+        receiveNext,
+        optionsOf(options, MSG_PEEK),
+      );
+    });
   }
 
   /**

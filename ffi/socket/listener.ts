@@ -40,7 +40,8 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { DescriptorSource, eventsNow, readySync } from "../wait/reactor.ts";
+import { eventsNow, readySync } from "../wait/poll.ts";
+import { DescriptorSource } from "../wait/reactor.ts";
 import type { UnixAddress } from "./address.ts";
 import { bind, bindingOf, type UnixBindOptions } from "./bind.ts";
 import { namedSockets } from "./list.ts";

@@ -319,48 +319,57 @@ function sendmsg(socket: SocketDescriptor, message: Outgoing, flags: number) {
   return count;
 }
 
-function send(
+/** One send(2) of bytes alone: their number; undefined if it would block. */
+export function sendBytes(
   socket: SocketDescriptor,
-  message: Outgoing,
+  bytes: Uint8Array<ArrayBuffer>,
+  length: number,
   flags: number,
-): number {
-  const length = lengthToSend(message);
-  return sysSocket().send(
-    socket.fd,
-    message.data,
-    length,
-    flags | MSG_NOSIGNAL,
-  );
+): number | undefined {
+  for (;;) {
+    const { fd } = socket;
+    const count = sysSocket().send(fd, bytes, length, flags | MSG_NOSIGNAL);
+    if (count !== -1) return count;
+    if (!maySendAgain(socket, "send", socket.subject)) return undefined;
+  }
 }
 
 /** One send(2) or sendmsg(2): the number of bytes; undefined if it would block. */
 export function sendOnce(
   socket: SocketDescriptor,
   message: Outgoing,
-  flags: number,
+  flags = MSG_DONTWAIT,
 ): number | undefined {
-  const { descriptors, credentials, to } = message;
+  const { data, descriptors, credentials, to } = message;
+  if (descriptors === null && credentials === null && to === null) {
+    return sendBytes(socket, data, lengthToSend(message), flags);
+  }
+  const subject = subjectOf(socket, message);
   if (to !== null && message.via === undefined && isTooLong(to)) {
     socket.checkOpen();
-    const subject = subjectOf(socket, message);
     const sendVia = (via: Uint8Array<ArrayBuffer>) =>
       sendOnce(socket, { ...message, via }, flags);
     return reach(to, subject, sendVia);
   }
-  const plain = descriptors === null && credentials === null && to === null;
   for (;;) {
-    const count = plain
-      ? send(socket, message, flags)
-      : sendmsg(socket, message, flags);
+    const count = sendmsg(socket, message, flags);
     if (count !== -1) return count;
-    const error = errno();
-    if (error === EAGAIN) return undefined;
-    if (error === EINTR) continue;
-    if (error === ECONNRESET) socket.isReset = true; // receives report it, too
-    const syscall = plain ? "send" : "sendmsg";
-    const limit = error === EMSGSIZE ? longest(socket) : undefined;
-    throw ipcError(error, syscall, subjectOf(socket, message), limit);
+    if (!maySendAgain(socket, "sendmsg", subject)) return undefined;
   }
+}
+
+/** Whether the send that has just failed is to be called again at once. */
+function maySendAgain(
+  socket: SocketDescriptor,
+  syscall: string,
+  subject: string,
+): boolean {
+  const error = errno();
+  if (error === EAGAIN) return false;
+  if (error === EINTR) return true;
+  if (error === ECONNRESET) socket.isReset = true; // receives report it, too
+  const limit = error === EMSGSIZE ? longest(socket) : undefined;
+  throw ipcError(error, syscall, subject, limit);
 }
 
 /** Name used in error messages: the receiver, if the socket has several. */

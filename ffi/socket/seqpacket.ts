@@ -11,14 +11,17 @@ import {
   SOCK_SEQPACKET,
 } from "../libc/sys_socket.ts";
 import { untilClosed } from "../wait/iteration.ts";
+import { promised } from "../wait/attempt.ts";
 import {
   deadlineOf,
+  type Limits,
   limitsOf,
   NO_LIMITS,
   type SyncWaitOptions,
   type WaitOptions,
 } from "../wait/options.ts";
-import { pollNow } from "../wait/reactor.ts";
+import { pollNow } from "../wait/poll.ts";
+import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
 import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
@@ -26,6 +29,7 @@ import {
   type Incoming,
   incomingOf,
   longestMessage,
+  type Outgoing,
   outgoingOf,
   receiveOnce,
   sendOnce,
@@ -68,11 +72,20 @@ function messageOrEnd(
   return null;
 }
 
+/** Sends when there is room, and others that wait have sent. */
+async function sendLater(
+  socket: SocketDescriptor,
+  limits: Limits,
+  outgoing: Outgoing,
+): Promise<void> {
+  await send(socket, limits, sendOnce, outgoing);
+}
+
 /** One recvmsg(2); null at the end, undefined if it would block. */
 function receiveNext(
   socket: SocketDescriptor,
   incoming: Incoming,
-  flags: number,
+  flags = MSG_DONTWAIT,
 ): UnixMessage | null | undefined {
   return messageOrEnd(socket, receiveOnce(socket, incoming, flags, false));
 }
@@ -282,14 +295,20 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
-  async send(
+  send(
     data: Uint8Array,
     options?: UnixSendOptions & WaitOptions,
   ): Promise<void> {
-    const limits = limitsOf(options);
-    const outgoing = outgoingOf(data, options);
-    const socket = descriptorOf(this);
-    await send(socket, limits, sendOnce, outgoing);
+    try {
+      const limits = limitsOf(options);
+      const outgoing = outgoingOf(data, options);
+      const socket = descriptorOf(this);
+      const isSent = !isOverdue() &&
+        trySend(socket, sendOnce, outgoing) !== undefined;
+      return isSent ? Promise.resolve() : sendLater(socket, limits, outgoing);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -357,12 +376,14 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async receive(
+  receive(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    const limits = limitsOf(options);
-    const socket = descriptorOf(this);
-    return await receive(socket, limits, receiveNext, optionsOf(options));
+    return promised(() => {
+      const limits = limitsOf(options);
+      const socket = descriptorOf(this);
+      return receive(socket, limits, receiveNext, optionsOf(options));
+    });
   }
 
   /**
@@ -438,17 +459,19 @@ export class UnixSeqpacket extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async peek(
+  peek(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    const limits = limitsOf(options);
-    const socket = descriptorOf(this);
-    return await receive(
-      socket,
-      limits,
-      receiveNext,
-      optionsOf(options, MSG_PEEK),
-    );
+    return promised(() => {
+      const limits = limitsOf(options);
+      const socket = descriptorOf(this);
+      return receive(
+        socket,
+        limits,
+        receiveNext,
+        optionsOf(options, MSG_PEEK),
+      );
+    });
   }
 
   /**

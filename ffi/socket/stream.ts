@@ -11,6 +11,7 @@ import {
   sysSocket,
 } from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
+import { promised } from "../wait/attempt.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -28,6 +29,7 @@ import {
   type Outgoing,
   outgoingOf,
   receiveOnce,
+  sendBytes,
   sendOnce,
   type UnixMessage,
   type UnixReceiveOptions,
@@ -49,7 +51,7 @@ const STREAM_SIZE = 64 * 1024;
 function readOnce(
   socket: SocketDescriptor,
   buffer: Uint8Array<ArrayBuffer>,
-  flags: number,
+  flags = MSG_DONTWAIT,
 ): number | null | undefined {
   const { recv } = sysSocket();
   const length = Math.min(byteLengthOf(buffer), MAX_COUNT);
@@ -84,67 +86,73 @@ function read(
   }
 }
 
+/** A message that is sent from call to call, until all bytes are sent. */
+interface Sending extends Outgoing {
+  sent: number;
+}
+
 /** Reads and checks what to send: what accompanies bytes needs at least 1 byte. */
-function checkedOutgoing(
+function sendingOf(
   data: Uint8Array,
   options: UnixSendOptions | undefined,
-): Outgoing {
+): Sending {
   const outgoing = outgoingOf(data, options);
   const { descriptors, credentials, length } = outgoing;
-  if (length > 0 || (descriptors ?? credentials) === null) return outgoing;
+  if (length > 0 || (descriptors ?? credentials) === null) {
+    return { ...outgoing, sent: 0 };
+  }
   throw new RangeError(
     'Argument "data" must have at least 1 byte, ' +
       "which descriptors and credentials accompany",
   );
 }
 
-const LARGE = 8; // a write to a full socket counts as this many deliveries
-
-/** A message that is sent from call to call, until all bytes are sent. */
-interface Sending {
-  readonly outgoing: Outgoing;
-  sent: number;
+/** Bytes alone, of which so many are sent. */
+function plain(
+  data: Uint8Array<ArrayBuffer>,
+  length: number,
+  sent = 0,
+): Sending {
+  return { data, descriptors: null, credentials: null, length, to: null, sent };
 }
+
+/** Reads and checks bytes to write. */
+function writingOf(bytes: Uint8Array): Sending {
+  checkBytes("bytes", bytes);
+  return plain(bytes, byteLengthOf(bytes));
+}
+
+const LARGE = 8; // a write to a full socket counts as this many deliveries
 
 function sendRest(
   socket: SocketDescriptor,
   sending: Sending,
-  flags: number,
+  flags = MSG_DONTWAIT,
 ): number | undefined {
-  const { outgoing } = sending;
-  const { data, length, credentials } = outgoing;
   for (;;) {
-    let rest = outgoing; // descriptors are passed with the first byte
-    if (sending.sent > 0) {
-      checkKept("data", data, length);
-      rest = { ...plain(viewOf(data, sending.sent, length)), credentials };
-    }
+    const rest = sending.sent === 0 ? sending : restOf(sending);
     const count = sendOnce(socket, rest, flags);
     if (count === undefined) return undefined;
     sending.sent += count;
-    if (sending.sent >= length) return sending.sent;
+    if (sending.sent >= sending.length) return sending.sent;
     if (isOverdue(LARGE)) return undefined; // continues when the event loop has run
   }
 }
 
-/** Sends as many bytes as there is room for; undefined when there is none. */
-function sendNow(
-  socket: SocketDescriptor,
-  outgoing: Outgoing,
-): number | undefined {
-  return trySend(socket, sendOnce, outgoing);
+/** The bytes that are not sent yet: descriptors were passed with the first one. */
+function restOf({ data, length, credentials, sent }: Sending): Outgoing {
+  checkKept("data", data, length);
+  return { ...plain(viewOf(data, sent, length), length - sent), credentials };
 }
 
-/** Bytes alone. */
-function plain(bytes: Uint8Array): Outgoing {
-  checkBytes("bytes", bytes);
-  return {
-    data: bytes,
-    descriptors: null,
-    credentials: null,
-    length: byteLengthOf(bytes),
-    to: null,
-  };
+/** Writes what there is room for, in the call itself; undefined if others wait. */
+function writeNow(
+  socket: SocketDescriptor,
+  bytes: Uint8Array<ArrayBuffer>,
+  length: number,
+): number | undefined {
+  if (socket.sends.queue.busy || isOverdue()) return undefined;
+  return sendBytes(socket, bytes, Math.min(length, MAX_COUNT), MSG_DONTWAIT);
 }
 
 /** Writes all bytes, in the order of the calls. */
@@ -154,8 +162,12 @@ function write(
   options: WaitOptions | undefined,
 ): Promise<number> {
   try {
-    const outgoing = plain(bytes);
-    return send(socket, limitsOf(options), sendRest, { outgoing, sent: 0 });
+    checkBytes("bytes", bytes);
+    const limits = limitsOf(options);
+    const length = byteLengthOf(bytes);
+    const sent = writeNow(socket, bytes, length);
+    if (sent === length) return Promise.resolve(length);
+    return send(socket, limits, sendRest, plain(bytes, length, sent));
   } catch (error) {
     return Promise.reject(error);
   }
@@ -165,7 +177,7 @@ function write(
 function receiveNext(
   socket: SocketDescriptor,
   incoming: Incoming,
-  flags: number,
+  flags = MSG_DONTWAIT,
 ): UnixMessage | null | undefined {
   const message = receiveOnce(socket, incoming, flags, false);
   if (message?.size !== 0) return message;
@@ -428,10 +440,10 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   writeSync(bytes: Uint8Array, options?: SyncWaitOptions): number {
-    const outgoing = plain(bytes);
+    const sending = writingOf(bytes);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return sendSync(socket, deadline, sendRest, { outgoing, sent: 0 });
+    return sendSync(socket, deadline, sendRest, sending);
   }
 
   /**
@@ -470,7 +482,7 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | send(2)}
    */
   tryWrite(bytes: Uint8Array): number | undefined {
-    return sendNow(descriptorOf(this), plain(bytes));
+    return trySend(descriptorOf(this), sendOnce, writingOf(bytes));
   }
 
   /**
@@ -499,10 +511,10 @@ export class UnixStream extends UnixConnection {
     data: Uint8Array,
     options?: UnixSendOptions & SyncWaitOptions,
   ): number {
-    const outgoing = checkedOutgoing(data, options);
+    const sending = sendingOf(data, options);
     const deadline = deadlineOf(options);
     const socket = descriptorOf(this);
-    return sendSync(socket, deadline, sendRest, { outgoing, sent: 0 });
+    return sendSync(socket, deadline, sendRest, sending);
   }
 
   /**
@@ -535,10 +547,10 @@ export class UnixStream extends UnixConnection {
     data: Uint8Array,
     options?: UnixSendOptions & WaitOptions,
   ): Promise<number> {
-    const outgoing = checkedOutgoing(data, options);
+    const sending = sendingOf(data, options);
     const limits = limitsOf(options);
     const socket = descriptorOf(this);
-    return await send(socket, limits, sendRest, { outgoing, sent: 0 });
+    return await send(socket, limits, sendRest, sending);
   }
 
   /**
@@ -563,8 +575,8 @@ export class UnixStream extends UnixConnection {
    * @see {@link https://man7.org/linux/man-pages/man2/send.2.html | sendmsg(2)}
    */
   trySend(data: Uint8Array, options?: UnixSendOptions): number | undefined {
-    const outgoing = checkedOutgoing(data, options);
-    return sendNow(descriptorOf(this), outgoing);
+    const sending = sendingOf(data, options);
+    return trySend(descriptorOf(this), sendOnce, sending);
   }
 
   /**
@@ -618,12 +630,14 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async receive(
+  receive(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    const limits = limitsOf(options);
-    const socket = descriptorOf(this);
-    return await receive(socket, limits, receiveNext, optionsOf(options));
+    return promised(() => {
+      const limits = limitsOf(options);
+      const socket = descriptorOf(this);
+      return receive(socket, limits, receiveNext, optionsOf(options));
+    });
   }
 
   /**
@@ -699,17 +713,19 @@ export class UnixStream extends UnixConnection {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
-  async peek(
+  peek(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    const limits = limitsOf(options);
-    const socket = descriptorOf(this);
-    return await receive(
-      socket,
-      limits,
-      receiveNext,
-      optionsOf(options, MSG_PEEK),
-    );
+    return promised(() => {
+      const limits = limitsOf(options);
+      const socket = descriptorOf(this);
+      return receive(
+        socket,
+        limits,
+        receiveNext,
+        optionsOf(options, MSG_PEEK),
+      );
+    });
   }
 
   /**

@@ -5,19 +5,18 @@ import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
 import { attempt, attemptSync } from "../wait/attempt.ts";
 import type { Limits } from "../wait/options.ts";
-import { readySync } from "../wait/reactor.ts";
+import { readySync } from "../wait/poll.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
 import type { SocketDescriptor } from "./socket.ts";
 
 /**
- * One call with these flags of send or recv; undefined if it would block. What it moves is
- * an argument, not a variable of a closure: to make one for each message takes longer than
- * all the rest that is done here.
+ * One call of send or recv; undefined if it would block. Without flags it does not
+ * (MSG_DONTWAIT).
  */
 export type TryWith<Moved, T> = (
   socket: SocketDescriptor,
   moved: Moved,
-  flags: number,
+  flags?: number,
 ) => T | undefined;
 
 /** Blocks this thread until a try may succeed, or the deadline passes. */
@@ -41,8 +40,7 @@ export function receive<Moved, T>(
   moved: Moved,
 ): Promise<T> {
   const source = socket.receives;
-  const tryOnce = () => tryWith(socket, moved, MSG_DONTWAIT);
-  return attempt(source, tryOnce, limits, source.queue);
+  return attempt(source, tryWith, limits, source.queue, socket, moved);
 }
 
 /** Sends in the order of the calls, without blocking the thread. */
@@ -53,8 +51,7 @@ export function send<Moved, T>(
   moved: Moved,
 ): Promise<T> {
   const source = socket.sends;
-  const tryOnce = () => tryWith(socket, moved, MSG_DONTWAIT);
-  return attempt(source, tryOnce, limits, source.queue);
+  return attempt(source, tryWith, limits, source.queue, socket, moved);
 }
 
 /** Receives, blocking this thread: without a deadline in the call itself. */
@@ -111,7 +108,7 @@ export function trySend<Moved, T>(
   queue: WaiterQueue | null = socket.sends.queue,
 ): T | undefined {
   if (mustQueue(socket, queue)) return undefined;
-  return tryWith(socket, moved, MSG_DONTWAIT);
+  return tryWith(socket, moved);
 }
 
 /** Whether a send would overtake another one. */

@@ -7,7 +7,13 @@
 // taken is delivered.
 
 import type { WaitLiveness } from "../kernel/liveness.ts";
-import { type Armed, Cancellable, type Settle } from "./cancellable.ts";
+import {
+  type Armed,
+  heed,
+  type Heeded,
+  type Limited,
+  type Settle,
+} from "./cancellable.ts";
 import { isOver, type Limits, timeoutError } from "./options.ts";
 import { isAborted, reasonOf, throwIfAborted } from "./signal.ts";
 import { spin } from "./spin.ts";
@@ -43,32 +49,44 @@ export interface Source {
   ended?(): void;
 }
 
-/** Makes the call without waiting; undefined when it would have to wait. */
-export type TryOnce<T> = () => T | undefined;
-
-// Functions that run for each message have no closures: those would take memory in each
-// call, needed or not.
+/**
+ * Makes the call without waiting; undefined when it would have to wait. What it is made
+ * for are arguments: a closure with them would take memory in each call, needed or not.
+ */
+export type TryOnce<T, Target = unknown, Moved = unknown> = (
+  target: Target,
+  moved: Moved,
+) => T | undefined;
 
 /** One round: undefined when another one has to wait. */
-function round<T>(
+function round<T, Target, Moved>(
   source: Source,
-  tryOnce: TryOnce<T>,
+  tryOnce: TryOnce<T, Target, Moved>,
   { deadline, signal }: Limits,
+  target: Target,
+  moved: Moved,
   first: boolean,
   inTime: boolean,
 ): T | undefined {
-  throwIfAborted(signal);
+  if (signal !== undefined) throwIfAborted(signal);
   if (inTime && source.isDeferred()) return undefined;
-  let got = tryOnce();
-  if (got === undefined && first && source.spins) got = spun(tryOnce, deadline);
+  let got = tryOnce(target, moved);
+  if (got === undefined && first && source.spins) {
+    got = spun(tryOnce, target, moved, deadline);
+  }
   if (got !== undefined) source.served();
   else if (!inTime || isOver(deadline)) throw timeoutError(source.subject);
   return got;
 }
 
-function spun<T>(tryOnce: TryOnce<T>, deadline: number): T | undefined {
+function spun<T, Target, Moved>(
+  tryOnce: TryOnce<T, Target, Moved>,
+  target: Target,
+  moved: Moved,
+  deadline: number,
+): T | undefined {
   let got: T | undefined;
-  spin(() => (got = tryOnce()) !== undefined, deadline);
+  spin(() => (got = tryOnce(target, moved)) !== undefined, deadline);
   return got;
 }
 
@@ -81,27 +99,32 @@ export function promised<T>(begin: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Calls `tryOnce` until it succeeds, without blocking the thread. */
-export function attempt<T>(
+/**
+ * Calls `tryOnce` until it succeeds, without blocking the thread. `target` and `moved`
+ * are its arguments.
+ */
+export function attempt<T, Target = unknown, Moved = unknown>(
   source: Source,
-  tryOnce: TryOnce<T>,
+  tryOnce: TryOnce<T, Target, Moved>,
   limits: Limits,
   queue?: WaiterQueue,
+  target?: Target,
+  moved?: Moved,
 ): Promise<T> {
   // First: the order is that of the calls.
   if (queue !== undefined && !queue.tryEnter()) {
-    return new Wait(source, tryOnce, limits, queue).enter();
+    return new Wait(source, tryOnce, limits, queue, target!, moved!).enter();
   }
   let got: T | undefined;
   try {
-    got = round(source, tryOnce, limits, true, true);
+    got = round(source, tryOnce, limits, target!, moved!, true, true);
   } catch (error) {
     if (isOverdue()) return late<T>(queue, undefined, error);
     queue?.leave();
     return Promise.reject(error);
   }
   if (got === undefined) {
-    return new Wait(source, tryOnce, limits, queue).begin();
+    return new Wait(source, tryOnce, limits, queue, target!, moved!).begin();
   }
   if (isOverdue()) return late(queue, got);
   queue?.leave();
@@ -124,67 +147,91 @@ function late<T>(
 }
 
 /** The rounds after the first one, or all of them where others are before it. */
-class Wait<T> extends Cancellable implements Pending {
+class Wait<T, Target, Moved> implements Pending, Limited {
   readonly #source: Source;
-  readonly #tryOnce: TryOnce<T>;
+  readonly #tryOnce: TryOnce<T, Target, Moved>;
+  readonly #limits: Limits;
   readonly #queue: WaiterQueue | undefined;
+  readonly #target: Target;
+  readonly #moved: Moved;
   /** What the caller awaits. */
-  readonly promise: Promise<T>;
+  readonly #promise: Promise<T>;
   #resolve!: (got: T) => void;
   #reject!: (reason: unknown) => void;
   #liveness: WaitLiveness | undefined;
+  #heeded: Heeded | undefined;
   #hasTurn = false;
+  #isOver = false;
+  armed: Armed | undefined;
+  isTrying = false;
 
   constructor(
     source: Source,
-    tryOnce: TryOnce<T>,
+    tryOnce: TryOnce<T, Target, Moved>,
     limits: Limits,
     queue: WaiterQueue | undefined,
+    target: Target,
+    moved: Moved,
   ) {
-    super(limits);
     this.#source = source;
     this.#tryOnce = tryOnce;
+    this.#limits = limits;
     this.#queue = queue;
-    this.promise = new Promise((resolve, reject) => {
+    this.#target = target;
+    this.#moved = moved;
+    this.#promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
   }
 
+  get deadline(): number {
+    return this.#limits.deadline;
+  }
+
   /** Waits for its turn. */
   enter(): Promise<T> {
-    const { signal } = this.limits;
+    const { signal } = this.#limits;
     if (signal !== undefined && isAborted(signal)) {
       this.fail(reasonOf(signal));
     } else {
-      this.heed();
+      this.#heeded = heed(this.#limits, this);
       this.armed = this.#queue!.join(this);
     }
-    return this.promise;
+    return this.#promise;
   }
 
   /** Waits after a first try. */
   begin(): Promise<T> {
     this.#hasTurn = true;
-    this.heed();
+    this.#heeded = heed(this.#limits, this);
     this.#arm();
-    return this.promise;
+    return this.#promise;
+  }
+
+  resolve(): void {
+    if (!this.#isOver && !this.#try(true)) this.#arm();
+  }
+
+  reject(reason: unknown): void {
+    if (!this.#isOver) this.fail(reason);
   }
 
   retry(): boolean {
     return this.#try(true);
   }
 
-  protected ready(): void {
-    if (!this.#try(true)) this.#arm();
+  over(): void {
+    this.#isOver = true;
+    this.#heeded?.forget();
   }
 
-  protected expired(): void {
+  expired(): void {
     if (this.#hasTurn) this.#try(false);
     else this.fail(timeoutError(this.#source.subject));
   }
 
-  protected fail(reason: unknown): void {
+  fail(reason: unknown): void {
     this.#end();
     this.#reject(reason);
     this.#leave();
@@ -197,7 +244,15 @@ class Wait<T> extends Cancellable implements Pending {
     this.isTrying = true;
     let got: T | undefined;
     try {
-      got = round(this.#source, this.#tryOnce, this.limits, first, inTime);
+      got = round(
+        this.#source,
+        this.#tryOnce,
+        this.#limits,
+        this.#target,
+        this.#moved,
+        first,
+        inTime,
+      );
     } catch (error) {
       this.fail(error);
       return true;
@@ -212,7 +267,7 @@ class Wait<T> extends Cancellable implements Pending {
 
   #arm(): void {
     try {
-      throwIfAborted(this.limits.signal);
+      throwIfAborted(this.#limits.signal);
       if (this.#liveness === undefined) {
         this.#liveness = this.#source.liveness;
         this.#liveness.begin();
@@ -238,7 +293,7 @@ class Wait<T> extends Cancellable implements Pending {
 /** Calls `tryOnce` until it succeeds, blocking this thread in `block` between tries. */
 export function attemptSync<T>(
   subject: string,
-  tryOnce: TryOnce<T>,
+  tryOnce: () => T | undefined,
   block: (deadline: number) => void,
   deadline: number,
 ): T {

@@ -1,4 +1,4 @@
-// What every asynchronous wait has in common: a deadline and a signal that end it.
+// What ends an asynchronous wait before its time: a deadline and a signal.
 
 import { addDeadline, type Expiring, removeDeadline } from "./deadlines.ts";
 import { type Limits, NO_LIMITS } from "./options.ts";
@@ -18,78 +18,76 @@ export interface Armed {
   takeBack(): unknown;
 }
 
-/** A wait that its deadline and its signal can end, once it has begun. */
-export abstract class Cancellable implements Settle, Expiring {
-  protected readonly limits: Limits;
+/** A wait that its limits can end. */
+export interface Limited {
   /** What to take back at that end. */
-  protected armed: Armed | undefined;
+  readonly armed: Armed | undefined;
   /** Whether a try is made right now: what it takes is delivered, whatever ends meanwhile. */
-  protected isTrying = false;
-  #isOver = false; // or about to be
-  #unlisten: (() => void) | undefined;
-
-  constructor(limits: Limits) {
-    this.limits = limits;
-  }
-
-  get deadline(): number {
-    return this.limits.deadline;
-  }
-
-  /** What it waits for may be there. */
-  protected abstract ready(): void;
+  readonly isTrying: boolean;
+  /** Notes that it is over, or about to be. */
+  over(): void;
   /** The deadline has passed. */
-  protected abstract expired(): void;
+  expired(): void;
   /** Ends with an error. */
-  protected abstract fail(reason: unknown): void;
+  fail(reason: unknown): void;
+}
 
-  resolve(): void {
-    if (!this.#isOver) this.ready();
-  }
+/** The deadline and the signal of a wait that has begun. */
+export class Heeded implements Expiring {
+  readonly #limits: Limits;
+  readonly #wait: Limited;
+  readonly #unlisten: (() => void) | undefined;
 
-  reject(reason: unknown): void {
-    if (!this.#isOver) this.fail(reason);
-  }
-
-  /** Begins to heed the deadline and the signal. */
-  protected heed(): void {
-    if (this.limits === NO_LIMITS) return;
-    const { deadline, signal } = this.limits;
+  constructor(limits: Limits, wait: Limited) {
+    this.#limits = limits;
+    this.#wait = wait;
+    const { deadline, signal } = limits;
     if (deadline !== Infinity) addDeadline(this);
     if (signal !== undefined) {
       this.#unlisten = onAbort(signal, () => this.#abort());
     }
   }
 
-  /** Heeds nothing any more. */
-  protected over(): void {
-    this.#isOver = true;
-    if (this.limits === NO_LIMITS) return;
-    if (this.limits.deadline !== Infinity) removeDeadline(this);
-    this.#unlisten?.();
+  get deadline(): number {
+    return this.#limits.deadline;
   }
 
   expire(): void {
-    this.#takeBack(() => this.expired());
+    this.#takeBack(() => this.#wait.expired());
   }
 
   #abort(): void {
-    if (this.isTrying) return; // checked before it waits again
-    this.#takeBack(() => this.fail(reasonOf(this.limits.signal!)));
+    if (this.#wait.isTrying) return; // checked before it waits again
+    this.#takeBack(() => this.#wait.fail(reasonOf(this.#limits.signal!)));
   }
 
   async #takeBack(end: () => void): Promise<void> {
-    this.over();
-    const left = this.armed?.takeBack();
+    this.#wait.over();
+    const left = this.#wait.armed?.takeBack();
     if (left instanceof Promise) await left;
     end();
   }
+
+  /** Heeds nothing any more. */
+  forget(): void {
+    if (this.deadline !== Infinity) removeDeadline(this);
+    this.#unlisten?.();
+  }
+}
+
+/** What heeds the limits of a wait from now on; undefined if it has none. */
+export function heed(limits: Limits, wait: Limited): Heeded | undefined {
+  return limits === NO_LIMITS ? undefined : new Heeded(limits, wait);
 }
 
 /** A wait for something that comes once. */
-class Once extends Cancellable {
+class Once implements Limited, Settle {
+  readonly armed: Armed | undefined;
+  readonly isTrying = false;
+  readonly #heeded: Heeded | undefined;
   readonly #resolve: (inTime: boolean) => void;
   readonly #reject: (reason: unknown) => void;
+  #isOver = false;
 
   constructor(
     limits: Limits,
@@ -97,23 +95,32 @@ class Once extends Cancellable {
     resolve: (inTime: boolean) => void,
     reject: (reason: unknown) => void,
   ) {
-    super(limits);
     this.#resolve = resolve;
     this.#reject = reject;
-    this.heed();
+    this.#heeded = heed(limits, this);
     this.armed = begin(this);
   }
 
-  protected ready(): void {
+  resolve(): void {
+    if (this.#isOver) return;
     this.over();
     this.#resolve(true);
   }
 
-  protected expired(): void {
+  reject(reason: unknown): void {
+    if (!this.#isOver) this.fail(reason);
+  }
+
+  over(): void {
+    this.#isOver = true;
+    this.#heeded?.forget();
+  }
+
+  expired(): void {
     this.#resolve(false);
   }
 
-  protected fail(reason: unknown): void {
+  fail(reason: unknown): void {
     this.over();
     this.#reject(reason);
   }

@@ -12,16 +12,14 @@ import { systemLimit } from "../kernel/limits.ts";
 import { alwaysRefed, background, type Liveness } from "../kernel/liveness.ts";
 import {
   check,
-  EAGAIN,
   EEXIST,
-  EINTR,
   ENOENT,
   ENOSPC,
   EPERM,
   errno,
   ipcError,
 } from "../libc/errno.ts";
-import { poll, POLLERR, pollfd, POLLHUP, POLLIN } from "../libc/poll.ts";
+import { POLLERR, POLLHUP, POLLIN } from "../libc/poll.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import {
   EPOLL_CLOEXEC,
@@ -36,7 +34,7 @@ import { EFD_CLOEXEC, EFD_NONBLOCK, sysEventfd } from "../libc/sys_eventfd.ts";
 import { unistd } from "../libc/unistd.ts";
 import type { Source } from "./attempt.ts";
 import { type Armed, cancellable, type Settle } from "./cancellable.ts";
-import { type Limits, remaining } from "./options.ts";
+import type { Limits } from "./options.ts";
 import { spin } from "./spin.ts";
 import { WaiterQueue } from "./waiters.ts";
 import {
@@ -55,53 +53,73 @@ export interface Waitable {
   readonly liveness?: Liveness | undefined;
 }
 
-/** One pending wait. */
+/** One who waits for a descriptor, time and again: one wait at a time. */
 export class Waiter implements Armed {
-  /** Undefined if the wait has failed, or what it waits for is always there. */
-  readonly watch: Watch | undefined;
+  readonly watch: Watch;
+  /** What it waits for; 0 for close() alone. */
   readonly events: number;
   readonly subject: string;
-  readonly settle: Settle;
+  /** Who is told of the pending wait; undefined if there is none. */
+  settle: Settle | undefined;
 
-  constructor(
-    watch: Watch | undefined,
-    events: number,
-    subject: string,
-    settle: Settle,
-  ) {
+  constructor(watch: Watch, events: number, subject: string) {
     this.watch = watch;
     this.events = events;
     this.subject = subject;
-    this.settle = settle;
   }
 
   /** Takes the wait back, where another one has succeeded. */
   remove(): void {
-    if (this.watch !== undefined) remove(this.watch, this);
+    remove(this);
   }
 
   takeBack(): Promise<void> | undefined {
-    this.remove();
+    remove(this);
     return endIfIdle();
   }
 }
 
 /** A descriptor that is, or was, waited for. */
-interface Watch {
+class Watch {
   readonly fd: number;
-  /** Its name in epoll: the number of a descriptor may be used again. */
-  readonly token: number;
-  /** In the order of their calls. Mostly one, in an array that is never used again. */
-  waiters: Waiter[];
+  /** Its name in epoll: an index of `slots`, and a number that is never used again. */
+  readonly slot: number = freeSlots.pop() ?? slots.length;
+  readonly generation: number = nextGeneration++;
+  /** Whether an object of this thread will close it. */
+  readonly owned: boolean;
+  /** Whether it is that of the descriptor still. */
+  isOpen = true;
   /**
    * The events that epoll reports as long as they are there; -1 while the descriptor is
    * not in epoll. With 0 an error or a hang-up is reported once (EPOLLET).
    */
-  armed: number;
-  /** Whether an object of this thread will close it. */
-  readonly owned: boolean;
-  /** Whether it is that of the descriptor still. */
-  isOpen: boolean;
+  armed = -1;
+  /** The waiters, in the order of their calls. Mostly there is one. */
+  first: Waiter | undefined;
+  others: Waiter[] = NO_WAITERS;
+
+  constructor(fd: number) {
+    this.fd = fd;
+    this.owned = beforeClose(fd, () => dropped(this));
+    slots[this.slot] = this;
+  }
+
+  /** A copy: who is told may wait again, or take others back. */
+  get waiters(): Waiter[] {
+    return this.first === undefined ? [] : [this.first, ...this.others];
+  }
+
+  add(waiter: Waiter): void {
+    if (this.first === undefined) this.first = waiter;
+    else if (this.others === NO_WAITERS) this.others = [waiter];
+    else this.others.push(waiter);
+  }
+
+  remove(waiter: Waiter): void {
+    const { others } = this;
+    if (this.first !== waiter) others.splice(others.indexOf(waiter), 1);
+    else this.first = others.length === 0 ? undefined : others.shift();
+  }
 }
 
 const NO_WAITERS: Waiter[] = []; // stays empty
@@ -114,7 +132,7 @@ const ALWAYS = POLLERR | POLLHUP; // reported whether asked for or not
 // A Worker that is terminated leaves its call behind: it frees its thread of the pool
 // after this many milliseconds.
 const SLICE = 10_000;
-const WAKEUP = 0; // the token of the eventfd
+const WAKEUP = 0; // the generation of the eventfd
 
 // Each thread has its own instance of this module, and so its own epoll.
 let epoll = -1;
@@ -124,18 +142,23 @@ let running = false;
 let pending = 0;
 let passes = 0;
 let resolvedLast = 0; // waiters, by the last pass: they may be about to wait again
-let nextToken = 1;
+let nextGeneration = WAKEUP + 1;
+let registered = 0; // watches that are in epoll
 const watches = new Map<number, Watch>(); // by descriptor
-const tokens = new Map<number, Watch>();
-let wake: () => void = () => {};
+const slots: (Watch | undefined)[] = [];
+const freeSlots: number[] = [];
+let sleeper: (() => void) | undefined; // wakes the passes, where they sleep
 
 const event = new Uint8Array(epollEvent.size);
-const eventView = epollEvent.view(event);
+const eventWords = new Uint32Array(event.buffer);
 const one = new Uint8Array(new BigUint64Array([1n]).buffer);
 const drained = new Uint8Array(8);
 
+// struct epoll_event as words; of its data, the first is the slot.
 const WORDS = epollEvent.size / 4;
-const DATA = epollEvent.offsets.data / 4;
+const EVENTS = epollEvent.offsets.events / 4;
+const SLOT = epollEvent.offsets.data / 4;
+const GENERATION = SLOT + 1;
 const reported = new Uint8Array(epollEvent.size * MAX_EVENTS); // of a pass
 const words = new Uint32Array(reported.buffer);
 const unread = runtime.pinned(new Uint8Array(epollEvent.size)); // of the outstanding call
@@ -148,8 +171,9 @@ export function pendingWaits(): number {
 }
 
 function control(operation: number, watch: Watch, events: number): number {
-  eventView.events = events === 0 ? EPOLLET : events;
-  eventView.data = BigInt(watch.token);
+  eventWords[EVENTS] = events === 0 ? EPOLLET : events;
+  eventWords[SLOT] = watch.slot;
+  eventWords[GENERATION] = watch.generation;
   return sysEpoll().epoll_ctl(epoll, operation, watch.fd, event);
 }
 
@@ -160,8 +184,8 @@ function open(): void {
   try {
     const flags = EFD_CLOEXEC | EFD_NONBLOCK;
     wakeup = check(sysEventfd().eventfd(0, flags), "eventfd");
-    eventView.events = POLLIN;
-    eventView.data = BigInt(WAKEUP);
+    eventWords[EVENTS] = POLLIN;
+    eventWords[GENERATION] = WAKEUP;
     check(epoll_ctl(created, EPOLL_CTL_ADD, wakeup, event), "epoll_ctl");
     epoll = created;
   } catch (error) {
@@ -174,7 +198,7 @@ function open(): void {
 
 /** Closes the epoll when it watches nothing, so that a Worker leaves nothing open. */
 function closeIfUnused(): void {
-  const isInUse = outstanding !== undefined || running || tokens.size > 0;
+  const isInUse = outstanding !== undefined || running || registered > 0;
   if (epoll === -1 || isInUse) return;
   unistd().close(epoll);
   unistd().close(wakeup);
@@ -198,8 +222,8 @@ function arm(watch: Watch, events: number): void {
     }
     check(control(other, watch, events), "epoll_ctl", watch.fd);
   }
+  if (watch.armed === -1) registered++;
   watch.armed = events;
-  tokens.set(watch.token, watch);
 }
 
 /** Stops the report of events that no waiter wants. */
@@ -212,26 +236,35 @@ function disarm(watch: Watch): void {
 function forget(watch: Watch): void {
   watch.isOpen = false;
   if (watches.get(watch.fd) === watch) watches.delete(watch.fd);
-  if (!tokens.delete(watch.token)) return;
+  if (slots[watch.slot] === watch) {
+    slots[watch.slot] = undefined;
+    freeSlots.push(watch.slot);
+  }
+  if (watch.armed === -1) return;
+  watch.armed = -1;
+  registered--;
   control(EPOLL_CTL_DEL, watch, 0);
   closeIfUnused();
 }
 
 /** Resolves the waiters of one descriptor; returns how many. */
 function dispatch(watch: Watch, events: number): number {
-  const { waiters } = watch;
-  let count = 0;
-  // A copy: who is resolved may wait again, or take others back.
-  for (const waiter of waiters.length === 1 ? waiters : waiters.slice()) {
-    const { events: wanted, settle } = waiter;
-    if (wanted === 0) continue; // for close()
-    if ((events & (wanted | ALWAYS)) === 0) continue;
-    if (!remove(watch, waiter)) continue; // by one before it
-    settle.resolve();
-    count++;
-  }
+  const { first, others } = watch;
+  const rest = others.length === 0 ? NO_WAITERS : others.slice();
+  let count = first !== undefined && tell(first, events) ? 1 : 0;
+  for (const waiter of rest) if (tell(waiter, events)) count++;
   if (count === 0) disarm(watch);
   return count;
+}
+
+/** Resolves a waiter, if it waits for one of the events; returns whether it has. */
+function tell(waiter: Waiter, events: number): boolean {
+  const { events: wanted, settle } = waiter;
+  if (wanted === 0) return false; // for close()
+  if ((events & (wanted | ALWAYS)) === 0) return false;
+  if (!remove(waiter)) return false; // by one before it
+  settle!.resolve();
+  return true;
 }
 
 /** Whether a wait has to share the thread with others. */
@@ -247,15 +280,25 @@ function pass(): number {
   const isReversed = count > FEW && (passes & 1) !== 0;
   for (let at = 0; at < count; at++) {
     const index = (isReversed ? count - 1 - at : at) * WORDS;
-    const token = words[index + DATA]!;
+    const generation = words[index + GENERATION]!;
     // A pass leaves it to the outstanding call, which would go on waiting.
-    if (token === WAKEUP && outstanding === undefined) {
+    if (generation === WAKEUP && outstanding === undefined) {
       unistd().read(wakeup, drained, drained.length);
     }
-    const watch = tokens.get(token); // undefined: closed since it was reported
-    if (watch !== undefined) resolved += dispatch(watch, words[index]!);
+    const watch = slots[words[index + SLOT]!];
+    // Else it was closed since it was reported.
+    if (watch?.generation === generation) {
+      resolved += dispatch(watch, words[index + EVENTS]!);
+    }
   }
   return resolvedLast = resolved;
+}
+
+/** Wakes the passes. To resolve a promise a second time is a call of the runtime. */
+function wake(): void {
+  const resolve = sleeper;
+  sleeper = undefined;
+  resolve?.();
 }
 
 /** Runs passes while there are waiters. */
@@ -269,7 +312,7 @@ async function run(): Promise<void> {
     resolved = pass();
     if (resolved > 0 || spin(() => (resolved = pass()) > 0)) continue;
     outstanding ??= waitElsewhere();
-    await new Promise<void>((resolve) => wake = resolve);
+    await new Promise<void>((resolve) => sleeper = resolve);
     resolved = 1;
   }
   running = false;
@@ -303,9 +346,10 @@ async function waitElsewhere(): Promise<void> {
 
 /** Ends all waits with an error. */
 function failAll(reason: unknown): void {
-  for (const watch of [...tokens.values()]) {
-    for (const waiter of watch.waiters.slice()) {
-      if (remove(watch, waiter)) waiter.settle.reject(reason);
+  for (const watch of slots.slice()) {
+    for (const waiter of watch?.waiters ?? []) {
+      const { settle } = waiter;
+      if (remove(waiter)) settle!.reject(reason);
     }
   }
 }
@@ -327,24 +371,25 @@ export function endIfIdle(): Promise<void> | undefined {
 }
 
 /** Takes a wait back; false if it has ended. */
-function remove(watch: Watch, waiter: Waiter): boolean {
-  const index = watch.waiters.indexOf(waiter);
-  if (index === -1) return false;
-  if (watch.waiters.length === 1) watch.waiters = NO_WAITERS;
-  else watch.waiters.splice(index, 1);
+function remove(waiter: Waiter): boolean {
+  if (waiter.settle === undefined) return false;
+  waiter.settle = undefined;
+  const { watch } = waiter;
+  watch.remove(waiter);
   if (waiter.events !== 0) pending--;
-  if (!watch.owned && watch.waiters.length === 0) forget(watch);
+  if (!watch.owned && watch.first === undefined) forget(watch);
   if (pending === 0) wake();
   return true;
 }
 
 /** Ends the waits for a descriptor that is about to be closed. */
 function dropped(watch: Watch): void {
-  const ended = watch.waiters.slice();
-  for (const waiter of ended) remove(watch, waiter);
+  const ended = watch.waiters.map(({ settle, subject }) => {
+    return () => settle!.reject(new ClosedError(subject));
+  });
+  for (const waiter of watch.waiters) remove(waiter);
   const call = endIfIdle();
-  for (const { settle, subject } of ended) {
-    const reject = () => settle.reject(new ClosedError(subject));
+  for (const reject of ended) {
     if (call === undefined) reject();
     else call.then(reject);
   }
@@ -355,14 +400,7 @@ function dropped(watch: Watch): void {
 function watchOf(fd: number): Watch {
   const known = watches.get(fd);
   if (known !== undefined) return known;
-  const watch: Watch = {
-    fd,
-    token: nextToken++,
-    waiters: NO_WAITERS,
-    armed: -1,
-    owned: beforeClose(fd, () => dropped(watch)),
-    isOpen: true,
-  };
+  const watch = new Watch(fd);
   watches.set(fd, watch);
   return watch;
 }
@@ -373,38 +411,34 @@ export function watch(
   events: number,
   settle: Settle,
 ): Waiter {
-  return begin(watchOf(fd), subject, events, settle);
+  const waiter = new Waiter(watchOf(fd), events, subject);
+  begin(waiter, settle);
+  return waiter;
 }
 
-function begin(
-  found: Watch,
-  subject: string,
-  events: number,
-  settle: Settle,
-): Waiter {
+/** Begins a wait; if that fails, there is none. */
+function begin(waiter: Waiter, settle: Settle): void {
+  const { watch, events } = waiter;
   try {
     open();
-    const armed = Math.max(found.armed, 0);
+    const armed = Math.max(watch.armed, 0);
     // The number of a foreign descriptor may be another file's since the last wait.
-    const isArmed = found.owned && (armed & events) === events;
-    if (events !== 0 && !isArmed) arm(found, armed | events);
+    const isArmed = watch.owned && (armed & events) === events;
+    if (events !== 0 && !isArmed) arm(watch, armed | events);
   } catch (error) {
-    if (!found.owned && found.waiters.length === 0) forget(found);
+    if (!watch.owned && watch.first === undefined) forget(watch);
     closeIfUnused();
     // A regular file and some devices cannot be waited for: they are always ready.
     if ((error as { errno?: number }).errno !== EPERM) settle.reject(error);
     else yieldToEventLoop().then(() => settle.resolve());
-    return new Waiter(undefined, events, subject, settle);
+    return;
   }
-  const waiter = new Waiter(found, events, subject, settle);
-  if (found.waiters.length === 0) found.waiters = [waiter];
-  else found.waiters.push(waiter);
-  if (events !== 0) {
-    pending++;
-    if (running) wake();
-    else run();
-  }
-  return waiter;
+  waiter.settle = settle;
+  watch.add(waiter);
+  if (events === 0) return;
+  pending++;
+  if (running) wake();
+  else run();
 }
 
 /**
@@ -427,7 +461,7 @@ export class DescriptorSource implements Source {
   readonly #target: Waitable;
   readonly #events: number;
   #servedAfter = -1; // passes
-  #watch: Watch | undefined;
+  #waiter: Waiter | undefined;
 
   constructor(target: Waitable, events: number) {
     this.#target = target;
@@ -458,44 +492,16 @@ export class DescriptorSource implements Source {
 
   arm(wait: Settle): Armed {
     this.#servedAfter = -1; // there is no pass before what is always ready
-    const { fd, subject } = this.#target;
-    if (this.#watch?.isOpen !== true) this.#watch = watchOf(fd);
-    return begin(this.#watch, subject, this.#events, wait);
+    const waiter = this.#idleWaiter();
+    begin(waiter, wait);
+    return waiter;
   }
-}
 
-const request = new Uint8Array(pollfd.size);
-const requestView = pollfd.view(request);
-
-/** Blocks this thread until one of `events` is there, or the deadline passes. */
-export function readySync(
-  { fd }: Waitable,
-  events: number,
-  deadline: number,
-): void {
-  requestView.fd = fd;
-  requestView.events = events;
-  const limit = deadline === Infinity ? -1 : remaining(deadline);
-  if (poll().poll(request, 1, limit) === -1) checkInterrupted();
-}
-
-/** Which of `events` are there now; an error and a hang-up whether asked for or not. */
-export function eventsNow(fd: number, events: number): number {
-  requestView.fd = fd;
-  requestView.events = events;
-  pollNow(request, 1);
-  return requestView.revents;
-}
-
-/** poll(2) of so many rows of a table, which tells what is there without waiting. */
-export function pollNow(table: Uint8Array<ArrayBuffer>, rows: number): void {
-  // Where nothing is there, a signal can interrupt even a poll that does not wait.
-  while (poll().poll(table, rows, 0) === -1) checkInterrupted();
-}
-
-/** Throws unless it was a signal that poll has failed of. */
-function checkInterrupted(): void {
-  const error = errno();
-  // The runtime's signal handler may leave the EAGAIN of its own write in errno.
-  if (error !== EINTR && error !== EAGAIN) throw ipcError(error, "poll");
+  /** The last one, if its wait is over, and the descriptor the same. */
+  #idleWaiter(): Waiter {
+    const last = this.#waiter;
+    if (last?.settle === undefined && last?.watch.isOpen) return last;
+    const { fd, subject } = this.#target;
+    return this.#waiter = new Waiter(watchOf(fd), this.#events, subject);
+  }
 }

@@ -13,7 +13,8 @@ import {
   type WaitOptions,
 } from "./options.ts";
 import { readNow, writeNow } from "./nowait.ts";
-import { DescriptorSource, readySync } from "./reactor.ts";
+import { readySync } from "./poll.ts";
+import { DescriptorSource } from "./reactor.ts";
 import { isOverdue } from "./yield.ts";
 
 const LARGE = 8; // deliveries that a write to a full pipe counts for
