@@ -1,7 +1,13 @@
 // splice(2) and tee(2): moving and copying bytes between descriptors, in the kernel.
 
 import { checkInteger } from "./arguments.ts";
-import { EAGAIN, EFBIG, EINTR, errno, ipcError } from "./libc/errno.ts";
+import {
+  EAGAIN,
+  EFBIG,
+  errno,
+  ipcError,
+  isInterruption,
+} from "./libc/errno.ts";
 import {
   F_GETPIPE_SZ,
   fcntl,
@@ -66,7 +72,7 @@ function moveOnce(
     if (count !== -1) return count;
     const error = errno();
     if (error === EAGAIN) return undefined;
-    if (error !== EINTR) {
+    if (!isInterruption(error)) {
       throw ipcError(error, syscall, `${from.subject} to ${to.subject}`);
     }
   }

@@ -15,7 +15,13 @@ import {
   DescriptorOwner,
   type FromFdOptions,
 } from "../kernel/descriptor_owner.ts";
-import { check, EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
+import {
+  check,
+  EAGAIN,
+  errno,
+  ipcError,
+  isInterruption,
+} from "../libc/errno.ts";
 import { POLLOUT } from "../libc/poll.ts";
 import {
   EFD_CLOEXEC,
@@ -334,7 +340,7 @@ export class EventFd extends DescriptorOwner {
       if (writeNow(fd, value) !== -1) return true;
       const error = errno();
       if (error === EAGAIN) return undefined;
-      if (error !== EINTR) throw ipcError(error, "write", subject);
+      if (!isInterruption(error)) throw ipcError(error, "write", subject);
     }
   }
 }

@@ -27,10 +27,10 @@ import {
   checkRetrying,
   EBADF,
   EEXIST,
-  EINTR,
   ENOENT,
   errno,
   ipcError,
+  isInterruption,
   unless,
 } from "../libc/errno.ts";
 import {
@@ -553,7 +553,7 @@ export class File extends DescriptorOwner {
       if (result !== -1) written += result;
       else {
         const error = errno();
-        if (error !== EINTR) throw ipcError(error, "pwrite", subject);
+        if (!isInterruption(error)) throw ipcError(error, "pwrite", subject);
       }
     } while (written < length);
     return written;

@@ -13,11 +13,11 @@ import { bufferOf, byteLengthOf } from "../arguments.ts";
 import {
   EAGAIN,
   EFAULT,
-  EINTR,
   ENOSYS,
   EPERM,
   errno,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import {
   FUTEX_CMP_REQUEUE,
@@ -200,6 +200,6 @@ function futex(
     if (result !== -1n) return true;
     const error = errno();
     if (error === EAGAIN) return false;
-    if (error !== EINTR) throw ipcError(error, "futex", subject);
+    if (!isInterruption(error)) throw ipcError(error, "futex", subject);
   }
 }

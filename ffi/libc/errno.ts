@@ -247,6 +247,25 @@ export function checkRetrying(
   }
 }
 
+// The runtime changes errno where it waits for one of its locks for the first time: it
+// looks for a file of /sys that virtual machines do not have. That happens at most once
+// in a process, and seldom between a call that has failed and errno().
+const MAX_DOUBTS = 3;
+let doubts = 0;
+
+/**
+ * Whether ENOENT may be the runtime's, for a call that does not fail with it. It has done
+ * nothing, and can be made again.
+ */
+export function isDoubtful(number: number): boolean {
+  return number === ENOENT && doubts++ < MAX_DOUBTS;
+}
+
+/** Whether such a call is to be made again: a signal has interrupted it, or in doubt. */
+export function isInterruption(number: number): boolean {
+  return number === EINTR || isDoubtful(number);
+}
+
 const ALL_ONES = 0xffff_ffff_ffff_ffffn; // (void *) -1
 
 /** Whether a C call that returns an address says "see errno". */

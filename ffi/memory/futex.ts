@@ -1,7 +1,13 @@
 // Waiting until a word in memory changes, and waking the waiters: futex(2).
 
 import { checkInteger } from "../arguments.ts";
-import { EAGAIN, EINTR, errno, ETIMEDOUT, ipcError } from "../libc/errno.ts";
+import {
+  EAGAIN,
+  errno,
+  ETIMEDOUT,
+  ipcError,
+  isInterruption,
+} from "../libc/errno.ts";
 import { FUTEX_WAIT, FUTEX_WAKE, linuxFutex } from "../libc/linux_futex.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { SYS_futex } from "../libc/sys_syscall.ts";
@@ -59,7 +65,7 @@ export function sleepAt(
   const { futex } = linuxFutex();
   if (futex(FUTEX, address, FUTEX_WAIT, value >>> 0, time) === 0n) return false;
   const error = errno();
-  if (error === EAGAIN || error === EINTR) return false;
+  if (error === EAGAIN || isInterruption(error)) return false;
   if (error === ETIMEDOUT) return true;
   throw ipcError(error, "futex", subject);
 }
@@ -92,7 +98,8 @@ export function waitSync(at: Word, value: number, deadline: number): number {
     const time = deadline === Infinity ? null : durationOf(left);
     if (futex(FUTEX, address, FUTEX_WAIT, value >>> 0, time) === 0n) continue;
     const error = errno();
-    if (error !== EAGAIN && error !== EINTR && error !== ETIMEDOUT) {
+    const isWake = error === EAGAIN || error === ETIMEDOUT;
+    if (!isWake && !isInterruption(error)) {
       throw ipcError(error, "futex", mapping.subject);
     }
   }

@@ -23,7 +23,6 @@ import {
   check,
   EAGAIN,
   EEXIST,
-  EINTR,
   EINVAL,
   EMFILE,
   ENOENT,
@@ -31,6 +30,7 @@ import {
   errno,
   ETIMEDOUT,
   ipcError,
+  isInterruption,
   unless,
 } from "../libc/errno.ts";
 import {
@@ -909,7 +909,7 @@ export class PosixMessageQueue extends DescriptorOwner {
       if (result === 0) return true;
       const error = errno();
       if (error === EAGAIN || error === ETIMEDOUT) return undefined;
-      if (error !== EINTR) throw ipcError(error, "mq_send", subject);
+      if (!isInterruption(error)) throw ipcError(error, "mq_send", subject);
     }
   }
 
@@ -981,7 +981,9 @@ export class PosixMessageQueue extends DescriptorOwner {
       }
       const error = errno();
       if (error === EAGAIN || error === ETIMEDOUT) return undefined;
-      if (error !== EINTR) throw ipcError(error, "mq_receive", subject);
+      if (!isInterruption(error)) {
+        throw ipcError(error, "mq_receive", subject);
+      }
     }
   }
 }

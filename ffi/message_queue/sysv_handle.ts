@@ -13,13 +13,13 @@ import {
   E2BIG,
   EACCES,
   EAGAIN,
-  EINTR,
   EINVAL,
   ENOMSG,
   ENOSPC,
   EPERM,
   errno,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import { pointerTo } from "../libc/string.ts";
@@ -213,7 +213,7 @@ export class QueueHandle extends SysvObject {
       } else if (error === E2BIG) {
         const limit = { name: "buffer.byteLength", value: selection.most };
         throw ipcError(error, "msgrcv", this.subject, limit);
-      } else if (error !== EINTR && error !== EAGAIN) { // as in #send
+      } else if (error !== EAGAIN && !isInterruption(error)) { // as in #send
         throw this.failure(error, "msgrcv");
       }
     }
@@ -256,7 +256,7 @@ export class QueueHandle extends SysvObject {
       // A blocking call never fails with EAGAIN itself: it is EINTR, whose errno the
       // signal handler of the runtime has overwritten.
       if (error === EAGAIN) return false;
-      if (error !== EINTR) throw this.#sendFailure(error, size);
+      if (!isInterruption(error)) throw this.#sendFailure(error, size);
     }
   }
 

@@ -10,11 +10,11 @@ import { checkInternal, internal } from "../internal.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import {
   EAGAIN,
-  EINTR,
   EINVAL,
   errno,
   ETIMEDOUT,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import { FUTEX_WAIT, FUTEX_WAKE, linuxFutex } from "../libc/linux_futex.ts";
 import {
@@ -230,7 +230,8 @@ class BarrierWords {
     const time = durationOf(Math.min(remaining(deadline), SLICE));
     if (futex(FUTEX, address, FUTEX_WAIT, value >>> 0, time) === 0n) return;
     const error = errno();
-    if (error !== EAGAIN && error !== EINTR && error !== ETIMEDOUT) {
+    const isWake = error === EAGAIN || error === ETIMEDOUT;
+    if (!isWake && !isInterruption(error)) {
       throw ipcError(error, WAITING, this.place.subject);
     }
   }

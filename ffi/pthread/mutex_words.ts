@@ -12,7 +12,6 @@ import {
   EAGAIN,
   EBUSY,
   EDEADLK,
-  EINTR,
   EINVAL,
   ENOSYS,
   ENOTRECOVERABLE,
@@ -22,6 +21,7 @@ import {
   ESRCH,
   ETIMEDOUT,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import {
   FUTEX_LOCK_PI,
@@ -529,8 +529,8 @@ export class MutexWords implements Holder, RobustEntry {
   }
 
   #checkSleep(error: number): void {
-    const isEnd = error === 0 || error === EAGAIN || error === EINTR ||
-      error === ETIMEDOUT;
+    const isEnd = error === 0 || error === EAGAIN || error === ETIMEDOUT ||
+      isInterruption(error);
     if (!isEnd) {
       throw ipcError(error, LOCKING, this.place.subject);
     }

@@ -10,12 +10,12 @@ import { ClosedError } from "../errors.ts";
 import {
   check,
   EAGAIN,
-  EINTR,
   EINVAL,
   EOVERFLOW,
   errno,
   ETIMEDOUT,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import type { Mapping } from "../kernel/mapping.ts";
 import { semaphore as libc } from "../libc/semaphore.ts";
@@ -162,7 +162,7 @@ export class Sem {
     if (trywait(this.address) === 0) return true;
     const code = errno();
     if (code === EAGAIN) return undefined;
-    if (code === EINTR) return this.tryWait();
+    if (isInterruption(code)) return this.tryWait();
     throw ipcError(code, "sem_trywait", this.subject);
   }
 
@@ -229,9 +229,8 @@ export class Sem {
     if (result === 0) return true;
     const code = errno();
     // EAGAIN comes from the runtime's signal handler: the calls never set it.
-    if (code === ETIMEDOUT || code === EINTR || code === EAGAIN) {
-      return undefined;
-    }
+    const isWake = code === ETIMEDOUT || code === EAGAIN;
+    if (isWake || isInterruption(code)) return undefined;
     const syscall = isTimed ? "sem_clockwait" : "sem_wait";
     throw ipcError(code, syscall, this.subject);
   }

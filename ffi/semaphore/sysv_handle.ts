@@ -10,11 +10,11 @@ import {
   EAGAIN,
   EINTR,
   EINVAL,
-  ENOENT,
   ENOSPC,
   ERANGE,
   errno,
   ipcError,
+  isDoubtful,
 } from "../libc/errno.ts";
 import { runtime } from "../libc/runtime/mod.ts";
 import {
@@ -224,10 +224,7 @@ export class SetHandle extends SysvObject {
     syscall: string,
     operations: Operations,
   ): boolean {
-    // Seldom, the runtime changes errno between the call and errno(), as when it
-    // collects garbage there. A call that failed has done nothing: it can be repeated.
-    // semop(2) does not fail with ENOENT.
-    if (error === ENOENT) {
+    if (isDoubtful(error)) {
       if (again() === 0) return true;
       error = errno();
     }

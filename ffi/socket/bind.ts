@@ -10,10 +10,10 @@ import {
   EADDRINUSE,
   EAGAIN,
   ECONNREFUSED,
-  EINTR,
   ENOENT,
   errno,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import {
   fcntl,
@@ -256,7 +256,7 @@ function tryLock({ fd, subject }: Descriptor): boolean {
     if (flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
     const error = errno();
     if (error === EAGAIN) return false;
-    if (error !== EINTR) throw ipcError(error, "flock", subject);
+    if (!isInterruption(error)) throw ipcError(error, "flock", subject);
   }
 }
 

@@ -9,7 +9,6 @@ import {
   check,
   EAGAIN,
   ECONNABORTED,
-  EINTR,
   EMFILE,
   ENFILE,
   ENOBUFS,
@@ -18,6 +17,7 @@ import {
   EPROTO,
   errno,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import { POLLIN } from "../libc/poll.ts";
 import {
@@ -108,7 +108,7 @@ function kindOf(
 }
 
 /** Errors after which the next connection can be accepted: this one has failed. */
-const PASSING = new Set([EINTR, ECONNABORTED, EPROTO]);
+const PASSING = new Set([ECONNABORTED, EPROTO]);
 
 /** One accept4(2), which may block; undefined for EAGAIN. */
 function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
@@ -118,7 +118,8 @@ function acceptOnce({ fd, subject }: SocketDescriptor): number | undefined {
     if (accepted !== -1) return accepted;
     const error = errno();
     if (error === EAGAIN) return undefined;
-    if (!PASSING.has(error)) throw ipcError(error, "accept4", subject);
+    if (PASSING.has(error) || isInterruption(error)) continue;
+    throw ipcError(error, "accept4", subject);
   }
 }
 

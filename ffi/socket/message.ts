@@ -17,6 +17,7 @@ import {
   EMSGSIZE,
   errno,
   ipcError,
+  isInterruption,
 } from "../libc/errno.ts";
 import { pointerTo } from "../libc/string.ts";
 import {
@@ -330,7 +331,7 @@ export function sendBytes(
     const { fd } = socket;
     const count = sysSocket().send(fd, bytes, length, flags | MSG_NOSIGNAL);
     if (count !== -1) return count;
-    if (!maySendAgain(socket, "send", socket.subject)) return undefined;
+    if (!maySendAgain(socket, "send", null)) return undefined;
   }
 }
 
@@ -344,9 +345,9 @@ export function sendOnce(
   if (descriptors === null && credentials === null && to === null) {
     return sendBytes(socket, data, lengthToSend(message), flags);
   }
-  const subject = subjectOf(socket, message);
   if (to !== null && message.via === undefined && isTooLong(to)) {
     socket.checkOpen();
+    const subject = subjectOf(socket, to);
     const sendVia = (via: Uint8Array<ArrayBuffer>) =>
       sendOnce(socket, { ...message, via }, flags);
     return reach(to, subject, sendVia);
@@ -354,7 +355,7 @@ export function sendOnce(
   for (;;) {
     const count = sendmsg(socket, message, flags);
     if (count !== -1) return count;
-    if (!maySendAgain(socket, "sendmsg", subject)) return undefined;
+    if (!maySendAgain(socket, "sendmsg", to)) return undefined;
   }
 }
 
@@ -362,20 +363,22 @@ export function sendOnce(
 function maySendAgain(
   socket: SocketDescriptor,
   syscall: string,
-  subject: string,
+  to: Uint8Array<ArrayBuffer> | null,
 ): boolean {
   const error = errno();
   if (error === EAGAIN) return false;
-  if (error === EINTR) return true;
+  if (to === null ? isInterruption(error) : error === EINTR) return true;
   if (error === ECONNRESET) socket.isReset = true; // receives report it, too
   const limit = error === EMSGSIZE ? longest(socket) : undefined;
-  throw ipcError(error, syscall, subject, limit);
+  throw ipcError(error, syscall, subjectOf(socket, to), limit);
 }
 
 /** Name used in error messages: the receiver, if the socket has several. */
-function subjectOf(socket: SocketDescriptor, { to }: Outgoing): string {
-  if (to === null) return socket.subject;
-  return describeName(to);
+function subjectOf(
+  socket: SocketDescriptor,
+  to: Uint8Array<ArrayBuffer> | null,
+): string {
+  return to === null ? socket.subject : describeName(to);
 }
 
 /** The limit of a message: the send buffer less its overhead. */
@@ -399,10 +402,17 @@ export function longestMessage(): number {
 
 let receiving: Call | undefined; // into the buffers of callers
 
+// To ask for an address takes as long as all else that is done for a small message, and
+// most loops receive into the same bytes. If their memory goes, they have length 0.
+let last: Uint8Array<ArrayBuffer> | undefined;
+const LARGE = 65536; // bytes: larger ones are not kept from the garbage collector
+
 /** The call that receives into these bytes. */
-function callTo(buffer: Uint8Array<ArrayBuffer>): Call {
+function callTo(buffer: Uint8Array<ArrayBuffer>, length: number): Call {
   const call = receiving ??= new Call();
+  if (buffer === last) return call;
   call.pointTo(pointerTo(buffer));
+  last = length <= LARGE ? buffer : undefined;
   return call;
 }
 
@@ -492,7 +502,9 @@ function mayRetry(socket: SocketDescriptor): boolean {
     return false;
   }
   if (error === ECONNRESET) socket.isReset = true;
-  else if (error !== EINTR) throw ipcError(error, "recvmsg", socket.subject);
+  else if (!isInterruption(error)) {
+    throw ipcError(error, "recvmsg", socket.subject);
+  }
   return true;
 }
 
@@ -505,7 +517,7 @@ export function receiveOnce(
 ): UnixMessage | undefined {
   const { buffer, descriptors } = incoming;
   const room = buffer === null ? incoming.size : roomOf(buffer);
-  const call = buffer === null ? scratchOf(room).call : callTo(buffer);
+  const call = buffer === null ? scratchOf(room).call : callTo(buffer, room);
   const name = named ? call.name.bytes.length : 0;
   const control = controlRoom(descriptors, socket.passCredentials);
   flags |= incoming.flags;
@@ -529,8 +541,8 @@ export function readOnce(
   buffer: Uint8Array<ArrayBuffer>,
   flags: number = MSG_DONTWAIT,
 ): number | BytesWithDescriptors | null | undefined {
-  const call = callTo(buffer);
   const room = Math.min(buffer.length, MAX_COUNT);
+  const call = callTo(buffer, room);
   const control = controlRoom(0, socket.passCredentials);
   const count = recvmsg(socket, call, room, 0, control, flags);
   if (count === 0) {

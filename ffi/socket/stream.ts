@@ -3,7 +3,13 @@
 import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
 import { internal } from "../internal.ts";
 import type { FromFdOptions, Pair } from "../kernel/descriptor_owner.ts";
-import { EAGAIN, ECONNRESET, EINTR, errno, ipcError } from "../libc/errno.ts";
+import {
+  EAGAIN,
+  ECONNRESET,
+  errno,
+  ipcError,
+  isInterruption,
+} from "../libc/errno.ts";
 import {
   MSG_DONTWAIT,
   MSG_PEEK,
@@ -67,7 +73,9 @@ function readOnce(
     const error = errno();
     if (error === EAGAIN) return undefined;
     if (error === ECONNRESET) socket.isReset = true; // the end is next
-    else if (error !== EINTR) throw ipcError(error, "recv", socket.subject);
+    else if (!isInterruption(error)) {
+      throw ipcError(error, "recv", socket.subject);
+    }
   }
 }
 

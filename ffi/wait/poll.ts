@@ -1,6 +1,6 @@
 // poll(2): asking which events are there, now or blocking the thread.
 
-import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
+import { EAGAIN, errno, ipcError, isInterruption } from "../libc/errno.ts";
 import { poll, pollfd } from "../libc/poll.ts";
 import { remaining } from "./options.ts";
 
@@ -37,5 +37,5 @@ export function pollNow(table: Uint8Array<ArrayBuffer>, rows: number): void {
 function checkInterrupted(): void {
   const error = errno();
   // The runtime's signal handler may leave the EAGAIN of its own write in errno.
-  if (error !== EINTR && error !== EAGAIN) throw ipcError(error, "poll");
+  if (error !== EAGAIN && !isInterruption(error)) throw ipcError(error, "poll");
 }

@@ -2,7 +2,7 @@
 
 import { byteLengthOf, checkBytes, checkKept, viewOf } from "../arguments.ts";
 import type { Descriptor } from "../kernel/descriptor.ts";
-import { EAGAIN, EINTR, errno, ipcError } from "../libc/errno.ts";
+import { EAGAIN, errno, ipcError, isInterruption } from "../libc/errno.ts";
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MAX_COUNT, unistd } from "../libc/unistd.ts";
 import { attempt, attemptSync, promised } from "./attempt.ts";
@@ -65,7 +65,8 @@ function transferOnce(
     if (count !== -1) return count;
     const error = errno();
     if (error === EAGAIN) return undefined;
-    if (error !== EINTR) throw ipcError(error, syscall, target.subject);
+    if (isInterruption(error)) continue;
+    throw ipcError(error, syscall, target.subject);
   }
 }
 
