@@ -2,9 +2,9 @@
 // call on the runtime's pool of threads, however many descriptors there are.
 //
 // A pass is one epoll_wait on this thread that does not wait. It resolves all that is
-// ready, in the kernel's order (where much is, every second time in the opposite one),
-// and their continuations run before the next pass. When a pass finds nothing, the
-// reactor spins a little for the whole set, and then waits on a thread of the pool.
+// ready, in the kernel's order, and their continuations run before the next pass. When a
+// pass finds nothing, the reactor spins a little for the whole set, and then waits on a
+// thread of the pool.
 
 import { ClosedError } from "../errors.ts";
 import { beforeClose } from "../kernel/descriptor.ts";
@@ -123,11 +123,10 @@ class Watch {
 }
 
 const NO_WAITERS: Waiter[] = []; // stays empty
-const MAX_EVENTS = 256; // of one epoll_wait; the rest comes with the next
-// Of more events than that, every second pass dispatches the last ones first. Who is
-// answered early in a pass has asked again before the next one, who is answered late has
-// not: in the same order each time, some would be served twice as often as others.
-const FEW = 16;
+// Of one epoll_wait; the rest comes with the next. So few that what a pass has read, and
+// its continuations answer, is in the cache still. The kernel puts what it has reported
+// behind the rest, so all are served in turn.
+const MAX_EVENTS = 32;
 const ALWAYS = POLLERR | POLLHUP; // reported whether asked for or not
 // A Worker that is terminated leaves its call behind: it frees its thread of the pool
 // after this many milliseconds.
@@ -277,9 +276,8 @@ function pass(): number {
   passes++;
   let resolved = 0;
   const count = sysEpoll().epoll_wait(epoll, reported, MAX_EVENTS, 0);
-  const isReversed = count > FEW && (passes & 1) !== 0;
   for (let at = 0; at < count; at++) {
-    const index = (isReversed ? count - 1 - at : at) * WORDS;
+    const index = at * WORDS;
     const generation = words[index + GENERATION]!;
     // A pass leaves it to the outstanding call, which would go on waiting.
     if (generation === WAKEUP && outstanding === undefined) {
