@@ -1,13 +1,17 @@
-/** A hundred waits of all kinds at the same time, in one thread. */
-import { assertEquals } from "@std/assert";
+/** Waits of all kinds at the same time, in one thread. */
+import { assert, assertEquals } from "@std/assert";
 import {
+  FramedStream,
   MemoryMap,
   pipe,
   PosixMessageQueue,
   PosixSemaphore,
   SharedMutex,
+  SharedRing,
   SysvMessageQueue,
   SysvSemaphoreSet,
+  UnixDatagram,
+  UnixSeqpacket,
   UnixStream,
 } from "../mod.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
@@ -149,3 +153,100 @@ leakTest("100 waits of all kinds leave file I/O alone, and end", async () => {
   assertEquals(pendingWaits(), 0);
   await until(() => blockedCalls() === 0, "no blocked call");
 });
+
+/** A step of a loop that never waits: what it takes is there already. */
+type Step = (all: DisposableStack) => () => Promise<unknown>;
+
+const MESSAGE = new Uint8Array(8);
+
+/** Of a descriptor: it is served once in a pass, while others wait. */
+const OF_DESCRIPTORS: Record<string, Step> = {
+  "a pipe": (all) => {
+    const { reader, writer } = all.use(pipe());
+    const buffer = new Uint8Array(8);
+    return () => (writer.writeSync(MESSAGE), reader.read(buffer));
+  },
+  "a stream": (all) => {
+    const [here, there] = all.use(UnixStream.pair());
+    const buffer = new Uint8Array(8);
+    return () => (there.writeSync(MESSAGE), here.read(buffer));
+  },
+  "frames": (all) => {
+    const [one, two] = UnixStream.pair();
+    const here = all.use(new FramedStream(one));
+    const there = all.use(new FramedStream(two));
+    return () => (there.sendSync(MESSAGE), here.receive());
+  },
+  "seqpackets": (all) => {
+    const [here, there] = all.use(UnixSeqpacket.pair());
+    return () => (there.sendSync(MESSAGE), here.receive());
+  },
+  "datagrams": (all) => {
+    const [here, there] = all.use(UnixDatagram.pair());
+    return () => (there.sendSync(MESSAGE), here.receive());
+  },
+  "a POSIX queue": (all) => {
+    const queue = all.use(
+      PosixMessageQueue.create(null, { maxMessages: 1, maxSize: 8 }),
+    );
+    PosixMessageQueue.unlink(queue.name);
+    return () => (queue.sendSync(MESSAGE), queue.receive());
+  },
+};
+
+/** Of what has no descriptor: the reactor looks between some tens of them. */
+const OF_OTHERS: Record<string, Step> = {
+  "a System V queue": (all) => {
+    const queue = all.use(SysvMessageQueue.create(null));
+    all.defer(() => queue.remove());
+    return () => (queue.sendSync(MESSAGE), queue.receive());
+  },
+  "a System V semaphore": (all) => {
+    const set = all.use(SysvSemaphoreSet.create(null, [0]));
+    all.defer(() => set.remove());
+    const one = set.semaphore(0, { undo: false });
+    return () => (one.release(), one.acquire());
+  },
+  "a POSIX semaphore": (all) => {
+    const memory = all.use(MemoryMap.anonymous(PosixSemaphore.size));
+    const one = all.use(PosixSemaphore.init(memory.bytes, 0));
+    return () => (one.release(), one.acquire());
+  },
+  "a ring": (all) => {
+    const memory = all.use(MemoryMap.anonymous(SharedRing.size(4096)));
+    const ring = SharedRing.create(memory, { capacity: 4096 });
+    const [reader, writer] = [
+      all.use(ring.consumer()),
+      all.use(ring.producer()),
+    ];
+    return () => (writer.tryWrite(MESSAGE), reader.read());
+  },
+  "writes": (all) => {
+    const [here, there] = all.use(UnixStream.pair());
+    const buffer = new Uint8Array(8);
+    return () => (there.tryRead(buffer), here.write(MESSAGE));
+  },
+};
+
+for (const [steps, most] of [[OF_DESCRIPTORS, 4], [OF_OTHERS, 200]] as const) {
+  for (const [name, stepOf] of Object.entries(steps)) {
+    leakTest(
+      `a loop over ${name} that never waits lets others be served`,
+      async () => {
+        using all = new DisposableStack();
+        const step = stepOf(all);
+        const { reader, writer } = all.use(pipe());
+        let isServed = false;
+        const waiting = reader.read(new Uint8Array(1)).then(() =>
+          isServed = true
+        );
+        await turns(3); // it is pending
+        writer.writeSync(ONE);
+        let count = 0;
+        for (; !isServed && count < 100_000; count++) await step();
+        await waiting;
+        assert(count <= most, `after ${count}`);
+      },
+    );
+  }
+}

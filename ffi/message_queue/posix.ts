@@ -51,7 +51,12 @@ import { resourceLimit, RLIMIT_MSGQUEUE } from "../libc/sys_resource.ts";
 import { permissionsOf, setMode, statusOfFd } from "../libc/sys_stat.ts";
 import { timespec } from "../libc/time.ts";
 import { unistd } from "../libc/unistd.ts";
-import { attempt, attemptSync } from "../wait/attempt.ts";
+import {
+  attempt,
+  attemptSync,
+  promised,
+  type TryOnce,
+} from "../wait/attempt.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
@@ -63,7 +68,6 @@ import {
 } from "../wait/options.ts";
 import { readySync } from "../wait/poll.ts";
 import { DescriptorSource } from "../wait/reactor.ts";
-import { WaiterQueue } from "../wait/waiters.ts";
 import { listQueues, type PosixMessageQueueEntry } from "./posix_list.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -266,6 +270,10 @@ function nameOf(fd: number, subject: string): string {
   return stx_nlink > 0 ? name : name.replace(/ \(deleted\)$/, "");
 }
 
+// Set by the class: they are for this module alone.
+let trySend: TryOnce<true, PosixMessageQueue, Outgoing>;
+let tryReceive: TryOnce<PosixMessage, PosixMessageQueue, Bytes | undefined>;
+
 /**
  * A POSIX message queue.
  *
@@ -319,8 +327,8 @@ export class PosixMessageQueue extends DescriptorOwner {
   readonly #name: string;
   readonly #maxSize: number;
   // Sends and receives are done in the order of the calls.
-  readonly #sends = new WaiterQueue();
-  readonly #receives = new WaiterQueue();
+  readonly #sends: DescriptorSource;
+  readonly #receives: DescriptorSource;
   readonly #priority = new Uint32Array(1);
   #buffer: Bytes | undefined;
 
@@ -336,6 +344,8 @@ export class PosixMessageQueue extends DescriptorOwner {
   ) {
     super(token, "a PosixMessageQueue", descriptor);
     this.#name = name;
+    this.#sends = new DescriptorSource(descriptor, POLLOUT);
+    this.#receives = new DescriptorSource(descriptor, POLLIN);
     try {
       this.#maxSize = getAttributes(descriptor).maxSize;
     } catch (error) {
@@ -630,7 +640,7 @@ export class PosixMessageQueue extends DescriptorOwner {
     const message = this.#outgoing(data, options);
     const deadline = deadlineOf(options);
     descriptorOf(this).checkOpen();
-    if (this.#sends.busy) {
+    if (this.#sends.queue.busy) {
       throw new Error(
         `Cannot send to ${this.#name}: an asynchronous send is pending`,
       );
@@ -681,8 +691,8 @@ export class PosixMessageQueue extends DescriptorOwner {
   ): Promise<void> {
     const message = this.#outgoing(data, options);
     const limits = limitsOf(options);
-    const source = new DescriptorSource(descriptorOf(this), POLLOUT);
-    await attempt(source, () => this.#send(message), limits, this.#sends);
+    const sends = this.#sends;
+    await attempt(sends, trySend, limits, sends.queue, this, message);
   }
 
   /**
@@ -704,7 +714,7 @@ export class PosixMessageQueue extends DescriptorOwner {
   trySend(data: Uint8Array, options?: PosixSendOptions): boolean {
     const message = this.#outgoing(data, options);
     descriptorOf(this).checkOpen();
-    return !this.#sends.busy && this.#send(message) === true;
+    return !this.#sends.queue.busy && this.#send(message) === true;
   }
 
   /**
@@ -757,11 +767,13 @@ export class PosixMessageQueue extends DescriptorOwner {
    *
    * @see {@link https://man7.org/linux/man-pages/man3/mq_receive.3.html | mq_receive(3)}
    */
-  async receive(
+  receive(
     options?: PosixReceiveOptions & WaitOptions,
   ): Promise<PosixMessage> {
-    const buffer = this.#bufferOf(options);
-    return await this.#receiveAsync(buffer, limitsOf(options));
+    return promised(() => {
+      const buffer = this.#bufferOf(options);
+      return this.#receiveAsync(buffer, limitsOf(options));
+    });
   }
 
   /**
@@ -869,6 +881,8 @@ export class PosixMessageQueue extends DescriptorOwner {
   }
 
   static {
+    trySend = (queue, message) => queue.#send(message);
+    tryReceive = (queue, buffer) => queue.#receive(buffer);
     inspectAs(this, (queue) => {
       const { closed } = descriptorOf(queue);
       const fd = closed ? undefined : queue.fd;
@@ -925,13 +939,12 @@ export class PosixMessageQueue extends DescriptorOwner {
     return buffer;
   }
 
-  async #receiveAsync(
+  #receiveAsync(
     buffer: Bytes | undefined,
     limits: Limits,
   ): Promise<PosixMessage> {
-    const source = new DescriptorSource(descriptorOf(this), POLLIN);
-    const tryOnce = () => this.#receive(buffer);
-    return await attempt(source, tryOnce, limits, this.#receives);
+    const receives = this.#receives;
+    return attempt(receives, tryReceive, limits, receives.queue, this, buffer);
   }
 
   /** The rest of a send that blocks: it has a deadline, or the queue O_NONBLOCK. */

@@ -40,6 +40,7 @@ import { WaiterQueue } from "./waiters.ts";
 import {
   isOverdue,
   letReturn,
+  lookBetween,
   yieldToContinuations,
   yieldToEventLoop,
 } from "./yield.ts";
@@ -140,6 +141,7 @@ let outstanding: Promise<void> | undefined;
 let running = false;
 let pending = 0;
 let passes = 0;
+let isPassing = false;
 let resolvedLast = 0; // waiters, by the last pass: they may be about to wait again
 let nextGeneration = WAKEUP + 1;
 let registered = 0; // watches that are in epoll
@@ -274,6 +276,7 @@ function isCrowded(): boolean {
 /** Looks once for all descriptors; returns how many waiters were resolved. */
 function pass(): number {
   passes++;
+  isPassing = true;
   let resolved = 0;
   const count = sysEpoll().epoll_wait(epoll, reported, MAX_EVENTS, 0);
   for (let at = 0; at < count; at++) {
@@ -289,7 +292,13 @@ function pass(): number {
       resolved += dispatch(watch, words[index + EVENTS]!);
     }
   }
+  isPassing = false;
   return resolvedLast = resolved;
+}
+
+/** A pass between two others, unless that is within one of them. */
+function passBetween(): void {
+  if (!isPassing && pending > 0) pass();
 }
 
 /** Wakes the passes. To resolve a promise a second time is a call of the runtime. */
@@ -302,6 +311,7 @@ function wake(): void {
 /** Runs passes while there are waiters. */
 async function run(): Promise<void> {
   running = true;
+  lookBetween(passBetween);
   let resolved = 1;
   while (pending > 0) {
     if (isOverdue(resolved)) yieldToEventLoop();
@@ -314,6 +324,7 @@ async function run(): Promise<void> {
     resolved = 1;
   }
   running = false;
+  lookBetween(undefined);
   closeIfUnused();
   if (outstanding === undefined) return;
   await yieldToEventLoop(); // the next wait may have begun by then

@@ -26,6 +26,16 @@ function later() {
   return taken = { setImmediate, nextTick: process?.nextTick ?? setImmediate };
 }
 
+let look: (() => void) | undefined;
+
+/**
+ * Has `callback` called every now and then between deliveries: what waits for descriptors
+ * is served beside a loop that never waits. There is one, the reactor's.
+ */
+export function lookBetween(callback: (() => void) | undefined): void {
+  look = callback;
+}
+
 /**
  * Counts deliveries; true when the event loop has not run for a millisecond, and from
  * then on until it has.
@@ -35,6 +45,7 @@ export function isOverdue(count = 1): boolean {
   if (deliveries < CHECK_EVERY) return false;
   if (performance.now() - last >= LONGEST) return true;
   deliveries = 0;
+  look?.();
   return false;
 }
 
