@@ -20,6 +20,7 @@ import { IPC_CREAT, IPC_EXCL } from "../libc/sys_ipc.ts";
 import { msqidDs } from "../libc/sys_msg.ts";
 import { dateOf } from "../libc/time.ts";
 import { untilClosed } from "../wait/iteration.ts";
+import { promised } from "../wait/attempt.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -534,11 +535,12 @@ export class SysvMessageQueue implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/msgrcv.2.html | msgrcv(2)}
    */
-  async receive(
+  receive(
     options?: SysvReceiveOptions & WaitOptions,
   ): Promise<SysvMessage> {
-    const selection = selectionOf(options);
-    return await this.#queue.receive(selection, limitsOf(options));
+    return promised(() =>
+      this.#queue.receive(selectionOf(options), limitsOf(options))
+    );
   }
 
   /**

@@ -168,7 +168,18 @@ export class QueueHandle extends SysvObject {
   }
 
   /** Receives a message, waiting until there is one. */
-  async receive(selection: Selection, limits: Limits): Promise<SysvMessage> {
+  receive(selection: Selection, limits: Limits): Promise<SysvMessage> {
+    const isFree = this.#receives.size === 0 && !isOverdue();
+    const message = isFree ? this.tryReceive(selection) : undefined;
+    return message === undefined
+      ? this.#receiveLater(selection, limits)
+      : Promise.resolve(message);
+  }
+
+  async #receiveLater(
+    selection: Selection,
+    limits: Limits,
+  ): Promise<SysvMessage> {
     const receiving = new Receiving(this, selection);
     const source = this.#sourceOf(() => receiving.blockingCall());
     const key = `${selection.type} ${selection.flags}`;

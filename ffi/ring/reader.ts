@@ -2,7 +2,7 @@
 // reading and waiting. They differ in where the next message is.
 
 import { checkInteger } from "../arguments.ts";
-import { attempt } from "../wait/attempt.ts";
+import { attempt, promised } from "../wait/attempt.ts";
 import { untilClosed } from "../wait/iteration.ts";
 import {
   deadlineOf,
@@ -151,10 +151,12 @@ export abstract class RingReader extends RingParticipant
    *
    * @see {@link https://man7.org/linux/man-pages/man2/futex.2.html | futex(2)}
    */
-  async read(options?: WaitOptions): Promise<ReceivedRingMessage | null> {
-    const limits = limitsOf(options);
-    const tryOnce = () => this.#tryTakeOrEnd();
-    return await attempt(this.#waiting, tryOnce, limits, this.#queue);
+  read(options?: WaitOptions): Promise<ReceivedRingMessage | null> {
+    return promised(() => {
+      const limits = limitsOf(options);
+      const tryOnce = () => this.#tryTakeOrEnd();
+      return attempt(this.#waiting, tryOnce, limits, this.#queue);
+    });
   }
 
   /**

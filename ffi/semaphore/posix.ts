@@ -47,6 +47,7 @@ import {
   sysStat,
 } from "../libc/sys_stat.ts";
 import { isUnlimited, RLIMIT_FSIZE } from "../libc/sys_resource.ts";
+import { promised } from "../wait/attempt.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -585,8 +586,8 @@ export class PosixSemaphore implements Disposable {
    *
    * @see {@link https://man7.org/linux/man-pages/man3/sem_wait.3.html | sem_wait(3)}
    */
-  async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
-    return await this.#sem.wait(this.#permit, limitsOf(options));
+  acquire(options?: WaitOptions): Promise<SemaphorePermit> {
+    return promised(() => this.#sem.wait(this.#permit, limitsOf(options)));
   }
 
   /**

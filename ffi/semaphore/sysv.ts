@@ -3,6 +3,7 @@
 import { inspectAs } from "../inspect_object.ts";
 import { checkInternal, internal } from "../internal.ts";
 import { GETNCNT, GETVAL, SEM_UNDO, sysSem } from "../libc/sys_sem.ts";
+import { promised } from "../wait/attempt.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -189,15 +190,13 @@ export class SysvSemaphore {
    *
    * @see {@link https://man7.org/linux/man-pages/man2/semop.2.html | semop(2)}
    */
-  async acquire(options?: WaitOptions): Promise<SemaphorePermit> {
-    const limits = limitsOf(options);
-    this.#handOff(limits.deadline);
-    return await this.#handle.wait(
-      this.#acquire,
-      this.#permit,
-      limits,
-      this.#queue,
-    );
+  acquire(options?: WaitOptions): Promise<SemaphorePermit> {
+    return promised(() => {
+      const limits = limitsOf(options);
+      this.#handOff(limits.deadline);
+      const acquire = this.#acquire;
+      return this.#handle.wait(acquire, this.#permit, limits, this.#queue);
+    });
   }
 
   /**
