@@ -339,7 +339,7 @@ export function sendBytes(
 export function sendOnce(
   socket: SocketDescriptor,
   message: Outgoing,
-  flags = MSG_DONTWAIT,
+  flags: number = MSG_DONTWAIT,
 ): number | undefined {
   const { data, descriptors, credentials, to } = message;
   if (descriptors === null && credentials === null && to === null) {
