@@ -32,9 +32,9 @@ async function answer(server: UnixStream): Promise<string | null> {
     const count = await server.read(buffer);
     if (count === null) return null;
     const text = new TextDecoder().decode(buffer.subarray(0, count));
-    // The "end" of the answer before, if this server sends one. To wait for it
-    // would be to hang with the C server.
-    const rest = text.startsWith("end") ? text.slice("end".length) : text;
+    // The "end" of this answer, or of the one before, if this server sends one. To wait
+    // for it would be to hang with the C server.
+    const rest = text.replace(/^end|end$/g, "");
     if (rest !== "") return rest;
   }
 }

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { UnixListener } from "@linux/ipc/socket";
 import { assertInterrupted, assertNames } from "../support/asserts.ts";
 import { scratch } from "../support/names.ts";
 import { type Child, exists, listening } from "../support/process.ts";
@@ -84,6 +85,28 @@ async function quit(client: Child, server: Child): Promise<void> {
   const { code, stderr, transcript } = await client.ended();
   assertEquals([code, stderr, client.unread], [0, "", ""], transcript);
 }
+
+exampleTest(
+  "socket_client.ts tells an answer from the end that comes with it",
+  async () => {
+    using dir = scratch();
+    const path = dir.file("socket");
+    using listener = UnixListener.listen(path);
+    await using client = startExample("socket_client.ts", [path]);
+    assertEquals(await client.expect(PROMPT), PROMPT);
+    using server = await listener.accept();
+    const buffer = new Uint8Array(255);
+    for (const text of ["oneend", "two", "endthreeend"]) {
+      await client.send("hello");
+      assertEquals(await server.read(buffer), "hello\n".length);
+      await server.write(new TextEncoder().encode(text));
+      const answer = text.replaceAll("end", "");
+      assertEquals(await client.expect(PROMPT), `${answer}\n${PROMPT}`);
+    }
+    await client.send("quit");
+    assertEquals((await client.ended()).code, 0);
+  },
+);
 
 for (const [by, to] of TALKS) {
   pairTest(
