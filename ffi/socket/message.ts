@@ -1,6 +1,7 @@
 // One message: sendmsg(2) and recvmsg(2), and send(2) where that is sufficient.
 
 import {
+  bufferOf,
   byteLengthOf,
   checkBytes,
   checkInteger,
@@ -411,6 +412,7 @@ const LARGE = 65536; // bytes: larger ones are not kept from the garbage collect
 function callTo(buffer: Uint8Array<ArrayBuffer>, length: number): Call {
   const call = receiving ??= new Call();
   if (buffer === last) return call;
+  bufferOf(buffer); // from then on no engine moves its bytes
   call.pointTo(pointerTo(buffer));
   last = length <= LARGE ? buffer : undefined;
   return call;
