@@ -14,9 +14,10 @@ import {
   UnixSeqpacket,
   UnixStream,
 } from "../mod.ts";
+import { POLLIN } from "../ffi/libc/poll.ts";
 import { blockedCalls } from "../ffi/wait/pool.ts";
 import type { WaitOptions } from "../ffi/wait/options.ts";
-import { pendingWaits } from "../ffi/wait/reactor.ts";
+import { pendingWaits, watch } from "../ffi/wait/reactor.ts";
 import { until } from "./support/process.ts";
 import { leakTest } from "./support/leaks.ts";
 import { settled, turns } from "./support/waits.ts";
@@ -250,3 +251,27 @@ for (const [steps, most] of [[OF_DESCRIPTORS, 4], [OF_OTHERS, 200]] as const) {
     );
   }
 }
+
+leakTest(
+  "a wait is told nothing before it has begun, after any number of deliveries",
+  async () => {
+    for (let before = 0; before < 130; before++) {
+      using ready = pipe();
+      ready.writer.writeSync(ONE);
+      using other = pipe();
+      const buffer = new Uint8Array(8);
+      await turns(1);
+      for (let i = 0; i < before; i++) {
+        other.writer.writeSync(ONE);
+        await other.reader.read(buffer);
+      }
+      let hasBegun = false;
+      const told = new Promise<boolean>((resolve, reject) => {
+        const settle = { resolve: () => resolve(hasBegun), reject };
+        watch({ fd: ready.reader.fd, subject: "pipe" }, POLLIN, settle);
+      });
+      hasBegun = true;
+      assert(await told, `after ${before}`);
+    }
+  },
+);

@@ -311,6 +311,7 @@ function wake(): void {
 /** Runs passes while there are waiters. */
 async function run(): Promise<void> {
   running = true;
+  await null; // who begins a wait is told nothing before it has begun
   lookBetween(passBetween);
   let resolved = 1;
   while (pending > 0) {
