@@ -130,7 +130,10 @@ export function viewOf(
 }
 
 /** The first bytes of a `Uint8Array`: itself, if it has no more. */
-export function firstOf(bytes: Uint8Array, length: number): Uint8Array {
+export function firstOf<T extends Uint8Array>(
+  bytes: T,
+  length: number,
+): T | Uint8Array<ArrayBuffer> {
   return byteLengthOf(bytes) === length ? bytes : viewOf(bytes, 0, length);
 }
 

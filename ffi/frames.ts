@@ -45,6 +45,7 @@ import { delimiterOf, type Item } from "./reader/items.ts";
 import { type ByteSource, sourceOf } from "./reader/source.ts";
 import { checkMaxDescriptors } from "./socket/control_message.ts";
 import type { PassedDescriptor } from "./socket/passed_descriptor.ts";
+import { promised } from "./wait/attempt.ts";
 import { untilClosed } from "./wait/iteration.ts";
 import {
   deadlineOf,
@@ -284,13 +285,11 @@ export class FramedStream implements Disposable {
     message: Uint8Array,
     options?: FramedSendOptions & WaitOptions,
   ): Promise<void> {
-    try {
+    return promised(() => {
       const limits = limitsOf(options);
       const length = this.#lengthOf(message);
       return this.#sender.send(message, length, options, limits);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    });
   }
 
   /**

@@ -126,12 +126,32 @@ export class FrameSender {
     limits: Limits,
   ): Promise<void> {
     const first = passing(this.#writer, options);
-    if (!this.#waiters.tryEnter()) {
-      return this.#sendInTurn(message, length, first, limits);
-    }
+    return this.#waiters.tryEnter()
+      ? this.#sendNow(message, length, first, limits)
+      : this.#sendInTurn(message, length, first, limits);
+  }
+
+  async #sendInTurn(
+    message: Uint8Array,
+    length: number,
+    first: FrameWriter,
+    limits: Limits,
+  ): Promise<void> {
+    if (!await this.#waiters.enter(limits)) throw timeoutError(this.#subject);
+    await this.#sendNow(message, length, first, limits);
+  }
+
+  /** Writes a frame whose turn has come; most are written in the call itself. */
+  #sendNow(
+    message: Uint8Array,
+    length: number,
+    first: FrameWriter,
+    limits: Limits,
+  ): Promise<void> {
     let frame: Uint8Array<ArrayBuffer>;
     let written: number;
     try {
+      throwIfAborted(limits.signal);
       frame = this.#frame(message, length);
       written = this.#begin(frame, first);
     } catch (error) {
@@ -143,26 +163,6 @@ export class FrameSender {
     }
     this.#waiters.leave();
     return Promise.resolve();
-  }
-
-  async #sendInTurn(
-    message: Uint8Array,
-    length: number,
-    first: FrameWriter,
-    limits: Limits,
-  ): Promise<void> {
-    if (!await this.#waiters.enter(limits)) throw timeoutError(this.#subject);
-    let frame: Uint8Array<ArrayBuffer>;
-    let written: number;
-    try {
-      throwIfAborted(limits.signal);
-      frame = this.#frame(message, length);
-      written = this.#begin(frame, first);
-    } catch (error) {
-      this.#waiters.leave();
-      throw error;
-    }
-    await this.#finish(frame, first, written, limits);
   }
 
   /** Writes a frame, blocking this thread while there is no room. */

@@ -9,8 +9,8 @@ import {
   checkMode,
   choose,
   cName,
+  firstOf,
   NAME_MAX,
-  viewOf,
 } from "../arguments.ts";
 import type { SystemLimit } from "../errors.ts";
 import { inspectAs } from "../inspect_object.ts";
@@ -987,9 +987,7 @@ export class PosixMessageQueue extends DescriptorOwner {
       if (size !== -1) {
         const data = into === undefined
           ? buffer.slice(0, size)
-          : size === byteLengthOf(into)
-          ? into
-          : viewOf(into, 0, size);
+          : firstOf(into, size);
         return { priority: priority[0]!, data };
       }
       const error = errno();

@@ -49,7 +49,6 @@ export class DescriptorQueue {
 
   /** Takes those that came before a position, at most so many. */
   take(before: number, count: number): PassedDescriptor[] {
-    if (this.isEmpty) return [];
     const later = this.#arrived.findIndex(({ position }) => position >= before);
     const size = later === -1 ? this.#arrived.length : later;
     const taken = this.#arrived.splice(0, Math.min(size, count));

@@ -2,7 +2,6 @@
 // complete. What a wait has read before it ends stays in the buffer.
 
 import { ClosedError } from "../errors.ts";
-import type { WaitLiveness } from "../kernel/liveness.ts";
 import {
   deadlineOf,
   isOver,
@@ -14,8 +13,7 @@ import {
   timeoutError,
   type WaitOptions,
 } from "../wait/options.ts";
-import { attempt, type Pending, type Source } from "../wait/attempt.ts";
-import type { Armed } from "../wait/cancellable.ts";
+import { attempt, promised } from "../wait/attempt.ts";
 import { throwIfAborted } from "../wait/signal.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { isOverdue, yieldToEventLoop } from "../wait/yield.ts";
@@ -29,47 +27,13 @@ import {
   type Channel,
   channelOf,
   checkCount,
+  type WaitingChannel,
 } from "./source.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 function tryItem<T>(reader: ItemReader, item: Item<T>): T | null | undefined {
   return reader.tryItem(item);
-}
-
-/** Bytes of a descriptor, some of which may be in a buffer: those are there at once. */
-class BufferedSource implements Source {
-  readonly #buffer: ByteBuffer;
-  readonly #source: Source;
-
-  constructor(buffer: ByteBuffer, source: Source) {
-    this.#buffer = buffer;
-    this.#source = source;
-  }
-
-  get subject(): string {
-    return this.#source.subject;
-  }
-
-  get spins(): boolean {
-    return this.#source.spins;
-  }
-
-  get liveness(): WaitLiveness {
-    return this.#source.liveness;
-  }
-
-  isDeferred(): boolean {
-    return this.#buffer.length === 0 && this.#source.isDeferred();
-  }
-
-  served(): void {
-    this.#source.served();
-  }
-
-  arm(wait: Pending): Armed | undefined {
-    return this.#source.arm(wait);
-  }
 }
 
 /** A buffer over a source, from which items are read in the order of the calls. */
@@ -79,8 +43,6 @@ export class ItemReader {
   readonly source: ByteSource;
   readonly #subject: string;
   readonly #channel: Channel;
-  /** When bytes may be there; undefined if `wait` of the channel alone knows. */
-  readonly #source: Source | undefined;
   #item: Item<unknown> | undefined; // the one that is being read
   #size = 0; // of it, as far as it is known
   readonly #waiters = new WaiterQueue();
@@ -102,7 +64,6 @@ export class ItemReader {
     const socket = socketOf(source);
     if (socket !== undefined) {
       this.#channel = new SocketChannel(socket, this.descriptors, this);
-      this.#source = new BufferedSource(this.buffer, socket.receives);
     } else if (maxDescriptors === 0) {
       this.#channel = channelOf(source);
     } else {
@@ -123,20 +84,20 @@ export class ItemReader {
 
   /** Reads an item, waiting without blocking the thread; null at the end. */
   read<T>(item: Item<T>, options: WaitOptions | undefined): Promise<T | null> {
-    try {
+    return promised(() => {
       const limits = limitsOf(options);
       const overdue = isOverdue();
       if (!this.#waiters.busy && !overdue) {
         const taken = this.#take(item, false); // the short way to what is there
         if (taken !== undefined) return Promise.resolve(taken);
       }
-      const source = this.#source;
-      return source === undefined
-        ? this.#wait(item, limits, overdue)
-        : attempt(source, tryItem<T>, limits, this.#waiters, this, item);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+      const channel = this.#channel;
+      if (channel.readiness === undefined) {
+        return this.#wait(channel, item, limits, overdue);
+      }
+      const { readiness } = channel;
+      return attempt(readiness, tryItem<T>, limits, this.#waiters, this, item);
+    });
   }
 
   /** Reads an item from a channel that tells when a try may succeed. */
@@ -156,6 +117,7 @@ export class ItemReader {
 
   /** Reads an item from a channel that waits by itself. */
   async #wait<T>(
+    channel: WaitingChannel,
     item: Item<T>,
     limits: Limits,
     overdue: boolean,
@@ -175,7 +137,7 @@ export class ItemReader {
         if (over) throw timeoutError(this.#subject);
         throwIfAborted(limits.signal);
         const room = this.buffer.room(this.#size);
-        ended = this.#add(room, await this.#channel.wait!(room, limits));
+        ended = this.#add(room, await channel.wait(room, limits));
         over = isOver(last);
         if (isOverdue()) await yieldToEventLoop();
       }

@@ -5,12 +5,16 @@
 // are any, no more is read than belongs to the item that is waited for.
 
 import { descriptorIn } from "../kernel/descriptor_owner.ts";
+import { POLLIN } from "../libc/poll.ts";
 import { MSG_DONTWAIT, MSG_PEEK } from "../libc/sys_socket.ts";
 import { readOnce, receiveOnce } from "../socket/message.ts";
 import type { SocketDescriptor } from "../socket/socket.ts";
 import { receiveSync } from "../socket/transfer.ts";
+import type { Source } from "../wait/attempt.ts";
+import { DescriptorSource } from "../wait/reactor.ts";
 import type { DescriptorQueue } from "./descriptor_queue.ts";
-import type { ByteSource, Channel } from "./source.ts";
+import type { ByteBuffer } from "./byte_buffer.ts";
+import type { ByteSource, ReadyChannel } from "./source.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -18,6 +22,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export interface Wanted {
   /** The position in the stream of the next byte to read. */
   readonly end: number;
+  /** The bytes that were read, and not taken. */
+  readonly buffer: ByteBuffer;
   /** How many of the next bytes, which are in the room, belong to the current item. */
   partOf(count: number): number;
 }
@@ -29,8 +35,23 @@ export function socketOf(source: ByteSource): SocketDescriptor | undefined {
   return isSocket ? descriptor as SocketDescriptor : undefined;
 }
 
+/** When bytes are there: while others wait once in a pass, but at once in the buffer. */
+class Readiness extends DescriptorSource {
+  readonly #buffer: ByteBuffer;
+
+  constructor(socket: SocketDescriptor, buffer: ByteBuffer) {
+    super(socket, POLLIN);
+    this.#buffer = buffer;
+  }
+
+  override isDeferred(): boolean {
+    return this.#buffer.length === 0 && super.isDeferred();
+  }
+}
+
 /** The channel of a stream socket: descriptors are put into the queue. */
-export class SocketChannel implements Channel {
+export class SocketChannel implements ReadyChannel {
+  readonly readiness: Source;
   readonly #socket: SocketDescriptor;
   readonly #queue: DescriptorQueue;
   readonly #wanted: Wanted;
@@ -40,6 +61,7 @@ export class SocketChannel implements Channel {
     queue: DescriptorQueue,
     wanted: Wanted,
   ) {
+    this.readiness = new Readiness(socket, wanted.buffer);
     this.#socket = socket;
     this.#queue = queue;
     this.#wanted = wanted;

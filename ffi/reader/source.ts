@@ -7,6 +7,7 @@ import {
   timeoutUntil,
   type WaitOptions,
 } from "../wait/options.ts";
+import type { Source } from "../wait/attempt.ts";
 import { WebStreamSource } from "./web_stream.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -42,18 +43,31 @@ export interface ByteSource {
   close(): void;
 }
 
-/** The ways to read from a source, which differ in how they wait. */
-export interface Channel {
-  /** Reads at least 1 byte; null at the end. A socket is waited for without it. */
-  wait?(buffer: Bytes, limits: Limits): Promise<number | null>;
+/** The ways to read from a source. */
+interface Reading {
   /** Reads at least 1 byte, blocking this thread; null at the end. */
   block(buffer: Bytes, deadline: number): number | null;
   /** Reads what is there; undefined if nothing is; null at the end. */
   tryOnce(buffer: Bytes): number | null | undefined;
 }
 
+/** A channel that tells when a try may succeed. */
+export interface ReadyChannel extends Reading {
+  readonly readiness: Source;
+}
+
+/** A channel that waits by itself. */
+export interface WaitingChannel extends Reading {
+  readonly readiness?: undefined;
+  /** Reads at least 1 byte; null at the end. */
+  wait(buffer: Bytes, limits: Limits): Promise<number | null>;
+}
+
+/** How to read from a source, and to wait for it. */
+export type Channel = ReadyChannel | WaitingChannel;
+
 /** The channel of a source of the caller's. */
-export function channelOf(source: ByteSource): Channel {
+export function channelOf(source: ByteSource): WaitingChannel {
   return {
     wait(buffer, limits) {
       if (limits === NO_LIMITS) return source.read(buffer);

@@ -33,7 +33,13 @@ import { watch } from "../wait/reactor.ts";
 import { WaiterQueue } from "../wait/waiters.ts";
 import { isOverdue } from "../wait/yield.ts";
 import { describeName, encodeAddress, type UnixAddress } from "./address.ts";
-import { receive, receiveSync, sendSync, trySend } from "./transfer.ts";
+import {
+  receive,
+  receiveSync,
+  receiveWith,
+  sendSync,
+  trySend,
+} from "./transfer.ts";
 import { namedSockets } from "./list.ts";
 import { bind, type Binding, bindingOf, type UnixBindOptions } from "./bind.ts";
 import type { SocketFile } from "./socket_file.ts";
@@ -608,14 +614,12 @@ export class UnixDatagram extends UnixChannel {
     data: Uint8Array,
     options?: UnixSendToOptions & WaitOptions,
   ): Promise<void> {
-    try {
+    return promised(() => {
       const limits = limitsOf(options);
       const outgoing = outgoingTo(data, options);
       const isSent = !isOverdue() && this.#trySend(outgoing);
       return isSent ? Promise.resolve() : this.#sendLater(outgoing, limits);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    });
   }
 
   /**
@@ -701,11 +705,7 @@ export class UnixDatagram extends UnixChannel {
   receive(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage> {
-    return promised(() => {
-      const limits = limitsOf(options);
-      const socket = descriptorOf(this);
-      return receive(socket, limits, receiveNext, optionsOf(options));
-    });
+    return receiveWith(this, options, receiveNext, optionsOf);
   }
 
   /**
@@ -781,16 +781,7 @@ export class UnixDatagram extends UnixChannel {
    * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html | recvmsg(2)}
    */
   peek(options?: UnixReceiveOptions & WaitOptions): Promise<UnixMessage> {
-    return promised(() => {
-      const limits = limitsOf(options);
-      const socket = descriptorOf(this);
-      return receive(
-        socket,
-        limits,
-        receiveNext,
-        optionsOf(options, MSG_PEEK),
-      );
-    });
+    return receiveWith(this, options, receiveNext, optionsOf, MSG_PEEK);
   }
 
   /**

@@ -23,7 +23,14 @@ import {
 import { pollNow } from "../wait/poll.ts";
 import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
-import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
+import {
+  receive,
+  receiveSync,
+  receiveWith,
+  send,
+  sendSync,
+  trySend,
+} from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
   type Incoming,
@@ -299,16 +306,14 @@ export class UnixSeqpacket extends UnixConnection {
     data: Uint8Array,
     options?: UnixSendOptions & WaitOptions,
   ): Promise<void> {
-    try {
+    return promised(() => {
       const limits = limitsOf(options);
       const outgoing = outgoingOf(data, options);
       const socket = descriptorOf(this);
       const isSent = !isOverdue() &&
         trySend(socket, sendOnce, outgoing) !== undefined;
       return isSent ? Promise.resolve() : sendLater(socket, limits, outgoing);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    });
   }
 
   /**
@@ -379,11 +384,7 @@ export class UnixSeqpacket extends UnixConnection {
   receive(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    return promised(() => {
-      const limits = limitsOf(options);
-      const socket = descriptorOf(this);
-      return receive(socket, limits, receiveNext, optionsOf(options));
-    });
+    return receiveWith(this, options, receiveNext, optionsOf);
   }
 
   /**
@@ -462,16 +463,7 @@ export class UnixSeqpacket extends UnixConnection {
   peek(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    return promised(() => {
-      const limits = limitsOf(options);
-      const socket = descriptorOf(this);
-      return receive(
-        socket,
-        limits,
-        receiveNext,
-        optionsOf(options, MSG_PEEK),
-      );
-    });
+    return receiveWith(this, options, receiveNext, optionsOf, MSG_PEEK);
   }
 
   /**

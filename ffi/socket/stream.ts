@@ -17,7 +17,6 @@ import {
   sysSocket,
 } from "../libc/sys_socket.ts";
 import { MAX_COUNT } from "../libc/unistd.ts";
-import { promised } from "../wait/attempt.ts";
 import {
   deadlineOf,
   limitsOf,
@@ -27,7 +26,14 @@ import {
 import { readableStream, writableStream } from "../wait/streams.ts";
 import { isOverdue } from "../wait/yield.ts";
 import type { UnixAddress } from "./address.ts";
-import { receive, receiveSync, send, sendSync, trySend } from "./transfer.ts";
+import {
+  receive,
+  receiveSync,
+  receiveWith,
+  send,
+  sendSync,
+  trySend,
+} from "./transfer.ts";
 import { connect, connectSync } from "./connect.ts";
 import {
   type Incoming,
@@ -641,11 +647,7 @@ export class UnixStream extends UnixConnection {
   receive(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    return promised(() => {
-      const limits = limitsOf(options);
-      const socket = descriptorOf(this);
-      return receive(socket, limits, receiveNext, optionsOf(options));
-    });
+    return receiveWith(this, options, receiveNext, optionsOf);
   }
 
   /**
@@ -724,16 +726,7 @@ export class UnixStream extends UnixConnection {
   peek(
     options?: UnixReceiveOptions & WaitOptions,
   ): Promise<UnixMessage | null> {
-    return promised(() => {
-      const limits = limitsOf(options);
-      const socket = descriptorOf(this);
-      return receive(
-        socket,
-        limits,
-        receiveNext,
-        optionsOf(options, MSG_PEEK),
-      );
-    });
+    return receiveWith(this, options, receiveNext, optionsOf, MSG_PEEK);
   }
 
   /**

@@ -3,11 +3,15 @@
 
 import { POLLIN, POLLOUT } from "../libc/poll.ts";
 import { MSG_DONTWAIT } from "../libc/sys_socket.ts";
-import { attempt, attemptSync } from "../wait/attempt.ts";
-import type { Limits } from "../wait/options.ts";
+import { attempt, attemptSync, promised } from "../wait/attempt.ts";
+import { type Limits, limitsOf, type WaitOptions } from "../wait/options.ts";
 import { readySync } from "../wait/poll.ts";
 import type { WaiterQueue } from "../wait/waiters.ts";
-import type { SocketDescriptor } from "./socket.ts";
+import {
+  descriptorOf,
+  type SocketDescriptor,
+  type UnixSocket,
+} from "./socket.ts";
 
 /**
  * One call of send or recv; undefined if it would block. Without flags it does not
@@ -41,6 +45,24 @@ export function receive<Moved, T>(
 ): Promise<T> {
   const source = socket.receives;
   return attempt(source, tryWith, limits, source.queue, socket, moved);
+}
+
+/**
+ * Reads and checks the options of a method that receives or peeks, then receives. `peek`
+ * is MSG_PEEK or 0.
+ */
+export function receiveWith<Options extends WaitOptions, Moved, T>(
+  owner: UnixSocket,
+  options: Options | undefined,
+  tryWith: TryWith<Moved, T>,
+  movedOf: (options: Options | undefined, peek: number) => Moved,
+  peek = 0,
+): Promise<T> {
+  return promised(() => {
+    const limits = limitsOf(options);
+    const socket = descriptorOf(owner);
+    return receive(socket, limits, tryWith, movedOf(options, peek));
+  });
 }
 
 /** Sends in the order of the calls, without blocking the thread. */

@@ -68,7 +68,7 @@ function round<T, Target, Moved>(
   first: boolean,
   inTime: boolean,
 ): T | undefined {
-  if (signal !== undefined) throwIfAborted(signal);
+  throwIfAborted(signal);
   if (inTime && source.isDeferred()) return undefined;
   let got = tryOnce(target, moved);
   if (got === undefined && first && source.spins) {
